@@ -1,0 +1,26 @@
+"""Errors that a user can cause: one line that names what, where and the fix."""
+
+
+class UserError(Exception):
+    """Something a user can mend. Printed as one line with no traceback; the process exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """A wrong command line or configuration: exit code 2."""
+
+    exit_code = 2
+
+
+def nearest(word: str, choices: object, n: int = 3) -> str:
+    """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
+    import difflib
+
+    names = sorted(str(c) for c in choices)  # type: ignore[union-attr]
+    close = difflib.get_close_matches(word, names, n=n, cutoff=0.5)
+    if close:
+        return f" Nearest: {', '.join(close)}."
+    if len(names) <= 12:
+        return f" Valid: {', '.join(names)}."
+    return f" There are {len(names)} valid names, among them {', '.join(names[:8])}."
