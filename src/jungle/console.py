@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -63,7 +63,9 @@ class Progress:
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
     """Yield `items` under a progress bar."""
-    with Progress(what, total if total is not None else (len(items) if hasattr(items, "__len__") else None)) as bar:  # type: ignore[arg-type]
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with Progress(what, total) as bar:
         for item in items:
             yield item
             bar.advance()

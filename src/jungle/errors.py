@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something a user can mend. Printed as one line with no traceback; the process exits with `exit_code`."""
+    """Something a user can mend: printed as one line, no traceback; the process exits with `exit_code`."""
 
     exit_code = 1
 

@@ -1,0 +1,64 @@
+"""Which clips a prediction is for: `videos=`, a template's, or the test clips of the checkpoint's own run."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jungle.config import PredictConfig
+from jungle.errors import UsageError
+from jungle.predict import Ask
+
+
+def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
+    """Return the clips to predict, in order; with a template, its rows and only those.
+
+    Raises:
+        UserError: nothing is there to predict.
+    """
+    if cfg.videos is not None:
+        from jungle.data.formats import find_clips
+
+        found = [Ask(f.clip, f.path) for f in find_clips(cfg.videos)]
+        return found if template is None else _matched(template, found)
+    table = _run_clips(cfg.ckpt[0])
+    if table is None:
+        raise UsageError(
+            "which clips? Give videos=<folder, glob, list or video> (the checkpoint's run is not beside it)"
+        )
+    every = [Ask(c, p) for c, p in table.select("clip", "path").iter_rows()]
+    if template is not None:
+        return _matched(template, every)
+    import polars as pl
+
+    test = table.filter(pl.col("split") == "test") if "split" in table.columns else table.clear()
+    if not len(test):
+        raise UsageError(
+            "which clips? The checkpoint's run had no test clips; give videos=<folder, glob, list or video>"
+        )
+    return [Ask(c, p) for c, p in test.select("clip", "path").iter_rows()]
+
+
+def _run_clips(ckpt: Path) -> Any:
+    """Return the clips table of the run a checkpoint lies in, None where it lies elsewhere."""
+    from jungle.data.clips import Clips
+
+    file = ckpt.resolve().parent.parent / "clips.parquet"
+    return Clips.read(file).table if file.is_file() else None
+
+
+def _matched(template: Any, found: list[Ask]) -> list[Ask]:
+    """Return each row of the template with its file: by whole name, else by file name where that is unique."""
+    whole = {a.clip: a for a in found}
+    last: dict[str, list[Ask]] = {}
+    for ask in found:
+        last.setdefault(PurePosixPath(ask.clip).name, []).append(ask)
+    asks = []
+    for name in template.names:
+        same = last.get(PurePosixPath(name).name, [])
+        hit = whole.get(name) or (same[0] if len(same) == 1 else None)
+        asks.append(Ask(name, hit.path if hit else None))
+    if asks and all(a.path is None for a in asks):
+        raise UsageError(
+            f"template={template.file}: none of its {len(asks)} clips is among the videos (it names "
+            f"{asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); videos=<their folder>"
+        )
+    return asks

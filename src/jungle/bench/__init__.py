@@ -1,0 +1,1 @@
+"""Measurements behind the choices: what `jungle bench` runs."""

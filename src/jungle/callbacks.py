@@ -1,0 +1,117 @@
+"""What watches a training run: checkpoints, early stopping, the random state of each epoch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
+
+from jungle.config import TrainConfig
+from jungle.errors import UserError
+from jungle.files import write_json
+
+
+class EpochSeed(Callback):
+    """Seed every epoch by its number, so that a run that went on equals one that was never interrupted."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Seed dropout; the order of clips is the loader's own."""
+        torch.manual_seed((self.seed * 100_003 + trainer.current_epoch) * 1009 + trainer.global_rank)
+
+
+class StopOnNan(Callback):
+    """Stop with a sentence where the loss is no number; the best checkpoint is left as it is."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the loss of the batch."""
+        if trainer.global_step % trainer.log_every_n_steps in (0, 1):  # type: ignore[attr-defined]
+            value = outputs["loss"] if isinstance(outputs, dict) else outputs
+            if not torch.isfinite(value):
+                raise UserError(
+                    f"the loss became {float(value)} in epoch {trainer.current_epoch}: lower optim.lr, or "
+                    "trainer.precision=32-true; the best checkpoint so far is whole"
+                )
+
+
+class History(Callback):
+    """Keep the numbers of every epoch in `history.json`; a run that goes on keeps the old ones."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.epochs: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add an epoch."""
+        numbers = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k and torch.isfinite(v)}
+        self.epochs = [e for e in self.epochs if e["epoch"] < trainer.current_epoch]
+        self.epochs.append({"epoch": trainer.current_epoch, **numbers})
+        if trainer.is_global_zero:
+            write_json(self.file, self.epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For `last.ckpt`."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From `last.ckpt`."""
+        self.epochs = list(state_dict["epochs"])
+
+
+def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
+    """Return the callbacks of a training run that writes into `folder`."""
+    checkpoints = folder / "checkpoints"
+    shared: dict[str, Any] = {
+        "dirpath": checkpoints,
+        "save_on_train_epoch_end": True,
+        "enable_version_counter": False,
+        "auto_insert_metric_name": False,
+    }
+    best = ModelCheckpoint(
+        filename="best",
+        monitor=cfg.callbacks.monitor,
+        mode=cfg.callbacks.mode,
+        save_weights_only=True,
+        **shared,
+    )
+    last = ModelCheckpoint(filename="last", monitor=None, save_top_k=1, **shared)
+    found: list[Callback] = [EpochSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
+    if cfg.callbacks.patience is not None:
+        found.append(
+            EarlyStopping(cfg.callbacks.monitor, mode=cfg.callbacks.mode, patience=cfg.callbacks.patience)
+        )
+    if cfg.trainer.enable_progress_bar:
+        found.append(_progress_bar())
+    return [*found, best, last]
+
+
+def _progress_bar() -> Callback:
+    import sys
+
+    if sys.stderr.isatty():
+        from pytorch_lightning.callbacks import RichProgressBar
+
+        return RichProgressBar(leave=False)
+    return EpochLines()
+
+
+class EpochLines(ProgressBar):
+    """One line an epoch, where no terminal is there to draw a bar on."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say the epoch's numbers."""
+        from jungle.console import log
+
+        if trainer.is_global_zero:
+            names = ("train/loss", "val/log_loss", "val/accuracy")
+            numbers = [
+                f"{n} {float(trainer.callback_metrics[n]):.4f}"
+                for n in names
+                if n in trainer.callback_metrics
+            ]
+            log.info(f"epoch {trainer.current_epoch}: {', '.join(numbers)}")

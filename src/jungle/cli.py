@@ -1,0 +1,109 @@
+"""The doors: `jungle <verb> [overrides]`, `python train.py`, `python predict.py`.
+
+A command line is checked before Hydra runs it, so that a misspelt word is answered at once with the nearest
+valid ones. Torch, Lightning and timm are imported inside the verbs, never here.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jungle.errors import UsageError, UserError, nearest
+
+# verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides.
+VERBS = {
+    "train": ("jungle.train", "train a classifier on labelled clips"),
+    "predict": ("jungle.predict", "say what is in every clip"),
+    "doctor": ("jungle.doctor", "check this machine and say what to mend"),
+    "download": ("jungle.download", "fetch the competition's public files"),
+    "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
+}
+COMPOSED = ("train", "predict")
+_VERB = "JUNGLE_VERB"
+
+
+def config_dir() -> Path:
+    """Return the folder of configs: inside the installed package, else at the top of the repository."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `jungle <verb> ...`; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    if (not argv and _VERB not in os.environ) or (argv and argv[0] in ("-h", "--help")):
+        print("usage: jungle <verb> [key=value ...]\n")
+        for verb, (_, what) in VERBS.items():
+            print(f"  {verb:<10} {what}")
+        print("\njungle <verb> --help shows a verb's settings")
+        return 0 if argv else 2
+    if argv[0] in ("-V", "--version"):
+        from jungle import __version__
+
+        print(f"jungle {__version__}")
+        return 0
+    if "LOCAL_RANK" in os.environ and _VERB in os.environ and argv[0] not in VERBS:
+        return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
+    if argv[0] not in VERBS:
+        return _fail(UsageError(f"no verb named {argv[0]!r}.{nearest(argv[0], VERBS)}"))
+    if argv[0] in COMPOSED:
+        return run(argv[0], argv[1:])
+    return guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+
+
+def run(verb: str, argv: list[str] | None = None) -> int:
+    """Compose the verb's config from the command line and run it; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    return guarded(lambda: _run(verb, argv))
+
+
+def guarded(task: Callable[[], int | None]) -> int:
+    """Run `task`; a user's error becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
+    try:
+        return task() or 0
+    except UserError as e:
+        return _fail(e)
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _fail(error: UserError) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return error.exit_code
+
+
+def _run(verb: str, argv: list[str]) -> int:
+    import hydra
+
+    from jungle import overrides
+
+    code = 0
+    if overrides.is_checked(argv):
+        argv = overrides.prepare(verb, argv, config_dir())
+
+    def task(cfg: Any) -> Any:
+        nonlocal code
+        outcome = None
+
+        def go() -> None:
+            nonlocal outcome
+            outcome = importlib.import_module(VERBS[verb][0]).main(cfg)
+
+        code = max(code, guarded(go))
+        return outcome
+
+    # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
+    os.environ[_VERB] = verb
+    known, sys.argv = sys.argv, [sys.argv[0], *argv]
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)()
+    finally:
+        sys.argv = known
+    return code

@@ -1,0 +1,208 @@
+"""What is checked before anything is decoded, all of it said in one message."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from jungle.data.clips import SPLITS, Clips
+from jungle.data.paths import locate
+from jungle.data.problems import Problems, shown
+
+BLANK = "blank"
+FAILURES = {"clip": pl.String, "path": pl.String, "reason": pl.String}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Clips that may be decoded."""
+
+    clips: Clips
+    """Those whose file is there; `path` is the file's name as it is on disk."""
+    failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FAILURES))
+    """`clip`, `path`, `reason`: those left out."""
+    warnings: tuple[str, ...] = ()
+    """What is no error but should be read; the caller says it."""
+
+
+def check(
+    clips: Clips,
+    *,
+    classes: Sequence[str] | None = None,
+    missing: Literal["error", "skip"] = "error",
+    strict: bool = True,
+    blank: str = BLANK,
+    problems: Problems | None = None,
+    where: object = "The labels",
+) -> Checked:
+    """Check a table whose splits are assigned. Folders are listed; no video is opened.
+
+    Args:
+        clips: the table.
+        classes: the class names there may be; None allows those of the table.
+        missing: what a labelled clip that is not on disk is: an `error`, or left out and a failure (`skip`).
+            An unlabelled one is always a failure, because training does without it.
+        strict: whether a class without clips, or without clips in training, is an error; else it is a
+            warning, as is right for the fixed columns of a competition and for folds of rare classes.
+        blank: the class that excludes all others, in any case.
+        problems: what loading found, to be said in the same message.
+        where: what is checked, for the message: the file of the labels.
+
+    Raises:
+        UserError: something is wrong; every kind with its count, examples and the fix.
+    """
+    gathered = Problems() if problems is None else problems
+    warnings: list[str] = []
+    _ids(clips, gathered)
+    _class_names(clips, classes, gathered)
+    _labels(clips, blank, gathered, warnings)
+    _splits(clips, gathered, warnings, strict)
+    on_disk = locate(clips.table["path"])
+    lost, labelled = on_disk.is_null(), clips.labelled()
+    failing = lost & labelled if missing == "error" else pl.Series([False] * len(clips), dtype=pl.Boolean)
+    if failing.any():
+        rows = failing.arg_true().to_list()
+        every = (
+            f"None of the {int(labelled.sum())} is there: is data.root right?"
+            if failing.sum() == labelled.sum()
+            else ""
+        )
+        gathered.add(
+            "clips are not on disk",
+            [clips.table["path"][i] for i in rows[:5]],
+            every or "Correct data.root or the names, or go on without them: data.missing=skip.",
+            count=len(rows),
+        )
+    gathered.raise_if_any(where)
+    failures = clips.table.filter(lost).select("clip", "path", pl.lit("no such file").alias("reason"))
+    if failures.height:
+        warnings.append(f"{failures.height} clips are not on disk and are left out")
+        left = set(clips.where(~lost).splits().drop_nulls().unique().to_list())
+        gone = [s for s in ("train", "val") if s not in left and (clips.splits() == s).any()]
+        gathered.add(
+            "splits have no clip on disk", gone, "Is data.root right? There is nothing to train or choose on."
+        )
+        gathered.raise_if_any(where)
+    found = clips.with_columns(path=on_disk).where(~lost)
+    return Checked(found, failures, tuple(warnings))
+
+
+def _ids(clips: Clips, problems: Problems) -> None:
+    clip = clips.table["clip"]
+    twice = clip.filter(clip.is_duplicated()).unique(maintain_order=True)
+    problems.add(
+        "clips have more than one row",
+        twice.head(5).to_list(),
+        "Keep one row a clip; several labels are several ones in its row.",
+        count=len(twice),
+    )
+
+
+def _class_names(clips: Clips, classes: Sequence[str] | None, problems: Problems) -> None:
+    problems.add(
+        "classes have no name", [i for i, c in enumerate(clips.classes, 1) if not c.strip()], "Name them."
+    )
+    if classes is not None:
+        unknown = [c for c in clips.classes if c not in set(classes)]
+        problems.add("classes are unknown", unknown, f"Known are {', '.join(map(shown, classes[:30]))}.")
+    if not clips.classes or not clips.labelled().any():
+        problems.say("No clip has a label. Is data.labels the right table?")
+
+
+def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -> None:
+    out_of_range: list[str] = []
+    n = 0
+    for c in clips.classes:
+        rows = ((clips.table[c] != 0) & (clips.table[c] != 1)).fill_null(False).arg_true().to_list()
+        n += len(rows)
+        out_of_range += [f"{c} = {clips.table[c][i]} of {clips.table['clip'][i]}" for i in rows[:5]]
+    problems.add("labels are neither 0 nor 1", out_of_range, "Write 1 for seen, 0 for not seen.", count=n)
+    name = next((c for c in clips.classes if c.lower() == blank.lower()), None)
+    if name is None:
+        return
+    labels = clips.labels()
+    b = clips.classes.index(name)
+    none = int((clips.labelled().to_numpy() & ~labels.any(axis=1)).sum())
+    if none:
+        warnings.append(f"{none} labelled clips have no class at all, not even {name}")
+    both = np.flatnonzero(labels[:, b] & (labels.sum(axis=1) > 1))
+    examples = []
+    for i in both[:5].tolist():
+        others = [c for j, c in enumerate(clips.classes) if labels[i, j] and j != b]
+        examples.append(f"{clips.table['clip'][i]} ({' and '.join([name, *others])})")
+    problems.add(
+        f"clips are {name} and something else at once",
+        examples,
+        f"A clip with an animal is not {name}: correct the labels.",
+        count=len(both),
+    )
+
+
+def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool) -> None:
+    splits = clips.splits()
+    unknown = splits.filter(~splits.is_in(list(SPLITS)) & splits.is_not_null()).unique().sort()
+    problems.add("splits are unknown", unknown.to_list(), f"Splits are {', '.join(SPLITS)}.")
+    labels, labelled = clips.labels(), clips.labelled().to_numpy()
+    of = {s: (splits == s).fill_null(False).to_numpy() & labelled for s in ("train", "val")}
+    everywhere, train = labels.any(axis=0), labels[of["train"]].any(axis=0)
+    names = np.array(clips.classes, dtype=object)
+    empty, untrained = names[~everywhere].tolist(), names[everywhere & ~train].tolist()
+    if labelled.any() and not of["train"].any():
+        problems.say("No labelled clip is for training. Set the split of some clips to train.")
+    elif strict:
+        problems.add(
+            "classes have no clip at all",
+            empty,
+            "Add clips, remove the class, or name the classes to learn: data.classes=[...].",
+        )
+        problems.add(
+            "classes have no clip in training",
+            untrained,
+            "They cannot be learnt: move clips to train, remove the class, or name data.classes=[...].",
+        )
+    else:
+        for what, those in (("no clip at all", empty), ("no clip in training", untrained)):
+            if those:
+                warnings.append(f"{len(those)} classes have {what}: {_listed(those)}")
+    if labelled.any() and not of["val"].any():
+        problems.say(
+            "No labelled clip is for validation, so no checkpoint can be chosen. Give some clips the "
+            "split val, or set data.val_fraction above 0. Where sites are known, each may hold the last clips "
+            "of some class: add sites, or remove the column site."
+        )
+    if "site" in clips.table.columns:
+        pairs = clips.table.select("site", splits.alias("split")).drop_nulls().unique()
+        pairs = pairs.filter(pl.col("split") != "unlabelled")
+        shared = sorted(pairs.group_by("site").len().filter(pl.col("len") > 1)["site"].to_list())
+        if shared:
+            warnings.append(
+                f"{len(shared)} sites are in more than one split ({_listed(shared)}): figures on those "
+                "splits flatter the model, because it has seen the background"
+            )
+
+
+def _listed(names: Iterable[object], most: int = 5) -> str:
+    every = list(names)
+    return ", ".join(shown(n, 40) for n in every[:most]) + (", ..." if len(every) > most else "")
+
+
+def counts_table(clips: Clips, most: int = 60) -> str:
+    """Clips of each class and split as text for a terminal; the last line counts clips, not labels."""
+    frame = clips.counts()
+    heads = frame.columns
+    rows = [[shown(v, 30) for v in row] for row in frame.head(most).iter_rows()]
+    if frame.height > most:
+        rows.append([f"... {frame.height - most} more classes", *[""] * (len(heads) - 1)])
+    splits = clips.splits().fill_null("no split")
+    total = [str(int((splits == s).sum())) for s in heads[1:-1]]
+    rows.append(["clips", *total, str(len(clips))])
+    table = [heads, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in table
+    )

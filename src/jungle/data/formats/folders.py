@@ -1,0 +1,116 @@
+"""One folder a class; the folders train, val and test may stand above the classes."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jungle.data.clips import Clips
+from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
+from jungle.data.formats.found import SYSTEM_FOLDERS, walk_videos
+from jungle.data.formats.sites import join_sites
+from jungle.data.paths import absolute
+from jungle.data.problems import Problems
+from jungle.errors import UserError
+
+
+def load_folders(
+    root: str | Path,
+    *,
+    classes: list[str] | tuple[str, ...] | None = None,
+    sites: str | Path | None = None,
+    problems: Problems | None = None,
+) -> Clips:
+    """Read `root/<class>/*.mp4` or, where every folder of `root` is a split, `root/<split>/<class>/*.mp4`.
+
+    Deeper folders belong to their class. A folder `unlabelled`, and videos that lie in `test` without a class
+    folder, are clips without labels.
+
+    Args:
+        root: the folder; every video suffix in any case counts, hidden files do not.
+        classes: the class names in order; None takes the names of the folders, sorted.
+        sites: a table `filename,site[,split,time]`; see `join_sites`.
+        problems: gathers what is wrong, for a caller that reports it with later checks; None raises here.
+
+    Raises:
+        UserError: there is no such folder, no video in it, or a folder is of an unknown class.
+    """
+    gathered = Problems() if problems is None else problems
+    root = absolute(root)
+    if not root.is_dir():
+        raise UserError(f"data.root={root}: no such folder.")
+    top = _folders(root)
+    splits = {name: SPLIT_NAMES[name.lower()] for name in top if name.lower() in SPLIT_NAMES}
+    above = bool(top) and len(splits) == len(top) and set(splits.values()) - {"unlabelled"} != set()
+    if not above and (mixed := [n for n, s in splits.items() if s != "unlabelled"]):
+        raise UserError(
+            f"data.root={root}: folders of splits ({', '.join(mixed)}) lie beside folders of classes "
+            f"({', '.join([n for n in top if n not in splits][:5])}). Put every class folder under a "
+            "split, or none."
+        )
+    found = {name for split in top for name in _folders(root / split)} if above else set(top) - set(splits)
+    order = list(classes) if classes is not None else sorted(found)
+    check_class_count(root, "folders", len(order))
+    if unknown := sorted(found - set(order)):
+        gathered.add("folders are not in data.classes", unknown, "Rename them, or add them to data.classes.")
+    number = {name: i for i, name in enumerate(order)}
+    ids: list[str] = []
+    labels: list[int] = []  # -1: unlabelled
+    places: list[str] = []
+    stray: list[str] = []
+    misnamed: list[str] = []
+    prefix = len(os.fspath(root).rstrip(os.sep)) + 1
+    for path in walk_videos(root):
+        clip = path[prefix:].replace(os.sep, "/")
+        folders = clip.split("/")[:-1]
+        if not _is_utf8(path):
+            misnamed.append(os.fsencode(clip).decode("utf-8", "backslashreplace"))
+            continue
+        split = splits.get(folders[0], "") if folders else ""
+        name = (folders[1] if len(folders) > 1 else "") if above else (folders[0] if folders else "")
+        if split == "unlabelled" or (not name and split == "test"):
+            labels.append(-1)
+        elif name in number:
+            labels.append(number[name])
+        else:
+            if not name:
+                stray.append(clip)
+            continue
+        ids.append(clip)
+        places.append(split)
+    gathered.add("videos lie in no class folder", stray, "Move them to data.root/<class>/.")
+    gathered.add("videos have names that are not UTF-8", misnamed, "Rename them, for example with convmv.")
+    if not ids and not gathered:
+        raise UserError(f"data.root={root}: no video below it. Put clips in data.root/<class>/.")
+    label = np.asarray(labels, np.int32)
+    known = pl.Series(label >= 0)
+    frame = pl.DataFrame({"clip": ids}, schema={"clip": pl.String}).with_columns(
+        (pl.lit(root.as_posix().rstrip("/") + "/") + pl.col("clip")).alias("path"),
+    )
+    if above or "unlabelled" in places:
+        frame = frame.with_columns(pl.Series("split", [p or None for p in places], dtype=pl.String))
+    onehot = [pl.Series(name, label == i).cast(pl.Int8) for i, name in enumerate(order)]
+    frame = frame.with_columns(
+        pl.when(known).then(column).otherwise(None).alias(column.name) for column in onehot
+    )
+    clips = Clips(frame, tuple(order))
+    if sites is not None:
+        clips = join_sites(clips, sites, root, problems=gathered)
+    if problems is None:
+        gathered.raise_if_any(root)
+    return clips
+
+
+def _folders(root: Path) -> list[str]:
+    with os.scandir(root) as entries:
+        names = [e.name for e in entries if e.is_dir()]
+    return sorted(n for n in names if not n.startswith(".") and n not in SYSTEM_FOLDERS)
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

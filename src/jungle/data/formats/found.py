@@ -1,0 +1,213 @@
+"""Clips without labels: whatever a user points at becomes a list of clip ids and paths."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from jungle.console import log
+from jungle.data.formats.columns import find_columns
+from jungle.data.paths import DRIVE, absolute, locate
+from jungle.data.problems import shown
+from jungle.data.tables import decoded, read_table
+from jungle.errors import UserError
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".mp4",
+        ".avi",
+        ".mov",
+        ".mkv",
+        ".asf",
+        ".wmv",
+        ".mts",
+        ".m2ts",
+        ".mpg",
+        ".mpeg",
+        ".m4v",
+        ".webm",
+        ".ts",
+        ".3gp",
+    ]
+)
+LISTS = (".txt", ".csv", ".tsv", ".parquet")
+SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
+MAX_LIST_BYTES = 512 * 2**20
+
+
+class FoundClip(NamedTuple):
+    """A clip to be read."""
+
+    clip: str
+    """Unique id: its path relative to what was asked for, with `/`; bytes that are not UTF-8 are escaped."""
+    path: str
+    """Its file, for `open`."""
+
+
+def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | None = None) -> list[FoundClip]:
+    """Find the clips that `videos` means, in a stable order.
+
+    Args:
+        videos: a folder (searched whole; hidden files and folders are skipped), a video, a glob, a list of
+            videos (.txt with a path a line, or a table with a column filepath), or several of these. Entries
+            of a list are returned even where no such file exists, so that each can be answered.
+        root: the folder ids are relative to, and that a list's names are relative to. None takes the folder
+            itself, or the list's own folder (for a list: the working folder where that is where its files
+            are).
+
+    Returns:
+        Each clip once, however often it was named. Where two clips would share an id, both get their path
+        relative to the folder that holds all clips.
+
+    Raises:
+        UserError: nothing is there, or nothing there is a video.
+    """
+    asked = [videos] if isinstance(videos, (str, Path)) else list(videos)
+    if not asked:
+        raise UserError("videos: an empty list. Give a folder, a video, a glob or a list.")
+    clips: dict[str, str] = {}  # path -> id; a dict keeps the first of each path
+    for one in asked:
+        for path, base in _expand(one, root):
+            clips.setdefault(path, _relative(path, base))
+    if len(set(clips.values())) < len(clips):
+        clips = _longer(clips)
+    return [FoundClip(_utf8(clip), path) for path, clip in clips.items()]
+
+
+def walk_videos(folder: Path) -> Iterator[str]:
+    """Paths of the videos in `folder` and below, by name; links are followed, loops are not."""
+    seen: set[tuple[int, int]] = set()
+
+    def walk(folder: str) -> Iterator[str]:
+        try:
+            info = os.stat(folder)
+            if (info.st_dev, info.st_ino) in seen:
+                return
+            seen.add((info.st_dev, info.st_ino))
+            with os.scandir(folder) as scan:
+                entries = sorted(scan, key=lambda e: e.name)
+        except OSError as e:
+            log.warning(f"{shown(folder)}: passed over: {e.strerror}")
+            return
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
+                continue
+            if entry.is_dir():
+                yield from walk(entry.path)
+            elif is_video(entry.name) and entry.is_file():
+                yield entry.path
+
+    return walk(os.fspath(folder))
+
+
+def is_video(name: str) -> bool:
+    """Whether a name has the suffix of a video, in any case."""
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
+    """What one thing asked for holds, as (path, the folder its id is relative to)."""
+    text = os.fspath(one).strip()
+    path = absolute(text)
+    if not text:
+        raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
+    if path.is_dir():
+        base = os.fspath(absolute(root)) if root is not None else os.fspath(path)
+        found = [(p, base) for p in walk_videos(path)]
+        if not found:
+            raise UserError(
+                f"videos={shown(text)}: no video in this folder. Suffixes looked for: {_suffixes()}."
+            )
+        return found
+    if path.is_file():
+        if path.suffix.lower() in LISTS:
+            return _listed(path, root)
+        if not is_video(path.name):
+            raise UserError(
+                f"videos={shown(text)}: not a video ({_suffixes()}), nor a list (.txt, .csv), nor a folder."
+            )
+        return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
+    if glob.has_magic(text):
+        return _globbed(text, root)
+    raise UserError(f"videos={shown(text)}: no such file or folder. Looked in {path.parent}.")
+
+
+def _globbed(text: str, root: str | Path | None) -> list[tuple[str, str]]:
+    pattern = os.path.expanduser(text)
+    stem, suffix = os.path.splitext(pattern)
+    if suffix.lower() in VIDEO_SUFFIXES:  # cameras write .MP4, people type .mp4
+        pattern = stem + "." + "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in suffix[1:])
+    parts = Path(pattern).parts
+    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
+    base = os.fspath(absolute(root) if root is not None else absolute(Path(*parts[:fixed])))
+    found: list[tuple[str, str]] = []
+    for match in sorted(glob.glob(pattern, recursive=True)):
+        path = absolute(match)
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            found += [(p, base) for p in walk_videos(path)]
+        elif is_video(path.name):
+            found.append((os.fspath(path), base))
+    if not found:
+        raise UserError(
+            f"videos={shown(text)}: the pattern matches no video. Suffixes looked for: {_suffixes()}."
+        )
+    return found
+
+
+def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
+    """The entries of a list. A list of what to read is the user's own wish: it may name files anywhere."""
+    if path.suffix.lower() == ".txt":
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise UserError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB. Split it.")
+        names = [line.strip() for line in decoded(path.read_bytes()).splitlines()]
+    else:
+        table = read_table(path)
+        names = table.frame[find_columns(table, {})["filepath"]].to_list()
+    names = [n.replace("\\", "/") for n in names if n and "\0" not in n]
+    if not names:
+        raise UserError(f"{path}: names no clip. It needs a path a line, or a column filepath.")
+    bases = [absolute(root)] if root is not None else [path.parent, Path.cwd()]
+    tried: list[tuple[int, str, list[str], list[str | None]]] = []
+    for base in bases:
+        paths = [n if n.startswith("/") or DRIVE.match(n) else f"{base.as_posix()}/{n}" for n in names]
+        paths = [os.path.normpath(p) for p in paths]
+        there = locate(pl.Series(paths, dtype=pl.String)).to_list()
+        tried.append((sum(t is not None for t in there), os.fspath(base), paths, there))
+        if None not in there:
+            break
+    _, base, paths, there = max(tried, key=lambda t: t[0])
+    return [(t if t is not None else p, base) for p, t in zip(paths, there, strict=True)]
+
+
+def _relative(path: str, base: str) -> str:
+    inside = base.rstrip("/\\") + os.sep
+    return (path[len(inside) :] if path.startswith(inside) else path.lstrip("/\\")).replace(os.sep, "/")
+
+
+def _longer(clips: dict[str, str]) -> dict[str, str]:
+    """Ids relative to the folder that holds all clips, for those whose id is not their own."""
+    common = os.path.commonpath([os.path.dirname(p) for p in clips])
+    ids = list(clips.values())
+    shared = {i for i in set(ids) if ids.count(i) > 1} if len(ids) < 1000 else _repeated(ids)
+    longer = {p: _relative(p, common) if i in shared else i for p, i in clips.items()}
+    if len(set(longer.values())) < len(longer):  # a long id met another's short one: all are made long
+        longer = {p: _relative(p, common) for p in clips}
+    return longer
+
+
+def _repeated(ids: list[str]) -> set[str]:
+    once: set[str] = set()
+    return {i for i in ids if i in once or once.add(i)}
+
+
+def _utf8(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def _suffixes() -> str:
+    return ", ".join(sorted(s[1:] for s in VIDEO_SUFFIXES))

@@ -1,0 +1,144 @@
+"""The Pri-matrix Factorization competition (DrivenData, 2017): a folder of clips and two tables, 24 classes.
+
+The competition calls its tables `train_labels.csv` and `submission_format.csv`; the third-place solution
+saves them as `train.csv` and `submission.csv`. Both names are looked for, beside the clips and one folder
+above.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from jungle.console import log
+from jungle.data.clips import Clips
+from jungle.data.formats.columns import find_columns
+from jungle.data.formats.labels_csv import load_csv, report_refused
+from jungle.data.formats.sites import join_sites
+from jungle.data.paths import absolute, name_clips
+from jungle.data.problems import Problems
+from jungle.data.tables import read_table
+from jungle.errors import UserError
+
+LABELS = ("train_labels.csv", "train.csv")
+TEMPLATE = ("submission_format.csv", "submission.csv")
+TEST_LABELS = ("test_labels.csv",)
+SITES = ("sites.csv",)
+
+
+def load_primatrix(
+    raw: str | Path,
+    labels: str | Path | None = None,
+    template: str | Path | None = None,
+    *,
+    test_labels: str | Path | None = None,
+    sites: str | Path | None = None,
+    classes: Sequence[str] | None = None,
+    problems: Problems | None = None,
+) -> Clips:
+    """Read the labelled clips and, as split `test`, the clips of the submission format.
+
+    The probabilities in the submission format are no labels: its clips have null labels unless `test_labels`
+    says them. The classes are the columns of the labels in their order.
+
+    Args:
+        raw: the folder of the clips.
+        labels: the labels; None looks for them beside the clips and one folder above.
+        template: the submission format; None looks likewise, and does without where there is none.
+        test_labels: true labels of the template's clips; None looks for test_labels.csv beside the template.
+        sites: a table `filename,site[,split,time]`; None looks for sites.csv beside the labels.
+        classes: take only these columns.
+        problems: gathers what is wrong, for a caller that reports it with later checks; None raises here.
+
+    Raises:
+        UserError: there is no folder or no labels, or the two tables do not fit each other.
+    """
+    gathered = Problems() if problems is None else problems
+    raw = absolute(raw)
+    if not raw.is_dir():
+        raise UserError(f"data.root={raw}: no such folder. It holds the clips.")
+    found = _given_or_found(labels, LABELS, (raw, raw.parent))
+    if found is None:
+        raise UserError(
+            f"No {' or '.join(LABELS)} in {raw} or {raw.parent}. Name it: data.labels=<file>, or fetch it: "
+            "jungle download."
+        )
+    train = load_csv(found, raw, classes=classes, problems=gathered)
+    template = _given_or_found(template, TEMPLATE, (found.parent, raw, raw.parent))
+    if template is None:
+        log.warning(f"no {' or '.join(TEMPLATE)} beside {found}: there are no test clips")
+        clips = train
+    else:
+        known = _given_or_found(test_labels, TEST_LABELS, (template.parent,))
+        clips = _joined(train, _test(template, known, raw, train, gathered))
+    sites = _given_or_found(sites, SITES, (found.parent,))
+    if sites is not None:
+        clips = join_sites(clips, sites, raw, problems=gathered)
+    if problems is None:
+        gathered.raise_if_any(found)
+    return clips
+
+
+def load_primatrix_micro(
+    micro: str | Path, labels: str | Path | None = None, template: str | Path | None = None, **options: object
+) -> Clips:
+    """Read the 64x64 set: as `load_primatrix`, where the archive's own folder `micro/` may lie in `micro`."""
+    micro = absolute(micro)
+    inner = micro / "micro"
+    beside = (micro, micro.parent)
+    labels = labels if labels is not None else _given_or_found(None, LABELS, beside)
+    return load_primatrix(inner if inner.is_dir() else micro, labels, template, **options)  # type: ignore[arg-type]
+
+
+def _given_or_found(given: str | Path | None, names: Sequence[str], folders: Iterable[Path]) -> Path | None:
+    if given is not None:
+        return absolute(given)
+    return next((f / name for f in folders for name in names if (f / name).is_file()), None)
+
+
+def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems: Problems) -> Clips:
+    """The template's clips as split test, labelled where `known` has them."""
+    asked = _template_clips(template, raw, train, problems)
+    nulls = (pl.lit(None, dtype=pl.Int8).alias(c) for c in train.classes)
+    if known is None:
+        return Clips(asked.with_columns(nulls), train.classes)
+    truth = load_csv(known, raw, classes=train.classes, problems=problems)
+    problems.add(
+        f"clips are named twice in {known}",
+        truth.table.filter(pl.col("clip").is_duplicated())["clip"].unique(maintain_order=True).to_list(),
+        "Keep one row a clip.",
+    )
+    labelled = truth.table.select("clip", *truth.classes).unique("clip", keep="first", maintain_order=True)
+    joined = asked.join(labelled, on="clip", how="left", maintain_order="left")
+    if truth.classes != train.classes:  # a missing column is among the problems
+        joined = joined.with_columns(
+            pl.lit(None, dtype=pl.Int8).alias(c) for c in train.classes if c not in truth.classes
+        )
+    return Clips(joined, train.classes)
+
+
+def _template_clips(template: Path, raw: Path, train: Clips, problems: Problems) -> pl.DataFrame:
+
+    table = read_table(template)
+    column = find_columns(table, {})["filepath"]
+    heads = [c for c in table.frame.columns if c != column]
+    if missing := [c for c in train.classes if c not in heads]:
+        problems.add(
+            f"classes of the labels have no column in {template}", missing, "Use the tables of one set."
+        )
+    names = name_clips(table.frame[column], raw)
+    report_refused(table, names, column, problems)
+    frame = pl.DataFrame({"clip": names.clip, "path": names.path}).filter(names.clip.is_not_null())
+    both = frame.join(train.table, on="clip", how="semi")["clip"].to_list()
+    problems.add(
+        f"clips of {template} are also in the labels",
+        both,
+        "A test clip has no label: remove it from one table.",
+    )
+    return frame.join(train.table, on="clip", how="anti", maintain_order="left").with_columns(
+        pl.lit("test").alias("split")
+    )
+
+
+def _joined(train: Clips, test: Clips) -> Clips:
+    return Clips(pl.concat([train.table, test.table], how="diagonal"), train.classes)

@@ -1,0 +1,61 @@
+"""Where and when clips were taken, from a table beside the labels: `filename,site[,split,time]`."""
+
+from pathlib import Path
+
+import polars as pl
+
+from jungle.console import log
+from jungle.data.clips import Clips
+from jungle.data.formats.columns import find_columns, split_values, time_values
+from jungle.data.paths import name_clips
+from jungle.data.problems import Problems
+from jungle.data.tables import read_table
+from jungle.errors import UserError
+
+
+def join_sites(
+    clips: Clips, sites: str | Path, root: str | Path, *, problems: Problems | None = None
+) -> Clips:
+    """Add site, split and time from another table, matched by clip; it wins over values the clips had.
+
+    Rows of clips that are not in `clips` are passed over; clips without a row keep what they had.
+
+    Raises:
+        UserError: the table cannot be read, names a clip twice, or matches no clip.
+    """
+    gathered = Problems() if problems is None else problems
+    table = read_table(sites)
+    roles = find_columns(table, {})
+    names = name_clips(table.frame[roles["filepath"]], Path(root))
+    columns = [names.clip]
+    if "site" in roles:
+        columns.append(table.frame[roles["site"]].alias("site"))
+    if "split" in roles:
+        columns.append(split_values(table, roles["split"], gathered))
+    if "time" in roles:
+        columns.append(time_values(table.frame[roles["time"]]))
+    if len(columns) == 1:
+        raise UserError(f"{table.path}: none of the columns site, split and time.")
+    frame = pl.DataFrame(columns).drop_nulls("clip")
+    twice = frame.filter(pl.col("clip").is_duplicated())["clip"].unique(maintain_order=True)
+    gathered.add(f"clips are named twice in {table.path}", twice.to_list(), "Keep one row a clip.")
+    frame = frame.unique("clip", keep="first", maintain_order=True)
+    joined = clips.table.join(frame, on="clip", how="left", suffix=" (sites)", maintain_order="left")
+    matched = clips.table.join(frame, on="clip", how="semi").height
+    if not matched:
+        raise UserError(
+            f"{table.path}: none of its names is a clip: it has {frame['clip'].head(1).to_list()}, the "
+            f"clips are like {clips.table['clip'].head(1).to_list()}. Both are relative to {root}."
+        )
+    if matched < len(clips):
+        log.warning(f"{table.path}: {len(clips) - matched} of {len(clips)} clips have no row")
+    for name in frame.columns[1:]:
+        new = f"{name} (sites)"
+        if new in joined.columns:
+            old, given = joined[name], joined[new]
+            if old.dtype != given.dtype:
+                old, given = old.cast(pl.String), given.cast(pl.String)
+            joined = joined.with_columns(given.fill_null(old).alias(name)).drop(new)
+    if problems is None:
+        gathered.raise_if_any(table.path)
+    return Clips(joined, clips.classes)

@@ -1,0 +1,125 @@
+"""Batches of clips for one device: which clips it sees, in which order, and what becomes of those that fail.
+
+Lightning takes any iterable as a dataloader. This one deals clips out itself: in evaluation each clip goes to
+one device and none is repeated to even them out; in training every device has the same number of clips, so that
+none waits for a gradient that never comes.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from jungle.errors import UserError
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One clip as a model takes it: frames uint8 `[T, H, W, 3]` or features float16 `[T, D]`, and times."""
+
+    values: np.ndarray
+    times: np.ndarray
+    status: str = "ok"
+    reason: str = ""
+
+
+Read = Callable[[Any, int], Iterator[tuple[int, Sample | str]]]
+"""Takes clip numbers (rows of the clips table) and the epoch; yields each number with its sample or its failure."""
+
+
+@dataclass
+class ClipLoader:
+    """Iterate over batches (see `ClipClassifier` for their entries) of the clips `numbers`.
+
+    Attributes:
+        failures: reason by clip number, of every clip that has failed so far.
+    """
+
+    read: Read
+    key: str
+    """`frames_BTHWC` or `x_BTD`: what `read` gives."""
+    numbers: np.ndarray
+    targets: np.ndarray
+    """float32 `[N, C]` and `weight` `[N]`, by clip number."""
+    weight: np.ndarray
+    batch_size: int
+    train: bool = False
+    seed: int = 0
+    rank: int = 0
+    world: int = 1
+    max_failed_fraction: float = 1.0
+    epoch_now: Callable[[], int] = int
+    """Called when an epoch starts: its number chooses the order of training clips."""
+    failures: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Batches of this device."""
+        return math.ceil(len(self._mine(0)) / self.batch_size)
+
+    def __iter__(self) -> Iterator[dict]:
+        """Yield batches. In training, a clip that fails is replaced by another of this device's clips."""
+        epoch = self.epoch_now()
+        mine = self._mine(epoch)
+        batch: list[tuple[int, Sample]] = []
+        given = 0
+        for _attempt in range(10):
+            for number, sample in self.read(mine[: len(mine) - given] if self.train else mine, epoch):
+                if isinstance(sample, str):
+                    self._failed(number, sample)
+                    continue
+                batch.append((number, sample))
+                given += 1
+                if len(batch) == self.batch_size:
+                    yield self._collated(batch)
+                    batch = []
+            if not self.train or given >= len(mine):
+                break
+            mine = np.array([n for n in mine if int(n) not in self.failures] * 2, mine.dtype)[: len(mine)]
+            if not len(mine):
+                break
+        if self.train and not given:
+            raise UserError(
+                f"no training clip could be read; the first: {next(iter(self.failures.values()), '')}"
+            )
+        if batch:
+            yield self._collated(batch)
+
+    def _mine(self, epoch: int) -> np.ndarray:
+        """The clip numbers of this device in this epoch."""
+        order = self.numbers
+        if self.train:
+            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+            order = np.resize(order, math.ceil(len(order) / self.world) * self.world)
+        return order[self.rank :: self.world]
+
+    def _failed(self, number: int, reason: str) -> None:
+        self.failures[int(number)] = reason
+        if len(self.failures) > max(self.max_failed_fraction * len(self.numbers), 1):
+            raise UserError(
+                f"{len(self.failures)} of {len(self.numbers)} clips could not be read (the last: {reason}). Is "
+                "the disk well? max_failed_fraction says how many are let pass"
+            )
+
+    def _collated(self, batch: list[tuple[int, Sample]]) -> dict:
+        numbers = np.array([n for n, _ in batch])
+        longest = max(len(s.values) for _, s in batch)
+        first = batch[0][1].values
+        values = np.zeros((len(batch), longest, *first.shape[1:]), first.dtype)
+        times = np.zeros((len(batch), longest), np.float32)
+        mask = np.zeros((len(batch), longest), bool)
+        for i, (_, sample) in enumerate(batch):
+            t = len(sample.values)
+            values[i, :t], times[i, :t], mask[i, :t] = sample.values, sample.times, True
+        return {
+            self.key: torch.from_numpy(values),
+            "times_BT": torch.from_numpy(times),
+            "mask_BT": torch.from_numpy(mask),
+            "number_B": torch.from_numpy(numbers),
+            "targets_BC": torch.from_numpy(self.targets[numbers]),
+            "weight_B": torch.from_numpy(self.weight[numbers]),
+            "status": [s.status for _, s in batch],
+            "reason": [s.reason for _, s in batch],
+        }

@@ -1,0 +1,84 @@
+"""The LightningDataModule: the clips of each split, read as frames or as stored features."""
+
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+
+from jungle.data.clips import Clips
+from jungle.data.loader import ClipLoader, Read
+
+
+class ClipData(pl.LightningDataModule):
+    """Deal the clips of each split out to the devices.
+
+    Args:
+        clips: the table with its splits; clip numbers are its rows.
+        read_train, read_eval: how a clip becomes a sample; they differ where training draws random frames.
+        key: what a sample's values are: `frames_BTHWC` or `x_BTD`.
+        batch_size: clips a step on each device.
+        seed: of the order of training clips.
+        max_failed_fraction: more unreadable clips than this stop the run.
+        left_out: numbers of clips known to be unreadable.
+    """
+
+    def __init__(
+        self,
+        clips: Clips,
+        read_train: Read,
+        read_eval: Read,
+        key: str,
+        batch_size: int,
+        seed: int = 0,
+        max_failed_fraction: float = 1.0,
+        left_out: set[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.clips, self.key, self.batch_size, self.seed = clips, key, batch_size, seed
+        self.read_train, self.read_eval = read_train, read_eval
+        self.max_failed_fraction, self.left_out = max_failed_fraction, left_out or set()
+        self._targets = clips.targets()
+        has_weight = "weight" in clips.table.columns
+        weight = clips.table["weight"].fill_null(1).to_numpy() if has_weight else np.ones(len(clips))
+        self._weight = weight.astype(np.float32)
+        self._splits = clips.splits().to_numpy()
+        self._labelled = clips.labelled().to_numpy()
+        self.failures: dict[int, str] = {}
+
+    def numbers(self, split: str, labelled: bool = False) -> np.ndarray:
+        """Return the numbers of a split's clips, those left out excepted; `labelled`: only with a label."""
+        chosen = (self._splits == split) & (self._labelled if labelled else True)
+        return np.array([n for n in np.flatnonzero(chosen) if int(n) not in self.left_out], np.int64)
+
+    def loader(
+        self, split: str, train: bool = False, labelled: bool = True, rank: int = 0, world: int = 1
+    ) -> ClipLoader:
+        """Return the batches of a split for one device."""
+        return ClipLoader(
+            self.read_train if train else self.read_eval,
+            self.key,
+            self.numbers(split, labelled),
+            self._targets,
+            self._weight,
+            self.batch_size,
+            train=train,
+            seed=self.seed,
+            rank=rank,
+            world=world,
+            max_failed_fraction=self.max_failed_fraction,
+            failures=self.failures,
+        )
+
+    def train_dataloader(self) -> Any:
+        """Training batches of this device."""
+        loader = self.loader("train", True, True, *self._place())
+        if self.trainer is not None:
+            loader.epoch_now = lambda: self.trainer.current_epoch if self.trainer else 0
+        return loader
+
+    def val_dataloader(self) -> Any:
+        """Validation batches of this device."""
+        return self.loader("val", False, True, *self._place())
+
+    def _place(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

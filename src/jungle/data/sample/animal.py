@@ -1,0 +1,63 @@
+"""An individual: its body parts, its coat and its way of moving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jungle.data.sample.anatomy import Joints, Moment
+from jungle.data.sample.body import Material, Part
+
+EYE = Material(back=(0.03, 0.02, 0.02), belly=(0.03, 0.02, 0.02), grain=0, gloss=0.8, infrared=30.0)
+
+
+@dataclass(frozen=True)
+class Quill:
+    """A stiff hair, drawn as a line in bands of two colours."""
+
+    root: str
+    offset: tuple[float, float, float]
+    way: tuple[float, float, float]
+    """From root to tip, metres."""
+
+
+@dataclass
+class Animal:
+    """One animal of one species, in metres, standing at the origin and looking along x."""
+
+    species: str
+    materials: list[Material]
+    parts: list[Part]
+    pose: Callable[[Moment], Joints]
+    coat: np.ndarray
+    speed: float
+    """Metres a second at a walk."""
+    stride: float
+    """Metres of a whole cycle of all legs."""
+    height: float
+    length: float
+    quills: list[Quill] = field(default_factory=list)
+
+
+def limb(name: str, radii: tuple[float, ...], material: int, shag: float = 0.0, u: float = 0.0) -> list[Part]:
+    """Parts along the joints `<name>0`, `<name>1`, ...; one radius a joint."""
+    return [
+        Part(f"{name}{i}", f"{name}{i + 1}", radii[i], radii[i + 1], material, u=u + 0.3 * i, shag=shag)
+        for i in range(len(radii) - 1)
+    ]
+
+
+def spine(names: tuple[str, ...], radii: tuple[float, ...], material: int, shag: float = 0.0) -> list[Part]:
+    """Parts from joint to joint along the trunk; one radius a joint."""
+    return [
+        Part(a, b, radii[i], radii[i + 1], material, u=0.35 * i, shag=shag)
+        for i, (a, b) in enumerate(zip(names, names[1:], strict=False))
+    ]
+
+
+def dyed(colour: tuple[float, float, float], rng: np.random.Generator, spread: float = 0.08) -> tuple[float, float, float]:
+    """A colour a little lighter or darker, as individuals differ."""
+    k = float(rng.uniform(1 - spread, 1 + spread))
+    return (colour[0] * k, colour[1] * k, colour[2] * k)

@@ -1,0 +1,210 @@
+"""The sample on disk: rendered once, over all cores, resumed where it was interrupted."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from jungle.console import Progress, log
+from jungle.errors import UserError
+from jungle.files import write_json, write_text
+
+VERSION = 1  # raised when the pictures change, so that caches are rendered anew
+MANIFEST = "sample.json"
+
+
+def ensure_sample(
+    root: Path | str, *, clips: int = 240, sites: int = 20, seed: int = 0, workers: int | None = None
+) -> Path:
+    """Render the sample into `root` unless it is there.
+
+    `root` then holds, in the competition's own form, `raw/` with the clips, `train_labels.csv` (the clips of
+    the splits train and val) and `submission_format.csv` (those of test, with the class priors); and beside
+    them `sites.csv` (`filename,site,split,time,night`, all clips) and `test_labels.csv`.
+    Killed at any moment, the same call goes on from the clips that are whole. Processes that call it at once
+    wait for the first.
+
+    Args:
+        root: a folder of the sample's own.
+        clips: how many, at least 8.
+        sites: over how many cameras, at least 3.
+        seed: another seed gives other clips; the same gives the same frames, on any number of workers.
+        workers: rendering processes; None takes one a core, 0 renders in this process.
+
+    Returns:
+        `root`.
+
+    Raises:
+        UserError: `root` holds another sample or is not writable, or a rendering process died.
+    """
+    from filelock import FileLock
+
+    root = Path(root)
+    wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
+    if _read_manifest(root) == wanted:
+        return root
+    if clips < 8 or sites < 3:
+        raise UserError(f"sample: {clips} clips at {sites} sites are too few; it takes 8 clips and 3 sites.")
+    try:
+        (root / "raw").mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / ".lock")
+        with lock:
+            if _read_manifest(root) != wanted:  # another process may have finished it meanwhile
+                _render_all(root, wanted, workers)
+    except OSError as e:
+        raise UserError(f"{root}: the sample cannot be written there ({e.strerror or e}).") from e
+    return root
+
+
+def _read_manifest(root: Path) -> dict | None:
+    with suppress(OSError, ValueError):
+        found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return found
+    return None
+
+
+def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
+    from jungle.data.sample.plan import plan
+    from jungle.data.sample.worker import render
+
+    shots = plan(wanted["clips"], wanted["sites"], wanted["seed"])
+    _make_room(root, wanted)
+    for left in (root / "raw").glob(".*.part*"):
+        left.unlink(missing_ok=True)
+    todo = [s for s in sorted(shots, key=lambda s: (s.site, s.index)) if not (root / "raw" / s.filename).exists()]
+    if todo:
+        log.info(f"rendering the sample: {len(todo)} clips into {root}")
+    workers = min(_cores() if workers is None else workers, len(todo), 32)
+    with Progress("rendering the sample", len(shots), done=len(shots) - len(todo)) as bar:
+        if workers == 0:
+            for shot in todo:
+                render(root, shot, wanted["seed"])
+                bar.advance()
+        else:
+            for _ in _in_processes(root, wanted, [s.index for s in todo], workers):
+                bar.advance()
+    _write_tables(root, shots)
+    (root / ".rendering.json").unlink(missing_ok=True)
+    write_json(root / MANIFEST, wanted)
+
+
+def _make_room(root: Path, wanted: dict) -> None:
+    """Drop the clips of an older version; refuse a folder that holds a sample of other numbers, or other files."""
+    begun = root / ".rendering.json"
+    found = _read_manifest(root)
+    if found is None:
+        with suppress(OSError, ValueError):
+            found = json.loads(begun.read_text(encoding="utf-8"))
+    if found is None and any(p for p in (root / "raw").iterdir() if not p.name.startswith(".")):
+        raise UserError(f"{root}: holds clips that are not the sample's; give data.root=<an empty folder>.")
+    if found is not None and found != wanted:
+        numbers = {k: found.get(k) for k in wanted if k != "version"}
+        if numbers != {k: v for k, v in wanted.items() if k != "version"}:
+            raise UserError(
+                f"{root}: holds a sample of {numbers['clips']} clips, {numbers['sites']} sites, seed {numbers['seed']}; "
+                f"delete it or give data.root=<another folder>."
+            )
+        log.info("the sample's pictures have changed; rendering it anew")
+        (root / MANIFEST).unlink(missing_ok=True)
+        for clip in (root / "raw").iterdir():
+            if clip.suffix in (".mp4", ".avi"):
+                clip.unlink()
+    write_json(begun, wanted)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _in_processes(root: Path, wanted: dict, indices: list[int], workers: int) -> Iterator[int]:
+    """Yield the index of each clip as it is finished. Neighbours in the list share a site, which is painted once."""
+    share = -(-len(indices) // max(4 * workers, 1))
+    batches = deque(indices[i : i + share] for i in range(0, len(indices), share))
+    finished: queue.Queue[int | Exception] = queue.Queue()
+    source = str(Path(__file__).resolve().parents[3])
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
+    order = json.dumps({**wanted, "root": str(root.resolve())})
+    running: list[subprocess.Popen] = []
+    with tempfile.TemporaryFile() as said:
+        try:
+            for _ in range(workers):
+                process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "jungle.data.sample.worker"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, text=True,
+                )  # fmt: skip
+                running.append(process)
+                threading.Thread(target=_feed, args=(process, order, batches, finished), daemon=True).start()
+            for _ in indices:
+                done = finished.get()
+                if isinstance(done, Exception):
+                    said.seek(0)
+                    last = said.read().decode(errors="replace").strip().splitlines()[-1:]
+                    raise UserError(f"sample: a rendering process died ({''.join(last) or done}); start again to go on.")
+                yield done
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    with suppress(OSError):
+                        pipe.close()  # type: ignore[union-attr]
+
+
+def _feed(process: subprocess.Popen, order: str, batches: deque[list[int]], finished: queue.Queue) -> None:
+    """Hand a worker one clip at a time and pass on its answers."""
+    to: IO[str] = process.stdin  # type: ignore[assignment]
+    answers: IO[str] = process.stdout  # type: ignore[assignment]
+    try:
+        to.write(order + "\n")
+        while True:
+            try:
+                batch = batches.popleft()
+            except IndexError:
+                return
+            for index in batch:
+                to.write(f"{index}\n")
+                to.flush()
+                answer = answers.readline()
+                if not answer:
+                    raise RuntimeError(f"exit code {process.wait()}")
+                finished.put(int(answer))
+    except Exception as e:
+        finished.put(e)
+
+
+def _write_tables(root: Path, shots: list) -> None:
+    from jungle.data.sample.plan import CLASSES
+
+    known = [s for s in shots if s.split != "test"]
+    asked = [s for s in shots if s.split == "test"]
+    header = ["filename", *CLASSES]
+
+    def labels(some: list) -> list[list]:
+        return [[s.filename, *(int(c in s.labels) for c in CLASSES)] for s in some]
+
+    priors = [f"{sum(c in s.labels for s in known) / len(known):.4f}" for c in CLASSES]
+    _write_csv(root / "train_labels.csv", header, labels(known))
+    _write_csv(root / "test_labels.csv", header, labels(asked))
+    _write_csv(root / "submission_format.csv", header, [[s.filename, *priors] for s in asked])
+    places = [[s.filename, s.site_name, s.split, s.time.isoformat(), int(s.night)] for s in shots]
+    _write_csv(root / "sites.csv", ["filename", "site", "split", "time", "night"], places)
+
+
+def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    write_text(path, text.getvalue())

@@ -1,0 +1,119 @@
+"""Which sites are held out, and which fold each site is in: whole sites, balanced over the classes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jungle.data.clips import shuffled
+
+TRIES = 32  # orders of the sites that are tried; the best balanced wins
+WORK = 20_000  # sites looked at over all tries, so that many sites take few tries
+
+
+def held_out_sites(
+    counts: np.ndarray, sizes: np.ndarray, fraction: float, names: Sequence[str], seed: int, keep: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Choose whole sites that hold about `fraction` of the clips of each class.
+
+    Args:
+        counts: clips of each class at each site, int `[S, C]`.
+        sizes: clips at each site, int `[S]`.
+        fraction: of clips to hold out.
+        names: of the sites, for an order that does not depend on rows.
+        seed: of the orders tried.
+        keep: sites of each class that are left, where it has them. A class with more sites than that is held
+            out.
+
+    Returns:
+        bool `[S]`, the sites held out, and bool `[C]`, the classes with more than `keep` sites that are not
+        among them because every site of theirs is needed by what is left.
+    """
+    tries = min(max(WORK // max(len(names), 1), 1), TRIES)
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    for k in range(tries):
+        order = shuffled(names, seed * 1009 + k)
+        out, missing = _one_try(counts, sizes, fraction, order, keep, by_chance=k % 2 == 1)
+        score = 1e6 * missing.sum() + _imbalance(counts, sizes, out, fraction)
+        if best is None or score < best[0]:
+            best = (score, out, missing)
+    assert best is not None
+    return best[1], best[2]
+
+
+def _imbalance(counts: np.ndarray, sizes: np.ndarray, out: np.ndarray, fraction: float) -> float:
+    """How far the held-out share of each class, and of all clips, is from `fraction`."""
+    every = np.column_stack([counts, sizes]).astype(float)
+    aim = fraction * every.sum(axis=0)
+    return float((((every[out].sum(axis=0) - aim) / (aim + 1)) ** 2).sum())
+
+
+def _one_try(
+    counts: np.ndarray, sizes: np.ndarray, fraction: float, order: np.ndarray, keep: int, by_chance: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """One greedy choice: first a site for each class, the rarest first; then sites that improve the balance.
+
+    The first sites are the best balanced, or `by_chance`, which finds its way out where those rob each other.
+    """
+    every = np.column_stack([counts, sizes]).astype(float)
+    aim = fraction * every.sum(axis=0)
+    at = counts > 0
+    left = at.sum(axis=0)  # sites of each class that are not held out
+    floor = np.minimum(left, keep)
+    wanted = left > keep
+    held = np.zeros(every.shape[1])
+    out = np.zeros(len(order), bool)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+
+    def take(s: int) -> None:
+        nonlocal left, held
+        out[s] = True
+        left = left - at[s]
+        held = held + every[s]
+
+    def cost(s: np.ndarray | int) -> np.ndarray:
+        return (((held + every[s] - aim) / (aim + 1)) ** 2).sum(axis=-1)
+
+    for c in np.lexsort((counts.sum(axis=0), left)):
+        if not wanted[c] or at[out, c].any():
+            continue
+        sites = np.flatnonzero(at[:, c] & ~out)
+        sites = sites[((left - at[sites]) >= floor).all(axis=1)]
+        if len(sites):
+            take(int(sites[np.lexsort((rank[sites], np.zeros(len(sites)) if by_chance else cost(sites)))[0]]))
+    now = float((((held - aim) / (aim + 1)) ** 2).sum())
+    for s in order:
+        if not out[s] and (left - at[s] >= floor).all() and (after := float(cost(s))) < now:
+            take(int(s))
+            now = after
+    return out, wanted & ~at[out].any(axis=0)
+
+
+def fold_sites(
+    counts: np.ndarray, sizes: np.ndarray, folds: int, names: Sequence[str], seed: int
+) -> np.ndarray:
+    """Deal whole sites into folds, each with about the same share of every class: int `[S]`.
+
+    Iterative stratification (Sechidis, Tsoumakas, Vlahavas 2011) over sites: the class with the fewest sites
+    is dealt first, each of its sites to the fold that has the fewest sites of it, so that a class with two
+    sites is in two folds wherever its sites are still free.
+    """
+    every = np.column_stack([counts, sizes]).astype(float)
+    aim = every.sum(axis=0) / folds + 1
+    at = np.column_stack([counts > 0, np.ones(len(sizes), bool)])  # all sites, as if they were one more class
+    rank = np.empty(len(names), np.int64)
+    rank[shuffled(names, seed)] = np.arange(len(names))
+    fold = np.full(len(names), -1)
+    held = np.zeros((folds, every.shape[1]))
+    n_at = np.zeros((folds, every.shape[1]), np.int64)
+    for c in np.lexsort((every.sum(axis=0), at.sum(axis=0))):
+        sites = np.flatnonzero(at[:, c] & (fold < 0))
+        # Large sites first, small ones mend what those leave uneven; not strictly, so that the seed counts.
+        for s in sites[np.argsort(-sizes[sites] * (1 + rank[sites] / len(names)), kind="stable")]:
+            after = (((held + every[s]) / aim) ** 2).sum(axis=1) - ((held / aim) ** 2).sum(axis=1)
+            first = n_at[:, c] if n_at[:, c].min() == 0 else np.zeros(folds)
+            k = int(np.lexsort((np.arange(folds), n_at[:, -1], after, first))[0])
+            fold[s] = k
+            held[k] += every[s]
+            n_at[k] += at[s]
+    return fold

@@ -1,0 +1,51 @@
+"""Reads clips' frames for a loader, in processes that can be timed out and replaced."""
+
+from collections.abc import Iterator, Sequence
+
+from jungle.data.loader import Sample
+from jungle.video import Clip, ClipSpec
+from jungle.video.pool import DecodePool, Job
+
+
+class VideoReader:
+    """A `Read` over video files. The worker processes start at the first read and stay until `close`."""
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        spec: ClipSpec,
+        workers: int,
+        timeout_s: float,
+        seed: int = 0,
+        ahead: int = 0,
+    ) -> None:
+        self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
+            list(paths),
+            spec,
+            workers,
+            timeout_s,
+            seed,
+        )
+        self.ahead = ahead or 2 * max(workers, 1) + 2
+        self._pool: DecodePool | None = None
+
+    def __call__(self, numbers: Sequence[int], epoch: int) -> Iterator[tuple[int, Sample | str]]:
+        """Yield each number with its frames, or with the reason why there are none."""
+        if self._pool is None:
+            self._pool = DecodePool(self.spec, workers=self.workers, timeout_s=self.timeout_s).__enter__()
+        # Frames picked at random are drawn anew each epoch, the same on any machine.
+        jobs = (
+            Job(str(n), self.paths[n], (self.seed * 1_000_003 + epoch) & 0x7FFFFFFF)
+            for n in map(int, numbers)
+        )
+        for job, clip in self._pool.map(jobs, ahead=self.ahead):
+            if isinstance(clip, Clip):
+                yield int(job.key), Sample(clip.frames, clip.times, clip.status, clip.reason)
+            else:
+                yield int(job.key), str(clip)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        if self._pool is not None:
+            self._pool.__exit__(None, None, None)
+            self._pool = None

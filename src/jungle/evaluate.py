@@ -1,0 +1,159 @@
+"""The end of a training run: the best checkpoint's predictions, their scores, the failures, the report."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jungle.config import TrainConfig
+from jungle.console import log, timed
+from jungle.data import predictions
+from jungle.data.clips import Clips
+from jungle.files import replacing, write_json
+
+
+def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, clips: Clips) -> None:
+    """Write `predictions_{val,test}.parquet`, `metrics.json`, `failures.csv` and `report.html` into `folder`.
+
+    Every device predicts its share of the clips; the first one joins them by clip.
+    """
+    import torch
+
+    best = folder / "checkpoints" / "best.ckpt"
+    saved = torch.load(
+        best if best.is_file() else folder / "checkpoints" / "last.ckpt",
+        map_location="cpu",
+        weights_only=True,
+    )
+    model.load_state_dict(saved["state_dict"])
+    scores: dict[str, float] = {}
+    tables: dict[str, pl.DataFrame] = {}
+    for split in ("val", "test"):
+        if not (clips.splits() == split).any():
+            continue
+        with timed(f"predicting the {split} clips"):
+            table = _predict(folder, trainer, model, data, clips, split)
+        if table is None:
+            continue
+        predictions.write(table, folder / f"predictions_{split}.parquet")
+        tables[split] = table
+        scores.update({f"{split}/{k}": v for k, v in score(table, clips, model.task).items()})
+    if not trainer.is_global_zero:
+        return
+    write_json(folder / "metrics.json", scores)
+    write_failures([(clips.table["clip"][n], reason) for n, reason in sorted(data.failures.items())], folder)
+    shown = {k: v for k, v in scores.items() if "/class/" not in k}
+    for split in tables:
+        log.info(", ".join(f"{k} {v:.4f}" for k, v in shown.items() if k.startswith(split)))
+    if trainer.logger is not None:
+        trainer.logger.log_metrics({f"best_{k}": v for k, v in shown.items()})
+    if cfg.report:
+        _report(cfg, folder, clips, tables, scores, model, data)
+
+
+def _predict(
+    folder: Path, trainer: Any, model: Any, data: Any, clips: Clips, split: str
+) -> pl.DataFrame | None:
+    """Predict a split over all devices; return the whole table on the first, None on the others."""
+    from jungle.models.inference import answers
+
+    rank, world = trainer.global_rank, trainer.world_size
+    loader = data.loader(split, labelled=False, rank=rank, world=world)
+    device = str(trainer.strategy.root_device)
+    dtype = "bfloat16" if "bf16" in str(trainer.precision) and not model.is_frozen else "float32"
+    names = clips.table["clip"]
+    rows = [{**row, "clip": names[row["number"]]} for row in answers(model, loader, device, dtype)]
+    share = predictions.make(rows, clips.classes)
+    part = folder / f".{split}-{rank}.parquet"
+    if world > 1:
+        lost = pl.DataFrame(
+            {"number": list(data.failures), "reason": list(data.failures.values())},
+            schema={"number": pl.Int64, "reason": pl.String},
+        )
+        with replacing(part) as beside:
+            share.write_parquet(beside)
+        with replacing(part.with_suffix(".failures.parquet")) as beside:
+            lost.write_parquet(beside)
+        trainer.strategy.barrier()
+        if rank != 0:
+            return None
+        parts = [folder / f".{split}-{r}.parquet" for r in range(world)]
+        share = pl.concat([pl.read_parquet(p) for p in parts]).unique(
+            "clip", keep="first", maintain_order=True
+        )
+        for p in parts:
+            failed = pl.read_parquet(p.with_suffix(".failures.parquet"))
+            data.failures.update(dict(failed.iter_rows()))
+            p.unlink()
+            p.with_suffix(".failures.parquet").unlink()
+    return complete(share, clips, split, data.failures, model.about["priors"])
+
+
+def complete(
+    done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, str], priors: dict[str, float]
+) -> pl.DataFrame:
+    """Return one row for every clip of the split, in its order; those not in `done` get the priors."""
+    wanted = [
+        (i, c) for i, (c, s) in enumerate(zip(clips.table["clip"], clips.splits(), strict=True)) if s == split
+    ]
+    have = set(done["clip"])
+    probs = [priors[c] for c in clips.classes]
+    failed = [
+        {"clip": c, "status": "failed", "reason": failures.get(i, "not predicted"), "probs": probs}
+        for i, c in wanted
+        if c not in have
+    ]
+    whole = pl.concat([done, predictions.make(failed, clips.classes)]) if failed else done
+    order = pl.DataFrame({"clip": [c for _, c in wanted]}, schema={"clip": pl.String})
+    return predictions.check(order.join(whole, on="clip", how="left", maintain_order="left"))
+
+
+def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
+    """Return every score of the predicted clips whose labels are known; failed ones count, as priors."""
+    from jungle.metrics.scores import all_scores
+
+    joined = (
+        table.select("clip")
+        .with_row_index("row")
+        .join(clips.table.select("clip").with_row_index("number"), on="clip", how="inner")
+    )
+    targets = clips.targets()[joined["number"].to_numpy()]
+    probs = predictions.probabilities(table)[joined["row"].to_numpy()]
+    known = np.isfinite(targets).any(1)
+    return all_scores(probs[known], targets[known], clips.classes, task) if known.any() else {}
+
+
+def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
+    """Write `failures.csv`: clip and reason."""
+    table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
+    with replacing(folder / "failures.csv") as part:
+        table.write_csv(part)
+
+
+def _report(
+    cfg: TrainConfig,
+    folder: Path,
+    clips: Clips,
+    tables: dict[str, pl.DataFrame],
+    scores: dict[str, float],
+    model: Any,
+    data: Any,
+) -> None:
+    from jungle.report import write_report
+
+    history = folder / "history.json"
+    with timed("report"):
+        write_report(
+            folder,
+            title=f"{cfg.model.backbone}, {cfg.model.mode}, {cfg.head.name} head",
+            clips=clips.table,
+            predictions=tables,
+            metrics=scores,
+            classes=clips.classes,
+            task=model.task,
+            history=json.loads(history.read_text()) if history.is_file() else None,
+            failures=[(clips.table["clip"][n], r) for n, r in sorted(data.failures.items())],
+            config_summary=cfg.model_dump(mode="json"),
+        )

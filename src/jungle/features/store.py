@@ -1,0 +1,245 @@
+"""The feature store: what a frozen backbone saw in each clip, kept once and read at random.
+
+One store is one folder, `<name>-<fingerprint>`, for one spec: everything that shapes the features. It holds
+`spec.json`, shards (see `shard.py`), and a cached index of them (see `index.py`). Why it is built this way,
+with the measurements, is in `docs/feature-store.md`.
+
+    store = FeatureStore.open(root, "nasnet", spec)
+    with store.writer() as writer:
+        for key in store.missing(keys):
+            writer.add(key, clip, values_TD, times_T)
+    batch = store.read_many(keys[:64])
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jungle.errors import UserError
+from jungle.features import index as indices
+from jungle.features.fingerprint import canonical, differences, fingerprint
+from jungle.features.maps import Maps
+from jungle.features.shard import FAILED, STATUSES, row_crc
+from jungle.features.writer import Writer
+from jungle.files import write_json
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["FeatureStore", "Features", "fingerprint"]
+FORMAT = 1
+MAX_SPEC = 1 << 16  # bytes
+
+
+@dataclass(frozen=True)
+class Features:
+    """What a backbone saw in one clip. The arrays are read-only and may lie in a mapped file."""
+
+    values: np.ndarray
+    """float16 [T, D]."""
+    times: np.ndarray
+    """float32 [T], seconds."""
+    status: str
+    """`ok` or `degraded`."""
+    reason: str
+    """Why it is degraded, else empty."""
+
+
+class FeatureStore:
+    """The features of many clips, by key. Made by `open`; pickles as its folder; reads from any thread."""
+
+    def __init__(self, root: Path, name: str, spec: dict[str, Any]) -> None:
+        self._opened_with = (root, name, spec)
+        self.spec = canonical(spec)
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
+        self.folder = Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
+        self._check_spec()
+        self._maps = Maps(self.folder)
+        self._index = indices.load(self.folder)
+        indices.save(self.folder, self._index)
+
+    @classmethod
+    def open(cls, root: Path, name: str, spec: dict[str, Any]) -> "FeatureStore":
+        """Open the store of `spec` under `root`; it is made where it does not exist.
+
+        Args:
+            root: the folder of all stores.
+            name: the backbone's name, for people.
+            spec: everything that shapes the features, in plain types.
+
+        Raises:
+            ValueError: `spec` holds more than plain types.
+            UserError: the folder cannot be written, or is another spec's, or a shard in it is damaged.
+        """
+        return cls(root, name, spec)
+
+    def __contains__(self, key: str) -> bool:
+        """Whether the clip was done: it has features, or is known to fail."""
+        return bool(self._index.find([key])[0] >= 0)
+
+    def __len__(self) -> int:
+        """Clips that have features."""
+        return int((self._status(self._index.known) != FAILED).sum())
+
+    @property
+    def dim(self) -> int | None:
+        """D, the values a frame; None while no clip has features."""
+        return self._index.dim
+
+    def missing(self, keys: Iterable[str], *, retry_failed: bool = False) -> list[str]:
+        """Return those of `keys` that are still to do, in order, each once.
+
+        Args:
+            keys: the clips wanted.
+            retry_failed: count a clip that failed as still to do.
+        """
+        wanted = list(dict.fromkeys(keys))
+        rows = self._index.find(wanted)
+        done = rows >= 0
+        if retry_failed:
+            done[done] = self._status(rows[done]) != FAILED
+        return [key for key, is_done in zip(wanted, done, strict=True) if not is_done]
+
+    def refresh(self) -> None:
+        """See what other writers published since.
+
+        Raises:
+            UserError: a shard is damaged.
+        """
+        index = indices.load(self.folder, self._index)
+        if index is not self._index:
+            self._index = index
+            indices.save(self.folder, index)
+
+    def failures(self) -> dict[str, str]:
+        """Return the reason of each clip that has no features, by key."""
+        rows = self._index.rows
+        if rows is None:
+            return {}
+        failed = self._index.known[self._status(self._index.known) == FAILED]
+        keys: list[bytes] = rows.keys[failed].tolist()
+        return {_text(k): _text(rows.reasons[i]) for k, i in zip(keys, failed.tolist(), strict=True)}
+
+    def table(self) -> "pl.DataFrame":
+        """Return one row a clip (`key`, `clip`, `status`, `reason`, `frames`), sorted by key."""
+        import polars as pl
+
+        schema = {"key": pl.Utf8, "clip": pl.Utf8, "status": pl.Utf8, "reason": pl.Utf8, "frames": pl.UInt32}
+        rows, known = self._index.rows, self._index.known.tolist()
+        if rows is None:
+            return pl.DataFrame(schema=schema)
+        keys: list[bytes] = rows.keys[known].tolist()
+        clips, reasons, status = rows.clips, rows.reasons, rows.status.tolist()
+        return pl.DataFrame(
+            {
+                "key": [_text(k) for k in keys],
+                "clip": [_text(clips[i]) for i in known],
+                "status": [STATUSES[status[i]] for i in known],
+                "reason": [_text(reasons[i]) for i in known],
+                "frames": rows.frames[known],
+            },
+            schema=schema,
+        )
+
+    def read(self, key: str) -> Features:
+        """Return the features of one clip.
+
+        Raises:
+            KeyError: it is not in the store, or has no features because it failed.
+            UserError: its shard is damaged or gone.
+        """
+        return self.read_many([key])[0]
+
+    def read_many(self, keys: Sequence[str]) -> list[Features]:
+        """Return the features of several clips, in the order of `keys`: from a cold disk faster than `read`.
+
+        A clip is checked against its checksum the first time that this object reads it.
+
+        Raises:
+            KeyError: one is not in the store, or has no features because it failed.
+            UserError: a shard is damaged or gone.
+        """
+        if not keys:
+            return []
+        index = self._index
+        found, table, verified = index.find(keys), index.rows, index.verified
+        if table is None or (found < 0).any() or (table.status[found] == FAILED).any():
+            raise self._no_features(keys)
+        pieces = [
+            (index.shards[s], start, frames)
+            for s, start, frames in zip(
+                index.shard_of[found].tolist(),
+                index.starts[found].tolist(),
+                table.frames[found].tolist(),
+                strict=True,
+            )
+        ]
+        out = []
+        for row, (shard, *_), (values_TD, times_T) in zip(
+            found.tolist(), pieces, self._maps.read(pieces), strict=True
+        ):
+            if not verified[row]:
+                if row_crc(values_TD, times_T) != table.crc[row]:
+                    raise indices.damaged(
+                        self.folder / shard.name, "a clip's features do not match their checksum"
+                    )
+                verified[row] = True
+            status = int(table.status[row])
+            reason = _text(table.reasons[row]) if status else ""
+            out.append(Features(values_TD, times_T, STATUSES[status], reason))
+        return out
+
+    def writer(self, *, flush_mb: float = 64, flush_s: float = 30) -> Writer:
+        """Return a context manager that adds clips; what it wrote can be read here when it ends.
+
+        Args:
+            flush_mb: a shard is published when it has this many megabytes (10^6),
+            flush_s: or, with the next clip, when its oldest clip has waited this many seconds.
+        """
+        return Writer(self.folder, self.dim, flush_mb, flush_s, self.refresh)
+
+    def __reduce__(self) -> tuple:
+        return (FeatureStore.open, self._opened_with)
+
+    def _status(self, rows: np.ndarray) -> np.ndarray:
+        return np.zeros(0, np.uint8) if self._index.rows is None else self._index.rows.status[rows]
+
+    def _no_features(self, keys: Sequence[str]) -> KeyError:
+        failures = self.failures()
+        for key in keys:
+            if key in failures:
+                return KeyError(f"clip {key} has no features: {failures[key]}")
+        return KeyError(f"{', '.join(self.missing(keys)[:3])} not in {self.folder}")
+
+    def _check_spec(self) -> None:
+        """Write the spec into a new folder; check it in an old one."""
+        path = self.folder / "spec.json"
+        try:
+            if not path.exists():
+                name, digest = self._opened_with[1], fingerprint(self.spec)
+                write_json(path, {"format": FORMAT, "name": name, "fingerprint": digest, "spec": self.spec})
+            with open(path, "rb") as file:
+                text = file.read(MAX_SPEC)
+        except OSError as e:
+            raise UserError(f"The feature store {self.folder} cannot be used: {e.strerror or e}.") from e
+        try:
+            held = json.loads(text)
+            spec, version = held["spec"], held["format"]
+        except (ValueError, KeyError, TypeError, RecursionError) as e:
+            raise UserError(f"{path} is damaged. Delete that one file: it is written again.") from e
+        if version != FORMAT:
+            raise UserError(
+                f"{self.folder} has format {version!r}, not {FORMAT}: another version of jungle wrote it."
+            )
+        if spec != self.spec:
+            what = differences(spec, self.spec) if isinstance(spec, dict) else "not a spec"
+            raise UserError(f"{self.folder} holds features of another spec ({what}). Move that folder away.")
+
+
+def _text(text: bytes) -> str:
+    return text.decode("utf-8", "replace")

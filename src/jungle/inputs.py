@@ -1,0 +1,200 @@
+"""From a config to the clips of a training run, checked and split, and to the data module that reads them."""
+
+from typing import Any
+
+import numpy as np
+
+from jungle.config import TrainConfig
+from jungle.console import log, timed
+from jungle.data.clips import Clips
+from jungle.errors import UserError
+
+
+def labelled_clips(cfg: TrainConfig) -> tuple[Clips, dict[int, str]]:
+    """Load, split, check and limit the clips; return them with the numbers of those that are not on disk.
+
+    Raises:
+        UserError: one message with all that is wrong with the labels.
+    """
+    from jungle.data.checks import check
+    from jungle.data.problems import Problems
+    from jungle.data.splits import assign_splits
+
+    problems = Problems()
+    clips = _load(cfg, problems)
+    clips = assign_splits(
+        clips,
+        val_fraction=cfg.data.val_fraction,
+        test_fraction=cfg.data.test_fraction,
+        folds=cfg.data.folds,
+        fold=cfg.data.fold,
+        seed=cfg.seed,
+    )
+    fixed = cfg.data.format in ("sample", "primatrix", "primatrix_micro") or cfg.data.folds is not None
+    where = cfg.data.labels or cfg.data.root
+    checked = check(
+        clips,
+        classes=cfg.data.classes,
+        missing=cfg.data.missing,
+        strict=not fixed,
+        problems=problems,
+        where=where,
+    )
+    for warning in checked.warnings:
+        log.warning(f"warning: {warning}")
+    present = checked.clips if cfg.data.limit is None else checked.clips.limit(cfg.data.limit, cfg.seed)
+    if not len(checked.failures) or cfg.data.limit is not None:
+        return present, {}
+    gone = clips.where(clips.table["clip"].is_in(checked.failures["clip"].implode()))
+    reasons = dict(checked.failures.select("clip", "reason").iter_rows())
+    import polars as pl
+
+    whole = Clips(pl.concat([present.table, gone.table], how="diagonal_relaxed"), clips.classes)
+    return whole, {len(present) + i: reasons[c] for i, c in enumerate(gone.table["clip"])}
+
+
+def _load(cfg: TrainConfig, problems: Any) -> Clips:
+    from jungle.data import formats
+
+    data, root = cfg.data, cfg.data.root
+    if data.format == "csv":
+        return formats.load_csv(
+            data.labels or "",
+            root,
+            classes=data.classes,
+            filepath_column=data.filepath_column,
+            label_column=data.label_column,
+            sites=data.sites,
+            problems=problems,
+        )
+    assert root is not None
+    if data.format == "folders":
+        return formats.load_folders(root, classes=data.classes, sites=data.sites, problems=problems)
+    options: dict[str, Any] = {
+        "test_labels": data.test_labels,
+        "sites": data.sites,
+        "classes": data.classes,
+        "problems": problems,
+    }
+    if data.format == "primatrix_micro":
+        return formats.load_primatrix_micro(root, data.labels, data.template, **options)
+    if data.format == "sample":
+        from jungle.data.sample import ensure_sample
+
+        ensure_sample(root, clips=data.sample_clips)
+        root = root / "raw"
+    return formats.load_primatrix(root, data.labels, data.template, **options)
+
+
+def counts(clips: Clips) -> str:
+    """Return clips a class and split as text, the classes without a clip in one line."""
+    table = clips.counts()
+    splits = table.columns[1:]
+    present = table.filter(table["all"] > 0)
+    width = max((len(c) for c in present["class"]), default=5)
+    lines = [f"  {'':<{width}} " + " ".join(f"{s:>10}" for s in splits)]
+    lines += [f"  {row[0]:<{width}} " + " ".join(f"{n:>10}" for n in row[1:]) for row in present.iter_rows()]
+    if len(present) < len(table):
+        lines.append(f"  {len(table) - len(present)} classes have no labelled clip")
+    return "\n".join(lines)
+
+
+def priors(clips: Clips) -> dict[str, float]:
+    """Return the share of each class in the training clips; 0 for a class of which nothing is known."""
+    train = clips.of("train").targets()
+    known = np.isfinite(train).sum(0)
+    share = np.nansum(train, axis=0) / np.maximum(known, 1)
+    return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
+
+
+def stored_features(
+    cfg: TrainConfig, clips: Clips, backbone: Any, spec: Any, weights_hash: str
+) -> tuple[Any, str]:
+    """Fill the feature store with what it lacks; return the data module that reads it, and the dtype."""
+    import os
+
+    from jungle import build
+    from jungle.data.identity import content_keys
+    from jungle.data.module import ClipData
+    from jungle.features import extract
+    from jungle.features.reader import FeatureReader
+
+    devices = build.devices_of(cfg)
+    keys = content_keys(clips.table["path"].to_list())
+    lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
+    dtype = extract.compute_dtype(devices[0])
+    shape = extract.feature_spec(backbone, spec, weights_hash, dtype)
+    workers = extract.share_of_cores(len(devices)) if cfg.data.workers is None else cfg.data.workers
+    plan = extract.Extraction(
+        backbone=build.backbone_spec(cfg),
+        clip=spec,
+        store=cfg.paths.features,
+        name=shape["backbone"],
+        spec=shape,
+        workers=workers,
+        timeout_s=cfg.data.timeout_s,
+        dtype=dtype,
+        max_failed_fraction=cfg.max_failed_fraction,
+    )
+    names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
+    wanted = [
+        extract.Wanted(k, c, p) for k, c, p in zip(keys, names, paths, strict=True) if isinstance(k, str)
+    ]
+    if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        # Started by torchrun, SLURM or Lightning: this process is one of several, and does its own share.
+        rank, world = int(os.environ.get("RANK", os.environ["LOCAL_RANK"])), int(os.environ["WORLD_SIZE"])
+        device = devices[int(os.environ["LOCAL_RANK"]) % len(devices)]
+        extract.extract(plan, wanted[rank::world], [device], backbone)
+        extract.wait_for(plan, wanted)
+    else:
+        with timed("features"):
+            extract.extract(plan, wanted, devices, backbone)
+    store = plan.open()
+    bad = store.failures()
+    lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
+    reader = FeatureReader(store, [k if isinstance(k, str) else None for k in keys])
+    data = ClipData(clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction)
+    data.failures.update(lost)
+    return data, dtype
+
+
+def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:
+    """Return the data module that decodes clips as training goes."""
+    from jungle import build
+    from jungle.data.module import ClipData
+    from jungle.data.video_reader import VideoReader
+    from jungle.features.extract import share_of_cores
+
+    workers = share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
+    paths = clips.table["path"].to_list()
+    ahead = 2 * cfg.batch_size
+    train = VideoReader(paths, train_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
+    same = train_spec == eval_spec
+    evaluate = train if same else VideoReader(paths, eval_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
+    return ClipData(clips, train, evaluate, "frames_BTHWC", cfg.batch_size, cfg.seed, cfg.max_failed_fraction)
+
+
+def close(data: Any) -> None:
+    """End the processes that decode for a data module."""
+    for reader in (data.read_train, data.read_eval):
+        if hasattr(reader, "close"):
+            reader.close()
+
+
+def check_left(clips: Clips, data: Any, most: float) -> None:
+    """Say how many clips are left out; stop where they are too many, or leave none to train or validate on.
+
+    Raises:
+        UserError: with the first reasons.
+    """
+    left_out = data.left_out
+    names = clips.table["clip"]
+    if left_out:
+        first = "; ".join(f"{names[n]}: {data.failures[n]}" for n in sorted(left_out)[:3])
+        said = f"{len(left_out)} of {len(clips)} clips cannot be read and are left out ({first})"
+        if len(left_out) > most * len(clips):
+            raise UserError(f"{said}. Is the disk well? max_failed_fraction={most} is what is let pass")
+        log.warning(said)
+    for split in ("train", "val"):
+        if not len(data.numbers(split, labelled=True)):
+            raise UserError(f"no labelled {split} clip is left that can be read; their reasons stand above")

@@ -1,0 +1,1 @@
+"""How good predictions are: functions of probabilities and targets, and their sums over devices."""

@@ -1,0 +1,204 @@
+"""Any timm model as a per-frame feature extractor that takes uint8 frames and normalises them itself."""
+
+import hashlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jungle.errors import UserError
+from jungle.models.bundled import bundled_weights, to_timm_names
+from jungle.models.names import check_backbone
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Which backbone, where its weights come from, and what is taken from it. Plain and picklable."""
+
+    name: str
+    pretrained: bool = True
+    weights: str | None = None
+    """A local .safetensors or .pth file instead of the model's own weights."""
+    size: tuple[int, int] | None = None
+    """(height, width) of the frames it will see; None = its own."""
+    taps: tuple[str, ...] = field(default_factory=tuple)
+    """Names of inner modules whose outputs are pooled over space and joined; empty = the pooled last map."""
+
+
+class Backbone(nn.Module):
+    """Frames in, one feature vector a frame out.
+
+    Attributes:
+        dim: D, the width of a feature.
+        size: (height, width) the frames are resized to.
+        interpolation: how the model's own pictures were resized, `bilinear` or `bicubic`.
+    """
+
+    def __init__(self, spec: BackboneSpec, load: bool = True) -> None:
+        """Build the model; `load=False` leaves random weights for a state dict to replace.
+
+        Raises:
+            UsageError: timm knows no such model.
+            UserError: the weights cannot be had, or do not fit.
+        """
+        super().__init__()
+        from timm.data.config import resolve_model_data_config
+
+        check_backbone(spec.name)
+        self.spec = spec
+        self.model = _create(spec, load)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own: dict[str, Any] = resolve_model_data_config(self.model)
+        self.size: tuple[int, int] = spec.size or (own["input_size"][1], own["input_size"][2])
+        self.interpolation = (
+            own["interpolation"] if own["interpolation"] in ("bilinear", "bicubic") else "bicubic"
+        )
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1) * 255, persistent=False)
+        self._tapped: dict[str, Tensor] = {}
+        self._hook(spec.taps)
+        self.dim = self._measure()
+
+    def forward(self, frames_NHWC: Tensor) -> Tensor:
+        """Turn uint8 RGB frames into features `x_ND`."""
+        # A permuted NHWC batch is channels_last already: no copy, and about twice as fast on CPU.
+        x_NCHW = (frames_NHWC.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        if not self.spec.taps:
+            return self.model(x_NCHW).float()
+        self._tapped.clear()
+        self.model.forward_features(x_NCHW)
+        return torch.cat([_pooled(self._tapped[name]) for name in self.spec.taps], dim=1).float()
+
+    def weights_hash(self) -> str:
+        """Hash of every weight and buffer: the same weights give the same features."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, value in sorted(self.model.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, enough to build the same model for its saved weights."""
+        return {**asdict(self.spec), "weights": None, "size": list(self.size), "taps": list(self.spec.taps)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Backbone":
+        """Build the model of `to_dict` with random weights, for its state dict."""
+        size, taps = values["size"], tuple(str(t) for t in values["taps"])
+        spec = BackboneSpec(str(values["name"]), False, None, (int(size[0]), int(size[1])), taps)
+        return cls(spec, load=False)
+
+    def _hook(self, taps: tuple[str, ...]) -> None:
+        modules = dict(self.model.named_modules())
+        for name in taps:
+            if name not in modules:
+                from jungle.errors import UsageError, nearest
+
+                raise UsageError(
+                    f"model.taps: {self.spec.name} has no module {name}.{nearest(name, set(modules) - {''})}"
+                )
+
+            def keep(_module: nn.Module, _in: Any, out: Tensor, name: str = name) -> None:
+                self._tapped[name] = out[0] if isinstance(out, tuple) else out
+
+            modules[name].register_forward_hook(keep)
+
+    def _measure(self) -> int:
+        was = self.model.training
+        self.model.eval()
+        with torch.inference_mode():
+            dim = self(torch.zeros(1, *self.size, 3, dtype=torch.uint8)).shape[1]
+        self._tapped.clear()
+        self.model.train(was)
+        return dim
+
+
+def _create(spec: BackboneSpec, load: bool) -> Any:
+    import timm
+
+    options: dict[str, Any] = {"num_classes": 0}
+    if spec.size is not None and _takes_size(spec.name):
+        options["img_size"] = spec.size
+    bundled = bundled_weights(spec.name)
+    from_hub = load and spec.pretrained and spec.weights is None and bundled is None
+    # Random weights are the same in every process and run, so that features made with them can be kept.
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        try:
+            model = timm.create_model(spec.name, pretrained=from_hub, **options)
+        except Exception as e:
+            if not from_hub:
+                raise UserError(f"model.backbone={spec.name}: timm cannot build it: {_first_line(e)}") from e
+            raise UserError(
+                f"the weights of {spec.name} could not be fetched ({_first_line(e)}). Connect once (they are "
+                f"kept in the hub's cache, {_hub_cache()}), or give a file: model.weights=<.safetensors|.pth>, "
+                "or random ones: model.pretrained=false"
+            ) from None
+    if load and spec.weights is not None:
+        _load_file(model, Path(spec.weights))
+    elif load and spec.pretrained and bundled is not None:
+        state = torch.load(bundled, map_location="cpu", weights_only=True)
+        model.load_state_dict(to_timm_names(state, model))
+    return model
+
+
+def _hub_cache() -> str:
+    from huggingface_hub import constants
+
+    return constants.HF_HUB_CACHE
+
+
+def _takes_size(name: str) -> bool:
+    """Tell whether the model's constructor wants the picture's size (vision transformers do)."""
+    import inspect
+
+    import timm
+
+    with torch.device("meta"):
+        kind = type(timm.create_model(name, pretrained=False, num_classes=0))
+    return "img_size" in inspect.signature(kind.__init__).parameters
+
+
+def _load_file(model: nn.Module, file: Path) -> None:
+    if not file.is_file():
+        raise UserError(f"model.weights={file}: no such file")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise UserError(
+            f"model.weights={file}: not a weights file that can be read safely: {_first_line(e)}"
+        ) from None
+    for inner in ("state_dict", "model"):
+        state = state[inner] if isinstance(state, dict) and isinstance(state.get(inner), dict) else state
+    if not isinstance(state, dict):
+        raise UserError(f"model.weights={file}: holds no table of weights")
+    wanted = model.state_dict()
+    found = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    missing = [k for k in wanted if k not in found]
+    wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
+    if missing or wrong:
+        raise UserError(
+            f"model.weights={file}: does not fit the backbone: {len(missing)} of {len(wanted)} tensors are "
+            f"missing ({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])})"
+        )
+    model.load_state_dict({k: found[k] for k in wanted})
+
+
+def _pooled(out: Tensor) -> Tensor:
+    """Mean over space: maps NCHW, or tokens NLC."""
+    return out.mean((2, 3)) if out.ndim == 4 else out.mean(1) if out.ndim == 3 else out
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :200
+    ]

@@ -1,0 +1,67 @@
+"""Run a trained model over batches, outside of a trainer."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+
+from jungle.models.losses import probabilities
+from jungle.models.module import Batch, ClipClassifier
+
+
+def to_device(batch: Batch, device: str) -> Batch:
+    """Move the tensors of a batch."""
+    return {
+        k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
+    }
+
+
+def frame_features(model: ClipClassifier, batch: Batch, device: str, dtype: str) -> Batch:
+    """Return the batch with its frames replaced by their features, on the device.
+
+    On the CPU one clip at a time, so that the answer for a clip does not depend on its neighbours.
+    """
+    moved = to_device(batch, device)
+    frames_BTHWC, mask_BT = moved.pop("frames_BTHWC"), moved["mask_BT"]
+    step = 1 if device == "cpu" else len(mask_BT)
+    kind = device.split(":")[0]
+    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"):
+        parts = [
+            model.features(f, m) for f, m in zip(frames_BTHWC.split(step), mask_BT.split(step), strict=True)
+        ]
+    return {**moved, "x_BTD": torch.cat(parts)}
+
+
+def answers(
+    model: ClipClassifier, batches: Iterable[Batch], device: str, dtype: str
+) -> Iterator[dict[str, Any]]:
+    """Yield a row for each clip of each batch: `number`, `status`, `reason`, `probs`, `times`, `attention`.
+
+    Args:
+        model: put in eval mode, on the device.
+        batches: of frames or of features.
+        device: a torch device.
+        dtype: `bfloat16` or `float32`: what the backbone computes in. The head is always float32.
+    """
+    model = model.eval().to(device)
+    for batch in batches:
+        ready = (
+            frame_features(model, batch, device, dtype)
+            if "frames_BTHWC" in batch
+            else to_device(batch, device)
+        )
+        with torch.inference_mode():
+            answer = model(ready)
+            probs_BC = probabilities(answer.logits_BC, model.task).cpu().numpy()
+            attention_BT = None if answer.attention_BT is None else answer.attention_BT.float().cpu().numpy()
+        mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
+        for i, number in enumerate(batch["number_B"].tolist()):
+            seen = mask_BT[i]
+            yield {
+                "number": number,
+                "status": batch["status"][i],
+                "reason": batch["reason"][i],
+                "probs": probs_BC[i],
+                "times": times_BT[i][seen],
+                "attention": None if attention_BT is None else attention_BT[i][seen],
+            }

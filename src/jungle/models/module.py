@@ -1,0 +1,181 @@
+"""One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from jungle.metrics.running import RunningScores
+from jungle.models.backbone import Backbone
+from jungle.models.heads import Answer, make_head
+from jungle.models.losses import loss, prior_logits, probabilities
+
+Batch = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the weights are moved. Not needed to predict, so not in a checkpoint's description."""
+
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    label_smoothing: float = 0.0
+
+
+class ClipClassifier(pl.LightningModule):
+    """Classify clips.
+
+    A batch holds `mask_BT`, `times_BT`, `number_B` (rows of the clips table), for training `targets_BC` and
+    `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone).
+
+    Args:
+        backbone: the frame feature extractor; in frozen mode it stays in eval, with no gradient, BatchNorm
+            statistics included. In finetune mode every weight is trained and BatchNorm statistics move.
+        head: plain values for `make_head`.
+        classes: class names, in the order of the logits.
+        task: `multilabel` or `exclusive`.
+        mode: `frozen` or `finetune`.
+        about: plain types that travel in the checkpoint: how clips become frames, what was trained on.
+        training: optimizer and loss settings.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        head: dict[str, Any],
+        classes: tuple[str, ...],
+        task: str,
+        mode: str,
+        about: dict[str, Any] | None = None,
+        training: Training | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.classes, self.task, self.mode = backbone, tuple(classes), task, mode
+        self.head_values, self.about, self.training_plan = (
+            dict(head),
+            dict(about or {}),
+            training or Training(),
+        )
+        self.head = make_head(head, backbone.dim, len(self.classes))
+        self.val_scores = RunningScores(self.classes, task)
+        if self.is_frozen:
+            self.backbone.requires_grad_(False)
+        self.train(self.training)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether the backbone's weights and statistics stay as they are."""
+        return self.mode == "frozen"
+
+    def train(self, mode: bool = True) -> "ClipClassifier":
+        """Set training mode; a frozen backbone stays in eval."""
+        super().train(mode)
+        if self.is_frozen:
+            self.backbone.eval()
+        return self
+
+    def start_from_priors(self, targets_NC: Tensor) -> None:
+        """Set the last bias so that training starts at the class shares instead of at one half."""
+        last = self.head.classify[-1]
+        assert isinstance(last, nn.Linear)
+        with torch.no_grad():
+            last.bias.copy_(prior_logits(targets_NC, self.task))
+
+    def features(self, frames_BTHWC: Tensor, mask_BT: Tensor) -> Tensor:
+        """Run the backbone on the frames that exist; return `x_BTD`, zero where masked."""
+        real_NHWC = frames_BTHWC[mask_BT]
+        if self.is_frozen:
+            with torch.no_grad():
+                # Stored features are float16: a clip predicted from its video gets the same answer.
+                x_ND = self.backbone(real_NHWC).half().float()
+        else:
+            x_ND = self.backbone(real_NHWC)
+        x_BTD = x_ND.new_zeros(*mask_BT.shape, x_ND.shape[1])
+        x_BTD[mask_BT] = x_ND
+        return x_BTD
+
+    def forward(self, batch: Batch) -> Answer:
+        """Answer for every clip of the batch."""
+        mask_BT = batch["mask_BT"]
+        x_BTD = batch["x_BTD"].float() if "x_BTD" in batch else self.features(batch["frames_BTHWC"], mask_BT)
+        return self.head(x_BTD, mask_BT)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        value = self._loss(self(batch).logits_BC, batch)
+        self.log("train/loss", value, batch_size=len(batch["mask_BT"]), prog_bar=True)
+        return value
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation scores."""
+        logits_BC = self(batch).logits_BC
+        self.val_scores.update(batch["number_B"], probabilities(logits_BC, self.task), batch["targets_BC"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the epoch before."""
+        self.val_scores.reset()
+        # A device without a single clip still takes part in joining: it has empty tables of the right shape.
+        none_C = torch.zeros(0, len(self.classes), device=self.device)
+        self.val_scores.update(torch.zeros(0, device=self.device), none_C, none_C)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of the whole validation split, joined over devices."""
+        scores = self.val_scores.compute()
+        shown = {k: v for k, v in scores.items() if not k.startswith("class/") and k != "clips"}
+        self.log_dict({f"val/{k}": v for k, v in shown.items()}, prog_bar=False, rank_zero_only=False)
+        bar = {k: v for k, v in shown.items() if k in ("log_loss", "accuracy")}
+        self.log_dict({f"{k}": v for k, v in bar.items()}, prog_bar=True, logger=False)
+
+    def _loss(self, logits_BC: Tensor, batch: Batch) -> Tensor:
+        return loss(
+            logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.label_smoothing
+        )
+
+    def configure_optimizers(self) -> Any:
+        """AdamW or SGD; no decay on norms and biases; a schedule by step over the whole run."""
+        plan = self.training_plan
+        trained = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": plan.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        if plan.optimizer == "sgd":
+            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, plan.lr, momentum=0.9, nesterov=True)
+        else:
+            optimizer = torch.optim.AdamW(groups, plan.lr)
+        if plan.schedule == "constant" and not plan.warmup:
+            return optimizer
+        total = max(int(self.trainer.estimated_stepping_batches), 1)
+        warm = max(round(plan.warmup * total), 1)
+
+        def factor(step: int) -> float:
+            if step < warm:
+                return (step + 1) / warm
+            if plan.schedule == "constant":
+                return 1.0
+            return 0.5 * (1 + math.cos(math.pi * min((step - warm) / max(total - warm, 1), 1.0)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def describe(self) -> dict[str, Any]:
+        """Plain types: all that is needed beside the weights to build this model again and feed it clips."""
+        return {
+            "version": 1,
+            "backbone": self.backbone.to_dict(),
+            "head": self.head_values,
+            "classes": list(self.classes),
+            "task": self.task,
+            "mode": self.mode,
+            **self.about,
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the description beside the weights, so that a checkpoint is enough on its own."""
+        checkpoint["jungle"] = self.describe()

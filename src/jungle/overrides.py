@@ -1,0 +1,164 @@
+"""Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jungle.errors import UsageError, nearest
+
+_ANSWERED_BY_HYDRA = (
+    "--help",
+    "-h",
+    "--hydra-help",
+    "--version",
+    "--shell-completion",
+    "-sc",
+    "--info",
+    "-i",
+)
+
+
+def is_checked(argv: list[str]) -> bool:
+    """Tell whether `argv` composes a config, rather than asking Hydra for help or completion."""
+    return not any(arg.split("=")[0] in _ANSWERED_BY_HYDRA for arg in argv)
+
+
+def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
+    """Return `argv` with the run's folder added, after every override has been found valid.
+
+    Raises:
+        UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    args = get_args_parser().parse_args(argv)
+    plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
+    if verb == "train" and not args.multirun and not args.cfg:
+        from jungle import runs
+
+        if not any(o.lstrip("+").startswith("hydra.run.dir=") for o in args.overrides):
+            return [*argv, f"hydra.run.dir={_quoted(runs.choose(plain))}"]
+    return argv
+
+
+def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str | None = None) -> Any:
+    """Compose and check the config that `overrides` ask for; of a sweep, the first of each choice.
+
+    Raises:
+        UsageError: as `prepare`.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    from jungle.config import PredictConfig, TrainConfig, check
+
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+    except HydraException as e:
+        raise UsageError(f"{_one_line(e)} An override is key=value.") from None
+    search = (
+        [f"hydra.searchpath=[{_quoted('file://' + str(Path(extra_dir).absolute()))}]"] if extra_dir else []
+    )
+    with initialize_config_dir(str(config_dir), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        groups = {
+            o.key_or_group: o for o in parsed if loader.list_groups(o.key_or_group) or _options(loader, o)
+        }
+        for group, override in groups.items():
+            if not extra_dir:
+                _check_choice(group, override, _options(loader, override))
+        flat = [_first(o) for o in parsed]
+        try:
+            base = compose(
+                name,
+                overrides=[
+                    *search,
+                    *[f for f, o in zip(flat, parsed, strict=True) if o.key_or_group in groups],
+                ],
+            )
+            known = set(_keys(OmegaConf.to_container(base)))
+            for o in parsed:
+                _check_key(o, groups, known, loader.list_groups(""))
+            cfg = compose(name, overrides=[*search, *flat])
+            missing = OmegaConf.missing_keys(cfg)
+            if missing:
+                raise UsageError(
+                    f"{', '.join(sorted(missing))}= is needed: jungle {name} --help says what it is"
+                )
+            plain = OmegaConf.to_container(cfg, resolve=True)
+        except (HydraException, OmegaConfBaseException) as e:
+            raise UsageError(_one_line(e)) from None
+    kind = {"train": TrainConfig, "predict": PredictConfig}.get(name)
+    return check(kind, plain) if kind else plain  # type: ignore[arg-type]
+
+
+def _options(loader: Any, override: Any) -> list[str]:
+    return loader.get_group_options(override.key_or_group)
+
+
+def _first(override: Any) -> str:
+    """Return the override with the first choice of its sweep."""
+    if not override.is_sweep_override():
+        return override.input_line
+    try:
+        value = next(iter(override.sweep_string_iterator()))
+    except Exception:  # an interval or a glob has no first choice: keep the default
+        return f"{override.key_or_group}=null" if override.is_add() else "seed=0"
+    return f"{override.input_line.split('=', 1)[0]}={value}"
+
+
+def _check_choice(group: str, override: Any, options: list[str]) -> None:
+    if override.is_sweep_override():
+        try:
+            chosen = [str(v) for v in override.sweep_string_iterator()]
+        except Exception:  # a glob or interval: Hydra expands it
+            return
+    else:
+        value = override.value()
+        chosen = [str(v) for v in value] if isinstance(value, list) else [str(value)]
+    for choice in chosen:
+        if choice not in (*options, "null", "None"):
+            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}")
+
+
+def _check_key(override: Any, groups: dict[str, Any], known: set[str], group_names: list[str]) -> None:
+    key = override.key_or_group
+    if key in groups or key in known or override.is_add() or override.is_force_add():
+        return
+    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        return
+    choices = known | set(group_names) - {"hydra"}
+    import difflib
+
+    last = key.rsplit(".", 1)[-1]
+    ranked = sorted(
+        choices,
+        key=lambda c: (
+            -max(
+                difflib.SequenceMatcher(None, key, c).ratio(),
+                difflib.SequenceMatcher(None, last, c.rsplit(".", 1)[-1]).ratio() - 0.05,
+            )
+        ),
+    )
+    raise UsageError(f"no setting named {key}. Nearest: {', '.join(ranked[:3])}. All of them: --help")
+
+
+def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def _quoted(text: object) -> str:
+    escaped = str(text).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _one_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]).rstrip(".") + "."

@@ -1,0 +1,191 @@
+"""`jungle predict`: from checkpoints and videos to a table of what is in every clip."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jungle.config import PredictConfig, check
+from jungle.console import Progress, log, result, timed
+from jungle.data import predictions
+from jungle.errors import UsageError, UserError
+from jungle.resumable import Rows
+
+FLUSH_S = 15.0  # seconds of work that a kill may lose
+FLUSH_ROWS = 512
+
+
+class SomeFailed(UserError):
+    """Every clip has its row, but some could not be read."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One clip to predict: its id in the results and where it lies; no `path` where no file was found."""
+
+    clip: str
+    path: str | None
+
+
+def main(raw: Any) -> None:
+    """Predict as a composed config says.
+
+    Raises:
+        SomeFailed: some clips could not be read; all files are written nevertheless.
+    """
+    from omegaconf import OmegaConf
+
+    cfg: PredictConfig = check(PredictConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    from jungle import asked
+    from jungle.submission import read_template, write_submission
+
+    template = read_template(cfg.template) if cfg.template else None
+    asks = asked.clips_of(cfg, template)
+    with timed("loading"):
+        from jungle.models.checkpoint import load_checkpoint
+
+        loaded = [load_checkpoint(path) for path in cfg.ckpt]
+    classes = loaded[0].model.classes
+    for path, other in zip(cfg.ckpt, loaded, strict=True):
+        if other.model.classes != classes:
+            raise UsageError(
+                f"ckpt={path}: its classes differ from those of {cfg.ckpt[0]}; predict them separately"
+            )
+    if template is not None:
+        template.check_classes(classes)
+    out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.file_hash[:8] for m in loaded[:4])
+    rows = Rows(
+        out, {"ckpt": sorted(m.file_hash for m in loaded), "decoder": cfg.decoder}, classes, cfg.overwrite
+    )
+    log.info(f"{len(asks)} clips, {len(loaded)} model{'s' if len(loaded) > 1 else ''}, results go to {out}")
+    with rows:
+        if cfg.retry_failed:
+            rows.forget_failed()
+        _predict(cfg, loaded, asks, rows)
+        priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}
+        table = rows.table([a.clip for a in asks], priors)
+        rows.finish(table)
+    if template is not None:
+        write_submission(table, template, out / "submission.csv")
+        result(f"submission: {out / 'submission.csv'}")
+    failed = table.filter(pl.col("status") == "failed")
+    if cfg.report:
+        _report(cfg, out, asks, table, loaded)
+        result(f"report: {out / 'report.html'}")
+    result(f"predictions: {out / 'predictions.csv'}")
+    degraded = int((table["status"] == "degraded").sum())
+    log.info(f"{len(table) - len(failed)} of {len(table)} clips predicted, {degraded} of them in part")
+    if len(failed):
+        raise SomeFailed(
+            f"{len(failed)} of {len(table)} clips could not be read and have the class priors: "
+            f"{out / 'failures.csv'} says why; the first: {failed['clip'][0]}: {failed['reason'][0]}"
+        )
+
+
+def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> None:
+    """Fill `rows` with what it lacks."""
+    import torch
+
+    from jungle.data.identity import content_keys
+
+    device = _device(cfg.device)
+    found = content_keys([a.path or "" for a in asks])
+    todo: list[tuple[Ask, str]] = []
+    for ask, key in zip(asks, found, strict=True):
+        if ask.path is None:
+            rows.fail(ask.clip, "", "no such file")
+        elif isinstance(key, OSError):
+            rows.fail(ask.clip, "", str(key))
+        elif not rows.has(ask.clip, key):
+            todo.append((ask, key))
+    if len(todo) < len(asks):
+        log.info(f"{len(asks) - len(todo)} of {len(asks)} clips were done before")
+    if not todo:
+        return
+    groups: dict[Any, list[Any]] = {}
+    for model in loaded:
+        groups.setdefault(model.clip_spec, []).append(model)
+    last = time.monotonic()
+    with Progress("predicting", len(todo)) as bar:
+        try:
+            for number, row in _averaged(cfg, groups, todo, device):
+                ask, key = todo[number]
+                rows.add({**row, "clip": ask.clip, "key": key})
+                bar.advance()
+                if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > FLUSH_S:
+                    rows.flush()
+                    last = time.monotonic()
+        except torch.cuda.OutOfMemoryError:
+            raise UserError(
+                f"the GPU's memory is full at batch_size={cfg.batch_size}: give a smaller one"
+            ) from None
+        finally:
+            rows.flush()
+
+
+def _averaged(
+    cfg: PredictConfig, groups: dict[Any, list[Any]], todo: list[tuple[Ask, str]], device: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each clip's row, the mean of the models; a block of clips at a time, so that it can be gone on with."""
+    from jungle.predicting import group_answers
+
+    models = sum(len(g) for g in groups.values())
+    block = len(todo) if len(groups) == 1 else 64
+    for start in range(0, len(todo), block):
+        part = todo[start : start + block]
+        sums: dict[int, dict[str, Any]] = {}
+        for n, (spec, members) in enumerate(groups.items()):
+            for number, row in group_answers(
+                cfg, spec, members, [(a.clip, a.path, k) for a, k in part], device
+            ):
+                if len(groups) == 1:
+                    yield start + number, row
+                    continue
+                weighted = {**row, "probs": row["probs"] * len(members) / models}
+                if number not in sums and n == 0:
+                    sums[number] = weighted
+                elif number in sums and sums[number]["status"] != "failed":
+                    if row["status"] == "failed":
+                        sums[number] = row
+                    else:
+                        sums[number]["probs"] = sums[number]["probs"] + weighted["probs"]
+        yield from ((start + number, row) for number, row in sums.items())
+
+
+def _device(asked: str) -> str:
+    import torch
+
+    if asked == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if asked.startswith("cuda") and not torch.cuda.is_available():
+        raise UsageError(
+            f"device={asked}: no GPU can be used here (jungle doctor says why); device=cpu works"
+        )
+    if asked.startswith("cuda:") and int(asked[5:]) >= torch.cuda.device_count():
+        raise UsageError(f"device={asked}: this machine has {torch.cuda.device_count()} GPUs, counted from 0")
+    return "cuda:0" if asked == "cuda" else asked
+
+
+def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame, loaded: list[Any]) -> None:
+    from jungle.report import write_report
+
+    failed = table.filter(pl.col("status") == "failed")
+    clips = pl.DataFrame({"clip": [a.clip for a in asks], "path": [a.path for a in asks]})
+    with timed("report"):
+        write_report(
+            out,
+            title="What is in the clips",
+            clips=clips,
+            predictions={"predict": table},
+            metrics={},
+            classes=predictions.classes_of(table),
+            task=loaded[0].model.task,
+            history=None,
+            failures=list(failed.select("clip", "reason").iter_rows()),
+            config_summary=cfg.model_dump(mode="json"),
+        )

@@ -1,0 +1,108 @@
+"""Answers of models that see the same frames: a clip is decoded once, and once through each backbone."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.config import PredictConfig
+from jungle.data.loader import ClipLoader
+from jungle.data.video_reader import VideoReader
+
+Clip = tuple[str, str | None, str]  # name, path, content key
+
+
+def group_answers(
+    cfg: PredictConfig, spec: Any, members: list[Any], clips: list[Clip], device: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each clip's number and row: the mean of the members' probabilities, the first one's attention.
+
+    Where all members share one frozen backbone, what the feature store has is taken from there.
+    """
+    from jungle.features.extract import compute_dtype, feature_spec, share_of_cores
+    from jungle.features.reader import FeatureReader
+    from jungle.features.store import FeatureStore
+
+    dtype = compute_dtype(device)
+    if cfg.decoder:
+        spec = replace(spec, decoder=cfg.decoder)
+    first = members[0]
+    stored: set[int] = set()
+    if all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members):
+        made_by = feature_spec(first.model.backbone, spec, first.weights_hash, dtype)
+        if FeatureStore.exists(cfg.paths.features, made_by["backbone"], made_by):
+            store = FeatureStore.open(cfg.paths.features, made_by["backbone"], made_by)
+            keys = [k for _, _, k in clips]
+            lacking, bad = set(store.missing(keys)), store.failures()
+            stored = {i for i, k in enumerate(keys) if k not in lacking and k not in bad}
+            if stored:
+                yield from _rows(
+                    cfg,
+                    members,
+                    FeatureReader(store, keys),
+                    "x_BTD",
+                    sorted(stored),
+                    device,
+                    dtype,
+                    len(clips),
+                )
+    rest = [i for i in range(len(clips)) if i not in stored]
+    if not rest:
+        return
+    workers = share_of_cores() if cfg.workers is None else cfg.workers
+    reader = VideoReader([str(Path(p or "").absolute()) for _, p, _ in clips], spec, workers, cfg.timeout_s)
+    try:
+        yield from _rows(cfg, members, reader, "frames_BTHWC", rest, device, dtype, len(clips))
+    finally:
+        reader.close()
+
+
+def _rows(
+    cfg: PredictConfig,
+    members: list[Any],
+    read: Any,
+    key: str,
+    numbers: list[int],
+    device: str,
+    dtype: str,
+    total: int,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    from jungle.models.inference import answers, frame_features
+
+    classes = len(members[0].model.classes)
+    none = np.full((total, classes), np.nan, np.float32)
+    loader = ClipLoader(
+        read,
+        key,
+        np.array(numbers),
+        none,
+        np.ones(total, np.float32),
+        cfg.batch_size,
+        max_failed_fraction=1.0,
+    )
+    said: set[int] = set()
+    for batch in loader:
+        yield from _failed(loader, said, classes)
+        seen: dict[str, Any] = {}
+        per_model = []
+        for member in members:
+            given = batch
+            if key == "frames_BTHWC" and member.model.is_frozen:
+                if member.weights_hash not in seen:
+                    member.model.to(device)
+                    seen[member.weights_hash] = frame_features(member.model, batch, device, dtype)
+                given = seen[member.weights_hash]
+            per_model.append(list(answers(member.model, [given], device, dtype)))
+        for rows in zip(*per_model, strict=True):
+            mean = np.mean([r["probs"] for r in rows], axis=0)
+            yield rows[0]["number"], {**rows[0], "probs": mean}
+    yield from _failed(loader, said, classes)
+
+
+def _failed(loader: ClipLoader, said: set[int], classes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number in sorted(set(loader.failures) - said):
+        said.add(number)
+        reason = loader.failures[number]
+        yield number, {"status": "failed", "reason": reason, "probs": np.zeros(classes, np.float32)}

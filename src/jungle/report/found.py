@@ -1,0 +1,45 @@
+"""What a model found in clips whose truth nobody has told: counts a class, blanks, how sure it is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+BLANK = ("blank", "empty", "nothing", "none")  # what label files call a clip without an animal
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is in the clips that could be read."""
+
+    clips: list[str]
+    """Names `[N]`."""
+    probs_NC: np.ndarray
+    counts: list[tuple[str, int]]
+    """Clips of each class, most first: the most probable class, or every class of at least 0.5."""
+    nothing: int
+    """Clips in which no class reached 0.5; 0 for exclusive classes."""
+    blank: int | None
+    """Clips called blank; None where no class has such a name."""
+    sure: list[int]
+    """Clips by the probability of their most probable class, in ten equal bins."""
+
+
+def find(table: pl.DataFrame, classes: Sequence[str], task: str) -> Found:
+    """Count what the predictions say; failed clips are left out, for their numbers are only priors."""
+    read = table.filter(pl.col("status") != "failed")
+    probs_NC = np.stack([read[c].to_numpy().astype(np.float64) for c in classes], axis=1)
+    top_N = probs_NC.argmax(1)
+    said_NC = np.eye(len(classes), dtype=bool)[top_N] if task == "exclusive" else probs_NC >= 0.5
+    counts = sorted(zip(classes, said_NC.sum(0).tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
+    named_blank = [i for i, c in enumerate(classes) if c.lower() in BLANK]
+    sure = np.bincount(np.minimum((probs_NC.max(1) * 10).astype(int), 9), minlength=10).tolist()
+    return Found(
+        clips=read["clip"].to_list(),
+        probs_NC=probs_NC,
+        counts=counts,
+        nothing=int((~said_NC.any(1)).sum()),
+        blank=int(said_NC[:, named_blank].any(1).sum()) if named_blank else None,
+        sure=sure,
+    )

@@ -1,0 +1,141 @@
+"""What a model said of a split, beside what was true: the figures the report shows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from jungle.metrics import scores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The clips of one split that were both predicted and labelled, joined by name."""
+
+    clips: list[str]
+    """Names `[N]`."""
+    probs_NC: np.ndarray
+    targets_NC: np.ndarray
+    """0, 1, or nan where unknown."""
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    @property
+    def top_N(self) -> np.ndarray:
+        """The most probable class of each clip."""
+        return self.probs_NC.argmax(1)
+
+    @property
+    def right_N(self) -> np.ndarray:
+        """Whether the most probable class is in the clip."""
+        return self.targets_NC[np.arange(len(self)), self.top_N] == 1
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How often a stated probability came true, in ten equal bins."""
+
+    stated: list[float]
+    """Mean probability of each bin; nan where it is empty."""
+    happened: list[float]
+    """Share that came true; nan where the bin is empty."""
+    counts: list[int]
+    error: float
+    """Expected calibration error: the mean distance of the two, weighted by counts (Naeini et al., 2015)."""
+
+
+def judge(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> Outcome:
+    """Join predictions with the clips table by `clip`; clips without any label are left out.
+
+    Failed clips count with the priors that stand in their row, as in the run's metrics.
+    """
+    known = [c for c in classes if c in clips.columns]
+    truth = clips.select("clip", *known).filter(pl.any_horizontal(pl.col(c).is_not_null() for c in known))
+    said = predictions.filter(pl.col("clip").is_in(truth["clip"].to_list()))
+    joined = said.select("clip").join(truth, on="clip", how="left", maintain_order="left")
+    unknown = pl.Series([None] * len(joined), dtype=pl.Float64)
+    columns = [joined[c] if c in known else unknown for c in classes]
+    targets = [c.cast(pl.Float64).fill_null(math.nan).to_numpy() for c in columns]
+    probs = np.stack([said[c].to_numpy().astype(np.float64) for c in classes], axis=1)
+    return Outcome(said["clip"].to_list(), probs, np.stack(targets, axis=1))
+
+
+def has_truth(clips: pl.DataFrame | None, classes: Sequence[str]) -> bool:
+    """Tell whether the clips table says of any clip what is in it."""
+    return clips is not None and any(c in clips.columns and clips[c].is_not_null().any() for c in classes)
+
+
+def priors_log_loss(outcome: Outcome, clips: pl.DataFrame, classes: Sequence[str]) -> float | None:
+    """The log loss of answering every clip with the shares of the training clips; None without such clips."""
+    if "split" not in clips.columns or any(c not in clips.columns for c in classes):
+        return None
+    train = clips.filter(pl.col("split") == "train")
+    shares = [train[c].cast(pl.Float64).mean() for c in classes]
+    if not len(outcome) or any(s is None for s in shares):
+        return None
+    priors_C = np.array(shares, np.float64)
+    value = scores.log_loss(np.broadcast_to(priors_C, outcome.probs_NC.shape), outcome.targets_NC)
+    return value if math.isfinite(value) else None
+
+
+def headline(
+    outcome: Outcome, classes: Sequence[str], task: str, given: Mapping[str, float]
+) -> dict[str, float]:
+    """Scores of a split by name: those `given` (from the run's metrics), the rest computed."""
+    wanted = {"log_loss", "accuracy", "top3", "macro_f1", "map", "clips"}
+    if wanted <= given.keys():
+        return dict(given)
+    return {**scores.all_scores(outcome.probs_NC, outcome.targets_NC, tuple(classes), task), **given}
+
+
+def confusion(outcome: Outcome) -> np.ndarray:
+    """Count `[C, C]`: rows are true classes, columns the most probable class.
+
+    A clip of several classes counts once in the row of each, with its other true classes set aside: finding
+    one of two animals is no confusion of them.
+    """
+    n_classes = outcome.probs_NC.shape[1]
+    counts_CC = np.zeros((n_classes, n_classes), int)
+    for probs_C, targets_C in zip(outcome.probs_NC, outcome.targets_NC, strict=True):
+        true = np.flatnonzero(targets_C == 1)
+        for t in true:
+            others = true[true != t]
+            left_C = probs_C.copy()
+            left_C[others] = -1
+            counts_CC[t, left_C.argmax()] += 1
+    return counts_CC
+
+
+def calibration(outcome: Outcome, task: str, bins: int = 10) -> Calibration:
+    """Compare stated probabilities with what happened.
+
+    Exclusive classes: the probability of the most probable class. Several classes a clip: every probability.
+    """
+    if task == "exclusive":
+        stated_M, true_M = outcome.probs_NC.max(1), outcome.right_N.astype(float)
+    else:
+        known = np.isfinite(outcome.targets_NC)
+        stated_M, true_M = outcome.probs_NC[known], outcome.targets_NC[known]
+    place_M = np.minimum((stated_M * bins).astype(int), bins - 1)
+    stated, happened, counts, error = [], [], [], 0.0
+    for b in range(bins):
+        here = place_M == b
+        n = int(here.sum())
+        stated.append(float(stated_M[here].mean()) if n else math.nan)
+        happened.append(float(true_M[here].mean()) if n else math.nan)
+        counts.append(n)
+        error += abs(stated[-1] - happened[-1]) * n / len(stated_M) if n else 0.0
+    return Calibration(stated, happened, counts, error)
+
+
+def interval(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson, 1927): what other clips of the same kind might have given."""
+    if n == 0:
+        return 0.0, 1.0
+    z, share = 1.96, right / n
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(middle - half, 0.0), min(middle + half, 1.0)

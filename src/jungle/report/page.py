@@ -1,0 +1,196 @@
+"""`report.html`: one file that shows what a run did, with no script and nothing to fetch."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jungle.files import write_text
+from jungle.report import charts, found, gallery, outcome
+from jungle.report.outcome import Outcome
+from jungle.report.wording import SPLITS, percent, plain, score, seconds
+from jungle.video import ClipSpec
+
+MAX_CLIPS = 32
+MAX_CONFUSION = 40  # classes; a larger matrix says nothing to the eye
+PAIRS = 10  # classes taken for each other, shown
+MAX_FAILURES = 200  # shown; the rest are in failures.csv
+
+
+def write_report(
+    folder: Path,
+    *,
+    title: str,
+    predictions: Mapping[str, pl.DataFrame],
+    classes: Sequence[str],
+    task: str,
+    clips: pl.DataFrame | None = None,
+    root: Path | None = None,
+    metrics: Mapping[str, float] | None = None,
+    history: Sequence[Mapping[str, Any]] | None = None,
+    failures: Sequence[tuple[str, str]] = (),
+    config_summary: Mapping[str, Any] | None = None,
+    clip_spec: ClipSpec | None = None,
+    max_clips: int = MAX_CLIPS,
+    budget_s: float = 60,
+) -> Path:
+    """Write `report.html` into `folder`; return its path.
+
+    With labels in `clips` it is the report of a training run: scores, confusion, calibration, right and
+    wrong clips. Without, it is that of a prediction run: what was found, the surest and the least sure.
+
+    Args:
+        folder: where the report goes.
+        title: its heading.
+        predictions: a predictions table for each split (`val`, `test`), or one under any name.
+        classes: class names, in any order that the tables have as columns.
+        task: `exclusive` or `multilabel`.
+        clips: a clips table; its `path` says where the videos are.
+        root: the folder of the videos, where `clips` is None or names no path.
+        metrics: flat scores (`test/accuracy`, ...); those that are missing are computed.
+        history: the scores of each epoch, flat.
+        failures: clips that could not be read, each with its reason.
+        config_summary: settings to show; sections become `section.key`.
+        clip_spec: how the model read the clips, so that the pictures are the frames it saw.
+        max_clips: most strips of frames.
+        budget_s: seconds that reading clips for the strips may take.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    labelled = outcome.has_truth(clips, classes)
+    judged: dict[str, Outcome] = {}
+    if clips is not None and labelled:
+        judged = {s: outcome.judge(table, clips, classes) for s, table in predictions.items()}
+        judged = {s: o for s, o in judged.items() if len(o)}
+    order = [s for s in ("test", "val") if s in judged] + [s for s in judged if s not in SPLITS]
+    table = pl.concat(predictions.values()) if predictions else None
+    unlabelled = found.find(table, classes, task) if table is not None and not judged else None
+    videos = gallery.Videos(clips, root, clip_spec, budget_s)
+    cards: list[gallery.Gallery] = []
+    if order:
+        split = order[0]
+        named = SPLITS.get(split, split)
+        cards = gallery.of_truth(judged[split], predictions[split], classes, named, videos, max_clips)
+    elif unlabelled is not None and table is not None:
+        cards = gallery.of_found(unlabelled, table, classes, videos, max_clips)
+    splits = [_split(s, judged[s], clips, classes, task, metrics or {}) for s in order if clips is not None]
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters |= {"percent": percent, "score": score, "seconds": seconds}
+    now = datetime.now()
+    page = environment.get_template("page.html.j2").render(
+        title=title,
+        css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
+        written=f"{now.day} {now:%B %Y, %H:%M}",
+        task=task,
+        classes=list(classes),
+        splits=splits,
+        found=unlabelled,
+        asked=len(table) if table is not None else 0,
+        degraded=int((table["status"] == "degraded").sum()) if table is not None else 0,
+        curves=charts.curves(history or ()),
+        galleries=cards,
+        failures=list(failures)[:MAX_FAILURES],
+        more_failures=max(len(failures) - MAX_FAILURES, 0),
+        reasons=_reasons(failures),
+        config=_flat(config_summary or {}),
+        counts=_counts(clips),
+    )
+    path = Path(folder) / "report.html"
+    # A file name may hold bytes that are no UTF-8; they must not cost the report.
+    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
+    return path
+
+
+def _shown(value: Any) -> Any:
+    """A value as the template writes it: text loses what cannot be seen. Escaping comes after."""
+    from markupsafe import Markup
+
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _split(
+    name: str,
+    judged: Outcome,
+    clips: pl.DataFrame,
+    classes: Sequence[str],
+    task: str,
+    metrics: Mapping[str, float],
+) -> dict[str, Any]:
+    """Everything the template shows of one split with known truth."""
+    given = {k.removeprefix(f"{name}/"): v for k, v in metrics.items() if k.startswith(f"{name}/")}
+    scores = outcome.headline(judged, classes, task, given)
+    counts_CC = outcome.confusion(judged)
+    labelled = int((judged.targets_NC == 1).any(1).sum())
+    right = int(judged.right_N.sum())
+    rows = []
+    for i, c in enumerate(classes):
+        wrong = counts_CC[i].copy()
+        wrong[i] = 0
+        mistaken = (classes[int(wrong.argmax())], int(wrong.max())) if wrong.max() > 0 else None
+        numbers = {k: scores.get(f"class/{c}/{k}") for k in ("f1", "ap", "log_loss")}
+        rows.append(
+            {"name": c, "clips": int((judged.targets_NC[:, i] == 1).sum()), "mistaken": mistaken, **numbers}
+        )
+    pairs = [(int(counts_CC[t, p]), t, p) for t, p in zip(*np.nonzero(counts_CC), strict=True) if t != p]
+    return {
+        "key": name,
+        "name": SPLITS.get(name, name),
+        "scores": scores,
+        "priors": outcome.priors_log_loss(judged, clips, classes),
+        "labelled": labelled,
+        "right": right,
+        "interval": outcome.interval(right, labelled),
+        "rows": rows,
+        "matrix": counts_CC.tolist() if len(classes) <= MAX_CONFUSION else None,
+        "totals": counts_CC.sum(1).tolist(),
+        "pairs": [
+            (classes[t], classes[p], n, int(counts_CC[t].sum()))
+            for n, t, p in sorted(pairs, key=lambda x: (-x[0], x[1], x[2]))[
+                : 8 if len(classes) <= MAX_CONFUSION else 24
+            ]
+        ],
+        "reliability": charts.reliability(outcome.calibration(judged, task)),
+    }
+
+
+def _reasons(failures: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+    """How often each reason stands there, most often first."""
+    counts: dict[str, int] = {}
+    for _, reason in failures:
+        counts[reason] = counts.get(reason, 0) + 1
+    return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:8]
+
+
+def _counts(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
+    """Clips of each split, in the order of a run."""
+    if clips is None or "split" not in clips.columns:
+        return []
+    counts = dict(clips.drop_nulls("split").group_by("split").len().iter_rows())
+    names = {"train": "training", **SPLITS, "unlabelled": "unlabelled"}
+    return [(names[s], counts[s]) for s in ("train", "val", "test", "unlabelled") if s in counts]
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Settings as `section.key` and a word; those that are null or empty are left out."""
+    rows: list[tuple[str, str]] = []
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{before}{key}.")
+        elif isinstance(value, list | tuple):
+            rows += [(f"{before}{key}", ", ".join(str(v) for v in value))] if value else []
+        elif value is not None and value != "":
+            rows.append((f"{before}{key}", str(value).lower() if isinstance(value, bool) else str(value)))
+    return rows

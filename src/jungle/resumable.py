@@ -1,0 +1,146 @@
+"""The rows of a prediction run that may be killed: kept part by part, joined at the end."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jungle.data import predictions
+from jungle.errors import UsageError, UserError
+from jungle.evaluate import write_failures
+from jungle.files import replacing, write_json
+
+PLAN = ".prediction.json"
+PARTS = ".parts"
+
+
+class Rows:
+    """Prediction rows in the folder `out`, of one plan (which models). As a context manager it holds a lock.
+
+    Raises:
+        UsageError: `out` holds the results of another plan, or another process is writing there.
+    """
+
+    def __init__(self, out: Path, plan: dict[str, Any], classes: tuple[str, ...], overwrite: bool) -> None:
+        from filelock import FileLock
+
+        self.out, self.plan, self.classes, self.overwrite = out, plan, classes, overwrite
+        out.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(str(out / ".lock"))
+        self._done = pl.DataFrame()
+        self._new: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "Rows":
+        from filelock import Timeout
+
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
+        known = _json(self.out / PLAN)
+        if known is not None and known != self.plan and not self.overwrite:
+            self._lock.release()
+            raise UsageError(
+                f"out={self.out}: holds the predictions of other checkpoints; name another, or overwrite=true"
+            )
+        if known != self.plan:
+            shutil.rmtree(self.out / PARTS, ignore_errors=True)
+            write_json(self.out / PLAN, self.plan)
+        parts = sorted((self.out / PARTS).glob("part-*.parquet"))
+        self._done = self._join([_read(p) for p in parts])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    @property
+    def waiting(self) -> int:
+        """Rows not yet on disk."""
+        return len(self._new)
+
+    def has(self, clip: str, key: str) -> bool:
+        """Tell whether the clip, with this very content, has its row."""
+        if not hasattr(self, "_known"):
+            columns = ("clip", "key") if len(self._done) else ()
+            self._known = set(zip(*(self._done[c] for c in columns), strict=True)) if columns else set()
+        return (clip, key) in self._known
+
+    def forget_failed(self) -> None:
+        """Let the clips that failed be tried again."""
+        if len(self._done):
+            self._done = self._done.filter(pl.col("status") != "failed")
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Take a row: `clip`, `key`, `status`, `reason`, `probs`, `times`, `attention`."""
+        self._new.append(row)
+
+    def fail(self, clip: str, key: str, reason: str) -> None:
+        """Take a clip that could not be read."""
+        none = np.zeros(len(self.classes), np.float32)
+        self.add({"clip": clip, "key": key, "status": "failed", "reason": reason, "probs": none})
+
+    def flush(self) -> None:
+        """Put what is waiting on disk."""
+        if not self._new:
+            return
+        table = predictions.make(self._new, self.classes).with_columns(
+            pl.Series("key", [r["key"] for r in self._new], dtype=pl.String)
+        )
+        number = len(list((self.out / PARTS).glob("part-*.parquet")))
+        with replacing(self.out / PARTS / f"part-{number:06d}-{os.getpid()}.parquet") as part:
+            table.write_parquet(part)
+        self._done, self._new = self._join([self._done, table]), []
+
+    def table(self, clips: list[str], priors: dict[str, float]) -> pl.DataFrame:
+        """Return one row for each of `clips`, in their order; failed ones get the priors."""
+        self.flush()
+        wanted = pl.DataFrame({"clip": clips}, schema={"clip": pl.String})
+        whole = wanted.join(self._done.drop("key"), on="clip", how="left", maintain_order="left")
+        failed = pl.col("status") == "failed"
+        return predictions.check(
+            whole.with_columns(
+                pl.when(failed).then(pl.lit(priors[c], pl.Float32)).otherwise(pl.col(c)).alias(c)
+                for c in self.classes
+            )
+        )
+
+    def finish(self, table: pl.DataFrame) -> None:
+        """Write the results, and join the parts into one."""
+        predictions.write(table, self.out / "predictions.parquet")
+        predictions.write(table, self.out / "predictions.csv")
+        failed = table.filter(pl.col("status") == "failed")
+        write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
+        old = sorted((self.out / PARTS).glob("part-*.parquet"))
+        if len(old) > 1:
+            with replacing(self.out / PARTS / f"part-{len(old):06d}-{os.getpid()}.parquet") as part:
+                self._done.write_parquet(part)
+            for path in old:
+                path.unlink()
+
+    def _join(self, tables: list[pl.DataFrame]) -> pl.DataFrame:
+        """Join parts: of a clip's rows the last one counts."""
+        full = [t for t in tables if len(t)]
+        if not full:
+            empty = predictions.make([], self.classes)
+            return empty.with_columns(pl.Series("key", [], dtype=pl.String))
+        return pl.concat(full).unique("clip", keep="last", maintain_order=True)
+
+
+def _read(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except Exception as e:
+        why = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
+        raise UserError(f"{path}: damaged ({why}); delete it, its clips are predicted again") from None
+
+
+def _json(path: Path) -> Any:
+    import json
+
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None

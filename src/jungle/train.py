@@ -1,0 +1,146 @@
+"""`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from jungle import runs
+from jungle.config import TrainConfig, check
+from jungle.console import log, result, timed
+from jungle.errors import UserError
+
+
+def main(raw: Any) -> float | None:
+    """Train as a composed config says; return the monitored score of the best checkpoint, for sweeps."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    plain = OmegaConf.to_container(raw, resolve=True)
+    cfg: TrainConfig = check(TrainConfig, plain)  # type: ignore[arg-type]
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    best = folder / "checkpoints" / "best.ckpt"
+    lock = None
+    if runs.rank() == 0:
+        lock = runs.hold(folder)
+        done = runs.state(folder)
+        if done.get("state") == "finished" and best.is_file():
+            log.info(f"{folder} is finished already")
+            result(f"best checkpoint: {best}")
+            return None
+        from jungle.files import write_text
+
+        if done:
+            log.info(f"going on with the unfinished run in {folder}")
+        runs.mark(folder, cfg.fingerprint(), "running")
+        write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
+        runs.point_latest(folder)
+    try:
+        score = _train(cfg, folder)
+    finally:
+        if lock is not None:
+            lock.release()
+    if runs.rank() == 0:
+        result(f"best checkpoint: {best}")
+    return score
+
+
+def _train(cfg: TrainConfig, folder: Path) -> float | None:
+    with timed("imports"):
+        import pytorch_lightning as pl
+
+        from jungle import build, evaluate, inputs, loggers
+        from jungle.models.backbone import Backbone
+
+    _quiet()
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    clips, lost = inputs.labelled_clips(cfg)
+    task = build.task_of(cfg, clips)
+    if runs.rank() == 0:
+        clips.write(folder / "clips.parquet")
+        log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{inputs.counts(clips)}")
+    backbone = Backbone(build.backbone_spec(cfg))
+    weights_hash = backbone.weights_hash()
+    train_spec, eval_spec = build.clip_specs(cfg, backbone)
+    about = {
+        "clip": eval_spec.to_dict(),
+        "priors": inputs.priors(clips),
+        "weights_hash": weights_hash,
+    }
+    if cfg.model.mode == "frozen":
+        data, about["feature_dtype"] = inputs.stored_features(cfg, clips, backbone, eval_spec, weights_hash)
+    else:
+        data = inputs.videos(cfg, clips, train_spec, eval_spec)
+    data.failures.update({int(i): reason for i, reason in lost.items()})
+    data.left_out |= set(data.failures)
+    inputs.check_left(clips, data, cfg.max_failed_fraction)
+    name = cfg.name or f"{cfg.model.backbone} {cfg.model.mode} {cfg.head.name}"
+    logger = loggers.make_logger(cfg, folder, name)
+    trainer = build.trainer_of(cfg, folder, logger)
+    model = build.model_of(cfg, backbone, clips, task, about)
+    try:
+        _fit(cfg, folder, trainer, model, data)
+        evaluate.finish(cfg, folder, trainer, model, data, clips)
+    finally:
+        loggers.finish(logger)
+        inputs.close(data)
+    if trainer.is_global_zero:
+        runs.mark(folder, cfg.fingerprint(), "finished")
+    import json
+
+    return json.loads((folder / "metrics.json").read_text()).get(cfg.callbacks.monitor)
+
+
+def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    ckpt = str(last) if last.is_file() else None
+    if ckpt is not None and _has_stopped(last, cfg):
+        log.info("training had ended; evaluating its best checkpoint")
+        return
+    try:
+        with timed("training"):
+            trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
+    except OSError as e:
+        raise UserError(
+            f"training stopped: {e.strerror or e}. Make room, then give the same command again"
+        ) from e
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+
+
+def _has_stopped(last: Path, cfg: TrainConfig) -> bool:
+    """Tell whether the run of `last.ckpt` had come to its end before it was cut off."""
+    import torch
+
+    try:
+        saved = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as e:
+        raise UserError(
+            f"{last}: cannot be read ({str(e).splitlines()[0][:120]}); delete it to train anew"
+        ) from None
+    stops = [v for k, v in saved.get("callbacks", {}).items() if k.startswith("EarlyStopping")]
+    waited = bool(stops) and stops[0]["wait_count"] >= stops[0]["patience"]
+    return waited or saved["epoch"] + 1 >= cfg.max_epochs
+
+
+def _quiet() -> None:
+    """Leave out what libraries say about themselves; their warnings that concern a user stay."""
+    import logging
+    import warnings
+
+    for name in (
+        "pytorch_lightning",
+        "lightning.pytorch",
+        "lightning_fabric",
+        "pytorch_lightning.utilities.rank_zero",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*is not supported for the `LightningDataModule`.*",
+        ".*number of training batches.*is smaller than the logging interval.*",
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*Experiment logs directory .* exists.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

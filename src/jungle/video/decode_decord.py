@@ -1,0 +1,68 @@
+"""Frames through decord, for the files that it is known to read right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.video.container import reason_of
+from jungle.video.timeline import Timeline
+from jungle.video.types import ClipError
+
+# Where decord gives another frame than the one asked for, and says nothing: after a seek in open groups (a
+# few frames late), in ASF (another frame altogether), in H.264 in AVI, whose packets bear no times (frames of
+# the first group). The rest is what its FFmpeg 4 cannot decode or counts otherwise than it is shown.
+CONTAINERS = ("mov", "avi", "matroska")
+UNKNOWN_CODECS = ("av1", "vvc", "libdav1d")
+
+
+def refusal(timeline: Timeline, container: str, codec: str) -> str:
+    """Why decord would get this file wrong; empty where it gets it right."""
+    if not any(c in container for c in CONTAINERS):
+        return f"{container} files"
+    if any(c in codec for c in UNKNOWN_CODECS):
+        return f"codec {codec}"
+    if timeline.open_gop:
+        return "open groups of pictures"
+    if "avi" in container and codec in ("h264", "hevc"):
+        return f"{codec} in AVI"
+    if timeline.hidden or timeline.counted:
+        return "frames that are not shown in packet order"
+    return timeline.damage
+
+
+def read(
+    path: str | Path, picks: np.ndarray, timeline: Timeline, convert: Callable[[np.ndarray], np.ndarray]
+) -> Iterator[np.ndarray]:
+    """Decode the frames of the given numbers, one at a time.
+
+    Raises:
+        ClipError: decord fails, or its count of frames is not the file's.
+    """
+    decord = load()
+    try:
+        # One thread: its threads are what hangs. fault_tol: no repeats of the last good frame
+        # in place of broken ones.
+        reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+        if len(reader) != len(timeline.pts):
+            raise ClipError(f"decord counts {len(reader)} frames of {len(timeline.pts)}")
+        for n in picks:
+            yield convert(reader[int(n)].asnumpy())
+    except ClipError:
+        raise
+    except Exception as error:
+        # Its messages hold stack traces and bytes of the file.
+        raise ClipError(f"decord fails ({reason_of(error)})") from None
+
+
+def load() -> Any:
+    """Import decord, quiet and with an end to its retries."""
+    os.environ.setdefault("DECORD_EOF_RETRY_MAX", "128")  # 10240 by default: minutes for a broken file
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord

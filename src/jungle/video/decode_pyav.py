@@ -1,0 +1,172 @@
+"""Exact frames through PyAV: only what the wanted frames need is decoded, wherever the container can seek to.
+
+A wanted frame needs every reference frame from the key frame before it. Nothing seeks by time: the packets of
+the stream are walked in their order, those of groups without a wanted frame never reach the decoder, and
+within a group the frames that nothing refers to are skipped (`skip_frame=NONREF`). So the result does not
+hang on how well a container seeks, which in ASF, MPEG-TS and many an AVI is badly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jungle.video.container import opened
+from jungle.video.timeline import Timeline, WrongTimeline, iter_packets
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.codec.context import CodecContext
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+Convert = Callable[["VideoFrame"], np.ndarray]
+
+
+class Wanted:
+    """The frames to be had, and what has come of them."""
+
+    def __init__(self, picks: np.ndarray, timeline: Timeline, convert: Convert) -> None:
+        self._number_of = {int(timeline.pts[n]): int(n) for n in picks}
+        self._convert = convert
+        self.images: dict[int, np.ndarray] = {}
+        self.broken: set[int] = set()
+        self.disordered = False
+        """Frames came out in another order than their times say: the times are wrong."""
+        self._last: int | None = None
+
+    def offer(self, frame: VideoFrame) -> None:
+        """Keep a decoded frame if it is one of those wanted."""
+        if frame.pts is None:
+            return
+        self.disordered |= self._last is not None and frame.pts <= self._last
+        self._last = frame.pts
+        number = self._number_of.get(frame.pts)
+        if number is not None and number not in self.images:
+            self.images[number] = self._convert(frame)
+            if frame.is_corrupt:
+                self.broken.add(number)
+
+    def restart(self) -> None:
+        """Decoding begins anew at another key frame."""
+        self._last = None
+
+    def missing(self) -> list[int]:
+        """Numbers of frames that have not come."""
+        return [n for n in self._number_of.values() if n not in self.images]
+
+
+def decode(
+    path: str | Path, container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: Wanted
+) -> None:
+    """Decode the wanted frames into `wanted.images`; those that do not come out stay missing.
+
+    Raises:
+        WrongTimeline: the container's index is wrong.
+    """
+    if timeline.seekable:
+        _decode_singly(container, stream, timeline, wanted)
+        return
+    if timeline.packets is not None:
+        _decode_groups(stream.codec_context, enumerate(timeline.packets), timeline, wanted)
+        return
+    with opened(path) as (again, video):
+        packets = (p for p in iter_packets(again, video) if not isinstance(p, str))
+        _decode_groups(video.codec_context, enumerate(packets), timeline, wanted)
+
+
+def _decode_groups(
+    context: CodecContext, packets: Iterator[tuple[int, Packet]], timeline: Timeline, wanted: Wanted
+) -> None:
+    numbers = wanted.missing()
+    places = sorted(int(timeline.packet[n]) for n in numbers)
+    begins = _begin_of(timeline, numbers)
+    spans = _spans([(begins[p], p) for p in places])
+    targets = set(places)
+    span = next(spans, None)
+    for place, packet in packets:
+        if span is None:
+            break
+        if place < span[0]:
+            continue
+        # A frame that another refers to is decoded in any case.
+        context.skip_frame = "DEFAULT" if place in targets else "NONREF"
+        for frame in safe_decode(context, packet):
+            wanted.offer(frame)
+        if place >= span[1]:
+            _drain(context, wanted)
+            span = next(spans, None)
+    else:
+        _drain(context, wanted)
+
+
+def _begin_of(timeline: Timeline, numbers: list[int]) -> dict[int, int]:
+    """For the place of each wanted packet, the place of the key packet from which decoding has to begin."""
+    pts_of = dict(zip(timeline.packet.tolist(), timeline.pts.tolist(), strict=True))
+    begins = {}
+    for n in numbers:
+        place, pts = int(timeline.packet[n]), int(timeline.pts[n])
+        at = int(np.searchsorted(timeline.keys, place, side="right")) - 1
+        # A frame shown before its group's key frame refers to the group before.
+        while at > 0 and pts_of.get(int(timeline.keys[at]), pts) > pts:
+            at -= 1
+        begins[place] = int(timeline.keys[max(at, 0)])
+    return begins
+
+
+def _spans(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Merge (begin, end) ranges that overlap or touch; all are in ascending order of their end."""
+    merged: list[tuple[int, int]] = []
+    for begin, end in ranges:
+        while merged and begin <= merged[-1][1] + 1:
+            begin = min(begin, merged.pop()[0])
+        merged.append((begin, end))
+    return iter(merged)
+
+
+def _decode_singly(
+    container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: Wanted
+) -> None:
+    """Fetch and decode single key frames by the container's index."""
+    context = stream.codec_context
+    for number in sorted(wanted.missing()):
+        pts = int(timeline.pts[number])
+        container.seek(pts, stream=stream, any_frame=True)
+        packet = next((p for p in iter_packets(container, stream) if not isinstance(p, str)), None)
+        if packet is None or packet.pts != pts:
+            raise WrongTimeline("scan")
+        for frame in safe_decode(context, packet):
+            wanted.offer(frame)
+        if number not in wanted.images:
+            _drain(context, wanted)
+
+
+def decode_all(context: CodecContext, packets: Iterator[Packet]) -> Iterator[VideoFrame]:
+    """Every frame that can be decoded at all, in order; a broken packet costs only itself."""
+    context.skip_frame = "DEFAULT"
+    for packet in packets:
+        yield from safe_decode(context, packet)
+    yield from safe_decode(context, None)
+    context.flush_buffers()
+
+
+def safe_decode(context: CodecContext, packet: Packet | None) -> list[VideoFrame]:
+    """Frames that a packet gives; none where it is broken."""
+    from av.error import FFmpegError
+
+    try:
+        return list(context.decode(packet))  # type: ignore[arg-type]
+    except (FFmpegError, ValueError):
+        return []
+
+
+def _drain(context: CodecContext, wanted: Wanted) -> None:
+    """Take what the decoder still holds back for reordering, and make it ready for another group."""
+    for frame in safe_decode(context, None):
+        wanted.offer(frame)
+    context.flush_buffers()
+    wanted.restart()

@@ -1,0 +1,209 @@
+"""Clips decoded in worker processes that can be timed out and killed, given back in the order asked."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jungle.errors import UserError
+from jungle.video.processes import Answer, Task, TaskFailed, TaskRefused, Worker
+from jungle.video.types import Clip, ClipError, ClipSpec
+
+MEMORY_GB = 2.0
+TORCH_GB = 6.0  # torch alone takes more than a decoder may
+
+
+@dataclass(frozen=True)
+class Job:
+    """A clip to be read: `key` is the caller's own name for it, `seed` is for random frames."""
+
+    key: str
+    path: str
+    seed: int = 0
+
+
+Transform = Callable[[Clip, Job], Clip]
+
+
+class WorkerPool:
+    """Threads of this process, each with one worker process of its own: jobs in, answers out, in order.
+
+    Args:
+        task: what the workers do, picklable by reference; see `jungle.video.processes`.
+        workers: processes.
+        timeout_s: seconds a job may take.
+        memory_gb: private memory that each worker may take.
+    """
+
+    def __init__(self, task: Task, *, workers: int, timeout_s: float, memory_gb: float) -> None:
+        self.timeout_s = timeout_s
+        self._task, self._memory = task, int(memory_gb * (1 << 30))
+        self._threads = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="clips")
+        self._own = threading.local()
+        self._workers: list[Worker] = []
+        self._closed = False
+
+    def submit(self, job: Any) -> Future[Answer]:
+        """Queue one job. The future raises `TaskFailed` or `TaskRefused`."""
+        return self._threads.submit(self._do, job)
+
+    def _do(self, job: Any) -> Answer:
+        if self._closed:
+            raise TaskFailed("the pool is closed")
+        worker = getattr(self._own, "worker", None)
+        if worker is None:
+            worker = self._own.worker = Worker(self._task, self._memory)
+            self._workers.append(worker)
+        return worker.do(job, self.timeout_s)
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.abort()
+        self._threads.shutdown(wait=True)
+        for worker in self._workers:
+            worker.close()
+
+
+class DecodePool:
+    """Reads clips in worker processes. Where a worker hangs or dies, its clip becomes a `ClipError`.
+
+    Args:
+        spec: how each clip is turned into frames.
+        workers: processes; 0 decodes in this process, without protection, for debugging.
+        timeout_s: seconds a clip may take.
+        memory_gb: private memory that each worker may take; more for torchcodec, which brings torch.
+        transform: applied in the worker to each clip that could be read; picklable by reference.
+
+    Example:
+        with DecodePool(spec, workers=4) as pool:
+            for job, clip in pool.map(jobs, ahead=16):
+                ...
+    """
+
+    def __init__(
+        self,
+        spec: ClipSpec,
+        *,
+        workers: int,
+        timeout_s: float = 60,
+        memory_gb: float | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        torch_gb = TORCH_GB if spec.decoder == "torchcodec" else 0.0
+        self._read = _Read(spec, transform)
+        self._pool = (
+            WorkerPool(
+                self._read,
+                workers=workers,
+                timeout_s=timeout_s,
+                memory_gb=memory_gb or MEMORY_GB + torch_gb,
+            )
+            if workers > 0
+            else None
+        )
+        self._rescue = spec.decoder != "pyav"
+
+    def __enter__(self) -> DecodePool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers, whatever they are doing."""
+        if self._pool is not None:
+            self._pool.close()
+
+    def map(self, jobs: Iterable[Job], *, ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
+        """Read clips, in the order of `jobs`.
+
+        Args:
+            jobs: drawn one by one as room is made.
+            ahead: at most this many clips are held or worked on beyond the one being given.
+
+        Raises:
+            UserError: the decoder cannot work on this machine.
+        """
+        if self._pool is None:
+            for job in jobs:
+                yield job, self._here(job)
+            return
+        queue: deque[tuple[Job, Future[Answer]]] = deque()
+        source = iter(jobs)
+        try:
+            while True:
+                while len(queue) < max(1, ahead) and (job := next(source, None)) is not None:
+                    queue.append((job, self._pool.submit((job, ""))))
+                if not queue:
+                    return
+                job, future = queue.popleft()
+                yield job, self._outcome(job, future)
+        finally:
+            for _, future in queue:
+                future.cancel()
+
+    def _here(self, job: Job) -> Clip | ClipError:
+        try:
+            return self._read.clip(job, "")
+        except ClipError as error:
+            return error
+
+    def _outcome(self, job: Job, future: Future[Answer]) -> Clip | ClipError:
+        assert self._pool is not None
+        try:
+            return _unpack(*future.result())
+        except TaskRefused as error:
+            raise UserError(str(error)) from None
+        except TaskFailed as error:
+            first = str(error)
+        if not self._rescue:
+            return ClipError(first)
+        # What hangs or kills one decoder may be read by the one that reads packet by packet.
+        try:
+            return _unpack(*self._pool.submit((job, "pyav")).result())
+        except (TaskFailed, TaskRefused):
+            return ClipError(first)
+
+
+class _Read:
+    """The task of a worker: read one clip and transform it."""
+
+    def __init__(self, spec: ClipSpec, transform: Transform | None) -> None:
+        self.spec, self.transform = spec, transform
+
+    def prepare(self) -> None:
+        import av.video.reformatter  # noqa: F401
+
+        from jungle.video import decode_decord, decode_torchcodec, reader  # noqa: F401
+
+        if self.spec.decoder == "torchcodec":
+            decode_torchcodec.load()
+
+    def clip(self, job: Job, decoder: str) -> Clip:
+        from jungle.video.reader import read_clip
+
+        spec = replace(self.spec, decoder=decoder) if decoder else self.spec
+        clip = read_clip(job.path, spec, job.seed)
+        return clip if self.transform is None else self.transform(clip, job)
+
+    def __call__(self, order: tuple[Job, str]) -> Answer:
+        try:
+            clip = self.clip(*order)
+        except ClipError as error:
+            return {"unreadable": str(error)}, []
+        facts = {k: v for k, v in vars(clip).items() if k not in ("frames", "times")}
+        return {"clip": facts}, [clip.frames, clip.times]
+
+
+def _unpack(header: dict[str, Any], arrays: list[Any]) -> Clip | ClipError:
+    if "unreadable" in header:
+        return ClipError(header["unreadable"])
+    frames, times = arrays
+    return Clip(frames=frames, times=times, **header["clip"])

@@ -1,0 +1,99 @@
+"""What a video file is: sizes, rates, codec, key frames, and whether its first frame can be had."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jungle.video import decode_decord
+from jungle.video.container import check_file, opened
+from jungle.video.decode_pyav import decode_all
+from jungle.video.ending import declared_size
+from jungle.video.timeline import iter_packets, read_timeline
+from jungle.video.types import ClipError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a video file is. Counts and times are of the frames that are there, not those claimed."""
+
+    size: int
+    """Bytes."""
+    container: str
+    codec: str
+    pix_fmt: str
+    width: int
+    """Pixels, upright."""
+    height: int
+    """Pixels, upright."""
+    rotation: int
+    """Degrees counter-clockwise by which the stored frames are turned to be upright."""
+    fps: float
+    """Mean rate; 0 for a single frame."""
+    frames: int
+    duration: float
+    """Seconds from the first frame to the end of the last."""
+    bit_rate: int
+    """Bits a second of the whole file; 0 where the duration is unknown."""
+    key_frames: int
+    open_gop: bool
+    audio: bool
+    created: str
+    """Time of recording as the container says it, empty where it does not."""
+    damage: str
+    """What is wrong with a file that can be read in part; empty where nothing was found."""
+    decord_refusal: str
+    """Why this file is not given to decord; empty where it is."""
+
+
+def probe(path: str | Path) -> Probe:
+    """Look into a file without decoding more than its first frame.
+
+    Raises:
+        ClipError: it is no video, or nothing in it can be decoded.
+    """
+    size = check_file(path)
+    with opened(path) as (container, stream):
+        timeline = read_timeline(container, stream, size, scan=True)
+        held, timeline.packets = timeline.packets, None
+        context = stream.codec_context
+        name, codec = container.format.name, context.name
+        audio = bool(container.streams.audio)
+        created = container.metadata.get("creation_time", "") or stream.metadata.get("creation_time", "")
+        first = next(decode_all(context, iter(held)), None) if held else _first_frame(path)
+    if first is None:
+        raise ClipError(timeline.damage or "no frame can be decoded")
+    claimed = declared_size(path)
+    if claimed is not None and claimed > size:
+        timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
+    turned = round(first.rotation / 90) % 2 == 1
+    duration = timeline.duration
+    return Probe(
+        size=size,
+        container=name,
+        codec=codec,
+        pix_fmt=first.format.name,
+        width=first.height if turned else first.width,
+        height=first.width if turned else first.height,
+        rotation=first.rotation,
+        fps=timeline.fps,
+        frames=len(timeline.pts),
+        duration=duration,
+        bit_rate=round(size * 8 / duration) if duration > 0 else 0,
+        key_frames=int(timeline.key.sum()),
+        open_gop=timeline.open_gop,
+        audio=audio,
+        created=str(created),
+        damage=timeline.damage,
+        decord_refusal=decode_decord.refusal(timeline, name, codec),
+    )
+
+
+def _first_frame(path: str | Path) -> VideoFrame | None:
+    with opened(path) as (container, stream):
+        packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
+        return next(decode_all(stream.codec_context, packets), None)

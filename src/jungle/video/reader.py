@@ -1,0 +1,134 @@
+"""One clip in, its frames out, whichever decoder reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
+from jungle.video.container import check_file, opened, reason_of
+from jungle.video.ending import declared_size
+from jungle.video.frames import pick
+from jungle.video.scale import Scaler
+from jungle.video.timeline import Timeline, WrongTimeline, read_timeline
+from jungle.video.types import Clip, ClipError, ClipSpec
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
+    """Read the frames of a clip in this process.
+
+    A hostile or broken file can hang or kill the decoder, and this process with it: see `jungle.video.pool`.
+
+    Args:
+        path: the file.
+        spec: which frames, and how they are cropped and resized.
+        seed: for frames of kind `random`.
+
+    Raises:
+        ClipError: no frame can be read; its text says why.
+        UserError: the decoder asked for is not installed.
+    """
+    how = "index"
+    try:
+        while True:
+            try:
+                return _read(path, spec, seed, how)
+            except WrongTimeline as wrong:
+                how = wrong.instead
+    except MemoryError as error:
+        raise ClipError(reason_of(error)) from None
+
+
+def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
+    """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`."""
+    size = check_file(path)
+    with opened(path) as (container, stream):
+        timeline = read_timeline(container, stream, size, scan=how != "index")
+        claimed = declared_size(path)
+        if claimed is not None and claimed > size:
+            timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
+        if how == "count" or not timeline.known:
+            timeline = salvage.counted(path, timeline)
+            if not len(timeline.pts):
+                raise ClipError(timeline.damage or "no frame can be decoded")
+        picks = pick(spec.frames, timeline.times, timeline.key, seed)
+        name, codec = container.format.name, stream.codec_context.name
+        other = OTHERS.get(spec.decoder)
+        if other is not None and not other.refusal(timeline, name, codec):
+            scaler = Scaler(spec)
+            try:
+                images = list(other.read(path, picks, timeline, scaler.from_rgb))
+                return _clip(spec.decoder, scaler, timeline, timeline.pts[picks], images, "")
+            except ClipError:
+                pass  # handed on to PyAV, which reads what can be read
+        scaler = Scaler(spec)
+        if timeline.counted:
+            found, broken = salvage.by_count(path, picks, scaler)
+            reason = timeline.damage or _damaged(len(picks), 0, len(broken))
+            return _clip("pyav", scaler, timeline, timeline.pts[list(found)], list(found.values()), reason)
+        return _read_pyav(path, container, stream, timeline, picks, scaler)
+
+
+def _read_pyav(
+    path: str | Path,
+    container: InputContainer,
+    stream: VideoStream,
+    timeline: Timeline,
+    picks: np.ndarray,
+    scaler: Scaler,
+) -> Clip:
+    wanted = decode_pyav.Wanted(picks, timeline, scaler)
+    decode_pyav.decode(path, container, stream, timeline, wanted)
+    if wanted.disordered:
+        raise WrongTimeline("count")
+    images = {int(timeline.pts[n]): image for n, image in wanted.images.items()}
+    broken = len(wanted.broken)
+    missing = [int(timeline.pts[n]) for n in wanted.missing()]
+    moved = 0
+    if missing:
+        found, corrupt = salvage.nearest(path, missing, set(images), scaler)
+        images |= dict(found.values())
+        broken += len(corrupt)
+        moved = len(missing) - sum(asked == true for asked, (true, _) in found.items())
+    reason = timeline.damage or _damaged(len(picks), moved, broken)
+    if not images:
+        raise ClipError(timeline.damage or "no frame can be decoded")
+    order = sorted(images)
+    return _clip("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
+
+
+def _damaged(asked: int, moved: int, broken: int) -> str:
+    parts = []
+    if moved:
+        parts.append(f"{moved} of {asked} frames cannot be decoded; the nearest that can were taken")
+    if broken:
+        parts.append(f"{broken} of {asked} frames are damaged")
+    return "; ".join(parts)
+
+
+def _clip(
+    decoder: str, scaler: Scaler, timeline: Timeline, pts: np.ndarray, images: list[np.ndarray], damage: str
+) -> Clip:
+    if not images:
+        raise ClipError(damage or "no frame can be decoded")
+    height, width = scaler.source
+    return Clip(
+        frames=np.stack(images),
+        times=(np.asarray(pts, np.int64) - timeline.pts[0]) * timeline.time_base,
+        status="degraded" if damage else "ok",
+        reason=damage,
+        decoder=decoder,
+        width=width,
+        height=height,
+        fps=timeline.fps,
+        duration=timeline.duration,
+    )
+
+
+OTHERS: dict[str, Any] = {"decord": decode_decord, "torchcodec": decode_torchcodec}

@@ -1,0 +1,97 @@
+"""From a decoded picture to an upright RGB array: rotated, the bottom bar cut off, resized."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from jungle.video.types import ClipSpec
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+
+class Scaler:
+    """Turns the frames of one clip into arrays of one shape.
+
+    Every decoder's pictures pass through swscale here, so that what a model sees hangs little on the decoder.
+    `area` with full chroma differs from an exact box filter on RGB by 0.2 levels in the mean.
+    """
+
+    def __init__(self, spec: ClipSpec) -> None:
+        from av.video.reformatter import Interpolation, VideoReformatter
+
+        methods = {
+            "area": Interpolation.AREA,
+            "bilinear": Interpolation.BILINEAR,
+            "bicubic": Interpolation.BICUBIC,
+            "nearest": Interpolation.POINT,
+        }
+        # Without FULL_CHR_H_INT swscale halves the colour resolution of its output.
+        self._resize = methods[spec.interpolation] | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+        self._keep = Interpolation.BILINEAR  # at its own size a frame comes out as from decord and torchcodec
+        self._reformatter = VideoReformatter()
+        self._spec = spec
+        self._size = spec.size
+        self._crops: dict[Any, Any] = {}
+        self.source = (0, 0)
+        """(height, width) of the source, upright, once a frame has come."""
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        """uint8 `[H, W, 3]` of a frame that PyAV decoded."""
+        turns = _quarter_turns(frame.rotation)
+        if turns:
+            return self.from_rgb(np.rot90(self._rgb(frame, None), turns))
+        self.source = (frame.height, frame.width)
+        rows = self._spec.rows_kept(frame.height)
+        if rows < frame.height:
+            frame = self._crop(frame, rows)
+        image = self._rgb(frame, self._size)
+        self._size = self._size or (image.shape[0], image.shape[1])
+        return image
+
+    def from_rgb(self, image: np.ndarray) -> np.ndarray:
+        """uint8 `[H, W, 3]` of an upright RGB picture `[H, W, 3]` at the source's size."""
+        self.source = (image.shape[0], image.shape[1])
+        image = image[: self._spec.rows_kept(image.shape[0])]
+        # A clip whose frame size changes midway keeps the size of its first frame.
+        self._size = self._size or (image.shape[0], image.shape[1])
+        if image.shape[:2] == self._size:
+            return np.ascontiguousarray(image)
+        from av import VideoFrame
+
+        return self._rgb(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), self._size)
+
+    def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
+        height, width = size or (frame.height, frame.width)
+        flags = self._keep if (height, width) == (frame.height, frame.width) else self._resize
+        return self._reformatter.reformat(
+            frame, width, height, "rgb24", interpolation=flags, threads=1
+        ).to_ndarray()
+
+    def _crop(self, frame: VideoFrame, rows: int) -> VideoFrame:
+        # The crop filter moves pointers and copies nothing.
+        form = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        graph = self._crops.get(form)
+        if graph is None:
+            import av.filter
+
+            graph = av.filter.Graph()
+            graph.threads = 1
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1000)
+            )
+            crop = graph.add("crop", f"w={frame.width}:h={rows}:x=0:y=0:exact=1")
+            source.link_to(crop)
+            crop.link_to(graph.add("buffersink"))
+            graph.configure()
+            self._crops = {form: graph}
+        graph.push(frame)
+        return cast("VideoFrame", graph.pull())
+
+
+def _quarter_turns(degrees: int) -> int:
+    """Counter-clockwise quarter turns that bring a frame upright."""
+    return round(degrees / 90) % 4

@@ -1,0 +1,212 @@
+"""The frames a file holds, in the order they are shown, found without decoding them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jungle.video.container import opened, reason_of
+from jungle.video.types import ClipError
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+HOLD_BYTES = 32 << 20  # compressed video kept in memory between choosing frames and decoding them
+MAX_PACKETS = 2_000_000  # about nine hours at 60 frames a second
+MAX_READ_ERRORS = 50
+
+
+class WrongTimeline(Exception):
+    """The frames are not those that the timeline promised; `instead` is the next way to list them."""
+
+    def __init__(self, instead: str) -> None:
+        super().__init__(instead)
+        self.instead = instead
+
+
+@dataclass
+class Timeline:
+    """The frames of one video stream, `[N]` in the order they are shown."""
+
+    pts: np.ndarray
+    """int64: presentation times in units of `time_base`, ascending, distinct."""
+    key: np.ndarray
+    """bool: the frame can be decoded on its own."""
+    packet: np.ndarray
+    """int64: place of the frame's packet among all video packets, which come in the order of decoding."""
+    keys: np.ndarray
+    """int64: places of all key packets, ascending."""
+    time_base: float
+    """Seconds."""
+    open_gop: bool = False
+    """Frames that are shown before a key frame but decoded after it, and so need the group before."""
+    hidden: bool = False
+    """Some packets give no frame, as an edit list says."""
+    timed: bool = True
+    """Every packet says when its frame is shown; else that was worked out from when it is decoded."""
+    known: bool = True
+    """False where packets do not say when they are shown; the frames are then told apart by counting."""
+    counted: bool = False
+    """The packets bear no times: `pts` was made up by counting the frames that come out."""
+    damage: str = ""
+    """What is wrong with the file; empty where nothing was found."""
+    seekable: bool = False
+    """Read from the container's own index; packets are fetched one by one."""
+    packets: list[Packet] | None = field(default=None, repr=False)
+    """All video packets in the order of decoding, where they are few enough to hold."""
+
+    @property
+    def times(self) -> np.ndarray:
+        """float64 `[N]`: seconds from the first frame."""
+        return (self.pts - self.pts[0]) * self.time_base if len(self.pts) else np.zeros(0)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last."""
+        times = self.times
+        return float(times[-1] + np.median(np.diff(times))) if len(times) > 1 else 0.0
+
+    @property
+    def fps(self) -> float:
+        """Mean frame rate; 0 where a single frame tells nothing."""
+        times = self.times
+        return float((len(times) - 1) / times[-1]) if len(times) > 1 else 0.0
+
+
+def read_timeline(container: InputContainer, stream: VideoStream, size: int, scan: bool = False) -> Timeline:
+    """List the frames of a stream.
+
+    Args:
+        container: an opened file, at its start.
+        stream: its video stream.
+        size: bytes of the file.
+        scan: read every packet even where the container's index would do.
+
+    Raises:
+        ClipError: there is no video packet.
+        WrongTimeline: the container's index is incomplete; open it anew and scan.
+    """
+    return (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
+
+
+def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Timeline | None:
+    """For streams of key frames only (MJPEG), the container's index says all there is to know."""
+    name = container.format.name
+    if not ("avi" in name or "mov" in name) or not stream.codec_context.codec.intra_only:
+        return None
+    entries = [(e.timestamp, e.pos, e.size, e.flags) for e in stream.index_entries]
+    if not entries:
+        return None
+    pts, pos, length, flags = np.array(entries, np.int64).T
+    # Places past the end, frames without bytes, hidden frames, times that repeat: read the packets.
+    if (flags != 1).any() or (length <= 0).any() or (np.diff(pts) <= 0).any() or (pos + length > size).any():
+        return None
+    # An index that is missing or cut off grows as the file is read: nothing may come after its last frame.
+    container.seek(int(pts[-1]), stream=stream, any_frame=True)
+    tail = [p.pts if not isinstance(p, str) else None for p in islice(iter_packets(container, stream), 2)]
+    if tail != [pts[-1]]:
+        raise WrongTimeline("scan")
+    place = np.arange(len(pts))
+    return Timeline(pts, np.ones(len(pts), bool), place, place, float(stream.time_base or 1), seekable=True)
+
+
+def iter_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet | str]:
+    """All packets that hold video, in the order of decoding; a text where reading failed and went on."""
+    from av.error import EOFError as EndOfFile
+    from av.error import FFmpegError
+
+    errors = 0
+    while True:
+        try:
+            for packet in container.demux(stream):
+                # Cameras write empty packets for frames they dropped; to a decoder they mean the end.
+                if packet.size:
+                    errors = 0
+                    yield packet
+            return
+        except EndOfFile:
+            return
+        except (FFmpegError, OSError, MemoryError) as error:
+            errors += 1
+            yield reason_of(error)
+            if errors >= MAX_READ_ERRORS:
+                return
+
+
+def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
+    held: list[Packet] | None = []
+    held_bytes, damage = 0, ""
+    rows: list[tuple[int, int, bool, bool]] = []
+    missing = 0
+    for packet in iter_packets(container, stream):
+        if isinstance(packet, str):
+            damage = damage or f"the file is damaged ({packet})"
+            continue
+        pts, dts = packet.pts, packet.dts
+        missing += pts is None
+        rows.append(
+            (
+                pts if pts is not None else (dts or 0),
+                dts if dts is not None else (pts or 0),
+                packet.is_keyframe,
+                packet.is_discard,
+            )
+        )
+        if packet.is_corrupt:
+            damage = damage or "the file is damaged (broken packets)"
+        held_bytes += packet.size
+        if held is not None and held_bytes <= HOLD_BYTES:
+            held.append(packet)
+        else:
+            held = None
+        if len(rows) >= MAX_PACKETS:
+            damage = damage or f"only the first {MAX_PACKETS} frames were looked at"
+            break
+    if not rows:
+        raise ClipError(damage or "no video frames")
+    pts = np.array([r[0] for r in rows], np.int64)
+    dts = np.array([r[1] for r in rows], np.int64)
+    key = np.array([r[2] for r in rows], bool)
+    hidden = np.array([r[3] for r in rows], bool)
+    if not key.any():
+        key[0] = True
+    # AVI has no times of showing: with reordered frames, those that FFmpeg gives are guesses, and wrong ones.
+    timed = not missing and "avi" not in container.format.name
+    reordered = bool(stream.codec_context.has_b_frames)
+    if missing and not reordered:
+        pts = dts
+    # What comes before the first key frame cannot be decoded.
+    shown = ~hidden & (np.arange(len(pts)) >= np.flatnonzero(key)[0])
+    order = np.flatnonzero(shown)
+    order = order[np.argsort(pts[order], kind="stable")]
+    known = (timed or not reordered) and bool((np.diff(pts[order]) > 0).all())
+    last_key = np.maximum.accumulate(np.where(key, np.arange(len(pts)), -1))
+    leading = (last_key >= 0) & (pts < pts[np.maximum(last_key, 0)])
+    return Timeline(
+        pts=pts[order],
+        key=key[order],
+        packet=order,
+        keys=np.flatnonzero(key),
+        time_base=float(stream.time_base or 1),
+        open_gop=bool((leading & shown).any()),
+        hidden=bool(hidden.any()),
+        timed=timed,
+        known=known,
+        damage=damage,
+        packets=held,
+    )
+
+
+def scan(path: str | Path) -> Timeline:
+    """Open a file and list its frames, without its packets."""
+    with opened(path) as (container, stream):
+        timeline = read_timeline(container, stream, Path(path).stat().st_size, scan=True)
+        timeline.packets = None
+        return timeline

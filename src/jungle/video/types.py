@@ -1,0 +1,158 @@
+"""What passes between the video room and everyone else: which frames, how they are read, what came out."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from jungle.errors import UsageError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KINDS = ("uniform", "fps", "random", "early_bias", "keyframe", "motion")
+DECODERS = ("decord", "torchcodec", "pyav", "auto")
+INTERPOLATIONS = ("area", "bilinear", "bicubic", "nearest")
+MAX_SIDE = 4096  # pixels of an output side; more is a typing error, not a wish
+MAX_COUNT = 4096  # frames of one clip held in memory at once
+
+
+class ClipError(Exception):
+    """A clip cannot be read. `str()` is one line that says why; it never carries bytes of the file."""
+
+    def __init__(self, reason: str) -> None:
+        line = " ".join(str(reason).split())
+        clean = "".join(c if c.isprintable() else "?" for c in line)
+        super().__init__(clean[:300] or "unreadable")
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Which frames of a clip are read."""
+
+    kind: str = "uniform"
+    """One of `KINDS`."""
+    count: int = 16
+    """Frames a clip; the most there may be for kind `fps`. A shorter clip gives what it has."""
+    fps: float | None = None
+    """Frames a second, for kind `fps` only."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UsageError(
+                f"frames.kind: '{self.kind}' is not a way to pick frames.{nearest(self.kind, KINDS)}"
+            )
+        if not _is_int(self.count) or not 1 <= self.count <= MAX_COUNT:
+            raise UsageError(f"frames.count: {self.count} is not a whole number from 1 to {MAX_COUNT}.")
+        if self.kind == "fps":
+            if self.fps is None or not math.isfinite(self.fps) or self.fps <= 0:
+                raise UsageError(f"frames.fps: kind 'fps' needs a rate above 0, not {self.fps}.")
+        elif self.fps is not None:
+            raise UsageError(
+                f"frames.fps: only kind 'fps' takes a rate; kind '{self.kind}' ignores {self.fps}."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for checkpoints and fingerprints."""
+        return {
+            "kind": self.kind,
+            "count": int(self.count),
+            "fps": None if self.fps is None else float(self.fps),
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Frames:
+        """The inverse of `to_dict`."""
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class ClipSpec:
+    """How a clip is turned into frames. Plain, picklable and hashable."""
+
+    frames: Frames = field(default_factory=Frames)
+    size: tuple[int, int] | None = None
+    """(height, width) of the output in pixels; None keeps the clip's own."""
+    crop_bottom: float = 0
+    """Cut from the bottom before resizing: below 1 a fraction of the height, else pixels of the source."""
+    decoder: str = "decord"
+    """One of `DECODERS`. A clip that it is known to get wrong is read by PyAV: see `Clip.decoder`."""
+    interpolation: str = "area"
+    """One of `INTERPOLATIONS`. `area` averages, so that small things do not flicker away when shrunk."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.frames, dict):
+            object.__setattr__(self, "frames", Frames.from_dict(self.frames))
+        if self.size is not None:
+            size = tuple(self.size)
+            if len(size) != 2 or not all(_is_int(s) and 1 <= s <= MAX_SIDE for s in size):
+                raise UsageError(f"size: {self.size} is not (height, width), each from 1 to {MAX_SIDE}.")
+            object.__setattr__(self, "size", (int(size[0]), int(size[1])))
+        if not (math.isfinite(self.crop_bottom) and self.crop_bottom >= 0):
+            raise UsageError(f"crop_bottom: {self.crop_bottom} is neither a fraction nor a number of pixels.")
+        for name, valid in (("decoder", DECODERS), ("interpolation", INTERPOLATIONS)):
+            value = getattr(self, name)
+            if value not in valid:
+                raise UsageError(f"{name}: '{value}' is not known.{nearest(str(value), valid)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for checkpoints and fingerprints."""
+        return {
+            "frames": self.frames.to_dict(),
+            "size": None if self.size is None else list(self.size),
+            "crop_bottom": float(self.crop_bottom),
+            "decoder": self.decoder,
+            "interpolation": self.interpolation,
+        }
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ClipSpec:
+        """The inverse of `to_dict`."""
+        values = dict(values)
+        size = values.get("size")
+        return cls(**{**values, "size": None if size is None else tuple(size)})
+
+    def rows_kept(self, height: int) -> int:
+        """Rows of a source frame of `height` pixels that are left after the bottom is cut.
+
+        Raises:
+            ClipError: nothing would be left.
+        """
+        cut = round(height * self.crop_bottom) if self.crop_bottom < 1 else round(self.crop_bottom)
+        if cut >= height:
+            raise ClipError(f"crop_bottom cuts {cut} px, but the frames are {height} px high")
+        return height - cut
+
+
+@dataclass
+class Clip:
+    """The frames of one clip."""
+
+    frames: np.ndarray
+    """uint8 `[T, H, W, 3]`, RGB, upright."""
+    times: np.ndarray
+    """float64 `[T]`: seconds from the clip's first frame to each frame, true presentation times."""
+    status: str
+    """`ok`, or `degraded` where only part of what was asked for could be had."""
+    reason: str
+    """Why the clip is degraded; empty where it is ok."""
+    decoder: str
+    """The decoder that read it: `decord`, `torchcodec` or `pyav`."""
+    width: int
+    """Pixels of the source, upright."""
+    height: int
+    """Pixels of the source, upright."""
+    fps: float
+    """Mean frame rate of the source; 0 where it is unknown."""
+    duration: float
+    """Seconds of the source; 0 where it is unknown."""
+
+    def replace(self, **changes: Any) -> Clip:
+        """A copy with other values."""
+        return dataclasses.replace(self, **changes)
+
+
+def _is_int(value: object) -> bool:
+    return not isinstance(value, bool) and hasattr(value, "__index__")

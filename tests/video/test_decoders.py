@@ -1,0 +1,132 @@
+"""The contract of all decoders: each gives the frame asked for, or the clip is read by one that does."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from clip_cases import CASES, LENGTH, sequential
+
+from jungle.errors import UserError
+from jungle.video import ClipSpec, Frames, decode_torchcodec, read_clip
+from jungle.video.frames import pick
+
+# Levels by which a frame may differ in the mean from the same frame of a plain decode. The frames of a case
+# differ from each other by 9 or more.
+SAME = 0.5
+# Given to PyAV, since decord gives other frames than those asked for, or none.
+NOT_FOR_DECORD = {
+    "h264_open_gop.mp4",
+    "hevc_open.mp4",
+    "h264.mts",
+    "h264_no_b.avi",
+    "h264_b.avi",
+    "mpeg4_b.avi",
+    "msmpeg4.asf",
+    "mpeg2.mpg",
+    "av1.mp4",
+    "av1.mkv",
+    "edit_list.mp4",
+    "vp9_no_duration.mkv",
+}
+
+
+def has_torchcodec():
+    try:
+        decode_torchcodec.load()
+    except UserError:
+        return False
+    return True
+
+
+needs_ffmpeg = pytest.mark.skipif(not has_torchcodec(), reason="torchcodec finds no FFmpeg libraries")
+DECODERS = ["pyav", "decord", pytest.param("torchcodec", marks=needs_ffmpeg)]
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """A case's frames and times by a plain sequential decode, decoded once."""
+    known = {}
+
+    def of(path):
+        if path not in known:
+            known.clear()
+            known[path] = sequential(path)
+        return known[path]
+
+    return of
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_frame_is_the_one_asked_for(case, plain, name, decoder):
+    path = case(name)
+    images, times = plain(path)
+    for frames in (Frames("uniform", 16), Frames("random", 7), Frames("uniform", 500)):
+        clip = read_clip(path, ClipSpec(frames, decoder=decoder), seed=4)
+        picks = pick(frames, times, np.zeros(len(times), bool), seed=4)
+        assert clip.status == "ok", clip.reason
+        np.testing.assert_allclose(clip.times, times[picks], atol=1e-6)
+        assert clip.frames.shape == images[picks].shape
+        off = np.abs(clip.frames.astype(int) - images[picks]).mean(axis=(1, 2, 3))
+        assert off.max() <= SAME, f"frame {picks[off.argmax()]} is another"
+
+
+def test_frames_of_a_case_differ_more_than_decoders_do(case, plain):
+    images, _ = plain(case("h264_gop30.mp4"))
+    assert len(images) == LENGTH
+    off = [np.abs(a.astype(int) - b).mean() for a, b in pairwise(images)]
+    assert min(off) > 10 * SAME
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_decord_reads_what_it_reads_right_and_nothing_else(case, name):
+    clip = read_clip(case(name), ClipSpec(Frames("uniform", 4), decoder="decord"))
+    assert (clip.decoder == "decord") == (name not in NOT_FOR_DECORD)
+
+
+@needs_ffmpeg
+def test_torchcodec_reads_most_cases_itself(case):
+    for name in (
+        "h264_gop30.mp4",
+        "h264_open_gop.mp4",
+        "hevc_open.mp4",
+        "mjpeg.avi",
+        "msmpeg4.asf",
+        "av1.mp4",
+    ):
+        assert (
+            read_clip(case(name), ClipSpec(Frames("uniform", 4), decoder="torchcodec")).decoder
+            == "torchcodec"
+        )
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("name", ["h264_gop30.mp4", "mjpeg.avi", "h264_open_gop.mp4", "full_range.mp4"])
+def test_key_frames_are_key_frames(case, name, decoder):
+    import av
+
+    path = case(name)
+    with av.open(str(path)) as container:
+        keys = [float(f.time) for f in container.decode(video=0) if f.key_frame]
+    clip = read_clip(path, ClipSpec(Frames("keyframe", 5), decoder=decoder))
+    assert 1 <= len(clip.times) <= 5
+    assert all(np.isclose(keys, t, atol=1e-3).any() for t in clip.times)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("crop", [0, 0.25, 16])
+@pytest.mark.parametrize(
+    "name", ["h264_gop30.mp4", "rotated_90.mp4", "mjpeg_two_formats.avi", "h264_422.mp4"]
+)
+def test_crop_and_size_agree_with_cropping_and_averaging_by_hand(case, plain, name, decoder, crop):
+    import cv2
+
+    path = case(name)
+    images, times = plain(path)
+    picks = pick(Frames("uniform", 6), times, np.zeros(len(times), bool))
+    clip = read_clip(path, ClipSpec(Frames("uniform", 6), (40, 48), crop, decoder))
+    height = images.shape[1]
+    rows = height - (round(height * crop) if crop < 1 else crop)
+    for image, n in zip(clip.frames, picks, strict=True):
+        by_hand = cv2.resize(np.ascontiguousarray(images[n][:rows]), (48, 40), interpolation=cv2.INTER_AREA)
+        assert np.abs(image.astype(int) - by_hand).mean() < 1.5

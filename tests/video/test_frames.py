@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from jungle.errors import UsageError
+from jungle.video import ClipSpec, Frames
+from jungle.video.frames import pick, uniform
+
+KINDS = [Frames("uniform", 16), Frames("random", 16), Frames("early_bias", 16), Frames("fps", 16, 2.0)]
+
+
+def times_of(total, fps=24.0):
+    return np.arange(total) / fps, np.arange(total) % 30 == 0
+
+
+@pytest.mark.parametrize("frames", [*KINDS, Frames("keyframe", 16)], ids=lambda f: f.kind)
+@pytest.mark.parametrize("total", [1, 2, 6, 15, 16, 17, 31, 360, 10_000])
+def test_picks_are_ascending_distinct_and_within_the_clip(frames, total):
+    picks = pick(frames, *times_of(total), seed=3)
+    assert (np.diff(picks) > 0).all()
+    assert picks[0] >= 0
+    assert picks[-1] < total
+    assert len(picks) <= frames.count
+
+
+@pytest.mark.parametrize("kind", ["uniform", "random", "early_bias"])
+def test_short_clip_gives_what_it_has(kind):
+    assert pick(Frames(kind, 16), *times_of(6)).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_uniform_takes_the_middle_of_equal_parts():
+    assert uniform(100, 4).tolist() == [12, 37, 62, 87]
+
+
+def test_random_has_one_frame_per_segment_and_follows_its_seed():
+    frames, clip = Frames("random", 10), times_of(100)
+    assert (pick(frames, *clip, seed=1) // 10).tolist() == list(range(10))
+    assert pick(frames, *clip, seed=1).tolist() == pick(frames, *clip, seed=1).tolist()
+    assert pick(frames, *clip, seed=1).tolist() != pick(frames, *clip, seed=2).tolist()
+    # Written down once: a change here changes the frames that every stored run was trained on.
+    assert pick(frames, *clip, seed=7).tolist() == [3, 11, 26, 30, 45, 53, 60, 75, 80, 94]
+
+
+def test_early_bias_is_the_first_places_list_at_its_own_length():
+    expected = [2, 8, 12, 18, *(24 + 12 * i for i in range(28))]
+    assert pick(Frames("early_bias", 32), *times_of(360)).tolist() == expected
+    half = pick(Frames("early_bias", 32), *times_of(720))
+    assert half.tolist() == [2 * n for n in expected]
+
+
+def test_fps_gives_the_competitions_30_frames_of_15_seconds():
+    picks = pick(Frames("fps", 100, 2.0), *times_of(360))
+    assert len(picks) == 30
+    assert np.unique(np.diff(picks)).tolist() == [12]
+
+
+def test_fps_over_its_cap_still_covers_the_clip():
+    picks = pick(Frames("fps", 10, 10.0), *times_of(2400))
+    assert len(picks) == 10
+    assert picks[0] < 200
+    assert picks[-1] > 2200
+
+
+def test_fps_above_the_clips_own_rate_repeats_nothing():
+    assert pick(Frames("fps", 1000, 60.0), *times_of(50)).tolist() == list(range(50))
+
+
+def test_fps_follows_true_times():
+    times = np.array([0.0, 0.1, 0.2, 5.0, 5.1, 5.2])
+    assert pick(Frames("fps", 100, 2.0), times, times == 0).tolist() == [2, 5]
+
+
+def test_keyframe_takes_key_frames_only():
+    picks = pick(Frames("keyframe", 4), *times_of(360))
+    assert len(picks) == 4
+    assert (picks % 30 == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"kind": "unifrom"}, "uniform"),
+        ({"count": 0}, "count"),
+        ({"kind": "fps"}, "rate above 0"),
+        ({"kind": "fps", "fps": float("nan")}, "rate above 0"),
+        ({"kind": "random", "fps": 2.0}, "only kind 'fps'"),
+    ],
+)
+def test_wrong_frames_are_refused_with_the_fix(values, says):
+    with pytest.raises(UsageError, match=says):
+        Frames(**values)
+
+
+def test_spec_survives_plain_types():
+    spec = ClipSpec(Frames("fps", 45, 3.0), (404, 720), 0.1, "pyav", "bilinear")
+    assert ClipSpec.from_dict(spec.to_dict()) == spec
+    assert hash(spec) == hash(ClipSpec.from_dict(spec.to_dict()))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"size": (0, 5)}, {"size": (5,)}, {"crop_bottom": -1}, {"decoder": "ffmpeg"}, {"interpolation": "x"}],
+)
+def test_wrong_spec_is_refused(values):
+    with pytest.raises(UsageError):
+        ClipSpec(**values)
