@@ -35,7 +35,7 @@ demo: $(VENV)/.ready
 	@$(BIN)/python train.py
 	@echo "predicting the sample's test clips"
 	@$(BIN)/python predict.py ckpt=runs/train/latest/checkpoints/best.ckpt \
-	  template=cache/sample/submission_format.csv out=runs/predict/demo
+	  template=cache/sample/submission_format.csv out=runs/predict/demo overwrite=true
 	@echo "the training report: runs/train/latest/report.html"
 
 test: $(VENV)/.ready-test

@@ -46,7 +46,7 @@ def _run_clips(ckpt: Path) -> Any:
 
 
 def _matched(template: Any, found: list[Ask]) -> list[Ask]:
-    """Return each row of the template with its file: by whole name, else by file name where that is unique."""
+    """Return each row of the template with its file: by whole name, else by a unique file name."""
     whole = {a.clip: a for a in found}
     last: dict[str, list[Ask]] = {}
     for ask in found:
@@ -58,7 +58,7 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
         asks.append(Ask(name, hit.path if hit else None))
     if asks and all(a.path is None for a in asks):
         raise UsageError(
-            f"template={template.file}: none of its {len(asks)} clips is among the videos (it names "
-            f"{asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); videos=<their folder>"
+            f"template={template.file}: none of its {len(asks)} clips is among the videos (it "
+            f"names {asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); videos=<their folder>"
         )
     return asks

@@ -270,6 +270,7 @@ class PredictConfig(Section):
     batch_size: PositiveInt
     timeout_s: Annotated[float, Field(gt=0)]
     decoder: Literal["decord", "torchcodec", "pyav"] | None
+    flush_s: Annotated[float, Field(gt=0)]
     retry_failed: bool
     overwrite: bool
     report: bool

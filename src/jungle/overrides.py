@@ -31,6 +31,7 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
     """
     from hydra._internal.utils import get_args_parser
 
+    argv = [_parsable(arg) for arg in argv]
     args = get_args_parser().parse_args(argv)
     plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
     if verb == "train" and not args.multirun and not args.cfg:
@@ -39,6 +40,21 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
         if not any(o.lstrip("+").startswith("hydra.run.dir=") for o in args.overrides):
             return [*argv, f"hydra.run.dir={_quoted(runs.choose(plain))}"]
     return argv
+
+
+def _parsable(arg: str) -> str:
+    """Quote a value that Hydra's grammar cannot read bare: a path with accents, brackets or `=` in it."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    key, equals, value = arg.partition("=")
+    if arg.startswith("-") or not equals or value[:1] in "[{'\"":
+        return arg
+    try:
+        OverridesParser.create().parse_override(arg)
+    except HydraException:
+        return f"{key}={_quoted(value)}"
+    return arg
 
 
 def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str | None = None) -> Any:

@@ -14,7 +14,6 @@ from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.resumable import Rows
 
-FLUSH_S = 15.0  # seconds of work that a kill may lose
 FLUSH_ROWS = 512
 
 
@@ -58,9 +57,9 @@ def main(raw: Any) -> None:
             )
     if template is not None:
         template.check_classes(classes)
-    out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.file_hash[:8] for m in loaded[:4])
+    out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.identity[:8] for m in loaded[:4])
     rows = Rows(
-        out, {"ckpt": sorted(m.file_hash for m in loaded), "decoder": cfg.decoder}, classes, cfg.overwrite
+        out, {"ckpt": sorted(m.identity for m in loaded), "decoder": cfg.decoder}, classes, cfg.overwrite
     )
     log.info(f"{len(asks)} clips, {len(loaded)} model{'s' if len(loaded) > 1 else ''}, results go to {out}")
     with rows:
@@ -117,7 +116,7 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
                 ask, key = todo[number]
                 rows.add({**row, "clip": ask.clip, "key": key})
                 bar.advance()
-                if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > FLUSH_S:
+                if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > cfg.flush_s:
                     rows.flush()
                     last = time.monotonic()
         except torch.cuda.OutOfMemoryError:
@@ -131,7 +130,7 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
 def _averaged(
     cfg: PredictConfig, groups: dict[Any, list[Any]], todo: list[tuple[Ask, str]], device: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each clip's row, the mean of the models; a block of clips at a time, so that it can be gone on with."""
+    """Yield each clip's row, the mean of the models, a block of clips at a time."""
     from jungle.predicting import group_answers
 
     models = sum(len(g) for g in groups.values())

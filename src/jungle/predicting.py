@@ -32,7 +32,7 @@ def group_answers(
     stored: set[int] = set()
     if all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members):
         made_by = feature_spec(first.model.backbone, spec, first.weights_hash, dtype)
-        if FeatureStore.exists(cfg.paths.features, made_by["backbone"], made_by):
+        if FeatureStore.folder_of(cfg.paths.features, made_by["backbone"], made_by).is_dir():
             store = FeatureStore.open(cfg.paths.features, made_by["backbone"], made_by)
             keys = [k for _, _, k in clips]
             lacking, bad = set(store.missing(keys)), store.failures()

@@ -16,7 +16,7 @@ def test_bench_measures_the_feature_store(tmp_path, capsys):
     assert row.pop("format") == "shards"
     assert row.pop("open_mb") >= 0
     assert all(value > 0 for value in row.values())
-    assert "2 proc/s" in capsys.readouterr().out
+    assert "warm/s" in capsys.readouterr().out
 
 
 def test_a_format_without_its_library_is_left_out_and_said(tmp_path, monkeypatch, caplog):

@@ -11,7 +11,7 @@ CLASSES = ("blank", "lion", "ox")
 
 
 def clips(root, *rows, classes=CLASSES, **more):
-    """Rows are (name, split, class names); a name that starts with `-` is not put on disk; None: unlabelled."""
+    """Rows are (name, split, class names); a name that starts with `-` is not put on disk."""
     names = [r[0].lstrip("-") for r in rows]
     for r in rows:
         if not r[0].startswith("-"):

@@ -124,3 +124,11 @@ def test_counts():
         "test": [0, 0],
         "all": [1, 1],
     }
+
+
+def test_limit_lets_one_clip_stand_for_several_classes():
+    frame = pl.DataFrame({"clip": list("abcd"), "path": list("abcd"), "x": [1, 1, 0, 0], "y": [1, 0, 1, 1]})
+    for seed in range(4):
+        clips = Clips(frame.with_columns(z=pl.Series([1, 0, 0, 0])), ("x", "y", "z")).limit(1, seed)
+        assert "a" in clips.table["clip"]
+        assert len(clips) == 2  # a split has two clips at least

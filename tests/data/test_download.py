@@ -26,6 +26,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.body, self.etag, self.modified = BODY, '"v1"', "Mon, 01 Jan 2018 00:00:00 GMT"
         self.ranges = True
+        self.most = None  # bytes of the longest part it gives
         self.cuts = []  # bytes after which an answer is cut, one each
         self.statuses = []  # statuses given first
         self.says = None  # a Content-Length that is not true
@@ -67,10 +68,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
-        data = server.body[start:]
+        data = server.body[start:][: server.most if start else None]
         self.send_response(206 if start else 200)
         if start:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/{len(server.body)}")
+            self.send_header("Content-Range", f"bytes {start}-{start + len(data) - 1}/{len(server.body)}")
         if server.etag:
             self.send_header("ETag", server.etag)
         if server.modified:
@@ -192,6 +193,11 @@ def test_a_wrong_length_is_never_taken_for_whole(server, tmp_path):
     assert not (tmp_path / "x" / "file.bin").exists()
 
 
+def test_parts_shorter_than_asked_for_are_not_the_end(server, tmp_path):
+    server.cuts, server.most = [140_000], 70_000
+    whole(fetch(server, tmp_path))
+
+
 def test_busy_servers_are_asked_again(server, tmp_path):
     server.statuses = [503, 429]
     whole(fetch(server, tmp_path))
@@ -239,7 +245,8 @@ def test_names_stay_in_the_folder(server, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_and_run_again(server, tmp_path):
     server.pause_s = 0.15
-    code = f"from jungle.data.download import download; download({{'x/file.bin': {server.url!r}}}, {str(tmp_path)!r})"
+    files = {"x/file.bin": server.url}
+    code = f"from jungle.data.download import download; download({files}, {str(tmp_path)!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     part = tmp_path / "x" / "file.bin.part"
     ends = time.monotonic() + 30

@@ -65,7 +65,7 @@ def test_the_order_of_rows_says_nothing_and_the_seed_does(by):
 def test_a_test_split_by_site(seed):
     split = assign_splits(clips(800, 40, seed=seed), test_fraction=0.2, seed=seed)
     parts = [sites_of(split, s) for s in ("train", "val", "test")]
-    assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+    assert sum(map(len, parts)) == len(set.union(*parts))
     assert 0.1 < len(split.of("test")) / 800 < 0.3
     counts = split.counts().filter(pl.col("class") != "rare")
     assert (counts.select("train", "val", "test").min() > 0).row(0) == (True, True, True)
@@ -147,6 +147,19 @@ def test_folds_cut_everything_once(sites):
         # `rare` is at two sites, so wherever it is held out it is in training too.
         assert (v.counts()["train"] > 0).all()
         assert (v.counts().filter(pl.col("class") != "rare")["val"] > 0).all()
+
+
+def test_a_class_at_two_sites_is_in_two_folds():
+    # Large sites of a class beside small ones: balance alone would put both into one fold.
+    sites = [f"{c}{k}" for c in "abcdef" for k in range(2)]
+    rows = [(s, i) for s in sites for i in range(40 if s in ("a0", "b0", "c0") else 3)]
+    frame = pl.DataFrame({"clip": [f"{s}/{i}" for s, i in rows], "site": [s for s, _ in rows]})
+    frame = frame.with_columns(
+        path="clip", **{c: pl.Series([int(s[0] == c) for s, _ in rows]) for c in "abcdef"}
+    )
+    for seed in range(6):
+        split = assign_splits(Clips(frame, tuple("abcdef")), folds=3, fold=0, seed=seed)
+        assert (split.counts()["train"] > 0).all()
 
 
 def test_given_splits_stay():

@@ -76,7 +76,7 @@ def test_nothing_reaches_outside(tmp_path, member):
     out = tmp_path / "deep" / "out"
     out.mkdir(parents=True)
     (out / "link").symlink_to(tmp_path)
-    with pytest.raises(UserError, match="leads out of|link or a device"):
+    with pytest.raises(UserError, match=r"leads out of|link or a device"):
         unpack(tgz, out)
     assert not list(tmp_path.rglob("evil"))
     assert sorted(p.name for p in out.iterdir()) == ["link", "micro"]
@@ -89,7 +89,7 @@ def test_absolute_names_are_taken_as_relative(tmp_path):
 
 def test_a_bomb_is_refused(tmp_path, monkeypatch):
     tgz = archive(tmp_path / "t.tgz", *((f"{i}.mp4", bytes(100_000)) for i in range(10)))
-    with pytest.raises(UserError, match="more than 0.0 GB"):
+    with pytest.raises(UserError, match=r"more than 0\.0 GB"):
         unpack(tgz, tmp_path / "out", max_bytes=300_000)
     assert sum(p.stat().st_size for p in (tmp_path / "out").iterdir()) <= 300_000
     monkeypatch.setattr(module, "MAX_MEMBERS", 5)

@@ -229,6 +229,21 @@ def test_of_two_shards_with_a_clip_the_first_by_name_is_read(tmp_path):
     assert open_toy(tmp_path).read("a").values[0, 0] == 2
 
 
+def test_shards_of_different_widths_are_refused(tmp_path):
+    one, two = open_toy(tmp_path), open_toy(tmp_path)
+    for store, dim in ((one, 3), (two, 4)):
+        with store.writer() as writer:
+            writer.add(str(dim), "", np.ones((1, dim)), np.zeros(1))
+            writer.flush()
+            if dim == 4:
+                last = shards(store)[-1]
+                with pytest.raises(
+                    UserError, match=rf"{last.name} is damaged .*have 4 values a frame, others 3"
+                ):
+                    open_toy(tmp_path)
+                last.unlink()
+
+
 def test_writers_at_once_with_overlapping_clips(tmp_path):
     writers = [start_writer(tmp_path, a, b, 10, 0.001) for a, b in ((0, 150), (50, 200), (0, 200))]
     assert [w.wait(30) for w in writers] == [0, 0, 0]
@@ -340,14 +355,16 @@ def hostile_headers(good: bytes) -> dict[str, bytes]:
         "negative": with_header({"values": {"shape": [-1, 24]}}),
         "not a number": with_header({"values": {"shape": ["1", 24]}}),
         "overlap": with_header({"values": {"data_offsets": [begin - 48, end - 48]}}),
-        "fewer frames": with_header({"values": {"shape": [(end - begin) // 2 // 48, 48]}}),
+        "more frames": with_header({"values": {"shape": [(end - begin) // 2 // 12, 12]}}),
+        "an end that is not one": with_header({"values": {"data_offsets": [begin, end + 48]}}),
         "a long tail": good + b"\0" * 100,
     }
 
 
 HOSTILE = [
     "empty", "short", "a header of exabytes", "nested without end", "not JSON", "a list", "an object type",
-    "terabytes", "overflow", "negative", "not a number", "overlap", "fewer frames", "a long tail",
+    "terabytes", "overflow", "negative", "not a number", "overlap", "more frames", "an end that is not one",
+    "a long tail",
 ]  # fmt: skip
 
 

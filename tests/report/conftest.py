@@ -1,13 +1,11 @@
-"""A small data set for the reports: clips whose frames are flat colours, brighter with time, and their tables."""
+"""A small data set for the reports: clips of flat frames that grow brighter, and what was said of them."""
 
 import numpy as np
 import polars as pl
 import pytest
+from report_cases import CLASSES, said
 
-from jungle.data import predictions
 from jungle.video.write import write_clip
-
-CLASSES = ("blank", "leopard", "wild boar")
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +18,7 @@ def videos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture()
+@pytest.fixture(scope="session")
 def clips(videos):
     """Two clips a class, all of the test split, beside four training clips without files."""
     truth = [0, 0, 1, 1, 2, 2]
@@ -37,26 +35,7 @@ def clips(videos):
     )
 
 
-def said(probs, statuses=None, classes=CLASSES, names=None, attention=None):
-    """A predictions table of probabilities `[N, C]`."""
-    rows = []
-    for i, p in enumerate(probs):
-        status = statuses[i] if statuses else "ok"
-        seen = status != "failed"
-        rows.append(
-            {
-                "clip": names[i] if names else f"c{i}.avi",
-                "status": status,
-                "reason": "" if status == "ok" else f"reason {i}",
-                "probs": p,
-                "times": np.arange(12) / 6 if seen else None,
-                "attention": attention if seen else None,
-            }
-        )
-    return predictions.make(rows, classes)
-
-
-@pytest.fixture()
+@pytest.fixture(scope="session")
 def table():
     """Predictions of the test clips: c1 and c4 are wrong, c4 with more confidence."""
     probs = [

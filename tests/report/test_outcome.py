@@ -3,7 +3,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from conftest import CLASSES, said
+from report_cases import CLASSES, said
 
 from jungle.metrics.scores import log_loss
 from jungle.report import choose, outcome

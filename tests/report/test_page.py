@@ -3,7 +3,7 @@ from html.parser import HTMLParser
 
 import polars as pl
 import pytest
-from conftest import CLASSES, said
+from report_cases import CLASSES, said
 
 from jungle.report import charts, write_report
 from jungle.report.wording import percent, plain, score
@@ -42,11 +42,11 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.text).split())
 
 
-@pytest.fixture()
-def trained(tmp_path, table, clips):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, table, clips):
     history = [{"epoch": e, "train/loss": 2.0 / (e + 1), "val/log_loss": 0.5 / (e + 1)} for e in range(4)]
     path = write_report(
-        tmp_path,
+        tmp_path_factory.mktemp("run"),
         title="A title",
         predictions={"test": table},
         classes=CLASSES,
@@ -63,7 +63,7 @@ def trained(tmp_path, table, clips):
     return path.read_text(encoding="utf-8")
 
 
-def test_a_training_run_shows_what_it_must(trained, tmp_path):
+def test_a_training_run_shows_what_it_must(trained):
     words = Page(trained).words
     for expected in (
         "On 6 test clips the most probable class is right for 4",
@@ -101,7 +101,9 @@ def test_names_from_elsewhere_are_text_and_nothing_else(tmp_path, videos):
             "path": [str(videos / "c0.avi")] * 2,
             "site": [evil] * 2,
             "split": ["test"] * 2,
-            **{c: [1, 0] for c in classes},
+            classes[0]: [1, 0],
+            classes[1]: [0, 1],
+            classes[2]: [0, None],
         }
     )
     for truth in (clips, None):

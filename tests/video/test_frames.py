@@ -4,6 +4,7 @@ import pytest
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames
 from jungle.video.frames import pick, uniform
+from jungle.video.motion import pick_moving
 
 KINDS = [Frames("uniform", 16), Frames("random", 16), Frames("early_bias", 16), Frames("fps", 16, 2.0)]
 
@@ -103,3 +104,24 @@ def test_spec_survives_plain_types():
 def test_wrong_spec_is_refused(values):
     with pytest.raises(UsageError):
         ClipSpec(**values)
+
+
+def thumbnails(total, there=()):
+    """A still scene with noise and a slow change of light; a small bright animal on the frames `there`."""
+    draw = np.random.default_rng(0)
+    scene = draw.integers(40, 160, (36, 64, 3))
+    images = scene + np.linspace(0, 30, total)[:, None, None, None] + draw.normal(0, 1.5, (total, 36, 64, 3))
+    for n in there:
+        images[n, 12:18, (n * 3) % 50 : (n * 3) % 50 + 9] += 70
+    return images.clip(0, 255).astype(np.uint8)
+
+
+def test_motion_takes_the_frames_with_the_animal():
+    numbers = np.arange(40) * 5
+    there = [7, 8, 9, 10, 30, 31]
+    assert pick_moving(numbers, thumbnails(40, there), 200, 6).tolist() == [n * 5 for n in there]
+
+
+def test_motion_of_a_blank_clip_is_uniform():
+    picks = pick_moving(np.arange(40) * 5, thumbnails(40), 200, 6)
+    assert picks.tolist() == uniform(200, 6).tolist()

@@ -83,7 +83,7 @@ def test_leaving_early_ends_the_workers(clip_path):
     with DecodePool(SPEC, workers=2, transform=pool_tasks.slow) as pool:
         for _ in pool.map([Job(str(i), clip_path) for i in range(100)], ahead=50):
             break
-        processes = [w._process for w in pool._pool._workers]
+        processes = [w._process for w in pool.processes]
         began = time.monotonic()
     assert time.monotonic() - began < 5
     assert all(p.poll() is not None for p in processes)
@@ -105,7 +105,7 @@ def test_workers_do_not_run_the_users_script_or_import_torch(tmp_path, clip_path
         from jungle.video.pool import DecodePool, Job
         with DecodePool(ClipSpec(), workers=1) as pool:
             list(pool.map([Job("a", {clip_path!r})], ahead=1))
-            pid = pool._pool._workers[0]._process.pid
+            pid = pool.processes[0].pid
             print("torch" in open(f"/proc/{{pid}}/maps").read(), flush=True)
         """,
     )
@@ -126,7 +126,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path, clip_path, what):
         from jungle.video.pool import DecodePool, Job
         pool = DecodePool(ClipSpec(decoder="pyav"), workers=1, transform=pool_tasks.misbehave)
         list(pool.map([Job("a", {clip_path!r})], ahead=1))
-        print(pool._pool._workers[0]._process.pid, flush=True)
+        print(pool.processes[0].pid, flush=True)
         if {what!r} == "hang":
             list(pool.map([Job("hang", {clip_path!r})], ahead=1))
         time.sleep(100)

@@ -211,9 +211,7 @@ def _show(found: list[dict[str, Any]], index_clips: int) -> None:
         "open_s": "open s",
         "open_mb": "open MB",
     }
-    table = Table(
-        title=f"Feature store: clips/s in random batches of {BATCH}; opening an index of {index_clips:,} clips"
-    )
+    table = Table(title=f"Feature store: clips/s in random batches of {BATCH}; opening {index_clips:,} clips")
     for heading in columns.values():
         table.add_column(heading, justify="left" if heading == "format" else "right")
     for row in found:

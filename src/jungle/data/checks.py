@@ -168,9 +168,9 @@ def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool)
                 warnings.append(f"{len(those)} classes have {what}: {_listed(those)}")
     if labelled.any() and not of["val"].any():
         problems.say(
-            "No labelled clip is for validation, so no checkpoint can be chosen. Give some clips the "
-            "split val, or set data.val_fraction above 0. Where sites are known, each may hold the last clips "
-            "of some class: add sites, or remove the column site."
+            "No labelled clip is for validation, so no checkpoint can be chosen. Give some clips "
+            "the split val, or set data.val_fraction above 0. Where sites are known, each may hold the last "
+            "clips of some class: add sites, or remove the column site."
         )
     if "site" in clips.table.columns:
         pairs = clips.table.select("site", splits.alias("split")).drop_nulls().unique()

@@ -1,8 +1,8 @@
 """Batches of clips for one device: which clips it sees, in which order, and what becomes of those that fail.
 
 Lightning takes any iterable as a dataloader. This one deals clips out itself: in evaluation each clip goes to
-one device and none is repeated to even them out; in training every device has the same number of clips, so that
-none waits for a gradient that never comes.
+one device and none is repeated to even them out; in training every device has the same number of clips, so
+that none waits for a gradient that never comes.
 """
 
 import math
@@ -27,7 +27,7 @@ class Sample:
 
 
 Read = Callable[[Any, int], Iterator[tuple[int, Sample | str]]]
-"""Takes clip numbers (rows of the clips table) and the epoch; yields each number with its sample or its failure."""
+"""Takes clip numbers (rows of the clips table) and the epoch; yields each with its sample or failure."""
 
 
 @dataclass
@@ -99,8 +99,8 @@ class ClipLoader:
         self.failures[int(number)] = reason
         if len(self.failures) > max(self.max_failed_fraction * len(self.numbers), 1):
             raise UserError(
-                f"{len(self.failures)} of {len(self.numbers)} clips could not be read (the last: {reason}). Is "
-                "the disk well? max_failed_fraction says how many are let pass"
+                f"{len(self.failures)} of {len(self.numbers)} clips could not be read (the last: {reason}). "
+                "Is the disk well? max_failed_fraction says how many are let pass"
             )
 
     def _collated(self, batch: list[tuple[int, Sample]]) -> dict:

@@ -15,7 +15,7 @@ META = ("clip", "status", "reason", "times", "attention")
 
 
 def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame:
-    """Make the table of rows with `clip`, `status`, `reason`, `probs` `[C]`, `times` `[T]`, `attention` `[T]`.
+    """Make a table of rows: `clip`, `status`, `reason`, `probs` `[C]`, `times` `[T]`, `attention` `[T]`.
 
     Columns: clip, status, reason, one float32 probability a class, times and attention (lists of float32, a
     clip's frames; null where it failed or the head does not look).
@@ -82,7 +82,7 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
         table.select(
             "clip",
             "status",
-            "reason",
+            pl.col("reason").replace("", None),
             pl.Series("top_class", [classes[b] for b in best], dtype=pl.String),
             pl.Series("top_probability", probs[np.arange(len(best)), best], dtype=pl.Float32),
             *classes,

@@ -128,7 +128,7 @@ def _read_csv(path: Path, data: bytes) -> Table:
 
 
 def _header(path: Path, cells: list[str]) -> list[str]:
-    names = [c.strip().lstrip("\ufeff") for c in cells]
+    names = [c.strip() for c in cells]
     while names and not names[-1]:
         names.pop()
     if len(names) > MAX_COLUMNS:

@@ -149,8 +149,8 @@ def _share(
                 log.warning(f"{item.clip}: {clip}")
                 if failed > max(plan.max_failed_fraction * total, 1):
                     raise UserError(
-                        f"{failed} of {total} clips could not be read (the last: {item.clip}: {clip}). Is the "
-                        "disk well? max_failed_fraction says how many are let pass"
+                        f"{failed} of {total} clips could not be read (the last: {item.clip}: {clip}). Is "
+                        "the disk well? max_failed_fraction says how many are let pass"
                     )
             if len(waiting) >= per_step:
                 _store(writer, model, waiting, device, plan.dtype)

@@ -162,7 +162,6 @@ def _read_cache(folder: Path) -> Index:
             or (sizes[:, 1] < 1).any()
             or any(s.frames != n or s.times_at < 0 for s, n in zip(shards, frames, strict=True))
             or not all(map(SHARD.fullmatch, names))
-            or len(set(names)) != len(names)
         ):
             raise Damaged("its columns disagree")
         return Index(shards, rows)

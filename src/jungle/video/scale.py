@@ -67,9 +67,10 @@ class Scaler:
     def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
         height, width = size or (frame.height, frame.width)
         flags = self._keep if (height, width) == (frame.height, frame.width) else self._resize
-        return self._reformatter.reformat(
-            frame, width, height, "rgb24", interpolation=flags, threads=1
-        ).to_ndarray()
+        out = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=flags, threads=1)
+        # Not to_ndarray(), which errs for frames one pixel wide.
+        rows = np.frombuffer(memoryview(out.planes[0]), np.uint8).reshape(height, -1)
+        return rows[:, : width * 3].reshape(height, width, 3).copy()
 
     def _crop(self, frame: VideoFrame, rows: int) -> VideoFrame:
         # The crop filter moves pointers and copies nothing.

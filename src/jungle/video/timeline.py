@@ -133,7 +133,8 @@ def iter_packets(container: InputContainer, stream: VideoStream) -> Iterator[Pac
             return
         except EndOfFile:
             return
-        except (FFmpegError, OSError, MemoryError) as error:
+        except (FFmpegError, OSError, MemoryError, IndexError) as error:
+            # IndexError: a damaged MPEG-TS seems to begin another stream midway.
             errors += 1
             yield reason_of(error)
             if errors >= MAX_READ_ERRORS:

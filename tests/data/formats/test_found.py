@@ -84,6 +84,7 @@ def test_a_list_under_a_root(tmp_path):
 def test_one_file_named_twice_is_one_clip(tmp_path):
     touch(tmp_path, "x/a.mp4", "x/b.mp4")
     assert ids([tmp_path / "x", tmp_path / "x" / "a.mp4", f"{tmp_path}/x/*"]) == ["a.mp4", "b.mp4"]
+    assert ids([tmp_path, tmp_path / "x"]) == ["x/a.mp4", "x/b.mp4"]
 
 
 def test_clips_of_one_name_in_two_folders_keep_apart(tmp_path):

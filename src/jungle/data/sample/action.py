@@ -13,12 +13,12 @@ from jungle.data.sample.scene import FOCAL, MOUNTED
 
 # Height of the animal in the frame, pixels: nearest and farthest. Small species are seen when they come close.
 SEEN = {
-    "elephant": (85, 165),
-    "leopard": (58, 100),
+    "elephant": (74, 124),
+    "leopard": (46, 76),
     "duiker": (62, 110),
     "porcupine": (58, 95),
-    "human": (95, 160),
-    "chimpanzee": (70, 120),
+    "human": (84, 120),
+    "chimpanzee": (62, 104),
     "bird": (66, 108),
 }
 
@@ -51,7 +51,7 @@ def walk(animal: Animal, horizon: float, times: np.ndarray, rng: np.random.Gener
     low, high = SEEN[animal.species]
     ppm = rng.uniform(low, high) / animal.height
     if second:
-        ppm = 100 / animal.height
+        ppm = 62 / animal.height
     toward = rng.uniform(-0.5, 0.5)
     yaw = toward if rng.random() < 0.5 else np.pi - toward
     pace = float(animal.speed * rng.uniform(0.85, 1.2))

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from jungle.data.sample.anatomy import Joints, Moment
 from jungle.data.sample.body import Material, Part
 
-EYE = Material(back=(0.03, 0.02, 0.02), belly=(0.03, 0.02, 0.02), grain=0, gloss=0.8, infrared=30.0)
+EYE = Material(back=(0.03, 0.02, 0.02), belly=(0.03, 0.02, 0.02), grain=0, gloss=0.8, infrared=60.0)
 
 
 @dataclass(frozen=True)
-class Quill:
-    """A stiff hair, drawn as a line in bands of two colours."""
+class Quills:
+    """Stiff hairs, drawn as lines in bands of two colours."""
 
-    root: str
-    offset: tuple[float, float, float]
-    way: tuple[float, float, float]
-    """From root to tip, metres."""
+    joints: list[str]
+    """The joint each grows by."""
+    roots: np.ndarray
+    """float32 `[N, 3]`: from that joint to the root, metres."""
+    tips: np.ndarray
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Animal:
     """Metres of a whole cycle of all legs."""
     height: float
     length: float
-    quills: list[Quill] = field(default_factory=list)
+    quills: Quills | None = None
 
 
 def limb(name: str, radii: tuple[float, ...], material: int, shag: float = 0.0, u: float = 0.0) -> list[Part]:

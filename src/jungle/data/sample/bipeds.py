@@ -11,8 +11,8 @@ from jungle.data.sample.body import Material, Part
 from jungle.data.sample.quadrupeds import _scaled, _vec
 
 SKINS = ((0.24, 0.15, 0.1), (0.33, 0.21, 0.14), (0.55, 0.37, 0.27), (0.72, 0.53, 0.42))
-SHIRTS = ((0.32, 0.36, 0.22), (0.16, 0.27, 0.42), (0.55, 0.2, 0.16), (0.62, 0.57, 0.46), (0.2, 0.22, 0.24), (0.7, 0.55, 0.2))
-TROUSERS = ((0.2, 0.2, 0.17), (0.16, 0.19, 0.27), (0.36, 0.31, 0.23), (0.26, 0.29, 0.2))
+SHIRTS = ((0.42, 0.46, 0.3), (0.2, 0.34, 0.55), (0.68, 0.24, 0.2), (0.75, 0.71, 0.6), (0.34, 0.37, 0.4), (0.8, 0.64, 0.26))
+TROUSERS = ((0.3, 0.3, 0.26), (0.22, 0.27, 0.4), (0.5, 0.44, 0.33), (0.33, 0.37, 0.26))
 
 
 def human(rng: np.random.Generator) -> Animal:
@@ -25,7 +25,7 @@ def human(rng: np.random.Generator) -> Animal:
     shirt = Material(shirt_c, (shirt_c[0] * 0.85, shirt_c[1] * 0.85, shirt_c[2] * 0.85), grain=0.08, infrared=1.7)
     cloth = Material(cloth_c, cloth_c, grain=0.08, infrared=1.9)
     boot = Material((0.1, 0.08, 0.07), (0.1, 0.08, 0.07), grain=0.05, infrared=1.5)
-    pack = Material((0.24, 0.2, 0.14), (0.2, 0.17, 0.12), grain=0.1, infrared=1.4)
+    pack = Material((0.36, 0.3, 0.2), (0.3, 0.25, 0.17), grain=0.1, infrared=1.4)
     hair = Material((0.06, 0.05, 0.04), (0.06, 0.05, 0.04), grain=0.3)
     has_pack, has_hat, sleeves = rng.random() < 0.5, rng.random() < 0.5, rng.random() < 0.6
     legs = {
@@ -37,7 +37,7 @@ def human(rng: np.random.Generator) -> Animal:
     def pose(m: Moment) -> Joints:
         j: Joints = {}
         bob = 0.02 * np.cos(4 * np.pi * m.phase) * m.walking
-        stoop = 0.7 * m.lowered
+        stoop = 0.22 * m.lowered
         for name, leg in legs.items():
             place_leg(j, name, leg, m, stride, 0.6, 0.09)
             _, swing = footfall(m.phase + leg.offset, 0.6)
@@ -52,7 +52,7 @@ def human(rng: np.random.Generator) -> Animal:
         j["hair"], j["brim0"], j["brim1"] = head(-0.02, 0.045, 0), head(0.0, 0.055, -0.09), head(0.0, 0.055, 0.09)
         j["peak"] = head(0.14, 0.05, 0)
         for side, z, off in (("l", 1, 0.0), ("r", -1, 0.5)):
-            swing = 0.42 * np.sin(2 * np.pi * (m.phase + off + 0.1)) * m.walking + 0.05 * np.sin(m.time) + 0.5 * m.lowered
+            swing = 0.42 * np.sin(2 * np.pi * (m.phase + off + 0.1)) * m.walking + 0.05 * np.sin(m.time) + 0.2 * m.lowered
             shoulder = j["neck"] + (-0.02, -0.08, 0.185 * z)
             elbow = shoulder + 0.3 * _vec(np.sin(swing), -np.cos(swing), 0.02 * z)
             fore = swing + 0.3 + 0.25 * max(swing, 0)
@@ -84,8 +84,8 @@ def human(rng: np.random.Generator) -> Animal:
 def chimpanzee(rng: np.random.Generator) -> Animal:
     """Walks on knuckles: high shoulders, long arms, a sloping back, no tail."""
     k = float(rng.uniform(0.82, 1.08))
-    black = dyed((0.065, 0.06, 0.062), rng, 0.25)
-    fur = Material(black, (black[0] * 1.3, black[1] * 1.3, black[2] * 1.3), mark=(0.2, 0.18, 0.17), marked=0.15, grain=0.55, gloss=0.12, infrared=2.2)
+    black = dyed((0.1, 0.092, 0.092), rng, 0.25)
+    fur = Material(black, (black[0] * 1.3, black[1] * 1.3, black[2] * 1.3), mark=(0.2, 0.18, 0.17), marked=0.15, grain=0.5, gloss=0.1, infrared=2.4)
     face_c = ((0.42, 0.3, 0.24), (0.22, 0.16, 0.13), (0.5, 0.38, 0.31))[int(rng.integers(3))]
     face = Material(face_c, (face_c[0] * 0.9, face_c[1] * 0.9, face_c[2] * 0.9), grain=0.06, infrared=1.3)
     hand = Material((0.16, 0.12, 0.1), (0.16, 0.12, 0.1), grain=0.1, infrared=1.5)
@@ -115,11 +115,11 @@ def chimpanzee(rng: np.random.Generator) -> Animal:
             j[f"{side}ear"], j[f"{side}eye"] = head(-0.01, 0.02, 0.135 * z), head(0.115, 0.012, 0.04 * z)
         return j
 
-    parts = spine(("rump", "hips", "belly", "chest", "withers"), (0.13, 0.185, 0.2, 0.225, 0.15), 0, shag=0.03)
-    parts += [Part("withers", "skull", 0.16, 0.13, 0, shag=0.025), Part("skull", "brow", 0.13, 0.06, 0, shag=0.012)]
+    parts = spine(("rump", "hips", "belly", "chest", "withers"), (0.13, 0.185, 0.2, 0.225, 0.15), 0, shag=0.016)
+    parts += [Part("withers", "skull", 0.16, 0.13, 0, shag=0.013), Part("skull", "brow", 0.13, 0.06, 0, shag=0.008)]
     parts += [Part("brow", "face", 0.06, 0.075, 1), Part("face", "muzzle", 0.078, 0.058, 1), Part("chin", "muzzle", 0.05, 0.045, 1)]
     for side in "lr":
-        parts += limb(f"{side}h", (0.15, 0.1, 0.06, 0.05), 0, shag=0.025) + limb(f"{side}f", (0.14, 0.085, 0.06, 0.05), 0, shag=0.025)
+        parts += limb(f"{side}h", (0.15, 0.1, 0.06, 0.05), 0, shag=0.013) + limb(f"{side}f", (0.14, 0.085, 0.06, 0.05), 0, shag=0.013)
         parts += [Part(f"{side}h3", f"{side}toe", 0.042, 0.032, 2), Part(f"{side}f3", f"{side}f3", 0.052, 0.052, 2)]
         parts += [Part(f"{side}ear", f"{side}ear", 0.045, 0.045, 1), Part(f"{side}eye", f"{side}eye", 0.015, 0.015, 3)]
     dim = Material(EYE.back, EYE.belly, grain=0, gloss=0.6, infrared=12.0)
@@ -186,6 +186,6 @@ def bird(rng: np.random.Generator) -> Animal:
         parts[-3] = Part(f"{side}0", f"{side}1", 0.08, 0.04, 0)
         parts += [Part(f"{side}3", f"{side}claw{i}", 0.011, 0.006, 4) for i in range(3)]
         parts += [Part(f"{side}eye", f"{side}eye", 0.009, 0.009, 6)]
-    marks = coats.dots(rng, 7.0, 1.7) if guinea else np.clip(coats.noise(rng, (44, 26)) * 0.8, 0, 1)
+    marks = coats.dots(rng, 8.5, 1.3) if guinea else np.clip(coats.noise(rng, (44, 26)) * 0.8, 0, 1)
     return Animal("bird", [feathers, wing, head_m, red, leg_m, horn, EYE], *_scaled(parts, pose, k),
                   coat=coats.plain(coats.hair(rng, 3), marks), speed=0.42 * k, stride=stride * k, height=0.62 * k, length=0.6 * k)  # fmt: skip

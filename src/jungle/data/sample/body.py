@@ -66,24 +66,27 @@ class Surface:
 
 
 def project(
-    joints: dict[str, np.ndarray], yaw: float, ppm: float, at: tuple[float, float], tilt: float = 0.12
-) -> dict[str, np.ndarray]:
-    """Joints in metres (x ahead, y up, z left) to pixels (x right, y down, z towards the camera).
+    points: np.ndarray, yaw: float, ppm: float, at: tuple[float, float], tilt: float = 0.12
+) -> np.ndarray:
+    """Points `[N, 3]` in metres (x ahead, y up, z left) to pixels (x right, y down, z towards the camera).
 
     Args:
-        joints: name -> `[3]`.
+        points: of an animal that stands at the origin.
         yaw: radians; 0 walks to the right of the picture, pi to the left, -pi/2 towards the camera.
         ppm: pixels per metre.
         at: pixel under the body, on the ground.
         tilt: radians by which the camera looks down.
     """
-    names = list(joints)
-    p = np.stack([joints[n] for n in names]).astype(np.float32)
     cos, sin = np.cos(yaw), np.sin(yaw)
-    across = p[:, 0] * cos - p[:, 2] * sin
-    near = -p[:, 0] * sin - p[:, 2] * cos
-    out = np.stack([at[0] + ppm * across, at[1] - ppm * (p[:, 1] * np.cos(tilt) - near * np.sin(tilt)), ppm * near], 1)
-    return dict(zip(names, out.astype(np.float32), strict=True))
+    across = points[:, 0] * cos - points[:, 2] * sin
+    near = -points[:, 0] * sin - points[:, 2] * cos
+    down = points[:, 1] * np.cos(tilt) - near * np.sin(tilt)
+    return np.stack([at[0] + ppm * across, at[1] - ppm * down, ppm * near], 1).astype(np.float32)
+
+
+def placed(joints: dict[str, np.ndarray], yaw: float, ppm: float, at: tuple[float, float]) -> dict[str, np.ndarray]:
+    """`project` for named joints."""
+    return dict(zip(joints, project(np.stack(list(joints.values())), yaw, ppm, at), strict=True))
 
 
 def surface(

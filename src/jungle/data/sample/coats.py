@@ -45,7 +45,7 @@ def _stamped(draw: list[tuple[float, float]], stamp) -> np.ndarray:  # noqa: ANN
             for oy in (-SIZE, 0, SIZE):
                 if -40 < x + ox < SIZE + 40 and -40 < y + oy < SIZE + 40:
                     stamp(canvas, x + ox, y + oy)
-    return cv2.GaussianBlur(canvas, (0, 0), 0.8).astype(np.float32) / 255
+    return cv2.GaussianBlur(canvas, (0, 0), 0.6).astype(np.float32) / 255
 
 
 def _spread(rng: np.random.Generator, apart: float) -> list[tuple[float, float]]:
@@ -64,15 +64,15 @@ def rosettes(rng: np.random.Generator) -> np.ndarray:
 
     def ring(canvas: np.ndarray, x: float, y: float) -> None:
         local = np.random.default_rng(abs(hash((int(x) % SIZE, int(y) % SIZE))))
-        size = local.uniform(6.0, 8.5)
+        size = local.uniform(4.0, 5.6)
         for k in range(4):
             start = k * 90 + local.uniform(-15, 15)
             cv2.ellipse(
                 canvas, (int(x * 8), int(y * 8)), (int(size * 8), int(size * local.uniform(0.75, 1) * 8)),
-                0, start, start + local.uniform(50, 78), 255, 4, cv2.LINE_AA, 3,
+                0, start, start + local.uniform(50, 78), 255, 2, cv2.LINE_AA, 3,
             )  # fmt: skip
 
-    return _stamped(_spread(rng, 24.0), ring)
+    return _stamped(_spread(rng, 15.0), ring)
 
 
 def dots(rng: np.random.Generator, apart: float = 8.0, radius: float = 1.8) -> np.ndarray:

@@ -11,7 +11,7 @@ import numpy as np
 from jungle.data.sample import bipeds, coats, quadrupeds
 from jungle.data.sample.action import Track, walk
 from jungle.data.sample.animal import Animal
-from jungle.data.sample.body import Light, project, shade, surface
+from jungle.data.sample.body import Light, placed, shade, surface
 from jungle.data.sample.camera import Camera
 from jungle.data.sample.plan import HEIGHT, WIDTH, Shot
 from jungle.data.sample.quills import bristle
@@ -54,14 +54,13 @@ def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
     before = site.plants[len(behind) :]
     back = lit(site, site.back + behind, hour, opaque=True)
     front = lit(site, before, hour, opaque=False)
-    dapple = cv2.resize(site.dapple, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     wind = Wind(site, rng)
     blow_back, blow_front = wind.over(back), wind.over(front)
     camera = Camera(shot, rng, bar_white=shot.site % 3 == 0)
     for i, seconds in enumerate(times):
         picture = blow_back(seconds)[0]
         for animal, track in cast:
-            _draw(picture, animal, track, i, site, hour, dapple, shot)
+            _draw(picture, animal, track, i, site, hour, shot)
         if before:
             leaves, cover = blow_front(seconds)
             clear = cv2.bitwise_not(cover if shot.night else cv2.merge([cover, cover, cover]))
@@ -79,38 +78,49 @@ class Wind:
         self._start = float(rng.uniform(0, 60))
 
     def over(self, plane: Plane) -> Callable[[float], tuple[np.ndarray, np.ndarray]]:
-        """What blows a plane: from seconds to its colours then and its cover (empty where it has none)."""
+        """What blows a plane: from seconds to its colours then and its cover."""
         slow, quick = self._phases
-        y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
-        still = np.zeros_like(plane.sway)
+        moves = plane.sway > 0.05
+        if plane.cover is not None:
+            moves &= cv2.dilate(plane.cover, np.ones((13, 13), np.uint8)) > 0
+        rows, cols = np.flatnonzero(moves.any(1)), np.flatnonzero(moves.any(0))
+        if not rows.size:
+            return lambda seconds: (plane.rgb.copy(), plane.cover if plane.cover is not None else plane.rgb[:0])
+        box = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
+        y, x = np.mgrid[box].astype(np.float32)
+        sway, slow, quick = plane.sway[box], slow[box], quick[box]
         # sin(phase + t) as a sum of fixed fields, so that a frame costs one product of matrices.
-        waves = [plane.sway * f for f in (np.sin(slow), np.cos(slow), 0.6 * np.sin(quick), 0.6 * np.cos(quick))]
-        fields = np.stack([x, still, *waves, 0.5 * plane.sway]).reshape(7, -1)
-        fields_y = np.stack([still, y, *(0.3 * w for w in waves), 0.15 * plane.sway]).reshape(7, -1)
+        waves = [sway * f for f in (np.sin(slow), np.cos(slow), 0.6 * np.sin(quick), 0.6 * np.cos(quick))]
+        fields = np.stack([*waves, 0.5 * sway]).reshape(5, -1)
 
         def blow(seconds: float) -> tuple[np.ndarray, np.ndarray]:
             t = self._start + seconds * self._rate
             gust = self._force * (0.75 + 0.35 * np.sin(0.9 * t) + 0.2 * np.sin(2.3 * t + 1))
-            swing = gust * np.array([np.cos(3.4 * t), np.sin(3.4 * t), np.cos(7.3 * t), np.sin(7.3 * t), 1.0])
-            share = np.array([1, 1, *swing], np.float32)
-            mx, my = (share @ fields).reshape(y.shape), (share @ fields_y).reshape(y.shape)
-            rgb = cv2.remap(plane.rgb, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-            if plane.cover is None:
-                return rgb, still
-            return rgb, cv2.remap(plane.cover, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            share = gust * np.array([np.cos(3.4 * t), np.sin(3.4 * t), np.cos(7.3 * t), np.sin(7.3 * t), 1.0])
+            swing = (share.astype(np.float32) @ fields).reshape(y.shape)
+            mx = x + swing
+            swing *= np.float32(0.3)
+            swing += y
+            planes = [plane.rgb] if plane.cover is None else [plane.rgb, plane.cover]
+            blown = []
+            for still in planes:
+                moved = still.copy()
+                moved[box] = cv2.remap(still, mx, swing, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+                blown.append(moved)
+            return blown[0], blown[-1]
 
         return blow
 
 
 def _draw(
-    picture: np.ndarray, animal: Animal, track: Track, i: int, site: Site, hour: Hour, dapple: np.ndarray, shot: Shot
+    picture: np.ndarray, animal: Animal, track: Track, i: int, site: Site, hour: Hour, shot: Shot
 ) -> None:
     """Draw one animal with its shadow into a picture, in place."""
     ppm, x, y = float(track.ppm[i]), float(track.x[i]), float(track.y[i])
     reach = animal.length * ppm + 10
     if x < -reach or x > WIDTH + reach:
         return
-    joints = project(animal.pose(track.moments[i]), track.yaw, ppm, (x, y))
+    joints = placed(animal.pose(track.moments[i]), track.yaw, ppm, (x, y))
     margin = 0.36 if animal.quills else 0.0
     seen = surface(animal.parts, joints, ppm, (WIDTH, HEIGHT), _ragged(), margin)
     if seen is None:
@@ -121,7 +131,7 @@ def _draw(
         power = float(lamp(FOCAL / ppm, hour.sun[0]))
         light = Light((0.0, 0.0, 1.0), (power,) * 3, (0.0,) * 3, infrared=True)
     else:
-        shadowed = 0.35 + 0.65 * float(dapple[min(int(y), HEIGHT - 1), min(max(int(x), 0), WIDTH - 1)])
+        shadowed = 0.35 + 0.65 * float(site.dapple[min(int(y), HEIGHT - 1), min(max(int(x), 0), WIDTH - 1)])
         sun = tuple(1.15 * shadowed * c for c in hour.sun)
         light = Light(site.sun, (sun[0], sun[1], sun[2]), hour.sky)
     colour = shade(seen, animal.parts, animal.materials, animal.coat, ppm, light)
@@ -132,7 +142,7 @@ def _draw(
         colour += haze * (np.array(hour.fog, np.float32) - colour)
     _shadow(picture, seen.alpha, seen.x, y, ppm, 0.3 if hour.infrared else 0.6)
     speed = abs(float(np.gradient(track.x)[i]))
-    blur = round(speed * (0.6 if shot.night else 0.25))
+    blur = round(speed * (0.35 if shot.night else 0.2))
     alpha = seen.alpha if hour.infrared else seen.alpha[..., None]
     colour = np.minimum(colour[..., 0] if hour.infrared else colour, 1) * (alpha * 255)
     if blur >= 2:

@@ -13,9 +13,10 @@ Colour = tuple[float, float, float]
 
 @dataclass
 class Layer:
-    """What stands at one distance: RGBA uint8 `[H, W, 4]`, and how far the wind moves each pixel."""
+    """What stands at one distance, and how far the wind moves each pixel."""
 
     rgba: np.ndarray
+    """uint8 `[H, W, 4]`: colour times cover, and cover."""
     sway: np.ndarray
     """float32 `[H, W]` in pixels at full wind."""
 
@@ -23,6 +24,12 @@ class Layer:
     def empty(cls, size: tuple[int, int]) -> Layer:
         """A layer with nothing on it; `size` is (height, width)."""
         return cls(np.zeros((*size, 4), np.uint8), np.zeros(size, np.float32))
+
+    def shrink(self, by: int) -> None:
+        """Average `by` x `by` pixels to one."""
+        size = (self.sway.shape[1] // by, self.sway.shape[0] // by)
+        self.rgba = cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA)
+        self.sway = cv2.resize(self.sway, size, interpolation=cv2.INTER_AREA) / by
 
 
 def fbm(rng: np.random.Generator, size: tuple[int, int], cells: float, octaves: int = 4, stretch: float = 1.0) -> np.ndarray:
@@ -85,13 +92,14 @@ def clump(layer: Layer, rng: np.random.Generator, at: tuple[float, float], sprea
 
 def frond(layer: Layer, rng: np.random.Generator, root: tuple[float, float], reach: float, lean: float, base: Colour) -> None:
     """A fern or palm frond: an arched rib with leaflets on both sides."""
-    t = np.linspace(0.08, 1, 22)
-    angle = -np.pi / 2 + lean * (0.35 + 0.9 * t)
-    x = root[0] + np.cumsum(np.cos(angle)) * reach / 22
-    y = root[1] + np.cumsum(np.sin(angle)) * reach / 22
-    leaf = reach * 0.3 * np.sin(np.pi * np.clip(t * 0.9 + 0.1, 0, 1)) + 1.5
-    shapes = np.concatenate([lens(x, y, leaf, leaf * 0.22, angle + side * 1.0) for side in (1, -1)])
-    paint(layer.rgba, shapes, tones(rng, base, len(shapes), 0.12))
+    n = 16
+    t = np.linspace(0.12, 1, n)
+    angle = -np.pi / 2 + lean * (0.3 + 0.95 * t)
+    x = root[0] + np.cumsum(np.cos(angle)) * reach / n
+    y = root[1] + np.cumsum(np.sin(angle)) * reach / n
+    leaf = reach * 0.2 * np.sin(np.pi * np.clip(t * 0.88 + 0.1, 0, 1)) + 1.5
+    shapes = np.concatenate([lens(x, y, leaf, np.maximum(leaf * 0.2, 1.2), angle + side * 0.95) for side in (1, -1)])
+    paint(layer.rgba, shapes, tones(rng, base, len(shapes), 0.1) * rng.uniform(0.6, 1.1))
     rib = np.round(np.stack([x, y], 1) * 8).astype(np.int32)
     cv2.polylines(layer.rgba, [rib], False, (*(np.array(base) * 190).tolist(), 255), 1, cv2.LINE_AA, 3)
 

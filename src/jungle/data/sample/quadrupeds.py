@@ -6,7 +6,7 @@ import numpy as np
 
 from jungle.data.sample import coats
 from jungle.data.sample.anatomy import Joints, Leg, Moment, carried, chain, mix, place_leg
-from jungle.data.sample.animal import EYE, Animal, Quill, dyed, limb, spine
+from jungle.data.sample.animal import EYE, Animal, Quills, dyed, limb, spine
 from jungle.data.sample.body import Material, Part
 
 
@@ -19,8 +19,8 @@ def elephant(rng: np.random.Generator) -> Animal:
     k = float(rng.uniform(0.8, 1.05))
     grey = dyed((0.36, 0.32, 0.29), rng, 0.15)
     dark = (grey[0] * 0.8, grey[1] * 0.8, grey[2] * 0.8)
-    skin = Material(grey, dark, grain=0.26, infrared=1.15)
-    ear = Material((grey[0] * 0.93, grey[1] * 0.9, grey[2] * 0.9), dark, grain=0.2, infrared=1.15)
+    skin = Material(grey, dark, grain=0.17, infrared=1.3)
+    ear = Material((grey[0] * 0.93, grey[1] * 0.9, grey[2] * 0.9), dark, grain=0.12, infrared=1.3)
     ivory = Material((0.86, 0.82, 0.7), (0.8, 0.75, 0.62), grain=0.02, gloss=0.1)
     nail = Material((0.45, 0.4, 0.35), (0.45, 0.4, 0.35), grain=0.05)
     legs = {
@@ -155,9 +155,9 @@ def duiker(rng: np.random.Generator) -> Animal:
         j["rump"], j["hips"] = _vec(-0.34, 0.46 + bob), _vec(-0.22, 0.48 + bob)
         j["loin"], j["ribs"], j["chest"] = _vec(-0.04, 0.47 + bob), _vec(0.12, 0.43 + bob), _vec(0.25, 0.41 + bob)
         step = 0.015 * np.sin(4 * np.pi * m.phase + 0.8) * m.walking
-        at = _vec(mix(0.47, 0.5, m.lowered) + step, mix(0.66, 0.16, m.lowered) + bob)
+        at = _vec(mix(0.46, 0.5, m.lowered) + step, mix(0.6, 0.15, m.lowered) + bob)
         head = carried(at, mix(-0.3, -1.0, m.lowered), m.turned)
-        j["nape"] = _vec(0.36, mix(0.54, 0.33, m.lowered) + bob)
+        j["nape"] = _vec(0.36, mix(0.5, 0.33, m.lowered) + bob)
         j["skull"], j["face"], j["muzzle"] = head(0, 0, 0), head(0.06, -0.01, 0), head(0.15, -0.035, 0)
         j["nose"] = head(0.17, -0.035, 0)
         flick = 0.25 * max(0.0, np.sin(2.9 * m.time)) ** 4
@@ -221,19 +221,20 @@ def porcupine(rng: np.random.Generator) -> Animal:
                   height=0.6 * k, length=1.0 * k, quills=_quills(rng, k))  # fmt: skip
 
 
-def _quills(rng: np.random.Generator, k: float) -> list[Quill]:
+def _quills(rng: np.random.Generator, k: float) -> Quills:
     """Long quills on back and rump, a crest of bristles on the neck."""
-    quills = []
-    for root, count, radius, longest, lean in (("chest", 34, 0.11, 0.24, 2.3), ("back", 90, 0.17, 0.34, 2.45), ("rump", 90, 0.14, 0.3, 2.75)):
-        for _ in range(count):
-            around, along = rng.uniform(-1.75, 1.75), rng.uniform(-0.12, 0.1)
-            offset = (along * k, radius * np.cos(around) * k, radius * np.sin(around) * k)
-            angle = lean + rng.normal(0, 0.14)
-            size = longest * rng.uniform(0.65, 1.05) * k * (1 - 0.3 * abs(around) / 1.75)
-            out = np.array([np.cos(angle), np.sin(angle) * np.cos(around) + 0.1, np.sin(around) * 0.55])
-            way = out / np.linalg.norm(out) * size
-            quills.append(Quill(root, offset, (float(way[0]), float(way[1]), float(way[2]))))
-    return quills
+    names: list[str] = []
+    roots, tips = [], []
+    for joint, n, radius, longest, lean in (("chest", 30, 0.11, 0.24, 2.3), ("back", 80, 0.17, 0.34, 2.45), ("rump", 80, 0.14, 0.3, 2.75)):
+        around = rng.uniform(-1.75, 1.75, n)
+        root = np.stack([rng.uniform(-0.12, 0.1, n), radius * np.cos(around), radius * np.sin(around)], 1)
+        angle = lean + rng.normal(0, 0.14, n)
+        way = np.stack([np.cos(angle), np.sin(angle) * np.cos(around) + 0.1, np.sin(around) * 0.55], 1)
+        size = longest * rng.uniform(0.65, 1.05, n) * (1 - 0.3 * np.abs(around) / 1.75)
+        names += [joint] * n
+        roots.append(root)
+        tips.append(root + way * (size / np.linalg.norm(way, axis=1))[:, None])
+    return Quills(names, np.concatenate(roots) * k, np.concatenate(tips) * k)
 
 
 def _scaled(parts: list[Part], pose, k: float):  # noqa: ANN001, ANN202

@@ -5,14 +5,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from jungle.data.sample.animal import Quill
+from jungle.data.sample.animal import Quills
 from jungle.data.sample.body import Light, Surface, project
 
 BANDS = ((0.0, 0.3, 0.1), (0.3, 0.55, 0.8), (0.55, 0.8, 0.12), (0.8, 1.0, 0.9))  # from, to, brightness
 
 
 def bristle(
-    seen: Surface, colour: np.ndarray, quills: list[Quill], joints: dict[str, np.ndarray], yaw: float, ppm: float, light: Light
+    seen: Surface, colour: np.ndarray, quills: Quills, joints: dict[str, np.ndarray], yaw: float, ppm: float, light: Light
 ) -> None:
     """Draw quills into a shaded surface and its alpha, in place.
 
@@ -25,15 +25,10 @@ def bristle(
         ppm: pixels per metre.
         light: by day its colours, under infrared its strength.
     """
-    ends = {}
-    for i, q in enumerate(quills):
-        ends[f"{i}a"] = np.array(q.offset)
-        ends[f"{i}b"] = np.array(q.offset) + np.array(q.way)
-    placed = project(ends, yaw, ppm, (0.0, 0.0))
-    root = np.stack([placed[f"{i}a"] + joints[q.root] for i, q in enumerate(quills)])
-    tip = np.stack([placed[f"{i}b"] + joints[q.root] for i, q in enumerate(quills)])
-    middle = np.array([joints[q.root][2] for q in quills])
-    shown = np.flatnonzero(root[:, 2] - middle > -0.06 * ppm)
+    at = np.stack([joints[name] for name in quills.joints])
+    root = project(quills.roots, yaw, ppm, (0.0, 0.0)) + at
+    tip = project(quills.tips, yaw, ppm, (0.0, 0.0)) + at
+    shown = np.flatnonzero(root[:, 2] - at[:, 2] > -0.06 * ppm)
     shown = shown[np.argsort(root[shown, 2])]
     tint = np.full(3, light.sun[0] * 0.95) if light.infrared else (np.array(light.sun) * 0.6 + np.array(light.sky) * 0.7)
     ink = np.clip(colour * 255, 0, 255).astype(np.uint8)

@@ -14,6 +14,7 @@ from jungle.data.sample.plan import HEIGHT, WIDTH
 
 FOCAL = 260.0  # pixels: a lens of 63 degrees across
 MOUNTED = 0.45  # metres above the ground: knee height, as is usual for forest animals
+SKY = 50.0  # metres: what is farther takes no light from sun or lamp
 FINE = 2  # scenes are painted at twice the size and averaged
 
 
@@ -37,13 +38,13 @@ class Biome:
 
 
 BIOMES = (
-    Biome((0.2, 0.33, 0.1), (0.3, 0.22, 0.14), (0.42, 0.32, 0.2), (0.46, 0.31, 0.17), (0.33, 0.28, 0.22),
+    Biome((0.23, 0.31, 0.14), (0.3, 0.22, 0.14), (0.42, 0.32, 0.2), (0.46, 0.31, 0.17), (0.33, 0.28, 0.22),
           (0.82, 0.9, 0.8), (0.1, 0.17, 0.08), 0.15, (5, 9), 900, 0.1, 0.8),
-    Biome((0.26, 0.38, 0.13), (0.44, 0.35, 0.23), (0.34, 0.36, 0.18), (0.5, 0.38, 0.22), (0.38, 0.33, 0.27),
+    Biome((0.28, 0.36, 0.18), (0.44, 0.35, 0.23), (0.34, 0.36, 0.18), (0.5, 0.38, 0.22), (0.38, 0.33, 0.27),
           (0.86, 0.92, 0.88), (0.2, 0.29, 0.14), 0.35, (2, 6), 600, 0.45, 0.5),
-    Biome((0.34, 0.38, 0.17), (0.5, 0.41, 0.27), (0.55, 0.47, 0.28), (0.58, 0.48, 0.28), (0.36, 0.31, 0.25),
+    Biome((0.33, 0.36, 0.2), (0.46, 0.4, 0.29), (0.5, 0.45, 0.31), (0.58, 0.48, 0.28), (0.36, 0.31, 0.25),
           (0.78, 0.88, 0.96), (0.48, 0.47, 0.3), 0.85, (1, 4), 250, 1.0, 0.0),
-    Biome((0.16, 0.3, 0.13), (0.24, 0.24, 0.13), (0.17, 0.25, 0.1), (0.34, 0.3, 0.14), (0.28, 0.26, 0.22),
+    Biome((0.19, 0.28, 0.15), (0.24, 0.24, 0.13), (0.17, 0.25, 0.1), (0.34, 0.3, 0.14), (0.28, 0.26, 0.22),
           (0.74, 0.86, 0.78), (0.07, 0.14, 0.08), 0.08, (6, 11), 500, 0.25, 1.0),
 )  # fmt: skip
 
@@ -73,6 +74,7 @@ class Site:
     dapple: np.ndarray
     """float32 `[H, W]`: how much sun falls through the leaves, 0..1."""
     sky: Colour
+    openness: float
     sun: tuple[float, float, float]
     """Where the sun stands."""
     phases: list[np.ndarray] = field(default_factory=list)
@@ -93,7 +95,7 @@ def paint_site(index: int, seed: int) -> Site:
     size = (HEIGHT * FINE, WIDTH * FINE)
     h, w = size
     horizon = float(rng.uniform(66, 84)) * FINE
-    hue = rng.normal(0, 0.03, 3)
+    hue = rng.normal(0, 0.018, 3)
     leaf = tuple(float(c) for c in np.clip(np.array(biome.leaf) * rng.uniform(0.85, 1.2) + hue, 0.05, 0.9))
     back: list[tuple[Layer, float]] = [(_backdrop(rng, biome, size, horizon), 60.0)]
     for i, distance in enumerate((26.0, 17.0, 11.0)):
@@ -123,17 +125,19 @@ def paint_site(index: int, seed: int) -> Site:
                       (foot - horizon) * rng.uniform(0.25, 0.7) + 6, biome.bark, rng.normal(0, 0.06))  # fmt: skip
         back.append((layer, FOCAL * MOUNTED * FINE / (foot - horizon)))
     back[6:] = sorted(back[6:], key=lambda item: -item[1])
-    plants = [_plants(rng, biome, size, horizon, depth, leaf) for depth in (12, 38, 84)]
-    dapple = _dapple(rng, size, biome.open)
+    plants = [_plants(rng, biome, size, horizon, depth, leaf) for depth in (12, 38, 106)]
+    for layer, _ in back + plants:
+        layer.shrink(FINE)
+    dapple = _dapple(rng, (HEIGHT, WIDTH), biome.open)
     angle = rng.uniform(-1.0, 1.0)
     sun = np.array([np.sin(angle) * 0.6, -0.75, 0.45])
-    site = Site(horizon / FINE, back, plants, dapple, biome.sky, tuple((sun / np.linalg.norm(sun)).tolist()))
+    site = Site(horizon / FINE, back, plants, dapple, biome.sky, biome.open, tuple((sun / np.linalg.norm(sun)).tolist()))
     site.phases = [(fbm(rng, (HEIGHT, WIDTH), cells, 2) * 1.6).astype(np.float32) for cells in (2.5, 7)]
     return site
 
 
 def _dry(leaf: Colour, openness: float) -> Colour:
-    return (leaf[0] + 0.3 * openness, leaf[1] + 0.12 * openness, leaf[2] + 0.05)
+    return (leaf[0] + 0.2 * openness, leaf[1] + 0.1 * openness, leaf[2] + 0.06)
 
 
 def _backdrop(rng: np.random.Generator, biome: Biome, size: tuple[int, int], horizon: float) -> Layer:
@@ -144,7 +148,7 @@ def _backdrop(rng: np.random.Generator, biome: Biome, size: tuple[int, int], hor
     up = np.clip(1 - rows * h / horizon, 0, 1)
     sky = np.array(biome.sky) * (0.75 + 0.25 * up)
     leafy = fbm(rng, size, 5, 4)[..., None]
-    through = np.clip(leafy * 0.5 + (biome.open - 0.5) * 2.2 + 0.35 * up, 0, 1)
+    through = np.clip(leafy * 0.5 + (biome.open - 0.5) * 2.2 + (0.35 + 1.6 * max(biome.open - 0.5, 0)) * up, 0, 1)
     colour = np.array(biome.gloom) * (1 + 0.25 * leafy) * (1 - through) + sky * through
     layer.rgba[..., :3] = np.clip(colour, 0, 1) * 255
     layer.rgba[..., 3] = 255
@@ -166,7 +170,7 @@ def _plants(
     layer = Layer.empty(size)
     root = horizon + depth * FINE
     ppm = depth * FINE / MOUNTED
-    front = depth > 60
+    front = depth > 60  # out of focus, and rooted below the picture
     for _ in range(int(rng.integers(2, 5)) if front else int(rng.integers(4, 9))):
         side = rng.random()
         x = (w * rng.choice([rng.uniform(-0.06, 0.2), rng.uniform(0.8, 1.06)])) if side < 0.75 else rng.uniform(0, w)
@@ -178,7 +182,7 @@ def _plants(
             n = 60
             foliage.grass(layer, rng, x + rng.normal(0, 0.16 * tall + 4, n), y + rng.uniform(-2, 2, n), tall * rng.uniform(0.4, 1.1, n), _dry(leaf, biome.open))
         elif kind < biome.grass * 0.8 + biome.ferns * 0.6:
-            for lean in rng.permutation(np.linspace(-1.5, 1.5, 9)):
+            for lean in rng.permutation(np.linspace(-1.6, 1.6, 7)):
                 foliage.frond(layer, rng, (x, y), tall * rng.uniform(0.8, 1.2), lean + rng.normal(0, 0.1), leaf)
         else:
             n = int(rng.integers(26, 46))
@@ -222,7 +226,7 @@ def light_of(time: dt.datetime, night: bool, site: Site, rng: np.random.Generato
     hour = time.hour + time.minute / 60
     low = min(abs(hour - 12.5) / 6, 1) ** 2
     cloudy = float(rng.uniform(0, 1)) ** 2
-    exposure = float(rng.uniform(0.88, 1.12)) * (1 - 0.18 * low)
+    exposure = float(rng.uniform(1.05, 1.4)) * (1 - 0.12 * low) * (1.12 - 0.3 * site.openness)
     sun = np.array([1.0, 0.92 - 0.14 * low, 0.78 - 0.36 * low]) * (1.15 - 0.95 * cloudy) * exposure
     sky = np.array([0.62, 0.68, 0.7]) * (0.95 + 0.35 * cloudy) * exposure * np.array([1, 1, 1 + 0.15 * low])
     fog = np.array(site.sky) * (0.55 + 0.2 * cloudy)
@@ -231,37 +235,36 @@ def light_of(time: dt.datetime, night: bool, site: Site, rng: np.random.Generato
 
 def lamp(distance: np.ndarray | float, power: float) -> np.ndarray:
     """How brightly the infrared lamp lights what stands `distance` metres away."""
-    return np.minimum(power * 1.25 / (1 + (np.asarray(distance) / 4.2) ** 2.2), 1.15)
+    return np.minimum(power * 0.98 / (1 + (np.asarray(distance) / 6.5) ** 1.9), 0.85)
 
 
 def lit(site: Site, layers: list[tuple[Layer, float]], hour: Hour, opaque: bool) -> Plane:
-    """Light layers and lay them over each other, at the size of the frame."""
-    h, w = site.dapple.shape
-    rows = np.arange(h, dtype=np.float32) / FINE
-    out = np.zeros((h, w, 1 if hour.infrared else 3), np.float32)
-    cover = np.zeros((h, w, 1), np.float32)
-    sway = np.zeros((h, w), np.float32)
-    gy, gx = np.mgrid[0:h, 0:w].astype(np.float32)
-    spot = np.exp(-(((gx / w - 0.5) / 0.62) ** 2 + ((gy / h - 0.55) / 0.75) ** 2)).astype(np.float32)[..., None]
+    """Light layers and lay them over each other."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
+    spot = np.exp(-(((x / WIDTH - 0.5) / 0.62) ** 2 + ((y / HEIGHT - 0.55) / 0.75) ** 2))[..., None] * 0.7 + 0.3
+    sun = site.dapple[..., None] * np.array(hour.sun, np.float32) * 1.25 + np.array(hour.sky, np.float32)
+    out = np.zeros((HEIGHT, WIDTH, 1 if hour.infrared else 3), np.float32)
+    cover = np.zeros((HEIGHT, WIDTH, 1), np.float32)
+    sway = np.zeros((HEIGHT, WIDTH), np.float32)
+    fog = np.array(hour.fog, np.float32)
     for layer, distance in layers:
-        away = site.distance(rows)[:, None, None] if distance < 0 else np.float32(distance)
-        rgb = layer.rgba[..., :3].astype(np.float32) / 255
+        rgb = layer.rgba[..., :3].astype(np.float32) / 255  # times its cover, as it was painted on nothing
         alpha = layer.rgba[..., 3:].astype(np.float32) / 255
-        if hour.infrared:
+        away = site.distance(y[:, :1])[..., None] if distance < 0 else np.float32(distance)
+        if distance >= SKY:
+            colour = np.full_like(alpha, 0.03) if hour.infrared else rgb * (0.55 + 0.5 * np.array(hour.sky, np.float32))
+        elif hour.infrared:
             # Leaves throw back infrared far better than bark and earth do.
             grey = rgb @ np.array((0.4, 1.1, 0.1), np.float32)
-            light = (grey[..., None] * 1.15 + 0.03) * lamp(away, hour.sun[0]) * (0.3 + 0.7 * spot)
-            colour = light if distance < 50 else np.full_like(light, 0.012)
+            colour = (grey[..., None] * 1.15 + 0.03 * alpha) * (lamp(away, hour.sun[0]) * spot)
         else:
-            sun = site.dapple[..., None] * np.array(hour.sun, np.float32) * 1.25
-            colour = rgb * (sun + np.array(hour.sky, np.float32)) if distance < 50 else rgb * (0.55 + 0.5 * np.array(hour.sky))
             haze = 1 - np.exp(-away / hour.thick)
-            colour = colour + haze * (np.array(hour.fog, np.float32) - colour) if distance < 50 else colour
-        out = out * (1 - alpha) + colour * alpha
-        cover = cover * (1 - alpha) + alpha
-        sway = sway * (1 - alpha[..., 0]) + layer.sway * alpha[..., 0]
-    small = (w // FINE, h // FINE)
-    rgb = cv2.resize(np.clip(out, 0, 1), small, interpolation=cv2.INTER_AREA)
-    thin = None if opaque else np.round(cv2.resize(cover[..., 0], small, interpolation=cv2.INTER_AREA) * 255).astype(np.uint8)
-    moved = cv2.GaussianBlur(cv2.resize(sway, small, interpolation=cv2.INTER_AREA) / FINE, (0, 0), 1.2)
-    return Plane(np.round(rgb * 255).astype(np.uint8), thin, moved)
+            colour = rgb * sun
+            colour += haze * (fog * alpha - colour)
+        out *= 1 - alpha
+        out += colour
+        cover += alpha * (1 - cover)
+        sway += alpha[..., 0] * (layer.sway - sway)
+    rgb = np.round(np.clip(out, 0, 1) * 255).astype(np.uint8)
+    thin = None if opaque else np.round(cover[..., 0] * 255).astype(np.uint8)
+    return Plane(rgb[..., 0] if hour.infrared else rgb, thin, cv2.GaussianBlur(sway, (0, 0), 1.2))

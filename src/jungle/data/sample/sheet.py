@@ -1,0 +1,72 @@
+"""The contact sheet of the sample: a row a class, by day and by infrared.
+
+    python -m jungle.data.sample.sheet docs/images/sample.png
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from jungle.data.sample.plan import HEIGHT, SHARES, WIDTH, Shot, plan
+
+DAY = (0.25, 0.5, 0.75)  # moments of the clip, as fractions
+NIGHT = (0.5,)
+GAP, LEFT = 6, 104  # pixels between frames, and for the names
+
+
+def contact_sheet(path: Path | str, *, clips: int = 240, sites: int = 20, seed: int = 0, width: int = 1200) -> Path:
+    """Write a PNG with three frames of a day clip and one of an infrared clip of each class.
+
+    Args:
+        path: where to.
+        clips: of the sample that is shown.
+        sites: of the sample that is shown.
+        seed: of the sample that is shown.
+        width: of the picture, pixels.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    from jungle.data.sample.film import frames
+    from jungle.files import replacing
+
+    shots = plan(clips, sites, seed)
+    names = [name for name in SHARES if name != "blank"] + ["blank"]
+    columns = len(DAY) + len(NIGHT)
+    w = (width - LEFT - GAP * (columns + 1)) // columns
+    h = round(w * HEIGHT / WIDTH)
+    sheet = Image.new("RGB", (width, (h + GAP) * len(names) + GAP), (250, 250, 248))
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    used: set[int] = set()
+    for row, name in enumerate(names):
+        top = GAP + row * (h + GAP)
+        draw.text((10, top + h / 2), name, (30, 34, 30), font, anchor="lm")
+        left = LEFT
+        for night, moments in ((False, DAY), (True, NIGHT)):
+            shot = _pick(shots, name, night, used)
+            used.add(shot.site)
+            wanted = {int(m * (shot.frames - 1)) for m in moments}
+            for i, frame in enumerate(frames(shot, seed)):
+                if i in wanted:
+                    picture = Image.fromarray(np.ascontiguousarray(frame)).resize((w, h), Image.Resampling.LANCZOS)
+                    sheet.paste(picture, (left, top))
+                    left += w + GAP
+                if i >= max(wanted):
+                    break
+    path = Path(path)
+    with replacing(path) as part:
+        # 255 colours of its own: a third of the size, and no difference to the eye.
+        sheet.quantize(255, dither=Image.Dither.FLOYDSTEINBERG).save(part, format="PNG", optimize=True)
+    return path
+
+
+def _pick(shots: list[Shot], name: str, night: bool, used: set[int]) -> Shot:
+    """A clip of one class alone, from a site not shown yet where there is one."""
+    found = [s for s in shots if s.labels == (name,) and s.night == night]
+    return min(found, key=lambda s: (s.site in used, s.index))
+
+
+if __name__ == "__main__":
+    print(contact_sheet(*sys.argv[1:2]))

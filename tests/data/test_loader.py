@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from jungle.data.loader import ClipLoader, Sample
+from jungle.errors import UserError
+
+
+def reader(broken: set[int]):
+    def read(numbers, epoch):
+        for n in map(int, numbers):
+            if n in broken:
+                yield n, "broken"
+            else:
+                t = 1 + n % 3
+                yield n, Sample(np.full((t, 4), n, np.float16), np.arange(t, dtype=np.float32))
+
+    return read
+
+
+def loader(n: int = 10, broken: set[int] | None = None, **options) -> ClipLoader:
+    targets = np.zeros((n, 2), np.float32)
+    options = {"batch_size": 3, **options}
+    return ClipLoader(reader(broken or set()), "x_BTD", np.arange(n), targets, np.ones(n, np.float32), **options)
+
+
+def numbers(made: ClipLoader) -> list[int]:
+    return [int(n) for batch in made for n in batch["number_B"]]
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+def test_evaluation_sees_each_clip_once_over_all_devices(world: int) -> None:
+    seen = [n for rank in range(world) for n in numbers(loader(rank=rank, world=world))]
+    assert sorted(seen) == list(range(10))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_training_gives_every_device_as_many_batches(world: int) -> None:
+    batches = [list(loader(train=True, rank=r, world=world, broken={2, 5})) for r in range(world)]
+    assert len({len(b) for b in batches}) == 1
+    assert len(batches[0]) == len(loader(train=True, rank=0, world=world))
+    seen = {int(n) for b in batches for batch in b for n in batch["number_B"]}
+    assert not seen & {2, 5}
+
+
+def test_the_order_changes_by_epoch_and_is_the_same_again() -> None:
+    first = numbers(loader(train=True))
+    assert sorted(first) == list(range(10))
+    assert first == numbers(loader(train=True))
+    assert first != numbers(loader(train=True, epoch_now=lambda: 1))
+    assert first != numbers(loader(train=True, seed=1))
+
+
+def test_padding_is_masked_and_values_are_the_clips_own() -> None:
+    for batch in loader():
+        for i, n in enumerate(batch["number_B"].tolist()):
+            assert batch["mask_BT"][i].sum() == 1 + n % 3
+            assert (batch["x_BTD"][i][batch["mask_BT"][i]] == n).all()
+            assert (batch["x_BTD"][i][~batch["mask_BT"][i]] == 0).all()
+
+
+def test_a_broken_clip_is_named_and_left_out() -> None:
+    made = loader(broken={4})
+    assert sorted(numbers(made)) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert made.failures == {4: "broken"}
+
+
+def test_too_many_broken_clips_stop_the_run() -> None:
+    with pytest.raises(UserError, match="max_failed_fraction"):
+        numbers(loader(broken={1, 2, 3, 4}, max_failed_fraction=0.2))
+
+
+def test_nothing_to_train_on_is_said() -> None:
+    with pytest.raises(UserError, match="no training clip"):
+        numbers(loader(train=True, broken=set(range(10))))

@@ -1,0 +1,98 @@
+import pytest
+import torch
+
+from jungle.errors import UsageError, UserError
+from jungle.models.backbone import Backbone, BackboneSpec
+
+SMALL = BackboneSpec("tf_efficientnet_lite0", size=(64, 96))
+
+
+@pytest.fixture(scope="module")
+def lite() -> Backbone:
+    return Backbone(SMALL).eval()
+
+
+def frames(n: int = 3) -> torch.Tensor:
+    return torch.randint(0, 256, (n, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_bundled_weights_are_imagenet(lite: Backbone) -> None:
+    """Weights under wrong names load too, and give other numbers than these.
+
+    The numbers are of weights that told photographs of leopards from 1,000 ImageNet classes (classes 288 and 293).
+    """
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(96), indexing="ij")
+    picture = torch.stack([x * 2, y * 3, x + y], dim=-1).to(torch.uint8)[None]
+    with torch.no_grad():
+        feature = lite(picture)[0]
+    assert feature.topk(5).indices.tolist() == [423, 71, 238, 1104, 425]
+    assert feature.topk(5).values.tolist() == pytest.approx([5.2411, 4.4403, 3.7892, 3.5125, 3.1552], abs=0.01)
+
+
+@pytest.mark.parametrize("name", ["tf_efficientnet_lite1", "tf_efficientnet_lite2"])
+def test_its_larger_sisters_load_too(name: str) -> None:
+    with_weights, without = Backbone(BackboneSpec(name)), Backbone(BackboneSpec(name, pretrained=False))
+    assert with_weights.weights_hash() != without.weights_hash()
+
+
+def test_features_have_the_width_it_says(lite: Backbone) -> None:
+    assert lite.dim == 1280
+    assert lite(frames()).shape == (3, 1280)
+    assert lite.size == (64, 96)
+
+
+def test_normalisation_is_the_models_own(lite: Backbone) -> None:
+    seen = {}
+    lite.model.conv_stem.register_forward_pre_hook(lambda _m, args: seen.update(x=args[0]))
+    lite(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))
+    assert seen["x"].unique().tolist() == [-1.0]  # (0 - 0.5) / 0.5
+
+
+def test_random_weights_are_the_same_everywhere() -> None:
+    torch.manual_seed(1)
+    first = Backbone(BackboneSpec("resnet18", pretrained=False, size=(64, 64))).weights_hash()
+    torch.manual_seed(2)
+    assert Backbone(BackboneSpec("resnet18", pretrained=False, size=(64, 64))).weights_hash() == first
+
+
+def test_it_is_rebuilt_from_its_description(lite: Backbone) -> None:
+    again = Backbone.from_dict(lite.to_dict()).eval()
+    again.load_state_dict(lite.state_dict())
+    assert torch.equal(again(frames()), lite(frames()))
+    assert again.weights_hash() == lite.weights_hash()
+
+
+def test_taps_are_pooled_and_joined() -> None:
+    spec = BackboneSpec("resnet18", pretrained=False, size=(64, 64), taps=("layer1", "layer4"))
+    assert Backbone(spec).dim == 64 + 512
+    with pytest.raises(UsageError, match="layer4"):
+        Backbone(BackboneSpec("resnet18", pretrained=False, taps=("layer5",)))
+
+
+def test_a_vision_transformer_takes_another_size() -> None:
+    made = Backbone(BackboneSpec("vit_tiny_patch16_224", pretrained=False, size=(96, 160)))
+    assert made(torch.zeros(1, 96, 160, 3, dtype=torch.uint8)).shape == (1, 192)
+
+
+def test_a_weights_file_is_loaded_or_refused(lite: Backbone, tmp_path) -> None:
+    import safetensors.torch
+
+    good = tmp_path / "good.safetensors"
+    safetensors.torch.save_file({k: v.contiguous() for k, v in lite.model.state_dict().items()}, good)
+    loaded = Backbone(BackboneSpec("tf_efficientnet_lite0", weights=str(good)))
+    assert loaded.weights_hash() == lite.weights_hash()
+    with pytest.raises(UserError, match="does not fit"):
+        Backbone(BackboneSpec("resnet18", weights=str(good)))
+    with pytest.raises(UserError, match="no such file"):
+        Backbone(BackboneSpec("resnet18", weights=str(tmp_path / "none.pth")))
+
+
+def test_a_weights_file_cannot_run_code(tmp_path) -> None:
+    class Hostile:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
+    with pytest.raises(UserError, match="cannot be read safely|read safely"):
+        Backbone(BackboneSpec("resnet18", weights=str(tmp_path / "hostile.pth")))
+    assert not (tmp_path / "ran").exists()

@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from jungle import overrides
+from jungle.cli import config_dir
+
+GROUPS = ("data", "decoder", "frames", "model", "head", "loss", "optim", "trainer", "callbacks", "logger", "paths")
+CHOICES = sorted(
+    f"{group}={file.stem}" for group in GROUPS for file in (config_dir() / group).glob("*.yaml") if file.stem != "base"
+)
+NEEDED = {
+    "data=csv": ["data.root=/clips", "data.labels=/labels.csv"],
+    "data=folders": ["data.root=/clips"],
+    "frames=random": ["model=finetune"],
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_choice_composes_and_is_valid(choice: str) -> None:
+    overrides.composed("train", [choice, *NEEDED.get(choice, [])], config_dir())
+
+
+def test_no_config_names_code_to_run() -> None:
+    for file in config_dir().rglob("*.yaml"):
+        assert "_target_" not in file.read_text(), file
+
+
+def test_the_wheel_carries_the_configs() -> None:
+    text = (Path(__file__).resolve().parents[1] / "pyproject.toml").read_text()
+    assert 'configs = "jungle/configs"' in text

@@ -1,0 +1,220 @@
+import json
+import shutil
+from collections import namedtuple
+
+import pytest
+
+from jungle import doctor
+from jungle.doctor import checks, child, machine
+from jungle.doctor.child import Died, ask
+from jungle.doctor.rows import bad, good, warning
+from jungle.errors import UsageError
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def states(rows):
+    return {row.check: row.state for row in (rows if isinstance(rows, list) else [rows])}
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import os; os.abort()", "crashed"),
+        ("import time; time.sleep(30)", "no answer within"),
+        ("raise OSError('Could not load libtorchcodec')", "Could not load libtorchcodec"),
+        ("import sys; sys.exit(7)", "code 7"),
+    ],
+)
+def test_a_child_that_crashes_hangs_or_raises_is_a_reason(code, reason):
+    with pytest.raises(Died, match=reason):
+        ask(code, timeout_s=3)
+
+
+def test_a_child_may_print_what_it_likes():
+    assert ask("print('noise', end=''); answer = dict(a=1)") == {"a": 1}
+
+
+def test_an_error_inside_a_check_is_a_row():
+    def broken():
+        raise RuntimeError("line one\nline two")
+
+    (row,) = doctor.guarded(broken)
+    assert (row.check, row.state) == ("broken", "bad")
+    assert "line one" in row.found
+    assert "line two" not in row.found
+
+
+@pytest.mark.parametrize("name", ["decord", "pyav"])
+def test_a_decoder_is_tried_on_a_clip(name):
+    row = checks.decoder(name)
+    assert row.state == "good", row
+    assert "reads" in row.found
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"decoder": "decord", "frames": 4, "off": 50.0},
+        {"decoder": "decord", "frames": 3, "off": 0.0},
+        {"decoder": "pyav", "frames": 4, "off": 0.0},
+        {"error": "decord is not installed"},
+        Died("it crashed (signal 11)"),
+    ],
+)
+def test_a_decoder_that_does_not_decode_is_not_good(said, monkeypatch):
+    def answer(_code):
+        if isinstance(said, Died):
+            raise said
+        return {"decoder": "decord", **said}
+
+    monkeypatch.setattr(checks, "ask", answer)
+    row = checks.decoder("decord")
+    assert row.state == "bad"
+    assert row.fix
+
+
+def test_a_run_does_not_need_torchcodec(monkeypatch):
+    def die(_code):
+        raise Died("Could not load libtorchcodec")
+
+    monkeypatch.setattr(checks, "ask", die)
+    assert states(checks.decoder("torchcodec")) == {"torchcodec": "warning"}
+    assert states(checks.decoder("pyav")) == {"pyav": "bad"}
+
+
+TORCH = {"version": "2.15.0", "cuda": "13.2", "gpus": [], "broken": "", "torchvision": "0.29.2", "nms": ""}
+
+
+@pytest.mark.parametrize(
+    ("said", "driver", "expected"),
+    [
+        ({}, False, {"torch": "good", "torchvision": "good", "GPU": "good"}),
+        ({"gpus": [["H100", 80 << 30]]}, True, {"torch": "good", "torchvision": "good", "GPU": "good"}),
+        ({}, True, {"torch": "good", "torchvision": "good", "GPU": "warning"}),
+        ({"cuda": None}, True, {"torch": "good", "torchvision": "good", "GPU": "warning"}),
+        ({"broken": "out of memory"}, True, {"torch": "good", "torchvision": "good", "GPU": "bad"}),
+        (
+            {"nms": "operator torchvision::nms does not exist"},
+            False,
+            {"torch": "good", "torchvision": "bad", "GPU": "good"},
+        ),
+    ],
+)
+def test_torch_its_torchvision_and_its_gpus(said, driver, expected, monkeypatch):
+    monkeypatch.setattr(checks, "ask", lambda _code: {**TORCH, **said})
+    monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/nvidia-smi" if driver else None)
+    monkeypatch.setattr(checks, "DRIVER", checks.Path("/nowhere"))
+    assert states(checks.torch()) == expected
+
+
+def test_torch_that_cannot_be_imported_is_bad(monkeypatch):
+    monkeypatch.setattr(child, "TIMEOUT_S", 30)
+    monkeypatch.setattr(checks, "TORCH", "raise ImportError('libcudart.so.13: cannot open')")
+    (row,) = checks.torch()
+    assert row.state == "bad"
+    assert "libcudart" in row.found
+
+
+def test_the_lock_is_compared_with_what_is_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "requirements.txt"
+    numpy = checks.version("numpy")
+    file.write_text(f"# the lock\nnumpy=={numpy}\nnosuchthing==1.0 ; sys_platform == 'plan9'\n-e .\n")
+    assert states(checks.lock()) == {"packages": "good"}
+    file.write_text(f"numpy=={numpy}\npolars==0.0.1\n")
+    (row,) = checks.lock()
+    assert row.state == "warning"
+    assert "polars" in row.found
+    file.write_text("no-such-package-at-all==1.0\n")
+    assert "missing" in checks.lock()[0].found
+    monkeypatch.setattr(checks, "MALWARE", {"numpy": (numpy,)})
+    assert checks.lock()[0].state == "bad"
+
+
+@pytest.mark.parametrize(("size", "state"), [(64 << 20, "warning"), (8 << 30, "good")])
+def test_small_shared_memory_names_the_option(size, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(size, 0, size))
+    row = machine.shared_memory(tmp_path)
+    assert row.state == state
+    assert ("--shm-size" in row.fix) == (state == "warning")
+
+
+@pytest.mark.parametrize(("free", "state"), [(100 << 20, "bad"), (5 << 30, "warning"), (50 << 30, "good")])
+def test_room_on_disk(free, state, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free, 0, free))
+    assert machine.room("paths.cache", tmp_path / "not" / "yet" / "there").state == state
+
+
+def test_a_folder_that_is_a_file_is_bad(tmp_path):
+    file = tmp_path / "runs"
+    file.write_text("")
+    assert states(machine.room("paths.runs", file)) == {"disk, runs": "bad"}
+
+
+def test_weights_of_the_packages_are_at_hand():
+    assert checks.weights()[0].state == "good"
+
+
+def test_weights_that_are_missing_are_named(monkeypatch):
+    import jungle.models.bundled
+
+    monkeypatch.setattr(jungle.models.bundled, "bundled_weights", lambda _name: None)
+    row = checks.weights()[0]
+    assert row.state == "bad"
+    assert "tf_efficientnet_lite0" in row.found
+
+
+def test_the_key_is_never_shown(monkeypatch, capsys):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "secret0123456789")
+    row = checks.wandb()
+    assert row.state == "good"
+    doctor.show([row])
+    assert "secret" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("rows", "code", "summary"),
+    [
+        ([good("a", "fine")], 0, "fit for work"),
+        ([good("a", "fine"), warning("b", "so so", "do this")], 0, "1 to look at"),
+        ([bad("c", "[red]broken[/red]", "do that"), warning("b", "so so", "do this")], 1, "1 broken"),
+    ],
+)
+def test_the_exit_code_says_whether_something_is_bad(rows, code, summary, monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "examine", lambda _places: rows)
+    assert doctor.main([]) == code
+    text = capsys.readouterr().out
+    assert summary in text
+    for row in rows:
+        assert row.found in text
+        assert row.fix in text
+    assert doctor.main(["--json"]) == code
+    assert [row["state"] for row in json.loads(capsys.readouterr().out)] == [row.state for row in rows]
+
+
+def test_words_that_are_not_known_are_refused():
+    with pytest.raises(UsageError, match="--json"):
+        doctor.main(["--jsn"])
+
+
+@pytest.mark.slow
+def test_this_machine_has_a_row_for_everything(tmp_path, capsys):
+    code = doctor.main(["--json", f"paths.cache={tmp_path}"])
+    rows = json.loads(capsys.readouterr().out)
+    assert code == int(any(row["state"] == "bad" for row in rows))
+    wanted = {
+        "Python",
+        "torch",
+        "GPU",
+        "decord",
+        "torchcodec",
+        "pyav",
+        "FFmpeg",
+        "weights",
+        "/dev/shm",
+        "W&B",
+    }
+    assert wanted <= {row["check"] for row in rows}
+    assert all(row["fix"] for row in rows if row["state"] != "good")

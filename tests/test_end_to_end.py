@@ -1,0 +1,278 @@
+"""The whole path as a user walks it: real processes, real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from jungle.data import predictions
+from tests.conftest import ROOT, Command, survey_args
+
+
+@pytest.fixture(scope="module")
+def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a frozen model trained on the survey, in a working folder of its own."""
+    work = tmp_path_factory.mktemp("work")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), *survey_args(survey), "trainer.max_epochs=15", "report=true"],
+        cwd=work,
+        text=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    last = done.stdout.strip().splitlines()[-1]
+    assert last.startswith("best checkpoint: ")
+    return (work / last.removeprefix("best checkpoint: ")).parent.parent
+
+
+def test_a_run_leaves_what_the_page_says(trained: Path) -> None:
+    expected = {"config.yaml", "clips.parquet", "metrics.json", "failures.csv", "report.html", "train.log", ".hydra"}
+    expected |= {"predictions_val.parquet", "predictions_test.parquet", "checkpoints"}
+    assert expected <= {p.name for p in trained.iterdir()}
+    assert (trained.parent / "latest").resolve() == trained.resolve()
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert metrics["test/accuracy"] >= 0.8  # three colours: anything that learns gets them
+    assert {"val/log_loss", "test/macro_f1", "test/map", "test/top3", "test/class/lion/f1"} <= set(metrics)
+
+
+def test_the_metrics_are_of_the_predictions(trained: Path) -> None:
+    from jungle.data.clips import Clips
+    from jungle.metrics.scores import log_loss
+
+    table = predictions.read(trained / "predictions_test.parquet")
+    clips = Clips.read(trained / "clips.parquet").of("test")
+    assert table["clip"].to_list() == clips.table["clip"].to_list()
+    saved = json.loads((trained / "metrics.json").read_text())
+    assert log_loss(predictions.probabilities(table), clips.targets()) == pytest.approx(saved["test/log_loss"])
+    assert [sum(a) for a in table["attention"]] == pytest.approx([1.0] * len(table), abs=1e-4)
+
+
+def test_the_checkpoint_is_enough_and_plain(trained: Path) -> None:
+    saved = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["jungle"]["classes"] == ["blank", "hog", "lion"]
+    assert any(k.startswith("backbone.") for k in saved["state_dict"])
+
+
+def best(run: Path) -> str:
+    return f"ckpt={run / 'checkpoints' / 'best.ckpt'}"
+
+
+def test_predicting_videos_gives_the_runs_own_answers(trained: Path, survey: Path, command: Command, tmp_path: Path) -> None:
+    done = command("predict", best(trained), f"videos={survey}", "out=out", "workers=1", "batch_size=5")
+    assert done.returncode == 0, done.stderr[-3000:]
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert len(table) == 36
+    assert (tmp_path / "out" / "report.html").stat().st_size > 1000
+    own = predictions.read(trained / "predictions_test.parquet")
+    joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
+    np.testing.assert_allclose(
+        predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5
+    )
+
+
+def test_a_template_keeps_its_rows_order_and_columns(
+    trained: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    rows = ["lion_01.mp4", "hog_35.mp4", "blank_00.mp4"]
+    (tmp_path / "t.csv").write_text("filename,lion,blank\n" + "".join(f"{r},0.5,0.5\n" for r in rows))
+    done = command("predict", best(trained), f"videos={survey}", "template=t.csv", "out=out", "report=false")
+    assert done.returncode == 0, done.stderr[-3000:]
+    written = pl.read_csv(tmp_path / "out" / "submission.csv")
+    assert written.columns == ["filename", "lion", "blank"]
+    assert written["filename"].to_list() == rows
+    assert written["lion"][0] > 0.5 > written["lion"][2]
+
+
+def test_an_ensemble_is_the_mean(trained: Path, survey: Path, command: Command, tmp_path: Path) -> None:
+    other = tmp_path / "other.ckpt"
+    saved = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)
+    saved["state_dict"]["head.classify.5.bias"] += torch.tensor([1.0, 0.0, -1.0])
+    torch.save(saved, other)
+    one = trained / "checkpoints" / "best.ckpt"
+    tables = []
+    for name, ckpt in (("a", str(one)), ("b", str(other)), ("both", f"[{one},{other}]")):
+        done = command(
+            "predict", f"ckpt={ckpt}", f"videos={survey / 'clips' / 'lion_01.mp4'}", f"out={name}", "report=false"
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        tables.append(predictions.probabilities(predictions.read(tmp_path / name / "predictions.parquet")))
+    assert not np.allclose(tables[0], tables[1])
+    np.testing.assert_allclose(tables[2], (tables[0] + tables[1]) / 2, atol=1e-6)
+
+
+def test_a_broken_clip_is_a_row_with_a_reason(trained: Path, survey: Path, command: Command, tmp_path: Path) -> None:
+    folder = tmp_path / "clips with spaces é"
+    folder.mkdir()
+    (folder / "GOOD.MP4").write_bytes((survey / "clips" / "lion_01.mp4").read_bytes())
+    (folder / "empty.mp4").touch()
+    (folder / "text.avi").write_text("no video")
+    done = command("predict", best(trained), f"videos={folder}", "out=out")
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "failures.csv" in done.stderr.splitlines()[-1]
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert dict(zip(table["clip"], table["status"], strict=True)) == {
+        "GOOD.MP4": "ok",
+        "empty.mp4": "failed",
+        "text.avi": "failed",
+    }
+    priors = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=True)["jungle"]["priors"]
+    failed = table.filter(pl.col("status") == "failed")
+    assert failed["lion"].to_list() == pytest.approx([priors["lion"]] * 2)
+    assert pl.read_csv(tmp_path / "out" / "failures.csv")["clip"].to_list() == ["empty.mp4", "text.avi"]
+
+
+def test_a_broken_clip_does_not_stop_training(survey: Path, command: Command, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    labels = ["filepath,label,split"]
+    for line in (survey / "labels.csv").read_text().splitlines()[1:]:
+        name, label, split, _ = line.split(",")
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).symlink_to(survey / name)
+        labels.append(f"{name},{label},{split}")
+    (root / "clips" / "broken.mp4").write_bytes(b"nothing")
+    labels.append("clips/broken.mp4,lion,train")
+    (root / "labels.csv").write_text("\n".join(labels))
+    done = command("train", *survey_args(survey), f"data.root={root}", f"data.labels={root / 'labels.csv'}")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "1 of 37 clips cannot be read" in done.stderr
+    failures = pl.read_csv(tmp_path / "runs" / "train" / "latest" / "failures.csv")
+    assert failures["clip"].to_list() == ["clips/broken.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["ckpt=none.ckpt", "videos=x"], 1, "no such file"),
+        (["ckpt={ckpt}", "videos=nowhere"], 1, "nowhere"),
+        (["ckpt={ckpt}", "videos={survey}", "device=cuda:9"], 2, "cuda:9"),
+        (["ckpt={survey}/labels.csv", "videos={survey}"], 1, "cannot be read as a checkpoint"),
+    ],
+)
+def test_errors_are_one_line(
+    args: list[str], code: int, says: str, trained: Path, survey: Path, command: Command
+) -> None:
+    ckpt = trained / "checkpoints" / "best.ckpt"
+    done = command("predict", *[a.format(ckpt=ckpt, survey=survey) for a in args])
+    assert done.returncode == code, done.stderr
+    assert says in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def test_a_hostile_checkpoint_runs_nothing(command: Command, survey: Path, tmp_path: Path) -> None:
+    class Hostile:
+        def __reduce__(self) -> object:
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"jungle": Hostile(), "state_dict": {}}, tmp_path / "hostile.ckpt")
+    done = command("predict", "ckpt=hostile.ckpt", f"videos={survey}")
+    assert done.returncode == 1
+    assert not (tmp_path / "ran").exists()
+
+
+def kill_when(started: subprocess.Popen[str], ready, timeout: float = 120) -> None:
+    """Send SIGKILL to the process and its group as soon as `ready()`; it must not have ended before."""
+    end = time.monotonic() + timeout
+    while not ready():
+        assert started.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < end, "nothing to kill came up"
+        time.sleep(0.01)
+    os.kill(started.pid, signal.SIGKILL)
+    started.wait()
+
+
+def start(door: str, args: list[str], cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / f"{door}.py"), *args],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
+    survey: Path, command: Command, tmp_path: Path
+) -> None:
+    args = [*survey_args(survey), "trainer.max_epochs=25", "callbacks=no_early_stopping"]
+    whole = command("train", *args, "paths.runs=whole", "paths.cache=whole/cache")
+    assert whole.returncode == 0, whole.stderr[-3000:]
+
+    runs = tmp_path / "killed" / "train"
+    mine = [*args, "paths.runs=killed", "paths.cache=killed/cache"]
+    kill_when(start("train", mine, tmp_path), lambda: any((tmp_path / "killed" / "cache").rglob("*.safetensors")))
+    kill_when(start("train", mine, tmp_path), lambda: any(runs.glob("*/checkpoints/last.ckpt")))
+    done = command("train", *mine)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "going on with the unfinished run" in done.stderr
+    assert len([f for f in runs.iterdir() if not f.is_symlink()]) == 1
+    for split in ("val", "test"):
+        name = f"train/latest/predictions_{split}.parquet"
+        ours, theirs = predictions.read(tmp_path / "killed" / name), predictions.read(tmp_path / "whole" / name)
+        assert ours["clip"].equals(theirs["clip"])
+        np.testing.assert_allclose(
+            predictions.probabilities(ours), predictions.probabilities(theirs), atol=1e-4
+        )
+
+
+@pytest.mark.slow
+def test_killed_in_prediction_it_ends_as_undisturbed(
+    trained: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for i in range(300):
+        (many / f"{i:03d}.mp4").symlink_to(survey / "clips" / ["blank_00.mp4", "lion_01.mp4", "hog_02.mp4"][i % 3])
+    common = [best(trained), f"videos={many}", "workers=1", "report=false"]
+    whole = command("predict", *common, "out=whole")
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    process = start("predict", [*common, "out=killed", "flush_s=0.2"], tmp_path)
+    kill_when(process, lambda: any((tmp_path / "killed").glob(".parts/*.parquet")))
+    done = command("predict", *common, "out=killed")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "were done before" in done.stderr
+    assert predictions.read(tmp_path / "killed/predictions.parquet").equals(
+        predictions.read(tmp_path / "whole/predictions.parquet")
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_count_each_clip_once(survey: Path, command: Command, tmp_path: Path) -> None:
+    tables = []
+    for devices in (1, 2):
+        done = command(
+            "train",
+            *survey_args(survey),
+            f"trainer.devices={devices}",
+            f"data.batch_size={8 // devices}",
+            f"paths.runs=runs{devices}",
+            timeout=400,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        run = tmp_path / f"runs{devices}" / "train" / "latest"
+        tables.append(predictions.read(run / "predictions_val.parquet"))
+        assert json.loads((run / "metrics.json").read_text())["val/clips"] == 6
+        assert len([f for f in (tmp_path / f"runs{devices}" / "train").iterdir() if not f.is_symlink()]) == 1
+    assert tables[0]["clip"].equals(tables[1]["clip"])
+    assert set(tables[1]["status"]) == {"ok"}
+
+
+@pytest.mark.slow
+def test_finetuning_learns(survey: Path, command: Command, tmp_path: Path) -> None:
+    args = [*survey_args(survey), "model=finetune", "model.size=64x96", "frames=random", "frames.count=4"]
+    done = command("train", *args, "trainer.max_epochs=4")
+    assert done.returncode == 0, done.stderr[-3000:]
+    metrics = json.loads((tmp_path / "runs" / "train" / "latest" / "metrics.json").read_text())
+    assert metrics["test/accuracy"] >= 0.6

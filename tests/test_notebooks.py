@@ -1,0 +1,80 @@
+"""The notebooks run from the first cell to the last, and are kept without outputs."""
+
+import csv
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from nbclient import NotebookClient
+
+from jungle.video.write import write_clip
+
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+
+
+def run(name, folder, **settings):
+    """Execute a notebook with other values in its first code cell; return it with its outputs."""
+    notebook = nbformat.read(FOLDER / name, as_version=4)
+    cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
+    for key, value in settings.items():
+        cell.source, n = re.subn(rf"(?m)^{key} = .*?(?=\s+#|$)", lambda _: f"{key} = {value!r}", cell.source)
+        assert n == 1, f"{name} has no setting named {key}"
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()
+    return notebook
+
+
+def printed(notebook):
+    return "".join(o.text for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream")
+
+
+def pictures(notebook):
+    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    return [o for o in outputs if "image/png" in o.get("data", {})]
+
+
+@pytest.fixture(autouse=True)
+def quiet(monkeypatch, tmp_path):
+    monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda p: p.name)
+def test_notebooks_are_kept_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
+
+
+@pytest.mark.slow
+def test_exploration_of_the_sample(tmp_path):
+    done = run("exploration.ipynb", tmp_path, cache=str(tmp_path), sample_clips=16, sample_sites=4)
+    assert "16 clips" in printed(done)
+    assert "16 clips read, 0 failed" in printed(done)
+    assert len(pictures(done)) == 6
+
+
+def test_exploration_of_ones_own_clips(tmp_path):
+    with (tmp_path / "labels.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["filepath", "label"])
+        for i in range(9):
+            name = f"clip {i}.avi"
+            if i < 8:
+                frames = [np.full((48, 64, 3), (40 + 10 * t, 90, 60 + 8 * i), np.uint8) for t in range(6)]
+                write_clip(tmp_path / name, frames, fps=3, codec="mjpeg", pix_fmt="yuvj420p")
+            else:
+                (tmp_path / name).write_text("no video")
+            table.writerow([name, ("fox", "blank", "hare")[i % 3]])
+    done = run("exploration.ipynb", tmp_path, root=str(tmp_path), labels=str(tmp_path / "labels.csv"))
+    assert "8 clips read, 1 failed" in printed(done)
+    assert "clip 8.avi" in printed(done)
+    assert "name no sites" in printed(done)
+    assert len(pictures(done)) == 5
+    assert not os.path.exists(tmp_path / "sample")

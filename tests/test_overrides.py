@@ -1,0 +1,96 @@
+import time
+
+import pytest
+
+from jungle import overrides
+from jungle.cli import config_dir
+from jungle.errors import UsageError
+
+
+def composed(*args: str, verb: str = "train"):
+    return overrides.composed(verb, list(args), config_dir())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [
+        ("model=nasnt_frozen", "nasnet_frozen"),
+        ("trainr.devices=2", "trainer.devices"),
+        ("data.label=x", "data.labels"),
+        ("head=atention", "attention"),
+        ("frames.cont=3", "frames.count"),
+        ("task=multilable", "multilabel"),
+        ("trainer.precision=bf16", "bf16-mixed"),
+        ("model.backbone=convnxt_tiny", "convnext_tiny"),
+    ],
+)
+def test_a_misspelt_word_names_the_nearest(wrong: str, nearest: str) -> None:
+    with pytest.raises(UsageError) as error:
+        composed(wrong)
+    assert nearest in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("data.limit=-3", "data.limit=-3"),
+        ("trainer.devices=abc", "trainer.devices=abc"),
+        ("trainer.devices=0", "devices"),
+        ("model.size=9", "HEIGHTxWIDTH"),
+        ("data=csv", "data.labels"),
+        ("data.folds=5", "data.fold=0"),
+        ("frames=random", "frozen"),
+        ("model.backbone", "key=value"),
+        ("+nonsense=1", "nonsense"),
+    ],
+)
+def test_a_wrong_value_says_what_is_valid(wrong: str, says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        composed(wrong)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_sweep_is_checked_choice_by_choice() -> None:
+    assert composed("model=nasnet_frozen,frozen", "seed=1,2").seed == 1
+    with pytest.raises(UsageError, match="resnet152_frozen"):
+        composed("model=nasnet_frozen,resne152_frozen")
+
+
+def test_a_missing_value_is_asked_for() -> None:
+    with pytest.raises(UsageError, match="ckpt="):
+        composed(verb="predict")
+
+
+def test_values_arrive_typed() -> None:
+    cfg = composed("model=nasnet_frozen", "data.limit=12", "trainer.devices=2")
+    assert cfg.model.backbone == "nasnetalarge.tf_in1k"
+    assert cfg.model.size == (331, 331)
+    assert (cfg.data.limit, cfg.trainer.devices) == (12, 2)
+    assert (cfg.max_epochs, cfg.lr) == (40, 1e-3)
+    assert composed("model=finetune").max_epochs == 10
+
+
+def test_the_fingerprint_is_of_what_shapes_the_result() -> None:
+    assert composed().fingerprint() == composed("report=false", "paths.runs=x").fingerprint()
+    assert composed().fingerprint() != composed("seed=1").fingerprint()
+
+
+@pytest.mark.parametrize("args", [["--help"], ["trainr.devices=2"], ["--cfg", "job"]])
+def test_answers_come_at_once(command, args: list[str]) -> None:
+    began = time.monotonic()
+    done = command("train", *args, timeout=60)
+    seconds = time.monotonic() - began
+    assert done.returncode == (2 if "trainr" in args[0] else 0)
+    assert "Traceback" not in done.stderr
+    # A second on a quiet machine; what would break it is an import of torch (2 s and more there).
+    imported = command("train", *args, PYTHONPROFILEIMPORTTIME="1").stderr
+    assert "| torch\n" not in imported
+    assert seconds < 10
+
+
+@pytest.mark.parametrize("path", ["/clips/Réserve Nord (2)", "/a=b/c", "/it's here", "/plain/path"])
+def test_a_path_needs_no_quotes_inside_quotes(path: str) -> None:
+    argv = overrides.prepare("predict", ["ckpt=a.ckpt", f"videos={path}"], config_dir())
+    assert composed(*argv, verb="predict").videos == path
