@@ -5,9 +5,24 @@ import pytest
 from jungle import overrides
 from jungle.cli import config_dir
 
-GROUPS = ("data", "decoder", "frames", "model", "head", "loss", "optim", "trainer", "callbacks", "logger", "paths")
+GROUPS = (
+    "data",
+    "decoder",
+    "frames",
+    "model",
+    "head",
+    "loss",
+    "optim",
+    "trainer",
+    "callbacks",
+    "logger",
+    "paths",
+)
 CHOICES = sorted(
-    f"{group}={file.stem}" for group in GROUPS for file in (config_dir() / group).glob("*.yaml") if file.stem != "base"
+    f"{group}={file.stem}"
+    for group in GROUPS
+    for file in (config_dir() / group).glob("*.yaml")
+    if file.stem != "base"
 )
 NEEDED = {
     "data=csv": ["data.root=/clips", "data.labels=/labels.csv"],

@@ -108,6 +108,24 @@ def test_torch_its_torchvision_and_its_gpus(said, driver, expected, monkeypatch)
     assert states(checks.torch()) == expected
 
 
+def test_a_torchvision_of_another_build_is_found(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text(
+        "__version__ = '2.15.0'\n"
+        "class version: cuda = None\n"
+        "class cuda: is_available = staticmethod(lambda: False)\n"
+        "def tensor(values): return values\n"
+    )
+    (tmp_path / "torchvision.py").write_text(
+        "__version__ = '0.29.2'\n"
+        "class ops:\n"
+        "    def nms(*_): raise RuntimeError('operator torchvision::nms does not exist')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    rows = checks.torch()
+    assert states(rows)["torchvision"] == "bad"
+    assert "nms does not exist" in rows[1].found
+
+
 def test_torch_that_cannot_be_imported_is_bad(monkeypatch):
     monkeypatch.setattr(child, "TIMEOUT_S", 30)
     monkeypatch.setattr(checks, "TORCH", "raise ImportError('libcudart.so.13: cannot open')")

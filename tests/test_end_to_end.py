@@ -22,7 +22,13 @@ def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a frozen model trained on the survey, in a working folder of its own."""
     work = tmp_path_factory.mktemp("work")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), *survey_args(survey), "trainer.max_epochs=15", "report=true"],
+        [
+            sys.executable,
+            str(ROOT / "train.py"),
+            *survey_args(survey),
+            "trainer.max_epochs=15",
+            "report=true",
+        ],
         cwd=work,
         text=True,
         capture_output=True,
@@ -36,7 +42,15 @@ def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_what_the_page_says(trained: Path) -> None:
-    expected = {"config.yaml", "clips.parquet", "metrics.json", "failures.csv", "report.html", "train.log", ".hydra"}
+    expected = {
+        "config.yaml",
+        "clips.parquet",
+        "metrics.json",
+        "failures.csv",
+        "report.html",
+        "train.log",
+        ".hydra",
+    }
     expected |= {"predictions_val.parquet", "predictions_test.parquet", "checkpoints"}
     assert expected <= {p.name for p in trained.iterdir()}
     assert (trained.parent / "latest").resolve() == trained.resolve()
@@ -53,7 +67,9 @@ def test_the_metrics_are_of_the_predictions(trained: Path) -> None:
     clips = Clips.read(trained / "clips.parquet").of("test")
     assert table["clip"].to_list() == clips.table["clip"].to_list()
     saved = json.loads((trained / "metrics.json").read_text())
-    assert log_loss(predictions.probabilities(table), clips.targets()) == pytest.approx(saved["test/log_loss"])
+    assert log_loss(predictions.probabilities(table), clips.targets()) == pytest.approx(
+        saved["test/log_loss"]
+    )
     assert [sum(a) for a in table["attention"]] == pytest.approx([1.0] * len(table), abs=1e-4)
 
 
@@ -67,7 +83,9 @@ def best(run: Path) -> str:
     return f"ckpt={run / 'checkpoints' / 'best.ckpt'}"
 
 
-def test_predicting_videos_gives_the_runs_own_answers(trained: Path, survey: Path, command: Command, tmp_path: Path) -> None:
+def test_predicting_videos_gives_the_runs_own_answers(
+    trained: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
     done = command("predict", best(trained), f"videos={survey}", "out=out", "workers=1", "batch_size=5")
     assert done.returncode == 0, done.stderr[-3000:]
     table = predictions.read(tmp_path / "out" / "predictions.parquet")
@@ -75,9 +93,7 @@ def test_predicting_videos_gives_the_runs_own_answers(trained: Path, survey: Pat
     assert (tmp_path / "out" / "report.html").stat().st_size > 1000
     own = predictions.read(trained / "predictions_test.parquet")
     joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
-    np.testing.assert_allclose(
-        predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5
-    )
+    np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
 
 
 def test_a_template_keeps_its_rows_order_and_columns(
@@ -102,7 +118,11 @@ def test_an_ensemble_is_the_mean(trained: Path, survey: Path, command: Command, 
     tables = []
     for name, ckpt in (("a", str(one)), ("b", str(other)), ("both", f"[{one},{other}]")):
         done = command(
-            "predict", f"ckpt={ckpt}", f"videos={survey / 'clips' / 'lion_01.mp4'}", f"out={name}", "report=false"
+            "predict",
+            f"ckpt={ckpt}",
+            f"videos={survey / 'clips' / 'lion_01.mp4'}",
+            f"out={name}",
+            "report=false",
         )
         assert done.returncode == 0, done.stderr[-3000:]
         tables.append(predictions.probabilities(predictions.read(tmp_path / name / "predictions.parquet")))
@@ -110,7 +130,9 @@ def test_an_ensemble_is_the_mean(trained: Path, survey: Path, command: Command, 
     np.testing.assert_allclose(tables[2], (tables[0] + tables[1]) / 2, atol=1e-6)
 
 
-def test_a_broken_clip_is_a_row_with_a_reason(trained: Path, survey: Path, command: Command, tmp_path: Path) -> None:
+def test_a_broken_clip_is_a_row_with_a_reason(
+    trained: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
     folder = tmp_path / "clips with spaces é"
     folder.mkdir()
     (folder / "GOOD.MP4").write_bytes((survey / "clips" / "lion_01.mp4").read_bytes())
@@ -212,7 +234,9 @@ def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
 
     runs = tmp_path / "killed" / "train"
     mine = [*args, "paths.runs=killed", "paths.cache=killed/cache"]
-    kill_when(start("train", mine, tmp_path), lambda: any((tmp_path / "killed" / "cache").rglob("*.safetensors")))
+    kill_when(
+        start("train", mine, tmp_path), lambda: any((tmp_path / "killed" / "cache").rglob("*.safetensors"))
+    )
     kill_when(start("train", mine, tmp_path), lambda: any(runs.glob("*/checkpoints/last.ckpt")))
     done = command("train", *mine)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -220,7 +244,10 @@ def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
     assert len([f for f in runs.iterdir() if not f.is_symlink()]) == 1
     for split in ("val", "test"):
         name = f"train/latest/predictions_{split}.parquet"
-        ours, theirs = predictions.read(tmp_path / "killed" / name), predictions.read(tmp_path / "whole" / name)
+        ours, theirs = (
+            predictions.read(tmp_path / "killed" / name),
+            predictions.read(tmp_path / "whole" / name),
+        )
         assert ours["clip"].equals(theirs["clip"])
         np.testing.assert_allclose(
             predictions.probabilities(ours), predictions.probabilities(theirs), atol=1e-4
@@ -234,7 +261,9 @@ def test_killed_in_prediction_it_ends_as_undisturbed(
     many = tmp_path / "many"
     many.mkdir()
     for i in range(300):
-        (many / f"{i:03d}.mp4").symlink_to(survey / "clips" / ["blank_00.mp4", "lion_01.mp4", "hog_02.mp4"][i % 3])
+        (many / f"{i:03d}.mp4").symlink_to(
+            survey / "clips" / ["blank_00.mp4", "lion_01.mp4", "hog_02.mp4"][i % 3]
+        )
     common = [best(trained), f"videos={many}", "workers=1", "report=false"]
     whole = command("predict", *common, "out=whole")
     assert whole.returncode == 0, whole.stderr[-3000:]

@@ -20,7 +20,8 @@ def run(name, folder, **settings):
     notebook = nbformat.read(FOLDER / name, as_version=4)
     cell = next(c for c in notebook.cells if "parameters" in c.metadata.get("tags", []))
     for key, value in settings.items():
-        cell.source, n = re.subn(rf"(?m)^{key} = .*?(?=\s+#|$)", lambda _: f"{key} = {value!r}", cell.source)
+        line = f"{key} = {value!r}".replace("\\", r"\\")
+        cell.source, n = re.subn(rf"(?m)^{key} = .*?(?=\s+#|$)", line, cell.source)
         assert n == 1, f"{name} has no setting named {key}"
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=resources).execute()

@@ -21,7 +21,7 @@ VERBS = {
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
-COMPOSED = ("train", "predict")
+COMPOSED = ("train", "predict", "download")
 _VERB = "JUNGLE_VERB"
 
 
@@ -99,6 +99,8 @@ def _run(verb: str, argv: list[str]) -> int:
         code = max(code, guarded(go))
         return outcome
 
+    # Decoding processes share the cores with torch's threads: threads that spin while they wait halve the speed.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
     os.environ[_VERB] = verb
     known, sys.argv = sys.argv, [sys.argv[0], *argv]

@@ -276,6 +276,13 @@ class PredictConfig(Section):
     report: bool
 
 
+class DownloadConfig(Section):
+    """The whole of `configs/download.yaml`."""
+
+    out: Path
+    micro: bool
+
+
 def check(kind: type[Section], plain: dict[str, Any]) -> Any:
     """Make a typed config of a plain dict.
 

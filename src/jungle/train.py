@@ -136,6 +136,7 @@ def _quiet() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",
+        ".*module.s. in eval mode at the start of training.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*is not supported for the `LightningDataModule`.*",
         ".*number of training batches.*is smaller than the logging interval.*",

@@ -20,7 +20,9 @@ def reader(broken: set[int]):
 def loader(n: int = 10, broken: set[int] | None = None, **options) -> ClipLoader:
     targets = np.zeros((n, 2), np.float32)
     options = {"batch_size": 3, **options}
-    return ClipLoader(reader(broken or set()), "x_BTD", np.arange(n), targets, np.ones(n, np.float32), **options)
+    return ClipLoader(
+        reader(broken or set()), "x_BTD", np.arange(n), targets, np.ones(n, np.float32), **options
+    )
 
 
 def numbers(made: ClipLoader) -> list[int]:

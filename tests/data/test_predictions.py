@@ -11,7 +11,10 @@ def row(clip: str, **more) -> dict:
 
 
 def table() -> pl.DataFrame:
-    rows = [row("a b/ä.MP4", times=[0.5, 1.0], attention=[0.1, 0.9]), row("c", status="failed", reason="no frames")]
+    rows = [
+        row("a b/ä.MP4", times=[0.5, 1.0], attention=[0.1, 0.9]),
+        row("c", status="failed", reason="no frames"),
+    ]
     return predictions.make(rows, ("lion", "hog"))
 
 

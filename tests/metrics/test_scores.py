@@ -23,7 +23,25 @@ def test_log_loss_clips_at_1e_15() -> None:
 
 
 def test_predicting_priors_scores_what_the_competition_page_says() -> None:
-    counts = [122270, 21601, 20453, 20034, 5045, 4650, 2911, 2386, 1883, 1085, 569, 372, 273, 224, 209, 175, 174]
+    counts = [
+        122270,
+        21601,
+        20453,
+        20034,
+        5045,
+        4650,
+        2911,
+        2386,
+        1883,
+        1085,
+        569,
+        372,
+        273,
+        224,
+        209,
+        175,
+        174,
+    ]
     p = np.array([*counts, 79, 63, 21, 10, 9, 8, 2]) / 204130
     entropy = -(p * np.log(p) + (1 - p) * np.log1p(-p)).mean()
     assert entropy == pytest.approx(0.0912, abs=2e-4)

@@ -13,7 +13,9 @@ def lite() -> Backbone:
 
 
 def frames(n: int = 3) -> torch.Tensor:
-    return torch.randint(0, 256, (n, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return torch.randint(
+        0, 256, (n, 64, 96, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
 
 
 def test_the_bundled_weights_are_imagenet(lite: Backbone) -> None:
@@ -26,7 +28,9 @@ def test_the_bundled_weights_are_imagenet(lite: Backbone) -> None:
     with torch.no_grad():
         feature = lite(picture)[0]
     assert feature.topk(5).indices.tolist() == [423, 71, 238, 1104, 425]
-    assert feature.topk(5).values.tolist() == pytest.approx([5.2411, 4.4403, 3.7892, 3.5125, 3.1552], abs=0.01)
+    assert feature.topk(5).values.tolist() == pytest.approx(
+        [5.2411, 4.4403, 3.7892, 3.5125, 3.1552], abs=0.01
+    )
 
 
 @pytest.mark.parametrize("name", ["tf_efficientnet_lite1", "tf_efficientnet_lite2"])
@@ -93,6 +97,6 @@ def test_a_weights_file_cannot_run_code(tmp_path) -> None:
             return (open, (str(tmp_path / "ran"), "w"))
 
     torch.save({"state_dict": Hostile()}, tmp_path / "hostile.pth")
-    with pytest.raises(UserError, match="cannot be read safely|read safely"):
+    with pytest.raises(UserError, match="read safely"):
         Backbone(BackboneSpec("resnet18", weights=str(tmp_path / "hostile.pth")))
     assert not (tmp_path / "ran").exists()

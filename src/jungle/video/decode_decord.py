@@ -51,7 +51,10 @@ def read(
         if len(reader) != len(timeline.pts):
             raise ClipError(f"decord counts {len(reader)} frames of {len(timeline.pts)}")
         for n in picks:
-            yield convert(reader[int(n)].asnumpy())
+            image = reader[int(n)].asnumpy()
+            if image.ndim != 3 or image.shape[2] != 3:
+                raise ClipError("decord takes the padding of narrow frames for pixels")
+            yield convert(image)
     except ClipError:
         raise
     except Exception as error:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jungle.errors import UserError
-from jungle.video.processes import Answer, Task, TaskFailed, TaskRefused, Worker
+from jungle.video.messages import Answer
 from jungle.video.types import Clip, ClipError, ClipSpec
+from jungle.video.workers import TaskFailed, Worker, WorkerPool
 
 MEMORY_GB = 2.0
 TORCH_GB = 6.0  # torch alone takes more than a decoder may
@@ -27,48 +24,6 @@ class Job:
 
 
 Transform = Callable[[Clip, Job], Clip]
-
-
-class WorkerPool:
-    """Threads of this process, each with one worker process of its own: jobs in, answers out, in order.
-
-    Args:
-        task: what the workers do, picklable by reference; see `jungle.video.processes`.
-        workers: processes.
-        timeout_s: seconds a job may take.
-        memory_gb: private memory that each worker may take.
-    """
-
-    def __init__(self, task: Task, *, workers: int, timeout_s: float, memory_gb: float) -> None:
-        self.timeout_s = timeout_s
-        self._task, self._memory = task, int(memory_gb * (1 << 30))
-        self._threads = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="clips")
-        self._own = threading.local()
-        self.workers: list[Worker] = []
-        self._closed = False
-
-    def submit(self, job: Any) -> Future[Answer]:
-        """Queue one job. The future raises `TaskFailed` or `TaskRefused`."""
-        return self._threads.submit(self._do, job)
-
-    def _do(self, job: Any) -> Answer:
-        if self._closed:
-            raise TaskFailed("the pool is closed")
-        worker = getattr(self._own, "worker", None)
-        if worker is None:
-            worker = self._own.worker = Worker(self._task, self._memory)
-            self.workers.append(worker)
-        return worker.do(job, self.timeout_s)
-
-    def close(self) -> None:
-        """End all workers, whatever they are doing."""
-        self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self.workers:
-            worker.abort()
-        self._threads.shutdown(wait=True)
-        for worker in self.workers:
-            worker.close()
 
 
 class DecodePool:
@@ -140,19 +95,8 @@ class DecodePool:
             for job in jobs:
                 yield job, self._here(job)
             return
-        queue: deque[tuple[Job, Future[Answer]]] = deque()
-        source = iter(jobs)
-        try:
-            while True:
-                while len(queue) < max(1, ahead) and (job := next(source, None)) is not None:
-                    queue.append((job, self._pool.submit((job, ""))))
-                if not queue:
-                    return
-                job, future = queue.popleft()
-                yield job, self._outcome(job, future)
-        finally:
-            for _, future in queue:
-                future.cancel()
+        for (job, _), answer in self._pool.map(((job, "") for job in jobs), ahead):
+            yield job, self._clip(job, answer)
 
     def _here(self, job: Job) -> Clip | ClipError:
         try:
@@ -160,21 +104,15 @@ class DecodePool:
         except ClipError as error:
             return error
 
-    def _outcome(self, job: Job, future: Future[Answer]) -> Clip | ClipError:
-        assert self._pool is not None
-        try:
-            return _unpack(*future.result())
-        except TaskRefused as error:
-            raise UserError(str(error)) from None
-        except TaskFailed as error:
-            first = str(error)
-        if not self._rescue:
-            return ClipError(first)
-        # What hangs or kills one decoder may be read by the one that reads packet by packet.
-        try:
-            return _unpack(*self._pool.submit((job, "pyav")).result())
-        except (TaskFailed, TaskRefused):
-            return ClipError(first)
+    def _clip(self, job: Job, answer: Answer | TaskFailed) -> Clip | ClipError:
+        if not isinstance(answer, TaskFailed):
+            return _unpack(*answer)
+        if self._rescue and self._pool is not None:
+            # What hangs or kills one decoder may be read by the one that reads packet by packet.
+            second = self._pool.outcome(self._pool.submit((job, "pyav")))
+            if not isinstance(second, TaskFailed):
+                return _unpack(*second)
+        return ClipError(str(answer))
 
 
 class _Read:

@@ -1,4 +1,4 @@
-"""A rendered data set: 8 of the competition's classes before 20 drawn cameras, so that a first run needs no download."""
+"""A rendered data set, so that a first run needs no download: 8 of the competition's classes at 20 sites."""
 
 from jungle.data.sample.library import ensure_sample
 

@@ -11,15 +11,15 @@ from jungle.data.sample.animal import Animal
 from jungle.data.sample.plan import WIDTH
 from jungle.data.sample.scene import FOCAL, MOUNTED
 
-# Height of the animal in the frame, pixels: nearest and farthest. Small species are seen when they come close.
+# Height of the animal in the frame, pixels: farthest and nearest. Small species are seen when near.
 SEEN = {
-    "elephant": (74, 124),
-    "leopard": (46, 76),
-    "duiker": (62, 110),
-    "porcupine": (58, 95),
-    "human": (84, 120),
-    "chimpanzee": (62, 104),
-    "bird": (66, 108),
+    "elephant": (52, 122),
+    "leopard": (30, 72),
+    "duiker": (34, 98),
+    "porcupine": (32, 84),
+    "human": (56, 118),
+    "chimpanzee": (38, 98),
+    "bird": (34, 94),
 }
 
 
@@ -37,7 +37,9 @@ class Track:
     moments: list[Moment]
 
 
-def walk(animal: Animal, horizon: float, times: np.ndarray, rng: np.random.Generator, second: bool = False) -> Track:
+def walk(
+    animal: Animal, horizon: float, times: np.ndarray, rng: np.random.Generator, second: bool = False
+) -> Track:
     """Plan a way: across, or in and stay, or there from the start.
 
     Args:

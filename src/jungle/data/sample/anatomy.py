@@ -47,7 +47,7 @@ class Leg:
 
 
 def footfall(phase: float, duty: float) -> tuple[float, float]:
-    """Where a foot is in its stride: (-0.5..0.5 behind or ahead, 0..1 how far through its swing; 0 stands)."""
+    """Where a foot is: -0.5..0.5 of its step behind or ahead, and 0..1 of its swing (0 while it stands)."""
     p = phase % 1.0
     if p < duty:
         return 0.5 - p / duty, 0.0
@@ -55,7 +55,9 @@ def footfall(phase: float, duty: float) -> tuple[float, float]:
     return -0.5 + q * q * (3 - 2 * q), q
 
 
-def bend(hip: np.ndarray, ankle: np.ndarray, upper: float, lower: float, side: int) -> tuple[np.ndarray, np.ndarray]:
+def bend(
+    hip: np.ndarray, ankle: np.ndarray, upper: float, lower: float, side: int
+) -> tuple[np.ndarray, np.ndarray]:
     """The middle joint between hip and ankle, and the ankle drawn in where it is out of reach."""
     reach = ankle - hip
     far = float(np.linalg.norm(reach)) or 1e-6
@@ -71,7 +73,9 @@ def bend(hip: np.ndarray, ankle: np.ndarray, upper: float, lower: float, side: i
     return hip + way * along + normal * out, hip + reach
 
 
-def place_leg(joints: Joints, name: str, leg: Leg, moment: Moment, stride: float, duty: float, lift: float) -> None:
+def place_leg(
+    joints: Joints, name: str, leg: Leg, moment: Moment, stride: float, duty: float, lift: float
+) -> None:
     """Add `<name>0..3`: hip, knee, ankle, toes. `stride` is the way of one whole cycle in metres."""
     ahead, swing = footfall(moment.phase + leg.offset, duty)
     arc = np.sin(np.pi * swing) * moment.walking
@@ -95,13 +99,20 @@ def carried(at: np.ndarray, pitch: float, turn: float) -> Callable[[float, float
     return lambda x, y, z: at + x * ahead + y * up + z * left
 
 
-def chain(joints: Joints, name: str, start: np.ndarray, angles: list[float], length: float, sway: list[float]) -> None:
+def chain(
+    joints: Joints, name: str, start: np.ndarray, angles: list[float], length: float, sway: list[float]
+) -> None:
     """Add `<name>0..n`: a tail or trunk of equal links, each at its own angle above the horizon (ahead)."""
     joints[f"{name}0"] = start
     for i, (angle, side) in enumerate(zip(angles, sway, strict=True)):
         step = np.array([np.cos(angle) * np.cos(side), np.sin(angle) * np.cos(side), np.sin(side)])
         start = start + length * step
         joints[f"{name}{i + 1}"] = start
+
+
+def vec(x: float, y: float, z: float = 0.0) -> np.ndarray:
+    """A point ahead, up and to the left."""
+    return np.array([x, y, z])
 
 
 def mix(a: float, b: float, t: float) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -54,11 +55,28 @@ def spine(names: tuple[str, ...], radii: tuple[float, ...], material: int, shag:
     """Parts from joint to joint along the trunk; one radius a joint."""
     return [
         Part(a, b, radii[i], radii[i + 1], material, u=0.35 * i, shag=shag)
-        for i, (a, b) in enumerate(zip(names, names[1:], strict=False))
+        for i, (a, b) in enumerate(itertools.pairwise(names))
     ]
 
 
-def dyed(colour: tuple[float, float, float], rng: np.random.Generator, spread: float = 0.08) -> tuple[float, float, float]:
+def dyed(
+    colour: tuple[float, float, float], rng: np.random.Generator, spread: float = 0.08
+) -> tuple[float, float, float]:
     """A colour a little lighter or darker, as individuals differ."""
     k = float(rng.uniform(1 - spread, 1 + spread))
     return (colour[0] * k, colour[1] * k, colour[2] * k)
+
+
+def scaled(animal: Animal, k: float) -> Animal:
+    """The same animal, `k` times as large: small ones take shorter steps."""
+    pose, quills = animal.pose, animal.quills
+    return replace(
+        animal,
+        parts=[replace(p, ra=p.ra * k, rb=p.rb * k, shag=p.shag * k) for p in animal.parts],
+        pose=lambda moment: {name: at * k for name, at in pose(moment).items()},
+        quills=quills and Quills(quills.joints, quills.roots * k, quills.tips * k),
+        speed=animal.speed * k,
+        stride=animal.stride * k,
+        height=animal.height * k,
+        length=animal.length * k,
+    )

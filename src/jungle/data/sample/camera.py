@@ -1,4 +1,4 @@
-"""What a trail camera does to a picture: vignette, noise, a pulsing lamp, and the bar burnt into the bottom."""
+"""What a trail camera does to a picture: vignette, noise, and the bar burnt into the bottom."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ class Camera:
         frame = cv2.addWeighted(frame, 1, self._noise[top : top + HEIGHT, left : left + WIDTH], 1, -128)
         if self._night:
             frame = cv2.merge([frame] * 3)
+        return frame
+
+    def burn(self, frame: np.ndarray, seconds: float) -> np.ndarray:
+        """The frame with the info bar of that second over its bottom rows."""
+        frame = frame.copy()
         frame[-BAR:] = self._bar(int(seconds))
         return frame
 

@@ -13,7 +13,11 @@ def noise(rng: np.random.Generator, cells: tuple[int, int], size: int = SIZE) ->
     grid = rng.standard_normal(cells).astype(np.float32)
     grid = cv2.copyMakeBorder(grid, 2, 2, 2, 2, cv2.BORDER_WRAP)
     step = (size / cells[0], size / cells[1])
-    grown = cv2.resize(grid, (round((cells[1] + 4) * step[1]), round((cells[0] + 4) * step[0])), interpolation=cv2.INTER_CUBIC)
+    grown = cv2.resize(
+        grid,
+        (round((cells[1] + 4) * step[1]), round((cells[0] + 4) * step[0])),
+        interpolation=cv2.INTER_CUBIC,
+    )
     top, left = round(2 * step[0]), round(2 * step[1])
     field = grown[top : top + size, left : left + size]
     return (field - field.mean()) / (field.std() + 1e-6)
@@ -37,7 +41,7 @@ def plain(grain: np.ndarray, marks: np.ndarray | None = None) -> np.ndarray:
     return np.ascontiguousarray(np.stack([marks, grain], axis=2).astype(np.float32))
 
 
-def _stamped(draw: list[tuple[float, float]], stamp) -> np.ndarray:  # noqa: ANN001
+def _stamped(draw: list[tuple[float, float]], stamp) -> np.ndarray:
     """Call `stamp(canvas, x, y)` at each place and at its copies across the seams."""
     canvas = np.zeros((SIZE, SIZE), np.uint8)
     for x, y in draw:

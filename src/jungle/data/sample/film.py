@@ -8,24 +8,20 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from jungle.data.sample import bipeds, coats, quadrupeds
+from jungle.data.sample import coats
 from jungle.data.sample.action import Track, walk
 from jungle.data.sample.animal import Animal
-from jungle.data.sample.body import Light, placed, shade, surface
+from jungle.data.sample.body import placed, surface
 from jungle.data.sample.camera import Camera
+from jungle.data.sample.foliage import colour_of
+from jungle.data.sample.light import Hour, Plane, lamp, light_of, lit
 from jungle.data.sample.plan import HEIGHT, WIDTH, Shot
 from jungle.data.sample.quills import bristle
-from jungle.data.sample.scene import FOCAL, Hour, Plane, Site, lamp, light_of, lit, paint_site
+from jungle.data.sample.scene import FOCAL, MOUNTED, Site, paint_site
+from jungle.data.sample.shading import Light, shade
+from jungle.data.sample.species import SPECIES
 
-BORN = {
-    "elephant": quadrupeds.elephant,
-    "leopard": quadrupeds.leopard,
-    "duiker": quadrupeds.duiker,
-    "porcupine": quadrupeds.porcupine,
-    "human": bipeds.human,
-    "chimpanzee": bipeds.chimpanzee,
-    "bird": bipeds.bird,
-}
+HELD = 2  # by infrared the exposure is long: each picture is written this many times
 
 
 @lru_cache(maxsize=2)
@@ -38,38 +34,52 @@ def _ragged() -> np.ndarray:
     return np.clip(coats.noise(np.random.default_rng(7), (256, 200), 512), -2, 2) / 2
 
 
+def cast(shot: Shot, seed: int) -> list[tuple[Animal, Track]]:
+    """The animals of a clip and their ways, the main one first."""
+    rng = np.random.default_rng([seed, 4, shot.index])
+    horizon = _site(shot.site, seed).horizon
+    times = np.arange(shot.frames) / shot.fps
+    actors: list[tuple[Animal, Track]] = []
+    for name in sorted((n for n in shot.labels if n != "blank"), key=lambda n: n == "bird"):
+        animal = SPECIES[name](rng)
+        actors.append((animal, walk(animal, horizon, times, rng, second=bool(actors))))
+    return actors
+
+
 def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
-    """The frames of a clip, uint8 `[H, W, 3]` RGB: the same for the same shot and seed, whoever draws them."""
+    """The frames of a clip, uint8 `[H, W, 3]` RGB: the same shot and seed give the same, whoever draws."""
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, 2, shot.index])
     site = _site(shot.site, seed)
     hour = light_of(shot.time, shot.night, site, rng)
     times = np.arange(shot.frames) / shot.fps
-    cast: list[tuple[Animal, Track]] = []
-    for name in sorted((n for n in shot.labels if n != "blank"), key=lambda n: n == "bird"):
-        animal = BORN[name](rng)
-        cast.append((animal, walk(animal, site.horizon, times, rng, second=bool(cast))))
-    feet = min((float(track.y.mean()) for _, track in cast), default=120.0)
-    behind = [p for p in site.plants if FOCAL * 0.45 / p[1] + site.horizon <= feet]
-    before = site.plants[len(behind) :]
+    actors = cast(shot, seed)
+    feet = min((float(track.y.mean()) for _, track in actors), default=120.0)
+    behind = [item for item in site.standing if FOCAL * MOUNTED / item[1] + site.horizon <= feet]
+    before = site.standing[len(behind) :]
     back = lit(site, site.back + behind, hour, opaque=True)
     front = lit(site, before, hour, opaque=False)
     wind = Wind(site, rng)
     blow_back, blow_front = wind.over(back), wind.over(front)
+    frame = np.zeros(0, np.uint8)
     camera = Camera(shot, rng, bar_white=shot.site % 3 == 0)
     for i, seconds in enumerate(times):
+        if shot.night and i % HELD:
+            yield camera.burn(frame, float(seconds))
+            continue
         picture = blow_back(seconds)[0]
-        for animal, track in cast:
+        for animal, track in actors:
             _draw(picture, animal, track, i, site, hour, shot)
         if before:
             leaves, cover = blow_front(seconds)
             clear = cv2.bitwise_not(cover if shot.night else cv2.merge([cover, cover, cover]))
             picture = cv2.add(cv2.multiply(picture, clear, scale=1 / 255), leaves)
-        yield camera.expose(picture, float(seconds))
+        frame = camera.expose(picture, float(seconds))
+        yield camera.burn(frame, float(seconds))
 
 
 class Wind:
-    """Gusts that run over the leaves: each pixel swings by its layer's sway, out of step with its neighbours."""
+    """Gusts over the leaves: each pixel swings by its layer's sway, out of step with its neighbours."""
 
     def __init__(self, site: Site, rng: np.random.Generator) -> None:
         self._phases = site.phases
@@ -85,7 +95,10 @@ class Wind:
             moves &= cv2.dilate(plane.cover, np.ones((13, 13), np.uint8)) > 0
         rows, cols = np.flatnonzero(moves.any(1)), np.flatnonzero(moves.any(0))
         if not rows.size:
-            return lambda seconds: (plane.rgb.copy(), plane.cover if plane.cover is not None else plane.rgb[:0])
+            return lambda seconds: (
+                plane.rgb.copy(),
+                plane.cover if plane.cover is not None else plane.rgb[:0],
+            )
         box = (slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1))
         y, x = np.mgrid[box].astype(np.float32)
         sway, slow, quick = plane.sway[box], slow[box], quick[box]
@@ -129,11 +142,11 @@ def _draw(
     box = (slice(seen.y, seen.y + h), slice(seen.x, seen.x + w))
     if hour.infrared:
         power = float(lamp(FOCAL / ppm, hour.sun[0]))
-        light = Light((0.0, 0.0, 1.0), (power,) * 3, (0.0,) * 3, infrared=True)
+        light = Light((0.0, 0.0, 1.0), (power, power, power), (0.0, 0.0, 0.0), infrared=True)
     else:
         shadowed = 0.35 + 0.65 * float(site.dapple[min(int(y), HEIGHT - 1), min(max(int(x), 0), WIDTH - 1)])
-        sun = tuple(1.15 * shadowed * c for c in hour.sun)
-        light = Light(site.sun, (sun[0], sun[1], sun[2]), hour.sky)
+        sun = colour_of(1.15 * shadowed * c for c in hour.sun)
+        light = Light(site.sun, sun, hour.sky)
     colour = shade(seen, animal.parts, animal.materials, animal.coat, ppm, light)
     if animal.quills:
         bristle(seen, colour, animal.quills, joints, track.yaw, ppm, light)
@@ -151,12 +164,16 @@ def _draw(
     picture[box] = picture[box] * (1 - alpha) + colour
 
 
-def _shadow(picture: np.ndarray, alpha: np.ndarray, left: int, foot: float, ppm: float, strength: float) -> None:
+def _shadow(
+    picture: np.ndarray, alpha: np.ndarray, left: int, foot: float, ppm: float, strength: float
+) -> None:
     """Darken the ground under a body: its outline, pressed flat and blurred."""
     tall = max(int(0.22 * alpha.shape[0]), 3)
     flat = cv2.resize(alpha, (alpha.shape[1], tall), interpolation=cv2.INTER_AREA)
     pad = max(int(0.05 * ppm), 3)
-    flat = cv2.GaussianBlur(cv2.copyMakeBorder(flat, pad, pad, pad, pad, cv2.BORDER_CONSTANT), (0, 0), pad * 0.5)
+    flat = cv2.GaussianBlur(
+        cv2.copyMakeBorder(flat, pad, pad, pad, pad, cv2.BORDER_CONSTANT), (0, 0), pad * 0.5
+    )
     top, left = int(foot - tall * 0.62) - pad, left - pad
     y0, x0 = max(top, 0), max(left, 0)
     y1, x1 = min(top + flat.shape[0], HEIGHT), min(left + flat.shape[1], WIDTH)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 SHIFT = 3  # fractional bits of polygon corners
-Colour = tuple[float, float, float]
+Colour = tuple[float, float, float]  # red, green, blue in 0..1
+
+
+def colour_of(values: Iterable[float]) -> Colour:
+    """Three numbers as a colour."""
+    red, green, blue = (float(v) for v in values)
+    return red, green, blue
 
 
 @dataclass
@@ -32,7 +39,9 @@ class Layer:
         self.sway = cv2.resize(self.sway, size, interpolation=cv2.INTER_AREA) / by
 
 
-def fbm(rng: np.random.Generator, size: tuple[int, int], cells: float, octaves: int = 4, stretch: float = 1.0) -> np.ndarray:
+def fbm(
+    rng: np.random.Generator, size: tuple[int, int], cells: float, octaves: int = 4, stretch: float = 1.0
+) -> np.ndarray:
     """Fractal noise, mean 0 and deviation 1: `cells` bumps a height, each octave twice as fine."""
     out = np.zeros(size, np.float32)
     for o in range(octaves):
@@ -42,7 +51,9 @@ def fbm(rng: np.random.Generator, size: tuple[int, int], cells: float, octaves: 
     return (out - out.mean()) / (out.std() + 1e-6)
 
 
-def lens(x: np.ndarray, y: np.ndarray, length: np.ndarray, width: np.ndarray, angle: np.ndarray) -> np.ndarray:
+def lens(
+    x: np.ndarray, y: np.ndarray, length: np.ndarray, width: np.ndarray, angle: np.ndarray
+) -> np.ndarray:
     """Leaf outlines `[N, 8, 2]` from their stalk at (x, y), pointing along `angle` (radians, y down)."""
     along = np.array([0, 0.2, 0.5, 0.8, 1, 0.8, 0.5, 0.2])
     across = np.array([0, 0.38, 0.5, 0.26, 0, -0.26, -0.5, -0.38])
@@ -51,7 +62,9 @@ def lens(x: np.ndarray, y: np.ndarray, length: np.ndarray, width: np.ndarray, an
     return np.stack([x[:, None] + px * c - py * s, y[:, None] + px * s + py * c], 2)
 
 
-def tones(rng: np.random.Generator, base: Colour, n: int, spread: float = 0.22, warm: float = 0.06) -> np.ndarray:
+def tones(
+    rng: np.random.Generator, base: Colour, n: int, spread: float = 0.22, warm: float = 0.06
+) -> np.ndarray:
     """`n` colours around `base`, lighter and darker, greener and yellower: 0..255, `[n, 3]`."""
     light = rng.normal(1, spread, (n, 1)).clip(0.4, 1.8)
     tilt = rng.normal(0, warm, (n, 1)) * np.array([1.0, 0.2, -0.6])
@@ -66,7 +79,14 @@ def paint(rgba: np.ndarray, shapes: np.ndarray, colours: np.ndarray) -> None:
 
 
 def leaves(
-    layer: Layer, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, size: float, base: Colour, slim: float = 0.45, veined: bool = False
+    layer: Layer,
+    rng: np.random.Generator,
+    x: np.ndarray,
+    y: np.ndarray,
+    size: float,
+    base: Colour,
+    slim: float = 0.45,
+    veined: bool = False,
 ) -> None:
     """Scatter leaves whose stalks are at (x, y)."""
     n = len(x)
@@ -79,7 +99,15 @@ def leaves(
         paint(layer.rgba, shapes[:, [0, 1, 2, 3, 4]], np.minimum(colours * 1.22 + 6, 255))
 
 
-def clump(layer: Layer, rng: np.random.Generator, at: tuple[float, float], spread: tuple[float, float], count: int, size: float, base: Colour) -> None:
+def clump(
+    layer: Layer,
+    rng: np.random.Generator,
+    at: tuple[float, float],
+    spread: tuple[float, float],
+    count: int,
+    size: float,
+    base: Colour,
+) -> None:
     """A mass of leaves, darker within and below."""
     x = rng.normal(at[0], spread[0], count)
     y = rng.normal(at[1], spread[1], count)
@@ -90,7 +118,9 @@ def clump(layer: Layer, rng: np.random.Generator, at: tuple[float, float], sprea
     leaves(layer, rng, x[order[half:]], y[order[half:]] - size * 0.3, size, base)
 
 
-def frond(layer: Layer, rng: np.random.Generator, root: tuple[float, float], reach: float, lean: float, base: Colour) -> None:
+def frond(
+    layer: Layer, rng: np.random.Generator, root: tuple[float, float], reach: float, lean: float, base: Colour
+) -> None:
     """A fern or palm frond: an arched rib with leaflets on both sides."""
     n = 16
     t = np.linspace(0.12, 1, n)
@@ -98,13 +128,17 @@ def frond(layer: Layer, rng: np.random.Generator, root: tuple[float, float], rea
     x = root[0] + np.cumsum(np.cos(angle)) * reach / n
     y = root[1] + np.cumsum(np.sin(angle)) * reach / n
     leaf = reach * 0.2 * np.sin(np.pi * np.clip(t * 0.88 + 0.1, 0, 1)) + 1.5
-    shapes = np.concatenate([lens(x, y, leaf, np.maximum(leaf * 0.2, 1.2), angle + side * 0.95) for side in (1, -1)])
+    shapes = np.concatenate(
+        [lens(x, y, leaf, np.maximum(leaf * 0.2, 1.2), angle + side * 0.95) for side in (1, -1)]
+    )
     paint(layer.rgba, shapes, tones(rng, base, len(shapes), 0.1) * rng.uniform(0.6, 1.1))
     rib = np.round(np.stack([x, y], 1) * 8).astype(np.int32)
     cv2.polylines(layer.rgba, [rib], False, (*(np.array(base) * 190).tolist(), 255), 1, cv2.LINE_AA, 3)
 
 
-def grass(layer: Layer, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, height: np.ndarray, base: Colour) -> None:
+def grass(
+    layer: Layer, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, height: np.ndarray, base: Colour
+) -> None:
     """Blades that rise from (x, y) and bend over."""
     n = len(x)
     bend = rng.normal(0, 0.35, n)
@@ -118,7 +152,15 @@ def grass(layer: Layer, rng: np.random.Generator, x: np.ndarray, y: np.ndarray, 
     paint(layer.rgba, np.concatenate([left, right], 1), tones(rng, base, n, 0.25, 0.08))
 
 
-def trunk(layer: Layer, rng: np.random.Generator, x: float, foot: float, width: float, base: Colour, lean: float = 0.0) -> None:
+def trunk(
+    layer: Layer,
+    rng: np.random.Generator,
+    x: float,
+    foot: float,
+    width: float,
+    base: Colour,
+    lean: float = 0.0,
+) -> None:
     """A tree trunk with bark, from its foot up out of the picture."""
     w = layer.sway.shape[1]
     y = np.arange(0, max(int(foot), 2))
@@ -132,7 +174,9 @@ def trunk(layer: Layer, rng: np.random.Generator, x: float, foot: float, width: 
         return
     size = (len(y), x1 - x0)
     across = (np.arange(x0, x1)[None, :] - centre[:, None]) / half[:, None]
-    cover = np.clip((1 - np.abs(across)) * half[:, None], 0, 1)
+    # The foot is round, and stands in what grows and lies there.
+    below = foot - y[:, None] - 0.16 * half[:, None] * across**2 - rng.uniform(0, 0.1 * width, (1, x1 - x0))
+    cover = np.clip((1 - np.abs(across)) * half[:, None], 0, 1) * np.clip(below / 2, 0, 1)
     bark = fbm(rng, size, max(4, 60 / max(width, 1)), 4, stretch=0.12)
     moss = np.clip(fbm(rng, size, 4, 2) * 0.5, 0, 0.5)[..., None]
     shape = np.sqrt(np.clip(1 - across**2, 0, 1)) * (0.8 + 0.3 * np.clip(-across, -1, 1))
@@ -148,7 +192,15 @@ def trunk(layer: Layer, rng: np.random.Generator, x: float, foot: float, width: 
     layer.sway[box] *= 1 - cover
 
 
-def ground(layer: Layer, rng: np.random.Generator, horizon: np.ndarray, base: Colour, second: Colour, litter: int, litter_colour: Colour) -> None:
+def ground(
+    layer: Layer,
+    rng: np.random.Generator,
+    horizon: np.ndarray,
+    base: Colour,
+    second: Colour,
+    litter: int,
+    litter_colour: Colour,
+) -> None:
     """Earth that runs to the horizon, patched with a second colour and strewn with fallen leaves.
 
     `horizon` is the first row of ground in each column.
@@ -163,9 +215,13 @@ def ground(layer: Layer, rng: np.random.Generator, horizon: np.ndarray, base: Co
     pick = (511 * (1 - 1 / (1 + 6 * near)) / (1 - 1 / 7)).clip(0, 511).astype(np.int32)
     patches = np.clip(0.5 + 0.9 * tall[pick], 0, 1)[..., None]
     colour = np.array(base) * (1 - patches) + np.array(second) * patches
-    colour = colour * (1 + 0.12 * tall[pick][..., None] + 0.13 * cv2.GaussianBlur(fine, (0, 0), 0.8)[pick][..., None])
+    colour = colour * (
+        1 + 0.12 * tall[pick][..., None] + 0.13 * cv2.GaussianBlur(fine, (0, 0), 0.8)[pick][..., None]
+    )
     edge = np.clip(rows[:, None] - horizon[None, :] + 0.5, 0, 1)
-    layer.rgba[..., :3] = (layer.rgba[..., :3] * (1 - edge[..., None]) + np.clip(colour, 0, 1) * 255 * edge[..., None]).astype(np.uint8)
+    layer.rgba[..., :3] = (
+        layer.rgba[..., :3] * (1 - edge[..., None]) + np.clip(colour, 0, 1) * 255 * edge[..., None]
+    ).astype(np.uint8)
     layer.rgba[..., 3] = np.maximum(layer.rgba[..., 3], (edge * 255).astype(np.uint8))
     layer.sway *= 1 - edge
     depth = np.sort(rng.uniform(0, 1, litter) ** 1.5)
@@ -178,7 +234,7 @@ def ground(layer: Layer, rng: np.random.Generator, horizon: np.ndarray, base: Co
     shapes = lens(np.zeros_like(x), np.zeros_like(x), size * rng.uniform(0.6, 1.2, len(x)), size * 0.5, angle)
     shapes[..., 1] *= 0.42
     shapes += np.stack([x, y], 1)[:, None]
-    shadow = shapes + (0.8, 1.2)
+    shadow = shapes + np.array([0.8, 1.2])
     colours = tones(rng, litter_colour, len(x), 0.3, 0.1)
     both = np.stack([shadow, shapes], 1).reshape(-1, 8, 2)
     shades = np.stack([np.full_like(colours, 1) * np.array(base) * 110, colours], 1).reshape(-1, 3)

@@ -84,7 +84,9 @@ def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
     _make_room(root, wanted)
     for left in (root / "raw").glob(".*.part*"):
         left.unlink(missing_ok=True)
-    todo = [s for s in sorted(shots, key=lambda s: (s.site, s.index)) if not (root / "raw" / s.filename).exists()]
+    todo = [
+        s for s in sorted(shots, key=lambda s: (s.site, s.index)) if not (root / "raw" / s.filename).exists()
+    ]
     if todo:
         log.info(f"rendering the sample: {len(todo)} clips into {root}")
     workers = min(_cores() if workers is None else workers, len(todo), 32)
@@ -102,7 +104,7 @@ def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
 
 
 def _make_room(root: Path, wanted: dict) -> None:
-    """Drop the clips of an older version; refuse a folder that holds a sample of other numbers, or other files."""
+    """Drop the clips of an older version; refuse a folder with another sample or with other files."""
     begun = root / ".rendering.json"
     found = _read_manifest(root)
     if found is None:
@@ -111,11 +113,10 @@ def _make_room(root: Path, wanted: dict) -> None:
     if found is None and any(p for p in (root / "raw").iterdir() if not p.name.startswith(".")):
         raise UserError(f"{root}: holds clips that are not the sample's; give data.root=<an empty folder>.")
     if found is not None and found != wanted:
-        numbers = {k: found.get(k) for k in wanted if k != "version"}
-        if numbers != {k: v for k, v in wanted.items() if k != "version"}:
+        if {**found, "version": VERSION} != wanted:
+            held = f"{found.get('clips')} clips, {found.get('sites')} sites, seed {found.get('seed')}"
             raise UserError(
-                f"{root}: holds a sample of {numbers['clips']} clips, {numbers['sites']} sites, seed {numbers['seed']}; "
-                f"delete it or give data.root=<another folder>."
+                f"{root}: holds a sample of {held}; delete it or give data.root=<another folder>."
             )
         log.info("the sample's pictures have changed; rendering it anew")
         (root / MANIFEST).unlink(missing_ok=True)
@@ -130,7 +131,7 @@ def _cores() -> int:
 
 
 def _in_processes(root: Path, wanted: dict, indices: list[int], workers: int) -> Iterator[int]:
-    """Yield the index of each clip as it is finished. Neighbours in the list share a site, which is painted once."""
+    """Yield the index of each finished clip. Neighbours in the list share a site, which is painted once."""
     share = -(-len(indices) // max(4 * workers, 1))
     batches = deque(indices[i : i + share] for i in range(0, len(indices), share))
     finished: queue.Queue[int | Exception] = queue.Queue()
@@ -153,7 +154,9 @@ def _in_processes(root: Path, wanted: dict, indices: list[int], workers: int) ->
                 if isinstance(done, Exception):
                     said.seek(0)
                     last = said.read().decode(errors="replace").strip().splitlines()[-1:]
-                    raise UserError(f"sample: a rendering process died ({''.join(last) or done}); start again to go on.")
+                    raise UserError(
+                        f"sample: a rendering process died ({''.join(last) or done}); start again to go on."
+                    )
                 yield done
         finally:
             for process in running:

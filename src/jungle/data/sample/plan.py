@@ -12,8 +12,8 @@ WIDTH, HEIGHT = 320, 180  # pixels of a frame
 # The competition's classes in the order of its files.
 CLASSES = (
     "bird", "blank", "cattle", "chimpanzee", "elephant", "forest buffalo", "gorilla", "hippopotamus",
-    "human", "hyena", "large ungulate", "leopard", "lion", "other (non-primate)", "other (primate)", "pangolin",
-    "porcupine", "reptile", "rodent", "small antelope", "small cat", "wild dog", "duiker", "hog",
+    "human", "hyena", "large ungulate", "leopard", "lion", "other (non-primate)", "other (primate)",
+    "pangolin", "porcupine", "reptile", "rodent", "small antelope", "small cat", "wild dog", "duiker", "hog",
 )  # fmt: skip
 
 # Share of the clips. Blank leads, as on any disk of camera-trap clips, though less than in the field.
@@ -59,7 +59,7 @@ class Shot:
 
 
 def counts(clips: int) -> dict[str, int]:
-    """Clips per class, as near to `SHARES` as whole numbers allow, each at least one where `clips` permits."""
+    """Clips per class, as near to `SHARES` as whole numbers allow, and at least one of each."""
     whole = {name: max(1, int(clips * share)) for name, share in SHARES.items()}
     while sum(whole.values()) < clips:
         whole[max(whole, key=lambda name: SHARES[name] * clips - whole[name])] += 1
@@ -84,7 +84,7 @@ def plan(clips: int, sites: int, seed: int) -> list[Shot]:
     rng = np.random.default_rng([seed, 1])
     site_split = _site_splits(sites, rng)
     codec = _in_turn(["h264", "mjpeg"], sites, rng)
-    fps = _in_turn([15, 15, 16, 18], sites, rng)
+    fps = _in_turn([15, 15, 15, 16], sites, rng)
     serial = rng.choice(np.arange(11, 99), size=sites, replace=sites > 88)
     maker = rng.choice(["CAM", "TRAIL", "JC"], size=sites)
 
@@ -103,7 +103,9 @@ def plan(clips: int, sites: int, seed: int) -> list[Shot]:
     for index, row in enumerate(order):
         name, site, night = rows[row]
         labels = tuple(sorted({name, *partner.get(index, ())}))
-        minute = int(rng.integers(19 * 60 + 40, 29 * 60 + 10) if night else rng.integers(6 * 60 + 50, 17 * 60 + 40))
+        minute = int(
+            rng.integers(19 * 60 + 40, 29 * 60 + 10) if night else rng.integers(6 * 60 + 50, 17 * 60 + 40)
+        )
         day = dt.datetime(2025, 2, 1) + dt.timedelta(days=int(rng.integers(0, 120)))
         time = day + dt.timedelta(minutes=minute, seconds=int(rng.integers(0, 60)))
         warm = 31 - 9 * abs(minute / 60 - 14) / 7 if not night else 20
@@ -120,7 +122,7 @@ def plan(clips: int, sites: int, seed: int) -> list[Shot]:
                 temperature=round(warm + rng.normal(0, 2)),
                 codec=codec[site],
                 fps=fps[site],
-                frames=int(fps[site] * rng.uniform(4.0, 6.0)),
+                frames=int(fps[site] * rng.triangular(4.0, 4.2, 6.0)) + 1,
             )
         )
     return shots
@@ -161,7 +163,9 @@ def _companions(rows: list[tuple[str, int, bool]]) -> dict[int, tuple[str, ...]]
     if len(rows) < 100:
         return partner
     for first, second in COMPANIONS:
-        found = next((i for i, row in enumerate(rows) if row[0] == first and not row[2] and i not in partner), None)
+        found = next(
+            (i for i, row in enumerate(rows) if row[0] == first and not row[2] and i not in partner), None
+        )
         if found is not None:
             partner[found] = (second,)
     return partner

@@ -6,13 +6,20 @@ import cv2
 import numpy as np
 
 from jungle.data.sample.animal import Quills
-from jungle.data.sample.body import Light, Surface, project
+from jungle.data.sample.body import Surface, project
+from jungle.data.sample.shading import Light
 
 BANDS = ((0.0, 0.3, 0.1), (0.3, 0.55, 0.8), (0.55, 0.8, 0.12), (0.8, 1.0, 0.9))  # from, to, brightness
 
 
 def bristle(
-    seen: Surface, colour: np.ndarray, quills: Quills, joints: dict[str, np.ndarray], yaw: float, ppm: float, light: Light
+    seen: Surface,
+    colour: np.ndarray,
+    quills: Quills,
+    joints: dict[str, np.ndarray],
+    yaw: float,
+    ppm: float,
+    light: Light,
 ) -> None:
     """Draw quills into a shaded surface and its alpha, in place.
 
@@ -30,7 +37,11 @@ def bristle(
     tip = project(quills.tips, yaw, ppm, (0.0, 0.0)) + at
     shown = np.flatnonzero(root[:, 2] - at[:, 2] > -0.06 * ppm)
     shown = shown[np.argsort(root[shown, 2])]
-    tint = np.full(3, light.sun[0] * 0.95) if light.infrared else (np.array(light.sun) * 0.6 + np.array(light.sky) * 0.7)
+    tint = (
+        np.full(3, light.sun[0] * 0.95)
+        if light.infrared
+        else (np.array(light.sun) * 0.6 + np.array(light.sky) * 0.7)
+    )
     ink = np.clip(colour * 255, 0, 255).astype(np.uint8)
     before = ink.copy()
     cover = (seen.alpha * 255).astype(np.uint8)
@@ -44,6 +55,6 @@ def bristle(
             shade = np.clip(tint * bright * 255, 0, 255).tolist()
             cv2.polylines(ink, lines, False, shade, 1, cv2.LINE_AA, 4)
             cv2.polylines(cover, lines, False, 255, 1, cv2.LINE_AA, 4)  # type: ignore[call-overload]
-    changed = cv2.absdiff(ink, before).any(2)
+    changed = np.any(ink != before, axis=2)
     np.copyto(colour, ink.astype(np.float32) / 255, where=changed[..., None])
     np.maximum(seen.alpha, cover.astype(np.float32) / 255, out=seen.alpha)

@@ -1,6 +1,6 @@
 """The contact sheet of the sample: a row a class, by day and by infrared.
 
-    python -m jungle.data.sample.sheet docs/images/sample.png
+python -m jungle.data.sample.sheet docs/images/sample.png
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ NIGHT = (0.5,)
 GAP, LEFT = 6, 104  # pixels between frames, and for the names
 
 
-def contact_sheet(path: Path | str, *, clips: int = 240, sites: int = 20, seed: int = 0, width: int = 1200) -> Path:
+def contact_sheet(
+    path: Path | str, *, clips: int = 240, sites: int = 20, seed: int = 0, width: int = 1200
+) -> Path:
     """Write a PNG with three frames of a day clip and one of an infrared clip of each class.
 
     Args:
@@ -45,12 +47,14 @@ def contact_sheet(path: Path | str, *, clips: int = 240, sites: int = 20, seed: 
         draw.text((10, top + h / 2), name, (30, 34, 30), font, anchor="lm")
         left = LEFT
         for night, moments in ((False, DAY), (True, NIGHT)):
-            shot = _pick(shots, name, night, used)
+            shot = _pick(shots, name, night, used, seed)
             used.add(shot.site)
             wanted = {int(m * (shot.frames - 1)) for m in moments}
             for i, frame in enumerate(frames(shot, seed)):
                 if i in wanted:
-                    picture = Image.fromarray(np.ascontiguousarray(frame)).resize((w, h), Image.Resampling.LANCZOS)
+                    picture = Image.fromarray(np.ascontiguousarray(frame)).resize(
+                        (w, h), Image.Resampling.LANCZOS
+                    )
                     sheet.paste(picture, (left, top))
                     left += w + GAP
                 if i >= max(wanted):
@@ -62,10 +66,22 @@ def contact_sheet(path: Path | str, *, clips: int = 240, sites: int = 20, seed: 
     return path
 
 
-def _pick(shots: list[Shot], name: str, night: bool, used: set[int]) -> Shot:
-    """A clip of one class alone, from a site not shown yet where there is one."""
-    found = [s for s in shots if s.labels == (name,) and s.night == night]
-    return min(found, key=lambda s: (s.site in used, s.index))
+def _pick(shots: list[Shot], name: str, night: bool, used: set[int], seed: int) -> Shot:
+    """A clip of one class alone that shows its walk best, from a site not shown yet where there is one."""
+    from jungle.data.sample.film import cast
+
+    found = sorted(
+        (s for s in shots if s.labels == (name,) and s.night == night), key=lambda s: s.site in used
+    )[:7]
+    if name == "blank":
+        return found[0]
+
+    def walked(shot: Shot) -> float:
+        x = cast(shot, seed)[0][1].x[[int(m * (shot.frames - 1)) for m in DAY]]
+        inside = ((x > 0.2 * WIDTH) & (x < 0.8 * WIDTH)).sum()
+        return float(inside) + min(abs(float(x[-1] - x[0])) / WIDTH, 0.6)
+
+    return max(found, key=walked)
 
 
 if __name__ == "__main__":

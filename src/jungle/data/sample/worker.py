@@ -1,19 +1,27 @@
-"""A process that renders the clips it is told to: one JSON line says what, then one number a line says which.
+"""A process that renders the clips it is told to: a JSON line says of which sample, then a number a clip.
 
-It is started by `python -m` rather than by multiprocessing, so that the caller's script is not run again; and it
-ends when its standard input does, so that it does not outlive a parent that was killed.
+It is started by `python -m` rather than by multiprocessing, so that the caller's script is not run again; and
+it ends when its standard input does, so that it does not outlive a parent that was killed.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import queue
 import sys
+import threading
 from collections.abc import Iterable
+from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from jungle.data.sample.plan import HEIGHT, WIDTH, Shot, plan
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 
 def render(root: Path, shot: Shot, seed: int) -> Path:
@@ -24,37 +32,56 @@ def render(root: Path, shot: Shot, seed: int) -> Path:
     path = root / "raw" / shot.filename
     with replacing(path) as part:
         if shot.codec == "h264":
-            _encode(part, shot, frames(shot, seed), "libx264", {"crf": "26", "preset": "veryfast", "g": str(2 * shot.fps), "bf": "0"})
+            _encode(
+                part,
+                shot,
+                frames(shot, seed),
+                "libx264",
+                {"crf": "27", "preset": "superfast", "g": str(2 * shot.fps), "bf": "0"},
+            )
         else:
-            _encode(part, shot, frames(shot, seed), "mjpeg", {"qmin": "5", "qmax": "5"})
+            _encode(part, shot, frames(shot, seed), "mjpeg", {"qmin": "7", "qmax": "7"})
     return path
 
 
-def _encode(path: Path, shot: Shot, pictures: Iterable[np.ndarray], codec: str, options: dict[str, str]) -> None:
-    """Write full-range 4:2:0 video. The conversion is OpenCV's: PyAV's own starts a pool of threads a frame."""
+def _encode(
+    path: Path, shot: Shot, pictures: Iterable[np.ndarray], codec: str, options: dict[str, str]
+) -> None:
+    """Write full-range 4:2:0 video. OpenCV converts: PyAV would start a pool of threads for each frame."""
     import av
     import cv2
 
     with av.open(str(path), "w") as out:
-        stream = out.add_stream(codec, rate=shot.fps, options={"threads": "1", **options})
+        stream = cast(
+            "VideoStream", out.add_stream(codec, rate=shot.fps, options={"threads": "1", **options})
+        )
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
         for i, picture in enumerate(pictures):
             y, cr, cb = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
-            half = [cv2.resize(c, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) for c in (cb, cr)]
-            planes = np.concatenate([y.ravel(), half[0].ravel(), half[1].ravel()]).reshape(HEIGHT * 3 // 2, WIDTH)
+            u, v = (cv2.resize(c, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) for c in (cb, cr))
+            planes: Any = np.concatenate([y.ravel(), u.ravel(), v.ravel()]).reshape(HEIGHT * 3 // 2, WIDTH)
             frame = av.VideoFrame.from_ndarray(planes, format="yuvj420p")
-            frame.pts, frame.time_base = i, 1 / stream.average_rate
+            frame.pts, frame.time_base = i, Fraction(1, shot.fps)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
 
 def main() -> None:
-    """Render until standard input ends; print the number of each finished clip."""
+    """Render what is asked for until standard input ends; print the number of each finished clip."""
     order = json.loads(sys.stdin.readline())
     shots = {shot.index: shot for shot in plan(order["clips"], order["sites"], order["seed"])}
-    for line in sys.stdin:
-        render(Path(order["root"]), shots[int(line)], order["seed"])
-        print(int(line), flush=True)
+    asked: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def listen() -> None:
+        for line in sys.stdin:
+            asked.put(int(line))
+        os._exit(0)  # the parent is gone or done: not even the clip at hand is wanted
+
+    threading.Thread(target=listen, daemon=True).start()
+    while True:
+        index = asked.get()
+        render(Path(order["root"]), shots[index], order["seed"])
+        print(index, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,18 @@
+"""`jungle download`: fetch the public files of the Pri-matrix Factorization competition."""
+
+from pathlib import Path
+from typing import Any
+
+from jungle.config import DownloadConfig, check
+from jungle.console import result
+
+
+def main(raw: Any) -> None:
+    """Fetch the label tables and, if asked, the 64x64 clips; what is there already is not fetched again."""
+    from omegaconf import OmegaConf
+
+    from jungle.data.unpack import fetch_primatrix
+
+    cfg: DownloadConfig = check(DownloadConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    fetch_primatrix(Path(cfg.out), micro=cfg.micro)
+    result(f"fetched into {cfg.out}; train on it: python train.py data=primatrix_micro data.root={cfg.out}/micro")

@@ -1,0 +1,190 @@
+"""What is on a disk: one row a video file, readable or not, in one Parquet file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jungle.console import Progress, log
+from jungle.errors import UserError
+from jungle.files import replacing
+from jungle.video.looking import look, stamp
+from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
+from jungle.video.workers import TaskFailed, WorkerPool
+
+MEMORY_GB = 2.0
+PART = 4096  # rows gathered before they are packed
+
+SCHEMA: dict[str, Any] = {
+    "clip": pl.String,  # path relative to the root, with /
+    "path": pl.String,
+    "status": pl.String,  # ok, degraded, failed
+    "reason": pl.String,
+    "size": pl.Int64,  # bytes
+    "mtime_ns": pl.Int64,
+    "hash": pl.String,  # BLAKE2b of 128 bits: equal for duplicates
+    "time": pl.Datetime("us"),  # of recording, by the camera's clock
+    "time_source": pl.String,  # container, name, file
+    "created": pl.String,  # the container's own text
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "rotation": pl.Int32,
+    "fps": pl.Float64,
+    "frames": pl.Int64,
+    "duration": pl.Float64,  # seconds
+    "bit_rate": pl.Int64,
+    "container": pl.String,
+    "codec": pl.String,
+    "pix_fmt": pl.String,
+    "key_frames": pl.Int64,
+    "open_gop": pl.Boolean,
+    "audio": pl.Boolean,
+    "brightness": pl.Float64,
+    "saturation": pl.Float64,
+    "infrared": pl.Boolean,
+}
+
+
+def index_clips(
+    paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    root: str | Path | None = None,
+    workers: int = 1,
+    timeout_s: float = 120,
+    name_pattern: str = NAME_PATTERN,
+    file_time: bool = False,
+) -> pl.DataFrame:
+    """Look into every file and write what it is.
+
+    Killed at any moment, the same call goes on from where it was; called later, it looks only at files that
+    are new or have changed. Files that are no longer among `paths` leave the table.
+
+    Args:
+        paths: video files.
+        out: the Parquet file.
+        root: folder that the clips are named relative to; else the folder that holds all of them.
+        workers: processes.
+        timeout_s: seconds a file may take.
+        name_pattern: regular expression that finds the time of recording in a file's name.
+        file_time: take the file's own time where neither the container nor the name tells.
+
+    Returns:
+        The table as written: columns `SCHEMA`, one row a file, in the order of `clip`. What could not be
+        found out is null.
+
+    Raises:
+        UsageError: `name_pattern` is wrong.
+        UserError: two files would bear the same name, a file lies outside the root, or `out` is not an index.
+    """
+    pattern = compiled(name_pattern)
+    out = Path(out)
+    names = clip_names(paths, root)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    journal = out.with_name(f".{out.name}.journal")
+    parts = [_unchanged(_known(out, journal), names)]
+    done = set(parts[0]["clip"])
+    if done:
+        log.info(f"index: {len(done)} of {len(names)} files are known from before")
+    left = [(name, path) for name, path in names.items() if name not in done]
+    rows: list[dict[str, Any]] = []
+    with (
+        journal.open("a", encoding="utf-8") as notes,
+        Progress("index", len(names), done=len(done)) as bar,
+        WorkerPool(look, workers=workers, timeout_s=timeout_s, memory_gb=MEMORY_GB) as pool,
+    ):
+        notes.write("\n")  # a line that a kill has cut stays a line of its own
+        for (name, path), answer in pool.map(left, ahead=4 * max(1, workers)):
+            if isinstance(answer, TaskFailed):
+                facts = {"status": "failed", "reason": str(answer), **stamp(path)}
+            else:
+                facts = answer[0]
+            rows.append({"clip": name, "path": path, **facts})
+            notes.write(json.dumps(rows[-1]) + "\n")
+            notes.flush()
+            if len(rows) == PART:
+                parts.append(_table(rows))
+                rows = []
+            bar.advance()
+    table = pl.concat([*parts, _table(rows)]).sort("clip")
+    table = _with_times(table, pattern, file_time)
+    with replacing(out) as part:
+        table.write_parquet(part)
+    journal.unlink(missing_ok=True)
+    return table
+
+
+def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str, str]:
+    """Clip name, relative to the root, -> absolute path.
+
+    Raises:
+        UserError: there are no files, two would bear the same name, or one lies outside the root.
+    """
+    files = sorted({os.path.abspath(path) for path in paths})
+    if not files:
+        raise UserError("There are no video files to work on.")
+    shared = os.path.commonpath([os.path.dirname(f) for f in files])
+    base = Path(os.path.abspath(root)) if root is not None else Path(shared)
+    names: dict[str, str] = {}
+    for file in files:
+        if not Path(file).is_relative_to(base):
+            raise UserError(f"{file} lies outside the root {base}. Give a root that holds all files.")
+        # A name that is no text cannot stand in a table.
+        name = Path(file).relative_to(base).as_posix().encode("utf-8", "replace").decode()
+        if name in names:
+            raise UserError(f"Two files would be called {name}. Rename one of them.")
+        names[name] = file
+    return names
+
+
+def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMA, strict=False)
+
+
+def _known(out: Path, journal: Path) -> pl.DataFrame:
+    """Rows of the table as it was last written, and of a run that did not end."""
+    parts = [_table([])]
+    if out.exists():
+        try:
+            parts.append(pl.read_parquet(out).select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
+        except (pl.exceptions.PolarsError, OSError):
+            raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
+    if journal.exists():
+        rows = []
+        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue  # cut by a kill
+            if isinstance(row, dict) and "clip" in row and row.keys() <= SCHEMA.keys():
+                rows.append(row)
+        parts.append(_table(rows))
+    return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
+
+
+def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
+    """Rows whose files are asked for and are as they were."""
+    columns = known.select("clip", "path", "size", "mtime_ns").iter_rows()
+    kept = [
+        names.get(clip) == path and stamp(path) == {"size": size, "mtime_ns": written}
+        for clip, path, size, written in columns
+    ]
+    return known.filter(pl.Series(kept, dtype=pl.Boolean))
+
+
+def _with_times(table: pl.DataFrame, pattern: re.Pattern[str], file_time: bool) -> pl.DataFrame:
+    """Times of recording, worked out anew each time: they hang on what was asked for too."""
+    found = [
+        recorded_at(created or "", name.rsplit("/", 1)[-1], pattern, written if file_time else None)
+        for created, name, written in table.select("created", "clip", "mtime_ns").iter_rows()
+    ]
+    return table.with_columns(
+        pl.Series("time", [time for time, _ in found], pl.Datetime("us")),
+        pl.Series("time_source", [source for _, source in found], pl.String),
+    )

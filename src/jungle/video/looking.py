@@ -1,0 +1,58 @@
+"""Everything about one video file that takes opening it: what a worker of `jungle.video.index` does."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import asdict
+from typing import Any
+
+from jungle.video.container import check_file
+from jungle.video.messages import Answer
+from jungle.video.types import ClipError, ClipSpec, Frames
+
+THUMBNAILS = ClipSpec(Frames("keyframe", 3), (36, 64), decoder="pyav")
+BLOCK = 1 << 20
+
+
+def look(order: tuple[str, str]) -> Answer:
+    """Facts about the file of `order`, a pair of clip name and path; `status` says whether it can be read."""
+    from jungle.video.light import light_of
+    from jungle.video.probing import probe
+    from jungle.video.reader import read_clip
+
+    path = order[1]
+    facts: dict[str, Any] = stamp(path)
+    try:
+        probed = asdict(probe(path))
+        damage = probed.pop("damage")
+        del probed["decord_refusal"]
+        clip = read_clip(path, THUMBNAILS)
+        facts |= probed | asdict(light_of(clip.frames))
+        facts["reason"] = damage or clip.reason
+        facts["status"] = "degraded" if facts["reason"] else "ok"
+    except ClipError as error:
+        facts |= {"status": "failed", "reason": str(error)}
+    facts["hash"] = _hash(path)
+    return facts, []
+
+
+def stamp(path: str) -> dict[str, int]:
+    """Size and time of a file, by which a change is noticed; empty where it is not there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return {}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _hash(path: str) -> str | None:
+    digest = hashlib.blake2b(digest_size=16)
+    try:
+        check_file(path)
+        with open(path, "rb") as file:
+            while block := file.read(BLOCK):
+                digest.update(block)
+    except (OSError, ClipError):
+        return None
+    return digest.hexdigest()

@@ -1,0 +1,75 @@
+"""When a clip was recorded: by its container, else by its name, else by its file where that is asked for."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from jungle.errors import UsageError
+
+# 2017-11-24, 20171124, 2017_11_24 14-05-33, IMG_20171124_140533 and the like.
+NAME_PATTERN = (
+    r"(?<!\d)(?P<year>(?:19|20)\d\d)[-_.]?(?P<month>[01]\d)[-_.]?(?P<day>[0-3]\d)"
+    r"(?:[-_ T.]{0,2}(?P<hour>[0-2]\d)[-_.:h]?(?P<minute>[0-5]\d)(?:[-_.:m]?(?P<second>[0-5]\d))?)?(?!\d)"
+)
+FIELDS = ("year", "month", "day", "hour", "minute", "second")
+FIRST_YEAR = 1996  # no camera trap wrote digital video before; clocks that lost power say 1904 or 1970
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """Check a name pattern.
+
+    Raises:
+        UsageError: it is no regular expression, or lacks the groups year, month and day.
+    """
+    try:
+        found = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"name_pattern: not a regular expression ({error}).") from None
+    lacking = {"year", "month", "day"} - set(found.groupindex)
+    if lacking:
+        raise UsageError(
+            f"name_pattern: lacks the named groups {', '.join(sorted(lacking))}, as in (?P<year>...)."
+        )
+    return found
+
+
+def recorded_at(
+    created: str, name: str, pattern: re.Pattern[str], mtime_ns: int | None = None
+) -> tuple[datetime | None, str]:
+    """The time of recording and where it was found: `container`, `name`, `file` or an empty text.
+
+    The time is as the camera's clock had it, without a zone: cameras write local time and call it UTC.
+
+    Args:
+        created: the container's own text; empty where it has none.
+        name: of the file.
+        pattern: with groups year, month, day and optionally hour, minute, second.
+        mtime_ns: the file's modification time as a last resort, if wanted. It is often that of a copy.
+    """
+    found = _parse(created)
+    if found is not None:
+        return found, "container"
+    for match in pattern.finditer(name):
+        parts = {k: int(v) for k, v in match.groupdict().items() if v is not None and k in FIELDS}
+        try:
+            found = datetime(**parts)  # type: ignore[arg-type]
+        except ValueError:
+            continue
+        if found.year >= FIRST_YEAR:
+            return found, "name"
+    if mtime_ns is not None:
+        # In UTC, so that the index does not hang on the zone of the machine that made it.
+        return datetime.fromtimestamp(mtime_ns // 10**9, UTC).replace(tzinfo=None), "file"
+    return None, ""
+
+
+def _parse(text: str) -> datetime | None:
+    text = text.strip()
+    for form in (None, "%a %b %d %H:%M:%S %Y", "%Y:%m:%d %H:%M:%S", "%Y/%m/%d %H:%M:%S", "%Y-%m-%d %H:%M:%S"):
+        try:
+            found = datetime.fromisoformat(text) if form is None else datetime.strptime(text, form)
+        except ValueError:
+            continue
+        return found.replace(tzinfo=None, microsecond=0) if found.year >= FIRST_YEAR else None
+    return None
