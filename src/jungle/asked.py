@@ -59,6 +59,7 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
     if asks and all(a.path is None for a in asks):
         raise UsageError(
             f"template={template.file}: none of its {len(asks)} clips is among the videos (it "
-            f"names {asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); videos=<their folder>"
+            f"names {asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); "
+            "videos=<their folder>"
         )
     return asks

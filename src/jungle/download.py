@@ -15,4 +15,4 @@ def main(raw: Any) -> None:
 
     cfg: DownloadConfig = check(DownloadConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
     fetch_primatrix(Path(cfg.out), micro=cfg.micro)
-    result(f"fetched into {cfg.out}; train on it: python train.py data=primatrix_micro data.root={cfg.out}/micro")
+    result(f"fetched: python train.py data=primatrix_micro data.root={cfg.out}/micro")

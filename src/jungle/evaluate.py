@@ -12,6 +12,7 @@ from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.files import replacing, write_json
+from jungle.video import ClipSpec
 
 
 def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, clips: Clips) -> None:
@@ -156,4 +157,5 @@ def _report(
             history=json.loads(history.read_text()) if history.is_file() else None,
             failures=[(clips.table["clip"][n], r) for n, r in sorted(data.failures.items())],
             config_summary=cfg.model_dump(mode="json"),
+            clip_spec=ClipSpec.from_dict(model.about["clip"]),
         )

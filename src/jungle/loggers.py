@@ -26,7 +26,7 @@ def make_logger(cfg: TrainConfig, folder: Path, name: str) -> Any:
         return TensorBoardLogger(folder, name="", version="tensorboard")
     from pytorch_lightning.loggers import WandbLogger
 
-    online = cfg.logger.mode == "online" or (cfg.logger.mode == "auto" and _has_key())
+    online = cfg.logger.mode == "online" or (cfg.logger.mode == "auto" and has_key())
     os.environ.setdefault("WANDB_SILENT", "true")
     if not online and cfg.logger.mode == "auto":
         log.info("W&B: no key found, the run is kept offline in its folder (wandb login puts runs online)")
@@ -49,7 +49,8 @@ def finish(logger: Any) -> None:
         wandb.finish()
 
 
-def _has_key() -> bool:
+def has_key() -> bool:
+    """Tell whether a W&B key is at hand, in the environment or in netrc; the key itself is not read."""
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         return False
     if os.environ.get("WANDB_API_KEY"):

@@ -187,4 +187,5 @@ def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame,
             history=None,
             failures=list(failed.select("clip", "reason").iter_rows()),
             config_summary=cfg.model_dump(mode="json"),
+            clip_spec=loaded[0].clip_spec,
         )

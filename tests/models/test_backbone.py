@@ -21,7 +21,7 @@ def frames(n: int = 3) -> torch.Tensor:
 def test_the_bundled_weights_are_imagenet(lite: Backbone) -> None:
     """Weights under wrong names load too, and give other numbers than these.
 
-    The numbers are of weights that told photographs of leopards from 1,000 ImageNet classes (classes 288 and 293).
+    The numbers are of weights that told photographs of leopards (class 288) from ImageNet's others.
     """
     y, x = torch.meshgrid(torch.arange(64), torch.arange(96), indexing="ij")
     picture = torch.stack([x * 2, y * 3, x + y], dim=-1).to(torch.uint8)[None]

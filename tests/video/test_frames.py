@@ -54,6 +54,13 @@ def test_fps_gives_the_competitions_30_frames_of_15_seconds():
     assert np.unique(np.diff(picks)).tolist() == [12]
 
 
+def test_fps_is_the_same_where_times_are_rounded_to_milliseconds():
+    times, key = times_of(360)
+    exact = pick(Frames("fps", 100, 6.0), times, key)
+    assert exact.tolist() == pick(Frames("fps", 100, 6.0), np.round(times, 3), key).tolist()
+    assert np.unique(np.diff(exact)).tolist() == [4]
+
+
 def test_fps_over_its_cap_still_covers_the_clip():
     picks = pick(Frames("fps", 10, 10.0), *times_of(2400))
     assert len(picks) == 10

@@ -6,14 +6,15 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Run one benchmark; return the exit code."""
-    parser = argparse.ArgumentParser(prog="jungle bench", description="Measure on this machine.")
+    about = "Measure on this machine."
+    parser = argparse.ArgumentParser(prog="jungle bench", description=about)
     what = parser.add_subparsers(dest="what", required=True)
-    store = what.add_parser("store", help="ways of keeping frame features (needs the [bench] extra for the others)")
-    store.add_argument("--out", type=Path, default=Path("runs/bench/store"), help="folder for files and store.json")
+    store = what.add_parser("store", help="ways of keeping features; others need the [bench] extra")
+    store.add_argument("--out", type=Path, default=Path("runs/bench/store"), help="folder")
     store.add_argument("--clips", type=int, default=3000)
     store.add_argument("--frames", type=int, default=45)
     store.add_argument("--dim", type=int, default=3840)
-    store.add_argument("--formats", nargs="+", help="shards, lance, zarr, zarr_sharded; all of them if not given")
+    store.add_argument("--formats", nargs="+", help="shards lance zarr zarr_sharded; default: all")
     args = parser.parse_args(argv)
     from jungle.bench.store import bench_store
 

@@ -208,7 +208,7 @@ def wandb() -> Row:
     mode = os.environ.get("WANDB_MODE", "")
     if mode in ("offline", "disabled", "dryrun"):
         return good("W&B", f"{mode} by WANDB_MODE")
-    if loggers._has_key():
+    if loggers.has_key():
         return good("W&B", "logged in; runs go online")
     return warning(
         "W&B", "not logged in; runs are kept offline", "wandb login, or logger=tensorboard, or logger=csv"

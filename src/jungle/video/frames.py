@@ -32,7 +32,9 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
         return np.zeros(0, np.int64)
     if frames.kind == "fps":
         assert frames.fps is not None
-        return _at_rate(times, frames.fps, count)
+        # Over the cap they are thinned evenly: the end of a long clip is not left out.
+        found = at_rate(times, frames.fps)
+        return found[uniform(len(found), count)]
     if frames.kind == "keyframe":
         return _key_frames(times, key, count)
     if total <= count:
@@ -54,15 +56,15 @@ def uniform(total: int, count: int) -> np.ndarray:
     return (2 * np.arange(count) + 1) * total // (2 * count)
 
 
-def _at_rate(times: np.ndarray, fps: float, count: int) -> np.ndarray:
-    """The frame on screen at each tick of a clock. Over the cap, ticks are thinned evenly."""
+def at_rate(times: np.ndarray, fps: float) -> np.ndarray:
+    """The frame on screen at each tick of a clock, each once."""
     steps = np.diff(times)
-    length = times[-1] + (float(np.median(steps)) if len(steps) else 0.0)
+    step = float(np.median(steps)) if len(steps) else 0.0
     # Half a tick from the start: a clip of 15 s at 2 fps gives 30 frames and none of them is the very last.
-    ticks = np.arange(max(1, round(min(length * fps, 1e6)))) / fps + 0.5 / fps
-    shown = np.searchsorted(times, ticks + 1e-9, side="right") - 1
-    found = np.unique(np.clip(shown, 0, len(times) - 1))
-    return found[uniform(len(found), count)]
+    ticks = np.arange(max(1, round(min((times[-1] + step) * fps, 1e6)))) / fps + 0.5 / fps
+    # Ticks often fall on the moment of a change of frames; times that a container rounds must not decide.
+    shown = np.searchsorted(times, ticks + 0.25 * step, side="right") - 1
+    return np.unique(np.clip(shown, 0, len(times) - 1))
 
 
 def _key_frames(times: np.ndarray, key: np.ndarray, count: int) -> np.ndarray:

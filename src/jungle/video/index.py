@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ import polars as pl
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import replacing
+from jungle.video.journal import Journal
 from jungle.video.looking import look, stamp
 from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
 from jungle.video.workers import TaskFailed, WorkerPool
@@ -87,7 +87,7 @@ def index_clips(
     out = Path(out)
     names = clip_names(paths, root)
     out.parent.mkdir(parents=True, exist_ok=True)
-    journal = out.with_name(f".{out.name}.journal")
+    journal = Journal(out, set(SCHEMA))
     parts = [_unchanged(_known(out, journal), names)]
     done = set(parts[0]["clip"])
     if done:
@@ -95,19 +95,17 @@ def index_clips(
     left = [(name, path) for name, path in names.items() if name not in done]
     rows: list[dict[str, Any]] = []
     with (
-        journal.open("a", encoding="utf-8") as notes,
+        journal,
         Progress("index", len(names), done=len(done)) as bar,
         WorkerPool(look, workers=workers, timeout_s=timeout_s, memory_gb=MEMORY_GB) as pool,
     ):
-        notes.write("\n")  # a line that a kill has cut stays a line of its own
         for (name, path), answer in pool.map(left, ahead=4 * max(1, workers)):
             if isinstance(answer, TaskFailed):
                 facts = {"status": "failed", "reason": str(answer), **stamp(path)}
             else:
                 facts = answer[0]
             rows.append({"clip": name, "path": path, **facts})
-            notes.write(json.dumps(rows[-1]) + "\n")
-            notes.flush()
+            journal.add(rows[-1])
             if len(rows) == PART:
                 parts.append(_table(rows))
                 rows = []
@@ -116,7 +114,7 @@ def index_clips(
     table = _with_times(table, pattern, file_time)
     with replacing(out) as part:
         table.write_parquet(part)
-    journal.unlink(missing_ok=True)
+    journal.drop()
     return table
 
 
@@ -147,7 +145,7 @@ def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, strict=False)
 
 
-def _known(out: Path, journal: Path) -> pl.DataFrame:
+def _known(out: Path, journal: Journal) -> pl.DataFrame:
     """Rows of the table as it was last written, and of a run that did not end."""
     parts = [_table([])]
     if out.exists():
@@ -155,16 +153,7 @@ def _known(out: Path, journal: Path) -> pl.DataFrame:
             parts.append(pl.read_parquet(out).select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
         except (pl.exceptions.PolarsError, OSError):
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
-    if journal.exists():
-        rows = []
-        for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                row = json.loads(line)
-            except ValueError:
-                continue  # cut by a kill
-            if isinstance(row, dict) and "clip" in row and row.keys() <= SCHEMA.keys():
-                rows.append(row)
-        parts.append(_table(rows))
+    parts.append(_table(journal.rows()))
     return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
 
 

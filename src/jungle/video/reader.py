@@ -50,14 +50,7 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
     """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`."""
     size = check_file(path)
     with opened(path) as (container, stream):
-        timeline = read_timeline(container, stream, size, scan=how != "index")
-        claimed = declared_size(path)
-        if claimed is not None and claimed > size:
-            timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
-        if how == "count" or not timeline.known:
-            timeline = salvage.counted(path, timeline)
-            if not len(timeline.pts):
-                raise ClipError(timeline.damage or "no frame can be decoded")
+        timeline = list_frames(path, size, container, stream, how)
         if spec.frames.kind == "motion":
             picks = _moving(path, container, stream, timeline, spec)
         else:
@@ -77,6 +70,34 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
             reason = timeline.damage or _damaged(len(picks), 0, len(broken))
             return _clip("pyav", scaler, timeline, timeline.pts[list(found)], list(found.values()), reason)
         return _read_pyav(path, container, stream, timeline, picks, scaler)
+
+
+def list_frames(
+    path: str | Path, size: int, container: InputContainer, stream: VideoStream, how: str
+) -> Timeline:
+    """The frames of an opened file and what is wrong with it.
+
+    Args:
+        path: the file.
+        size: its bytes.
+        container: the file, just opened.
+        stream: its video stream.
+        how: by the container's `index`, a `scan` of all packets, or a `count` of all frames; the text that
+            `WrongTimeline.instead` gives leads from one to the next.
+
+    Raises:
+        ClipError: there is no frame.
+        WrongTimeline: there is no such index; scan.
+    """
+    timeline = read_timeline(container, stream, size, scan=how != "index")
+    claimed = declared_size(path)
+    if claimed is not None and claimed > size:
+        timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
+    if how == "count" or not timeline.known:
+        timeline = salvage.counted(path, timeline)
+        if not len(timeline.pts):
+            raise ClipError(timeline.damage or "no frame can be decoded")
+    return timeline
 
 
 def _moving(

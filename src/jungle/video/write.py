@@ -11,9 +11,79 @@ import numpy as np
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
-    from av.video.stream import VideoStream
 
 CLOCK = 90_000  # ticks a second: every usual frame rate divides it, or nearly
+
+
+class ClipWriter:
+    """Encodes frames one by one into a file; a context manager. See `write_clip` for the arguments."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        fps: float = 30,
+        codec: str = "libx264",
+        pix_fmt: str = "yuv420p",
+        options: dict[str, str] | None = None,
+        container: str | None = None,
+        container_options: dict[str, str] | None = None,
+        variable: bool = False,
+        rotation: int = 0,
+        audio_s: float = 0,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        import av
+
+        self._rate = Fraction(fps).limit_denominator(1001)
+        self._codec, self._pix_fmt, self._options = codec, pix_fmt, options or {}
+        self._variable, self._rotation, self._audio_s = variable, rotation, audio_s
+        # Bit exact: no random identifiers and no version of the library in the file.
+        muxing = {"fflags": "+bitexact", **(container_options or {})}
+        self._out = av.open(str(path), "w", format=container, container_options=muxing)
+        self._out.metadata.update(metadata or {})
+        self._stream: Any = None  # made by the first frame, which has the size
+        self.written = 0
+        """Frames so far."""
+
+    def add(self, image: np.ndarray, time: float | None = None) -> None:
+        """Encode one frame, uint8 `[H, W, 3]` RGB; `time` in seconds where the rate is variable."""
+        import av
+
+        stream = self._stream = self._stream or self._begin(image.shape)
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+        full_range = 2 if self._pix_fmt.startswith("yuvj") else None
+        frame = frame.reformat(format=self._pix_fmt, dst_color_range=full_range)
+        if self._variable:
+            assert time is not None
+            frame.pts, frame.time_base = round(time * CLOCK), Fraction(1, CLOCK)
+        else:
+            frame.pts, frame.time_base = self.written, 1 / self._rate
+        self._out.mux(stream.encode(frame))
+        self.written += 1
+
+    def _begin(self, shape: tuple[int, ...]) -> Any:
+        # One thread: the same frames give the same bytes on any number of cores.
+        options = {"threads": "1", **self._options}
+        stream: Any = self._out.add_stream(self._codec, rate=self._rate, options=options)
+        stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], self._pix_fmt
+        if self._variable:
+            stream.codec_context.time_base = stream.time_base = Fraction(1, CLOCK)
+        if self._rotation:
+            stream.set_display_rotation(self._rotation)
+        if self._audio_s:
+            _write_audio(self._out, self._audio_s)
+        return stream
+
+    def __enter__(self) -> ClipWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        try:
+            if self._stream is not None and kind is None:
+                self._out.mux(self._stream.encode(None))
+        finally:
+            self._out.close()
 
 
 def write_clip(
@@ -51,49 +121,24 @@ def write_clip(
     Raises:
         ValueError: there are no frames.
     """
-    import av
-
-    rate = Fraction(fps).limit_denominator(1001)
-    written = 0
-    with av.open(str(path), "w", container_options=container_options or {}) as out:
-        out.metadata.update(metadata or {})
-        stream: VideoStream | None = None
-        for image in frames:
-            if stream is None:
-                stream = _video_stream(out, codec, rate, pix_fmt, image.shape, options, times is not None)
-                if rotation:
-                    stream.set_display_rotation(rotation)
-                if audio_s:
-                    _write_audio(out, audio_s)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            frame = frame.reformat(format=pix_fmt, dst_color_range=2 if pix_fmt.startswith("yuvj") else None)
-            if times is not None:
-                frame.pts, frame.time_base = round(times[written] * CLOCK), Fraction(1, CLOCK)
-            else:
-                frame.pts, frame.time_base = written, 1 / rate
-            out.mux(stream.encode(frame))
-            written += 1
-        if stream is None:
-            raise ValueError("no frames to write")
-        out.mux(stream.encode(None))
-    return written
-
-
-def _video_stream(
-    out: OutputContainer,
-    codec: str,
-    rate: Fraction,
-    pix_fmt: str,
-    shape: tuple[int, ...],
-    options: dict[str, str] | None,
-    variable: bool,
-) -> VideoStream:
-    # One thread: the same frames give the same bytes on any number of cores.
-    stream: Any = out.add_stream(codec, rate=rate, options={"threads": "1", **(options or {})})
-    stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], pix_fmt
-    if variable:
-        stream.codec_context.time_base = stream.time_base = Fraction(1, CLOCK)
-    return stream
+    writer = ClipWriter(
+        path,
+        fps=fps,
+        codec=codec,
+        pix_fmt=pix_fmt,
+        options=options,
+        container_options=container_options,
+        variable=times is not None,
+        rotation=rotation,
+        audio_s=audio_s,
+        metadata=metadata,
+    )
+    with writer:
+        for number, image in enumerate(frames):
+            writer.add(image, None if times is None else times[number])
+    if not writer.written:
+        raise ValueError("no frames to write")
+    return writer.written
 
 
 def _write_audio(out: OutputContainer, seconds: float) -> None:

@@ -83,7 +83,7 @@ class Wind:
 
     def __init__(self, site: Site, rng: np.random.Generator) -> None:
         self._phases = site.phases
-        self._force = float(rng.uniform(0.45, 1.25))
+        self._force = float(rng.uniform(0.6, 1.4))
         self._rate = float(rng.uniform(0.8, 1.3))
         self._start = float(rng.uniform(0, 60))
 

@@ -14,12 +14,16 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import groupby
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from jungle.data.sample.plan import Shot
 
 VERSION = 1  # raised when the pictures change, so that caches are rendered anew
 MANIFEST = "sample.json"
@@ -96,7 +100,7 @@ def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
                 render(root, shot, wanted["seed"])
                 bar.advance()
         else:
-            for _ in _in_processes(root, wanted, [s.index for s in todo], workers):
+            for _ in _in_processes(root, wanted, todo, workers):
                 bar.advance()
     _write_tables(root, shots)
     (root / ".rendering.json").unlink(missing_ok=True)
@@ -130,10 +134,13 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _in_processes(root: Path, wanted: dict, indices: list[int], workers: int) -> Iterator[int]:
-    """Yield the index of each finished clip. Neighbours in the list share a site, which is painted once."""
-    share = -(-len(indices) // max(4 * workers, 1))
-    batches = deque(indices[i : i + share] for i in range(0, len(indices), share))
+def _in_processes(root: Path, wanted: dict, todo: list[Shot], workers: int) -> Iterator[int]:
+    """Yield the index of each finished clip. A worker takes the clips of one site: it paints it but once."""
+    most = -(-len(todo) // (3 * workers))
+    batches: deque[list[int]] = deque()
+    for _, group in groupby(todo, key=lambda shot: shot.site):
+        indices = [shot.index for shot in group]
+        batches += [indices[i : i + most] for i in range(0, len(indices), most)]
     finished: queue.Queue[int | Exception] = queue.Queue()
     source = str(Path(__file__).resolve().parents[3])
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -149,7 +156,7 @@ def _in_processes(root: Path, wanted: dict, indices: list[int], workers: int) ->
                 )  # fmt: skip
                 running.append(process)
                 threading.Thread(target=_feed, args=(process, order, batches, finished), daemon=True).start()
-            for _ in indices:
+            for _ in todo:
                 done = finished.get()
                 if isinstance(done, Exception):
                     said.seek(0)
@@ -189,14 +196,14 @@ def _feed(process: subprocess.Popen, order: str, batches: deque[list[int]], fini
         finished.put(e)
 
 
-def _write_tables(root: Path, shots: list) -> None:
+def _write_tables(root: Path, shots: list[Shot]) -> None:
     from jungle.data.sample.plan import CLASSES
 
     known = [s for s in shots if s.split != "test"]
     asked = [s for s in shots if s.split == "test"]
     header = ["filename", *CLASSES]
 
-    def labels(some: list) -> list[list]:
+    def labels(some: list[Shot]) -> list[list]:
         return [[s.filename, *(int(c in s.labels) for c in CLASSES)] for s in some]
 
     priors = [f"{sum(c in s.labels for s in known) / len(known):.4f}" for c in CLASSES]

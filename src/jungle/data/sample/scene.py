@@ -136,7 +136,9 @@ def paint_site(index: int, seed: int) -> Site:
         foliage.trunk(layer, rng, x, foot, width, biome.bark, rng.normal(0, 0.06))
         n = 14
         tuft = x + rng.normal(0, 0.5 * width, n)
-        foliage.grass(layer, rng, tuft, np.full(n, foot + 2), width * rng.uniform(0.2, 0.6, n), _dry(leaf, biome.open))
+        foliage.grass(
+            layer, rng, tuft, np.full(n, foot + 2), width * rng.uniform(0.2, 0.6, n), _dry(leaf, biome.open)
+        )
         standing.append((layer, FOCAL * MOUNTED * FINE / (foot - horizon)))
     standing += [_plants(rng, biome, size, horizon, depth, leaf) for depth in (12, 38, 106)]
     standing.sort(key=lambda item: -item[1])

@@ -76,12 +76,17 @@ def _pick(shots: list[Shot], name: str, night: bool, used: set[int], seed: int) 
     if name == "blank":
         return found[0]
 
-    def walked(shot: Shot) -> float:
-        x = cast(shot, seed)[0][1].x[[int(m * (shot.frames - 1)) for m in DAY]]
+    def shown(shot: Shot) -> float:
+        animal, track = cast(shot, seed)[0]
+        x = track.x[[int(m * (shot.frames - 1)) for m in DAY]]
         inside = ((x > 0.2 * WIDTH) & (x < 0.8 * WIDTH)).sum()
-        return float(inside) + min(abs(float(x[-1] - x[0])) / WIDTH, 0.6)
+        return (
+            float(inside)
+            + min(abs(float(x[-1] - x[0])) / WIDTH, 0.6)
+            + animal.height * track.ppm.mean() / 120
+        )
 
-    return max(found, key=walked)
+    return max(found, key=shown)
 
 
 if __name__ == "__main__":

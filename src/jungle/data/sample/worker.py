@@ -37,10 +37,10 @@ def render(root: Path, shot: Shot, seed: int) -> Path:
                 shot,
                 frames(shot, seed),
                 "libx264",
-                {"crf": "27", "preset": "superfast", "g": str(2 * shot.fps), "bf": "0"},
+                {"crf": "27", "preset": "ultrafast", "g": str(2 * shot.fps), "bf": "0"},
             )
         else:
-            _encode(part, shot, frames(shot, seed), "mjpeg", {"qmin": "7", "qmax": "7"})
+            _encode(part, shot, frames(shot, seed), "mjpeg", {"qmin": "7", "qmax": "7", "huffman": "default"})
     return path
 
 

@@ -1,0 +1,149 @@
+"""One clip made smaller, frame by frame: what a worker of `jungle.video.shrink` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jungle.files import replacing
+from jungle.video import decode_pyav, salvage
+from jungle.video.container import check_file, opened
+from jungle.video.frames import at_rate
+from jungle.video.looking import stamp
+from jungle.video.messages import Answer
+from jungle.video.reader import list_frames
+from jungle.video.scale import Scaler
+from jungle.video.shrink_spec import Shrink
+from jungle.video.timeline import Timeline, WrongTimeline
+from jungle.video.types import ClipError, ClipSpec
+from jungle.video.write import ClipWriter
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+# What each suffix promises to hold. A name is kept whatever it is, since tables refer to it, and readers go
+# by the content: .ASF and .MTS copies are Matroska inside.
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".avi": "avi", ".mkv": "matroska"}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"qmin": "3", "qmax": "3"}},
+    # Short closed groups without reordering: cheap to enter anywhere, and right in every decoder.
+    "h264": {
+        "codec": "libx264",
+        "pix_fmt": "yuv420p",
+        "options": {"crf": "23", "preset": "veryfast", "g": "12", "bf": "0", "x264-params": "scenecut=0"},
+    },
+}
+
+
+@dataclass(frozen=True)
+class ShrinkTask:
+    """Picklable: makes the copy of a clip below the folder `out`."""
+
+    spec: Shrink
+    out: str
+
+    def __call__(self, order: tuple[str, str]) -> Answer:
+        """`order` is a pair of clip name and path."""
+        name, path = order
+        facts: dict[str, Any] = stamp(path)
+        try:
+            facts |= shrink_clip(path, Path(self.out) / name, self.spec)
+        except ClipError as error:
+            facts |= {"status": "failed", "reason": str(error)}
+        return facts, []
+
+
+def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
+    """Write the smaller copy of one clip; it is there whole or not at all.
+
+    Returns:
+        status, reason, frames, width, height and size_after (bytes) of the copy.
+
+    Raises:
+        ClipError: no frame can be read.
+    """
+    how = "index"
+    while True:
+        try:
+            with replacing(target) as part:
+                copied = _copy(path, part, target.suffix.lower(), spec, how)
+            return {**copied, "size_after": target.stat().st_size}
+        except WrongTimeline as wrong:
+            how = wrong.instead
+
+
+def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, Any]:
+    size = check_file(path)
+    with opened(path) as (container, stream):
+        timeline = list_frames(path, size, container, stream, how)
+        times = timeline.times
+        picks = np.arange(len(times)) if spec.fps is None else at_rate(times, spec.fps)
+        with _Sink(part, suffix, spec, timeline, picks) as sink:
+            if timeline.counted:
+                salvage.by_count(path, picks, sink)
+            else:
+                wanted = decode_pyav.Wanted(picks, timeline, sink)
+                decode_pyav.decode(path, container, stream, timeline, wanted)
+                if wanted.disordered:
+                    raise WrongTimeline("count")
+    if not sink.frames:
+        raise ClipError(timeline.damage or "no frame can be decoded")
+    lost = len(picks) - sink.frames
+    reason = timeline.damage or (f"{lost} of {len(picks)} frames cannot be decoded" if lost else "")
+    return {
+        "status": "degraded" if reason else "ok",
+        "reason": reason,
+        "frames": sink.frames,
+        "height": sink.size[0],
+        "width": sink.size[1],
+    }
+
+
+class _Sink:
+    """Takes decoded frames in order and encodes them at once, so that a long clip takes no more memory."""
+
+    def __init__(self, part: Path, suffix: str, spec: Shrink, timeline: Timeline, picks: np.ndarray) -> None:
+        muxer = MUXERS.get(suffix, "matroska")
+        # AVI knows only one rate; elsewhere each frame keeps its true time.
+        self._variable = muxer != "avi"
+        duration = timeline.duration
+        fps = len(picks) / duration if duration > 0 else (spec.fps or 1.0)
+        self._writer = ClipWriter(
+            part,
+            fps=min(max(fps, 0.01), 1000.0),
+            container=muxer,
+            variable=self._variable,
+            **ENCODERS[spec.codec],
+        )
+        self._spec, self._times = spec, iter(timeline.times[picks])
+        self._timeline = timeline
+        self._scaler: Scaler | None = None
+        self.size = (0, 0)
+
+    @property
+    def frames(self) -> int:
+        return self._writer.written
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        if self._scaler is None:
+            turned = round(frame.rotation / 90) % 2 == 1
+            height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
+            kept = ClipSpec(crop_bottom=self._spec.crop_bottom).rows_kept(height)
+            self.size = self._spec.output_size(kept, width)
+            self._scaler = Scaler(ClipSpec(size=self.size, crop_bottom=self._spec.crop_bottom))
+        if self._timeline.counted:
+            time = float(next(self._times))
+        else:
+            time = float((frame.pts or 0) - self._timeline.pts[0]) * self._timeline.time_base
+        self._writer.add(self._scaler(frame), time if self._variable else None)
+        return np.zeros(0, np.uint8)  # nothing is kept
+
+    def __enter__(self) -> _Sink:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.__exit__(*error)
