@@ -1,5 +1,6 @@
 """From a checked config to the objects of the rooms below."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,7 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
     if precision == "auto":
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
     asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "max_steps"})
+    asked["enable_progress_bar"] = asked["enable_progress_bar"] and sys.stderr.isatty()
     if not on_gpu and asked["devices"] == -1:
         asked["devices"] = 1
     try:

@@ -1,13 +1,15 @@
 """What watches a training run: checkpoints, early stopping, the random state of each epoch."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
 
 from jungle.config import TrainConfig
+from jungle.console import log
 from jungle.errors import UserError
 from jungle.files import write_json
 
@@ -86,27 +88,15 @@ def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
             EarlyStopping(cfg.callbacks.monitor, mode=cfg.callbacks.mode, patience=cfg.callbacks.patience)
         )
     if cfg.trainer.enable_progress_bar:
-        found.append(_progress_bar())
+        found.append(RichProgressBar(leave=False) if sys.stderr.isatty() else EpochLines())
     return [*found, best, last]
 
 
-def _progress_bar() -> Callback:
-    import sys
-
-    if sys.stderr.isatty():
-        from pytorch_lightning.callbacks import RichProgressBar
-
-        return RichProgressBar(leave=False)
-    return EpochLines()
-
-
-class EpochLines(ProgressBar):
+class EpochLines(Callback):
     """One line an epoch, where no terminal is there to draw a bar on."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say the epoch's numbers."""
-        from jungle.console import log
-
         if trainer.is_global_zero:
             names = ("train/loss", "val/log_loss", "val/accuracy")
             numbers = [

@@ -1,6 +1,9 @@
 """`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
 
+import json
+import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +86,9 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
     finally:
         loggers.finish(logger)
         inputs.close(data)
-    if trainer.is_global_zero:
-        runs.mark(folder, cfg.fingerprint(), "finished")
-    import json
-
+    if not trainer.is_global_zero:
+        return None
+    runs.mark(folder, cfg.fingerprint(), "finished")
     return json.loads((folder / "metrics.json").read_text()).get(cfg.callbacks.monitor)
 
 
@@ -124,9 +126,8 @@ def _has_stopped(last: Path, cfg: TrainConfig) -> bool:
 
 def _quiet() -> None:
     """Leave out what libraries say about themselves; their warnings that concern a user stay."""
-    import logging
-    import warnings
-
+    if runs.rank() > 0:
+        logging.getLogger().setLevel(logging.WARNING)  # the first process speaks for all
     for name in (
         "pytorch_lightning",
         "lightning.pytorch",

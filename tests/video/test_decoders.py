@@ -130,3 +130,47 @@ def test_crop_and_size_agree_with_cropping_and_averaging_by_hand(case, plain, na
     for image, n in zip(clip.frames, picks, strict=True):
         by_hand = cv2.resize(np.ascontiguousarray(images[n][:rows]), (48, 40), interpolation=cv2.INTER_AREA)
         assert np.abs(image.astype(int) - by_hand).mean() < 1.5
+
+
+@pytest.mark.parametrize(
+    "name", ["h264_gop30.mp4", "h264_open_gop.mp4", "vfr.mkv", "msmpeg4.asf", "h264.mts"]
+)
+def test_clips_too_large_to_hold_are_read_right_in_a_second_pass(case, plain, name, monkeypatch):
+    from jungle.video import timeline
+
+    monkeypatch.setattr(timeline, "HOLD_BYTES", 100)
+    images, times = plain(case(name))
+    clip = read_clip(case(name), ClipSpec(Frames("uniform", 9), decoder="pyav"))
+    picks = pick(Frames("uniform", 9), times, np.zeros(len(times), bool))
+    np.testing.assert_array_equal(clip.frames, images[picks])
+
+
+def test_a_stream_whose_times_are_out_of_order_is_counted(case, plain, monkeypatch):
+    """As if FFmpeg had not noticed that the frames of this AVI are reordered: decoding notices."""
+    from jungle.video import reader, timeline
+
+    path = case("h264_b.avi")
+    images, _ = plain(path)
+    listed = timeline.read_timeline
+
+    def believing(*args, **kwargs):
+        found = listed(*args, **kwargs)
+        found.known = True
+        return found
+
+    monkeypatch.setattr(reader, "read_timeline", believing)
+    clip = read_clip(path, ClipSpec(Frames("uniform", 500), decoder="pyav"))
+    np.testing.assert_array_equal(clip.frames, images)
+
+
+def test_a_wrong_index_is_not_believed(case, tmp_path):
+    """The index of this AVI points elsewhere; its frames are where they were."""
+    data = bytearray(case("mjpeg.avi").read_bytes())
+    at = data.index(b"idx1") + 8
+    for entry in range(20, 40):
+        data[at + 16 * entry + 8 : at + 16 * entry + 12] = data[at + 16 * 5 + 8 : at + 16 * 5 + 12]
+    path = tmp_path / "wrong.avi"
+    path.write_bytes(data)
+    clip = read_clip(path, ClipSpec(Frames("uniform", 10), decoder="pyav"))
+    whole = read_clip(case("mjpeg.avi"), ClipSpec(Frames("uniform", 10), decoder="pyav"))
+    np.testing.assert_array_equal(clip.frames, whole.frames)

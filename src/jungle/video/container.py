@@ -6,9 +6,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from jungle.video.types import ClipError
 
@@ -48,8 +48,12 @@ def check_file(path: str | Path) -> int:
 
 
 @contextmanager
-def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open the file and its first real video stream, set to decode on one thread.
+
+    Args:
+        path: the file.
+        trust_index: let an AVI's index lead; else its chunks are read as they lie.
 
     Raises:
         ClipError: it is no video file, or its header claims impossible frames.
@@ -66,14 +70,33 @@ def opened(path: str | Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         "max_pixels": str(MAX_PIXELS),
         "threads": "1",
     }
+    with ExitStack() as stack:
+        source: Any = url
+        if not trust_index and _is_riff(path):
+            source = _OneWay(stack.enter_context(open(path, "rb")))
+        try:
+            container = av.open(source, mode="r", options=options, metadata_errors="replace")
+        except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
+            raise ClipError(f"not a readable video: {reason_of(error)}") from None
+        try:
+            yield container, _video_stream(container)
+        finally:
+            container.close()
+
+
+class _OneWay:
+    """A file that cannot seek: the AVI demuxer then has no use for the index at its end."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read = file.read
+
+
+def _is_riff(path: str | Path) -> bool:
     try:
-        container = av.open(url, mode="r", options=options, metadata_errors="replace")
-    except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
-        raise ClipError(f"not a readable video: {reason_of(error)}") from None
-    try:
-        yield container, _video_stream(container)
-    finally:
-        container.close()
+        with open(path, "rb") as file:
+            return file.read(4) == b"RIFF"
+    except OSError:
+        return False
 
 
 def _video_stream(container: InputContainer) -> VideoStream:

@@ -74,7 +74,7 @@ def decode(
     if timeline.packets is not None:
         _decode_groups(stream.codec_context, enumerate(timeline.packets), timeline, wanted)
         return
-    with opened(path) as (again, video):
+    with opened(path, timeline.trust_index) as (again, video):
         packets = (p for p in iter_packets(again, video) if not isinstance(p, str))
         _decode_groups(video.codec_context, enumerate(packets), timeline, wanted)
 

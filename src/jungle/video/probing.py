@@ -57,7 +57,7 @@ def probe(path: str | Path) -> Probe:
         ClipError: it is no video, or nothing in it can be decoded.
     """
     size = check_file(path)
-    with opened(path) as (container, stream):
+    with opened(path, trust_index=False) as (container, stream):
         timeline = read_timeline(container, stream, size, scan=True)
         held, timeline.packets = timeline.packets, None
         context = stream.codec_context
@@ -94,6 +94,6 @@ def probe(path: str | Path) -> Probe:
 
 
 def _first_frame(path: str | Path) -> VideoFrame | None:
-    with opened(path) as (container, stream):
+    with opened(path, trust_index=False) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
         return next(decode_all(stream.codec_context, packets), None)

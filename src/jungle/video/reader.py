@@ -49,7 +49,7 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
 def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
     """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`."""
     size = check_file(path)
-    with opened(path) as (container, stream):
+    with opened(path, trust_index=how == "index") as (container, stream):
         timeline = list_frames(path, size, container, stream, how)
         if spec.frames.kind == "motion":
             picks = _moving(path, container, stream, timeline, spec)
@@ -66,7 +66,7 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
                 pass  # handed on to PyAV, which reads what can be read
         scaler = Scaler(spec)
         if timeline.counted:
-            found, broken = salvage.by_count(path, picks, scaler)
+            found, broken = salvage.by_count(path, timeline, picks, scaler)
             reason = timeline.damage or _damaged(len(picks), 0, len(broken))
             return _clip("pyav", scaler, timeline, timeline.pts[list(found)], list(found.values()), reason)
         return _read_pyav(path, container, stream, timeline, picks, scaler)
@@ -110,7 +110,7 @@ def _moving(
         return numbers
     small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area"))
     if timeline.counted:
-        images, _ = salvage.by_count(path, numbers, small)
+        images, _ = salvage.by_count(path, timeline, numbers, small)
     else:
         wanted = decode_pyav.Wanted(numbers, timeline, small)
         decode_pyav.decode(path, container, stream, timeline, wanted)
@@ -140,7 +140,7 @@ def _read_pyav(
     missing = [int(timeline.pts[n]) for n in wanted.missing()]
     moved = 0
     if missing:
-        found, corrupt = salvage.nearest(path, missing, set(images), scaler)
+        found, corrupt = salvage.nearest(path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
         broken += len(corrupt)
         moved = len(missing) - sum(asked == true for asked, (true, _) in found.items())

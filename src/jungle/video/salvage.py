@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 
-def every_frame(path: str | Path) -> Iterator[VideoFrame]:
+def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[VideoFrame]:
     """Decode a whole file packet by packet, passing over what is broken."""
-    with opened(path) as (container, stream):
+    with opened(path, trust_index) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
         yield from decode_all(stream.codec_context, packets)
 
@@ -28,21 +29,32 @@ def counted(path: str | Path, timeline: Timeline) -> Timeline:
 
     The frames come out in the order they are shown, so the n-th is shown at the n-th of the packets' times.
     """
-    key = np.array([frame.key_frame for frame in every_frame(path)], bool)
+    key = np.array([frame.key_frame for frame in every_frame(path, timeline.trust_index)], bool)
     times = np.unique(timeline.pts)
     if len(times) != len(key):
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         times = np.round(np.arange(len(key)) * step).astype(np.int64)
     places = np.arange(len(key))
-    return Timeline(
-        times, key, places, np.flatnonzero(key), timeline.time_base, counted=True, damage=timeline.damage
+    return replace(
+        timeline,
+        pts=times,
+        key=key,
+        packet=places,
+        keys=np.flatnonzero(key),
+        open_gop=False,
+        hidden=False,
+        known=True,
+        counted=True,
+        packets=None,
     )
 
 
-def by_count(path: str | Path, picks: np.ndarray, convert: Convert) -> tuple[dict[int, np.ndarray], set[int]]:
+def by_count(
+    path: str | Path, timeline: Timeline, picks: np.ndarray, convert: Convert
+) -> tuple[dict[int, np.ndarray], set[int]]:
     """Frames by their count in a decode of the whole file, and which of them the decoder called corrupt."""
     wanted, images, broken = set(picks.tolist()), {}, set()
-    for number, frame in enumerate(every_frame(path)):
+    for number, frame in enumerate(every_frame(path, timeline.trust_index)):
         if number in wanted:
             images[number] = convert(frame)
             if frame.is_corrupt:
@@ -51,7 +63,7 @@ def by_count(path: str | Path, picks: np.ndarray, convert: Convert) -> tuple[dic
 
 
 def nearest(
-    path: str | Path, wanted_pts: list[int], taken_pts: set[int], convert: Convert
+    path: str | Path, timeline: Timeline, wanted_pts: list[int], taken_pts: set[int], convert: Convert
 ) -> tuple[dict[int, tuple[int, np.ndarray]], set[int]]:
     """For each wanted time, the frame nearest to it among those that come out of a damaged file.
 
@@ -73,7 +85,7 @@ def nearest(
         if frame.is_corrupt:
             broken.add(frame.pts)
 
-    for frame in every_frame(path):
+    for frame in every_frame(path, timeline.trust_index):
         if frame.pts is None or frame.pts in used:
             continue
         while todo and todo[0] <= frame.pts:

@@ -77,13 +77,13 @@ def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
 
 def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, Any]:
     size = check_file(path)
-    with opened(path) as (container, stream):
+    with opened(path, trust_index=how == "index") as (container, stream):
         timeline = list_frames(path, size, container, stream, how)
         times = timeline.times
         picks = np.arange(len(times)) if spec.fps is None else at_rate(times, spec.fps)
         with _Sink(part, suffix, spec, timeline, picks) as sink:
             if timeline.counted:
-                salvage.by_count(path, picks, sink)
+                salvage.by_count(path, timeline, picks, sink)
             else:
                 wanted = decode_pyav.Wanted(picks, timeline, sink)
                 decode_pyav.decode(path, container, stream, timeline, wanted)

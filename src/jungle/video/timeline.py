@@ -57,6 +57,8 @@ class Timeline:
     """The packets bear no times: `pts` was made up by counting the frames that come out."""
     damage: str = ""
     """What is wrong with the file; empty where nothing was found."""
+    trust_index: bool = True
+    """How the file was opened; it has to be opened so again."""
     seekable: bool = False
     """Read from the container's own index; packets are fetched one by one."""
     packets: list[Packet] | None = field(default=None, repr=False)
@@ -87,13 +89,25 @@ def read_timeline(container: InputContainer, stream: VideoStream, size: int, sca
         container: an opened file, at its start.
         stream: its video stream.
         size: bytes of the file.
-        scan: read every packet even where the container's index would do.
+        scan: read every packet; the file is opened without trust in its index.
 
     Raises:
         ClipError: there is no video packet.
-        WrongTimeline: the container's index is incomplete; open it anew and scan.
+        WrongTimeline: the container's index is wrong; open the file anew and scan.
     """
-    return (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
+    if not scan and "avi" in container.format.name:
+        _check_index(stream, size)
+    timeline = (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
+    timeline.trust_index = not scan
+    return timeline
+
+
+def _check_index(stream: VideoStream, size: int) -> None:
+    """FFmpeg follows an AVI's index wherever it leads, and so passes over frames or gives others."""
+    entries = [(e.pos, e.size) for e in stream.index_entries]
+    pos, length = np.array(entries, np.int64).reshape(-1, 2).T
+    if (pos[1:] < (pos + length)[:-1]).any() or (pos + length > size).any():
+        raise WrongTimeline("scan")
 
 
 def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Timeline | None:
@@ -105,8 +119,11 @@ def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Ti
     if not entries:
         return None
     pts, pos, length, flags = np.array(entries, np.int64).T
-    # Places past the end, frames without bytes, hidden frames, times that repeat: read the packets.
-    if (flags != 1).any() or (length <= 0).any() or (np.diff(pts) <= 0).any() or (pos + length > size).any():
+    # Hidden frames, frames without bytes or over one another, places past the end: read the packets.
+    ends = pos + length
+    if (flags != 1).any() or (length <= 0).any() or (pos[1:] < ends[:-1]).any() or ends[-1] > size:
+        return None
+    if (np.diff(pts) <= 0).any():
         return None
     # An index that is missing or cut off grows as the file is read: nothing may come after its last frame.
     container.seek(int(pts[-1]), stream=stream, any_frame=True)

@@ -17,7 +17,7 @@ SEEN = {
     "leopard": (30, 72),
     "duiker": (34, 98),
     "porcupine": (32, 84),
-    "human": (56, 118),
+    "human": (56, 102),
     "chimpanzee": (38, 98),
     "bird": (34, 94),
 }

@@ -88,7 +88,9 @@ def placed(
     joints: dict[str, np.ndarray], yaw: float, ppm: float, at: tuple[float, float]
 ) -> dict[str, np.ndarray]:
     """`project` for named joints."""
-    return dict(zip(joints, project(np.stack(list(joints.values())), yaw, ppm, at), strict=True))
+    return dict(
+        zip(joints, project(np.concatenate(list(joints.values())).reshape(-1, 3), yaw, ppm, at), strict=True)
+    )
 
 
 def surface(
@@ -104,8 +106,8 @@ def surface(
     `ragged` is a `[H, W]` noise field in -1..1 that frays the outline of shaggy parts; `margin` is room left
     around the body, metres.
     """
-    a = np.stack([joints[p.a] for p in parts])
-    b = np.stack([joints[p.b] for p in parts])
+    a = np.concatenate([joints[p.a] for p in parts]).reshape(-1, 3)
+    b = np.concatenate([joints[p.b] for p in parts]).reshape(-1, 3)
     ra = np.array([p.ra for p in parts], np.float32) * ppm
     rb = np.array([p.rb for p in parts], np.float32) * ppm
     shag = np.array([p.shag for p in parts], np.float32) * ppm

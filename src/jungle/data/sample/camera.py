@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import cv2
 import numpy as np
 
 from jungle.data.sample.plan import HEIGHT, WIDTH, Shot
 
 BAR = 13  # rows of the info bar
+
+
+@lru_cache(maxsize=1)
+def _font() -> Any:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(9.5)
 
 
 class Camera:
@@ -51,11 +61,11 @@ class Camera:
         if second not in self._bars:
             import datetime as dt
 
-            from PIL import Image, ImageDraw, ImageFont
+            from PIL import Image, ImageDraw
 
             back, ink = ((235, 235, 235), (20, 20, 20)) if self._white else ((0, 0, 0), (240, 240, 240))
             image = Image.new("RGB", (WIDTH, BAR), back)
-            draw, font = ImageDraw.Draw(image), ImageFont.load_default(9.5)
+            draw, font = ImageDraw.Draw(image), _font()
             time = (self._shot.time + dt.timedelta(seconds=second)).strftime("%Y-%m-%d  %H:%M:%S")
             y = BAR / 2
             draw.text((5, y), time, ink, font, anchor="lm")

@@ -122,7 +122,7 @@ def plan(clips: int, sites: int, seed: int) -> list[Shot]:
                 temperature=round(warm + rng.normal(0, 2)),
                 codec=codec[site],
                 fps=fps[site],
-                frames=int(fps[site] * rng.triangular(4.0, 4.2, 6.0)) + 1,
+                frames=int(fps[site] * rng.triangular(4.0, 4.1, 5.7)) + 1,
             )
         )
     return shots

@@ -32,7 +32,7 @@ def bristle(
         ppm: pixels per metre.
         light: by day its colours, under infrared its strength.
     """
-    at = np.stack([joints[name] for name in quills.joints])
+    at = np.concatenate([joints[name] for name in quills.joints]).reshape(-1, 3)
     root = project(quills.roots, yaw, ppm, (0.0, 0.0)) + at
     tip = project(quills.tips, yaw, ppm, (0.0, 0.0)) + at
     shown = np.flatnonzero(root[:, 2] - at[:, 2] > -0.06 * ppm)

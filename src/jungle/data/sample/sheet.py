@@ -61,8 +61,8 @@ def contact_sheet(
                     break
     path = Path(path)
     with replacing(path) as part:
-        # 255 colours of its own: a third of the size, and no difference to the eye.
-        sheet.quantize(255, dither=Image.Dither.FLOYDSTEINBERG).save(part, format="PNG", optimize=True)
+        # A palette of its own makes a third of the size; the frames' noise hides its steps.
+        sheet.quantize(255, dither=Image.Dither.NONE).save(part, format="PNG", optimize=True)
     return path
 
 
@@ -80,11 +80,9 @@ def _pick(shots: list[Shot], name: str, night: bool, used: set[int], seed: int) 
         animal, track = cast(shot, seed)[0]
         x = track.x[[int(m * (shot.frames - 1)) for m in DAY]]
         inside = ((x > 0.2 * WIDTH) & (x < 0.8 * WIDTH)).sum()
-        return (
-            float(inside)
-            + min(abs(float(x[-1] - x[0])) / WIDTH, 0.6)
-            + animal.height * track.ppm.mean() / 120
-        )
+        walked = 1.6 * min(abs(float(x[-1] - x[0])) / WIDTH, 0.5)
+        dim = 0.0 if night else abs(shot.time.hour - 12) / 8
+        return float(inside) + walked + animal.height * float(track.ppm.mean()) / 200 - dim
 
     return max(found, key=shown)
 

@@ -1,0 +1,108 @@
+"""Clips to measure decoders on, rendered where none are given: a still scene, noise, a thing that crosses."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.console import log
+from jungle.files import replacing
+from jungle.video.write import write_clip
+
+FPS = 30
+
+
+@dataclass(frozen=True)
+class Footage:
+    """A clip to render; `copies` joins it to itself, since encoding takes far longer than reading."""
+
+    height: int
+    width: int
+    seconds: int
+    codec: str
+    options: tuple[tuple[str, str], ...]
+    copies: int = 1
+
+
+def _x264(gop: int) -> tuple[tuple[str, str], ...]:
+    return (("g", str(gop)), ("preset", "veryfast"), ("b", "5M"), ("x264-params", "scenecut=0"))
+
+
+FOOTAGE = {
+    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 30, "libx264", _x264(60)),
+    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", _x264(250)),
+    "mjpeg_720p30_30s.avi": Footage(720, 1280, 10, "mjpeg", (("qmin", "8"), ("qmax", "8")), copies=3),
+    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 10, "libx264", _x264(60), copies=6),
+}
+
+
+def render(folder: Path) -> list[Path]:
+    """Write the clips of `FOOTAGE` that are not there yet; two minutes the first time."""
+    paths = []
+    for name, footage in FOOTAGE.items():
+        path = folder / name
+        if not path.exists():
+            log.info(f"rendering {name}")
+            with replacing(path) as part:
+                _write(part, footage)
+        paths.append(path)
+    return paths
+
+
+def _write(path: Path, footage: Footage) -> None:
+    how: dict[str, Any] = {
+        "fps": FPS,
+        "codec": footage.codec,
+        "pix_fmt": "yuvj420p" if footage.codec == "mjpeg" else "yuv420p",
+        "options": dict(footage.options),
+    }
+    scene = _scene(footage.height, footage.width, footage.seconds * FPS)
+    if footage.copies == 1:
+        write_clip(path, scene, **how)
+        return
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+        once = Path(folder) / f"once{path.suffix}"
+        write_clip(once, scene, **how)
+        _join(once, path, footage)
+
+
+def _scene(height: int, width: int, count: int) -> Iterator[np.ndarray]:
+    draw = np.random.default_rng(0)
+    coarse = (
+        draw.normal(0, 1, (height // 24 + 1, width // 24 + 1, 3)).repeat(24, 0).repeat(24, 1)[:height, :width]
+    )
+    fine = draw.normal(0, 1, (height, width, 3))
+    scene = 110 + 25 * coarse + 14 * fine + np.linspace(20, -20, height)[:, None, None]
+    noise = draw.normal(0, 3, (height, width, 3))
+    side = height // 5
+    for n in range(count):
+        # The same noise at another place each frame is as new to an encoder, and far cheaper to make.
+        image = scene + np.roll(noise, (n * 37 % height, n * 101 % width), (0, 1))
+        left = (n * 4) % (width + side) - side
+        image[height // 2 : height // 2 + side, max(left, 0) : max(left + side, 0)] += 60
+        yield image.clip(0, 255).astype(np.uint8)
+
+
+def _join(once: Path, path: Path, footage: Footage) -> None:
+    """Write the packets of `once` several times over, one after another."""
+    import av
+
+    with av.open(str(path), "w") as out:
+        stream: Any = None
+        for copy in range(footage.copies):
+            with av.open(str(once)) as source:
+                video = source.streams.video[0]
+                stream = stream or out.add_stream_from_template(video)
+                assert video.time_base is not None
+                shift = round(Fraction(copy * footage.seconds) / video.time_base)
+                for packet in source.demux(video):
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+                        packet.stream = stream
+                        out.mux(packet)

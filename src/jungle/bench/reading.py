@@ -1,0 +1,148 @@
+"""One way of reading one clip, measured: what the worker processes of `jungle bench decode` do."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jungle.video.messages import Answer
+from jungle.video.types import ClipSpec, Frames
+
+WHOLE, LIMIT = "whole clip", "codec alone"
+
+
+@dataclass(frozen=True)
+class Way:
+    """A decoder and what it is asked for: a kind of frames, `WHOLE`, or `LIMIT`."""
+
+    decoder: str
+    asked: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measurement: a clip, a way, and how often."""
+
+    path: str
+    way: Way
+    count: int
+    size: tuple[int, int]
+    repeats: int
+
+
+def measure(trial: Trial) -> Answer:
+    """Best CPU and wall seconds of a clip on one core, memory at its peak, frames that came out."""
+    _stay_on_one_core()
+    whom = resource.RUSAGE_CHILDREN if trial.way.decoder == "ffmpeg" else resource.RUSAGE_SELF
+    read = _reader(trial)
+    if trial.way.decoder != "ffmpeg":
+        read()  # libraries are loaded once a run, not once a clip
+    cpu, wall, frames = [], [], 0
+    for _ in range(trial.repeats):
+        before, began = _cpu(whom), time.perf_counter()
+        frames, spent = read()
+        wall.append(time.perf_counter() - began)
+        cpu.append(_cpu(whom) - before if spent is None else spent)
+    peak = resource.getrusage(whom).ru_maxrss / 1024
+    return {"cpu_s": min(cpu), "wall_s": min(wall), "peak_mb": peak, "frames": frames}, []
+
+
+def _reader(trial: Trial) -> Callable[[], tuple[int, float | None]]:
+    """What to time: gives frames, and CPU seconds where only a part of what it did counts."""
+    if trial.way.decoder == "ffmpeg":
+        return lambda: (_ffmpeg(trial), None)
+    if trial.way.asked == WHOLE:
+        return lambda: (_in_order(trial), None)
+    if trial.way.asked == LIMIT:
+        return lambda: _codec_alone(trial)
+    return lambda: (_sparse(trial), None)
+
+
+def _sparse(trial: Trial) -> int:
+    from jungle.video.reader import read_clip
+
+    spec = ClipSpec(Frames(trial.way.asked, trial.count), trial.size, decoder=trial.way.decoder)
+    clip = read_clip(trial.path, spec)
+    if clip.decoder != trial.way.decoder:
+        raise RuntimeError(f"read by {clip.decoder} instead")
+    return len(clip.times)
+
+
+def _in_order(trial: Trial) -> int:
+    """Every frame, one after another, resized: the plain way through PyAV."""
+    from jungle.video.salvage import every_frame
+    from jungle.video.scale import Scaler
+
+    scaler = Scaler(ClipSpec(size=trial.size))
+    return sum(1 for frame in every_frame(trial.path) if scaler(frame) is not None)
+
+
+def _codec_alone(trial: Trial) -> tuple[int, float]:
+    """The codec's own work for uniform frames: no opening, no listing, no resizing."""
+    import numpy as np
+
+    from jungle.video import decode_pyav
+    from jungle.video.container import check_file, opened
+    from jungle.video.frames import uniform
+    from jungle.video.timeline import read_timeline
+
+    with opened(trial.path) as (container, stream):
+        timeline = read_timeline(container, stream, check_file(trial.path))
+        picks = uniform(len(timeline.pts), trial.count)
+        nothing = np.zeros(0, np.uint8)
+        wanted = decode_pyav.Wanted(picks, timeline, lambda frame: nothing)
+        before = _cpu(resource.RUSAGE_SELF)
+        decode_pyav.decode(trial.path, container, stream, timeline, wanted)
+        return len(wanted.images), _cpu(resource.RUSAGE_SELF) - before
+
+
+def _ffmpeg(trial: Trial) -> int:
+    """The whole clip through the ffmpeg program, resized, as raw pixels: what a pipe to it costs."""
+    height, width = trial.size
+    one = ["-threads", "1"]
+    command = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-nostdin",
+        *one,
+        "-filter_threads",
+        "1",
+        "-i",
+        str(Path(trial.path).absolute()),
+    ]
+    command += [
+        "-map",
+        "0:v:0",
+        "-vf",
+        f"scale={width}:{height}",
+        *one,
+        "-pix_fmt",
+        "rgb24",
+        "-f",
+        "rawvideo",
+        "-",
+    ]
+    size, frames = height * width * 3, 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        while len(process.stdout.read(size)) == size:
+            frames += 1
+    if process.returncode:
+        raise RuntimeError("the ffmpeg program failed")
+    return frames
+
+
+def _cpu(whom: int) -> float:
+    used = resource.getrusage(whom)
+    return used.ru_utime + used.ru_stime
+
+
+def _stay_on_one_core() -> None:
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

@@ -1,0 +1,62 @@
+import json
+
+import numpy as np
+import pytest
+
+from jungle.bench.decode import bench_decode
+from jungle.bench.footage import FOOTAGE, Footage, render
+from jungle.errors import UserError
+from jungle.video import probe
+from jungle.video.write import write_clip
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bench") / "small.mp4"
+    write_clip(
+        path,
+        (np.full((48, 64, 3), n, np.uint8) for n in range(60)),
+        options={"g": "20", "x264-params": "scenecut=0"},
+    )
+    return path
+
+
+def test_each_way_is_measured_and_written(clip, tmp_path, capsys, monkeypatch):
+    from jungle.bench import decode
+
+    monkeypatch.setattr(decode, "WAYS", [way for way in decode.WAYS if way.decoder != "torchcodec"])
+    rows = bench_decode(tmp_path, [clip], frames=6, size=(32, 32), repeats=1)
+    found = {(row["decoder"], row["asked"]): row for row in rows}
+    assert {("pyav", "whole clip"), ("pyav", "uniform"), ("pyav", "keyframe"), ("decord", "uniform")} <= set(
+        found
+    )
+    assert found["pyav", "whole clip"]["frames"] == 60
+    assert found["pyav", "uniform"]["frames"] == found["decord", "uniform"]["frames"] == 6
+    assert found["pyav", "keyframe"]["frames"] == 3
+    assert found["pyav", "codec alone"]["frames"] == 6
+    assert all(row["cpu_s"] > 0 and 10 < row["peak_mb"] < 1000 for row in rows)
+    assert json.loads((tmp_path / "decode.json").read_text())["rows"] == rows
+    assert (tmp_path / "decode.png").read_bytes().startswith(b"\x89PNG")
+    assert "pyav        uniform" in capsys.readouterr().out
+
+
+def test_a_clip_that_no_way_reads_is_an_error(tmp_path):
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(UserError, match="none of the clips"):
+        bench_decode(tmp_path / "out", [tmp_path / "text.mp4"], repeats=1)
+
+
+def test_rendered_footage_is_as_it_is_named(tmp_path, monkeypatch):
+    small = {
+        "h264.mp4": Footage(48, 64, 2, "libx264", FOOTAGE["h264_720p30_30s_gop60.mp4"].options, copies=2),
+        "mjpeg.avi": Footage(48, 64, 1, "mjpeg", (), copies=3),
+    }
+    monkeypatch.setattr("jungle.bench.footage.FOOTAGE", small)
+    paths = render(tmp_path)
+    facts = [probe(path) for path in paths]
+    assert [f.frames for f in facts] == [120, 90]
+    assert [round(f.duration, 3) for f in facts] == [4, 3]
+    assert facts[0].key_frames == 2
+    assert not facts[0].open_gop
+    assert facts[1].key_frames == 90
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(("once", "."))] == []
