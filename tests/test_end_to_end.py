@@ -305,3 +305,48 @@ def test_finetuning_learns(survey: Path, command: Command, tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr[-3000:]
     metrics = json.loads((tmp_path / "runs" / "train" / "latest" / "metrics.json").read_text())
     assert metrics["test/accuracy"] >= 0.6
+
+
+@pytest.mark.slow
+def test_a_large_backbone_on_two_processes(survey: Path, command: Command, tmp_path: Path) -> None:
+    """`python train.py model=nasnet_frozen trainer.devices=2`, on two CPU processes."""
+    data = [a for a in survey_args(survey) if not a.startswith(("model.", "frames.", "trainer="))]
+    done = command(
+        "train",
+        *data,
+        "model=nasnet_frozen",
+        "trainer.devices=2",
+        "model.pretrained=false",
+        "data.limit=12",
+        "frames.count=2",
+        "trainer.accelerator=cpu",
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = tmp_path / "runs" / "train" / "latest"
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["state_dict"]["head.norm.weight"].shape == (4032,)
+    assert set(predictions.read(run / "predictions_val.parquet")["status"]) == {"ok"}
+
+
+@pytest.mark.slow
+def test_a_sweep_runs_every_choice(survey: Path, command: Command, tmp_path: Path) -> None:
+    done = command("train", "-m", *survey_args(survey), "head=mean,max", timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    jobs = sorted((tmp_path / "runs" / "sweep").glob("*/*/metrics.json"))
+    assert [j.parent.name for j in jobs] == ["0", "1"]
+    heads = [(j.parent / "config.yaml").read_text().split("name: m")[1][:2] for j in jobs]
+    assert heads == ["ea", "ax"]
+
+
+def test_two_trainings_at_once_keep_apart(survey: Path, command: Command, tmp_path: Path) -> None:
+    first = start("train", [*survey_args(survey), "trainer.max_epochs=40", "data.limit=18"], tmp_path)
+    end = time.monotonic() + 120
+    while not list((tmp_path / "runs" / "train").glob("*/run.json")) and time.monotonic() < end:
+        time.sleep(0.05)
+    done = command("train", *survey_args(survey), "trainer.max_epochs=40", "data.limit=18")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert first.wait(timeout=300) == 0
+    runs = [f for f in (tmp_path / "runs" / "train").iterdir() if not f.is_symlink()]
+    assert len(runs) == 2
+    assert all((r / "metrics.json").is_file() for r in runs)

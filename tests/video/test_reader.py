@@ -102,6 +102,20 @@ def test_cut_file_gives_what_is_there_and_says_so(damaged, name):
     assert clip.decoder == "pyav"
 
 
+def test_an_avi_without_its_index_still_knows_its_key_frames(damaged):
+    """Cut off with the end of the file; of this codec, FFmpeg then calls every packet a key frame."""
+    path = damaged / "whole.avi"
+    write_clip(path, numbered(60), codec="msmpeg4v2", options={"g": "12"})
+    data = path.read_bytes()
+    cut = damaged / "no_index.avi"
+    cut.write_bytes(data[: data.index(b"idx1")])
+    for decoder in ("decord", "pyav"):
+        spec = ClipSpec(Frames("uniform", 9), decoder=decoder)
+        clip, whole = read_clip(cut, spec), read_clip(path, spec)
+        np.testing.assert_array_equal(clip.times, whole.times)
+        np.testing.assert_array_equal(clip.frames, whole.frames)
+
+
 def test_broken_packets_cost_only_themselves(damaged):
     """Bytes in the middle of the MJPEG are overwritten: the frames before and after still come."""
     data = bytearray((damaged / "fine.avi").read_bytes())

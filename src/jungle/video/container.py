@@ -75,7 +75,7 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
         if not trust_index and _is_riff(path):
             source = _OneWay(stack.enter_context(open(path, "rb")))
         try:
-            container = av.open(source, mode="r", options=options, metadata_errors="replace")
+            container: Any = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
             raise ClipError(f"not a readable video: {reason_of(error)}") from None
         try:

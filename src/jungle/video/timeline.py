@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HOLD_BYTES = 32 << 20  # compressed video kept in memory between choosing frames and decoding them
 MAX_PACKETS = 2_000_000  # about nine hours at 60 frames a second
 MAX_READ_ERRORS = 50
+# Codecs whose packets tell key frames by themselves. Of others, an AVI without index calls all packets key.
+PARSED = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video")
 
 
 class WrongTimeline(Exception):
@@ -162,7 +164,7 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     held: list[Packet] | None = []
     held_bytes, damage = 0, ""
     rows: list[tuple[int, int, bool, bool]] = []
-    missing = 0
+    missing, indexed = 0, len(stream.index_entries)
     for packet in iter_packets(container, stream):
         if isinstance(packet, str):
             damage = damage or f"the file is damaged ({packet})"
@@ -193,8 +195,10 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     dts = np.array([r[1] for r in rows], np.int64)
     key = np.array([r[2] for r in rows], bool)
     hidden = np.array([r[3] for r in rows], bool)
-    if not key.any():
-        key[0] = True
+    context = stream.codec_context
+    blind = "avi" in container.format.name and not context.codec.intra_only and context.name not in PARSED
+    if not key.any() or (blind and indexed < len(rows)):
+        key[:], key[0] = False, True
     # AVI has no times of showing: with reordered frames, those that FFmpeg gives are guesses, and wrong ones.
     timed = not missing and "avi" not in container.format.name
     reordered = bool(stream.codec_context.has_b_frames)
