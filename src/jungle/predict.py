@@ -174,7 +174,11 @@ def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame,
     from jungle.report import write_report
 
     failed = table.filter(pl.col("status") == "failed")
-    clips = pl.DataFrame({"clip": [a.clip for a in asks], "path": [a.path for a in asks]})
+    # A name that is not UTF-8 cannot stand in a table: its strip is left out, its row is not.
+    paths = [a.path if a.path and a.path.isprintable() else None for a in asks]
+    clips = pl.DataFrame(
+        {"clip": [a.clip for a in asks], "path": paths}, schema={"clip": pl.String, "path": pl.String}
+    )
     with timed("report"):
         write_report(
             out,

@@ -1,6 +1,5 @@
 """The rows of a prediction run that may be killed: kept part by part, joined at the end."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -89,8 +88,7 @@ class Rows:
         table = predictions.make(self._new, self.classes).with_columns(
             pl.Series("key", [r["key"] for r in self._new], dtype=pl.String)
         )
-        number = len(list((self.out / PARTS).glob("part-*.parquet")))
-        with replacing(self.out / PARTS / f"part-{number:06d}-{os.getpid()}.parquet") as part:
+        with replacing(self._next_part()) as part:
             table.write_parquet(part)
         self._done, self._new = self._join([self._done, table]), []
 
@@ -115,10 +113,15 @@ class Rows:
         write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
         old = sorted((self.out / PARTS).glob("part-*.parquet"))
         if len(old) > 1:
-            with replacing(self.out / PARTS / f"part-{len(old):06d}-{os.getpid()}.parquet") as part:
+            with replacing(self._next_part()) as part:
                 self._done.write_parquet(part)
             for path in old:
                 path.unlink()
+
+    def _next_part(self) -> Path:
+        """Return a name that sorts behind all parts: of a clip's rows the last one counts."""
+        numbers = [int(p.stem.split("-")[1]) for p in (self.out / PARTS).glob("part-*.parquet")]
+        return self.out / PARTS / f"part-{max(numbers, default=-1) + 1:06d}.parquet"
 
     def _join(self, tables: list[pl.DataFrame]) -> pl.DataFrame:
         """Join parts: of a clip's rows the last one counts."""

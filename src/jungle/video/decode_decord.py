@@ -64,7 +64,8 @@ def read(
 
 def load() -> Any:
     """Import decord, quiet and with an end to its retries."""
-    os.environ.setdefault("DECORD_EOF_RETRY_MAX", "128")  # 10240 by default: minutes for a broken file
+    # 10240 by default, minutes for some broken files; 128 is too few for the last group of a good one.
+    os.environ.setdefault("DECORD_EOF_RETRY_MAX", "2048")
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)

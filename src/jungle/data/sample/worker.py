@@ -75,7 +75,7 @@ def main() -> None:
     def listen() -> None:
         for line in sys.stdin:
             asked.put(int(line))
-        pass  # the parent is gone or done: not even the clip at hand is wanted
+        os._exit(0)  # the parent is gone or done: not even the clip at hand is wanted
 
     threading.Thread(target=listen, daemon=True).start()
     while True:

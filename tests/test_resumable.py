@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from jungle.errors import UsageError, UserError
+from jungle.resumable import PARTS, Rows
+
+CLASSES = ("lion", "hog")
+PRIORS = {"lion": 0.25, "hog": 0.5}
+
+
+def rows(out: Path, plan: str = "a", overwrite: bool = False) -> Rows:
+    return Rows(out, {"ckpt": [plan]}, CLASSES, overwrite)
+
+
+def row(clip: str, p: float = 0.5, key: str = "k") -> dict:
+    return {"clip": clip, "key": key, "status": "ok", "reason": "", "probs": np.array([p, 1 - p], np.float32)}
+
+
+def test_what_was_flushed_is_known_again(tmp_path: Path) -> None:
+    with rows(tmp_path) as first:
+        first.add(row("a"))
+        first.flush()
+        first.add(row("b"))  # killed before it is flushed
+    with rows(tmp_path) as again:
+        assert again.has("a", "k")
+        assert not again.has("a", "other content")
+        assert not again.has("b", "k")
+
+
+def test_the_last_row_of_a_clip_counts_also_after_parts_were_joined(tmp_path: Path) -> None:
+    with rows(tmp_path) as first:
+        for clip in "abc":
+            first.add(row(clip, 0.1))
+            first.flush()
+        first.finish(first.table(list("abc"), PRIORS))
+    assert len(list((tmp_path / PARTS).glob("*.parquet"))) == 1
+    with rows(tmp_path) as second:
+        second.add(row("a", 0.9, key="new"))
+        second.flush()
+    with rows(tmp_path) as third:
+        table = third.table(["c", "a"], PRIORS)
+    assert table["clip"].to_list() == ["c", "a"]
+    assert table["lion"].to_list() == pytest.approx([0.1, 0.9])
+
+
+def test_failed_clips_have_the_priors_and_can_be_tried_again(tmp_path: Path) -> None:
+    with rows(tmp_path) as first:
+        first.fail("a", "k", "no frames")
+        table = first.table(["a"], PRIORS)
+        first.finish(table)
+    assert table.row(0, named=True) == table.row(0, named=True) | {
+        "status": "failed",
+        "reason": "no frames",
+        **PRIORS,
+    }
+    assert pl.read_csv(tmp_path / "failures.csv").rows() == [("a", "no frames")]
+    with rows(tmp_path) as second:
+        assert second.has("a", "k")
+    with rows(tmp_path) as third:
+        third.forget_failed()
+        assert not third.has("a", "k")
+
+
+def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
+    with rows(tmp_path) as first:
+        first.add(row("a"))
+        first.flush()
+    with pytest.raises(UsageError, match="overwrite"), rows(tmp_path, "b"):
+        pass
+    with rows(tmp_path, "b", overwrite=True) as second:
+        assert not second.has("a", "k")
+
+
+def test_a_second_process_is_refused(tmp_path: Path) -> None:
+    with rows(tmp_path), pytest.raises(UsageError, match="another process"), rows(tmp_path):
+        pass
+
+
+def test_a_damaged_part_is_named(tmp_path: Path) -> None:
+    with rows(tmp_path) as first:
+        first.add(row("a"))
+        first.flush()
+    part = next((tmp_path / PARTS).glob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:50])
+    with pytest.raises(UserError, match=part.name), rows(tmp_path):
+        pass
