@@ -68,7 +68,7 @@ def test_values_arrive_typed() -> None:
     assert cfg.model.backbone == "nasnetalarge.tf_in1k"
     assert cfg.model.size == (331, 331)
     assert (cfg.data.limit, cfg.trainer.devices) == (12, 2)
-    assert (cfg.max_epochs, cfg.lr) == (40, 1e-3)
+    assert (cfg.max_epochs, cfg.lr) == (30, 3e-4)
     assert composed("model=finetune").max_epochs == 10
 
 

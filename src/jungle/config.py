@@ -237,17 +237,17 @@ class TrainConfig(Section):
     @property
     def batch_size(self) -> int:
         """Clips a step, on each device."""
-        return self.data.batch_size or self.by_mode(32, 8)
+        return self.data.batch_size or self.by_mode(16, 8)
 
     @property
     def max_epochs(self) -> int:
         """Most passes over the training clips."""
-        return self.trainer.max_epochs or self.by_mode(40, 10)
+        return self.trainer.max_epochs or self.by_mode(30, 10)
 
     @property
     def lr(self) -> float:
         """Peak learning rate."""
-        return self.optim.lr or (1e-2 if self.optim.name == "sgd" else self.by_mode(1e-3, 3e-4))
+        return self.optim.lr or (1e-2 if self.optim.name == "sgd" else 3e-4)
 
     def fingerprint(self) -> str:
         """Hash of all that shapes the result: equal for the same command given again."""

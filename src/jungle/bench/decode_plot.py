@@ -17,6 +17,7 @@ def plot(rows: list[dict[str, Any]], path: Path, frames: int) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib import ticker
 
     files = list(dict.fromkeys(row["file"] for row in rows))
     figure, panels = plt.subplots(
@@ -33,6 +34,8 @@ def plot(rows: list[dict[str, Any]], path: Path, frames: int) -> None:
             bars, [f"{row['clips_s']:.2g}/s, {row['frames']} frames" for row in shown], padding=4, fontsize=8
         )
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+        panel.xaxis.set_minor_formatter(ticker.NullFormatter())
         panel.set_xlim(right=max(row["clips_s"] for row in shown) * 4)
         panel.set_title(file, loc="left", fontsize=10)
         panel.tick_params(labelsize=8)

@@ -74,19 +74,33 @@ def _write(path: Path, footage: Footage) -> None:
 
 def _scene(height: int, width: int, count: int) -> Iterator[np.ndarray]:
     draw = np.random.default_rng(0)
-    coarse = (
-        draw.normal(0, 1, (height // 24 + 1, width // 24 + 1, 3)).repeat(24, 0).repeat(24, 1)[:height, :width]
-    )
-    fine = draw.normal(0, 1, (height, width, 3))
-    scene = 110 + 25 * coarse + 14 * fine + np.linspace(20, -20, height)[:, None, None]
-    noise = draw.normal(0, 3, (height, width, 3))
+    scene = 110 + 30 * _texture(draw, height, width)
+    leaves = 30 * _texture(draw, height, width)
+    blows = (_texture(draw, height, width)[..., :1] > 0.6).astype(np.float32)  # a quarter of the picture
+    noise = draw.normal(0, 2.5, (height, width, 3)).astype(np.float32)
     side = height // 5
+    fur = 60 + 20 * _texture(draw, side, side)
     for n in range(count):
+        sway = (round(2 * np.sin(n / 9)), round(5 * np.sin(n / 13)))
+        image = scene + np.roll(leaves * blows, sway, (0, 1))
+        left = (n * 4) % (width - side)
+        image[height // 2 : height // 2 + side, left : left + side] = fur
         # The same noise at another place each frame is as new to an encoder, and far cheaper to make.
-        image = scene + np.roll(noise, (n * 37 % height, n * 101 % width), (0, 1))
-        left = (n * 4) % (width + side) - side
-        image[height // 2 : height // 2 + side, max(left, 0) : max(left + side, 0)] += 60
+        image += np.roll(noise, (n * 37 % height, n * 101 % width), (0, 1))
         yield image.clip(0, 255).astype(np.uint8)
+
+
+def _texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """float32 `[H, W, 3]` of about unit variance, with the 1/f spectrum of photographs (Field, 1987)."""
+    across = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
+    across[0, 0] = np.inf
+    grey, colour = (
+        np.fft.irfft2(np.fft.rfft2(draw.normal(size=(n, height, width))) / across, s=(height, width))
+        for n in (1, 3)
+    )
+    # Colours of a forest vary far less than its brightness.
+    mixed = np.moveaxis(grey / grey.std() + 0.3 * colour / colour.std(), 0, -1)
+    return mixed.astype(np.float32)
 
 
 def _join(once: Path, path: Path, footage: Footage) -> None:

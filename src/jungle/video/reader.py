@@ -56,7 +56,8 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
         else:
             picks = pick(spec.frames, timeline.times, timeline.key, seed)
         name, codec = container.format.name, stream.codec_context.name
-        other = OTHERS.get(spec.decoder)
+        # Other decoders believe an index that has just been found wrong.
+        other = OTHERS.get(spec.decoder) if how == "index" else None
         if other is not None and not other.refusal(timeline, name, codec):
             scaler = Scaler(spec)
             try:

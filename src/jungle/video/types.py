@@ -78,7 +78,8 @@ class ClipSpec:
     crop_bottom: float = 0
     """Cut from the bottom before resizing: below 1 a fraction of the height, else pixels of the source."""
     decoder: str = "decord"
-    """One of `DECODERS`. A clip that it is known to get wrong is read by PyAV: see `Clip.decoder`."""
+    """One of `DECODERS`. A clip that it is known to get wrong is read by PyAV: see `Clip.decoder`. `auto` is
+    PyAV for every file, the fastest for each kind that was measured (`jungle bench decode`)."""
     interpolation: str = "area"
     """One of `INTERPOLATIONS`. `area` averages, so that small things do not flicker away when shrunk."""
 
