@@ -12,7 +12,6 @@ from jungle.errors import UserError
 from jungle.models.bundled import bundled_weights, to_timm_names
 from jungle.models.names import check_backbone
 
-
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
 
 
