@@ -17,11 +17,13 @@ from jungle.errors import UsageError, UserError, nearest
 VERBS = {
     "train": ("jungle.train", "train a classifier on labelled clips"),
     "predict": ("jungle.predict", "say what is in every clip"),
+    "index": ("jungle.index", "list what every video file is"),
+    "shrink": ("jungle.shrink", "make a smaller copy of a data set"),
     "doctor": ("jungle.doctor", "check this machine and say what to mend"),
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
-COMPOSED = ("train", "predict", "download")
+COMPOSED = ("train", "predict", "download", "index", "shrink")
 _VERB = "JUNGLE_VERB"
 
 
@@ -34,7 +36,9 @@ def config_dir() -> Path:
 def main(argv: list[str] | None = None) -> int:
     """Run `jungle <verb> ...`; return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    if (not argv and _VERB not in os.environ) or (argv and argv[0] in ("-h", "--help")):
+    if "LOCAL_RANK" in os.environ and _VERB in os.environ and (not argv or argv[0] not in VERBS):
+        return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
+    if not argv or argv[0] in ("-h", "--help"):
         print("usage: jungle <verb> [key=value ...]\n")
         for verb, (_, what) in VERBS.items():
             print(f"  {verb:<10} {what}")
@@ -45,8 +49,6 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"jungle {__version__}")
         return 0
-    if "LOCAL_RANK" in os.environ and _VERB in os.environ and argv[0] not in VERBS:
-        return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
     if argv[0] not in VERBS:
         return _fail(UsageError(f"no verb named {argv[0]!r}.{nearest(argv[0], VERBS)}"))
     if argv[0] in COMPOSED:

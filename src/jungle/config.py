@@ -97,14 +97,14 @@ class Data(Section):
 class Decoder(Section):
     """Which library reads video."""
 
-    name: Literal["decord", "torchcodec", "pyav"]
+    name: Literal["decord", "torchcodec", "pyav", "auto"]
     crop_bottom: Annotated[float, Field(ge=0)]
 
 
 class FramesChoice(Section):
     """Which frames of a clip are seen."""
 
-    kind: Literal["uniform", "fps", "random", "early_bias"]
+    kind: Literal["uniform", "fps", "random", "early_bias", "keyframe", "motion"]
     count: Annotated[int, Field(ge=1, le=1024)]
     fps: Annotated[float, Field(gt=0)] | None
 
@@ -269,7 +269,7 @@ class PredictConfig(Section):
     workers: NonNegativeInt | None
     batch_size: PositiveInt
     timeout_s: Annotated[float, Field(gt=0)]
-    decoder: Literal["decord", "torchcodec", "pyav"] | None
+    decoder: Literal["decord", "torchcodec", "pyav", "auto"] | None
     flush_s: Annotated[float, Field(gt=0)]
     retry_failed: bool
     overwrite: bool
@@ -281,6 +281,38 @@ class DownloadConfig(Section):
 
     out: Path
     micro: bool
+
+
+class IndexConfig(Section):
+    """The whole of `configs/index.yaml`."""
+
+    videos: str | list[str]
+    out: Path
+    workers: PositiveInt | None
+    timeout_s: Annotated[float, Field(gt=0)]
+    name_pattern: str | None
+    file_time: bool
+
+
+class ShrinkConfig(Section):
+    """The whole of `configs/shrink.yaml`."""
+
+    videos: Path
+    out: Path
+    shrink: str
+    codec: Literal["mjpeg", "h264"]
+    workers: PositiveInt | None
+    timeout_s: Annotated[float, Field(gt=0)]
+
+
+# verb -> what its composed config may be
+CONFIGS: dict[str, type[Section]] = {
+    "train": TrainConfig,
+    "predict": PredictConfig,
+    "download": DownloadConfig,
+    "index": IndexConfig,
+    "shrink": ShrinkConfig,
+}
 
 
 def check(kind: type[Section], plain: dict[str, Any]) -> Any:

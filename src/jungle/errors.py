@@ -13,6 +13,12 @@ class UsageError(UserError):
     exit_code = 2
 
 
+class SomeFailed(UserError):
+    """The work is done and its files are written, but some clips could not be read: exit code 3."""
+
+    exit_code = 3
+
+
 def nearest(word: str, choices: object, n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
     import difflib

@@ -6,6 +6,7 @@ import numpy as np
 
 from jungle.config import TrainConfig
 from jungle.console import log, timed
+from jungle.cores import share_of_cores
 from jungle.data.clips import Clips
 from jungle.errors import UserError
 
@@ -124,7 +125,7 @@ def stored_features(
     lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
     dtype = extract.compute_dtype(devices[0])
     shape = extract.feature_spec(backbone, spec, weights_hash, dtype)
-    workers = extract.share_of_cores(len(devices)) if cfg.data.workers is None else cfg.data.workers
+    workers = share_of_cores(len(devices)) if cfg.data.workers is None else cfg.data.workers
     plan = extract.Extraction(
         backbone=build.backbone_spec(cfg),
         clip=spec,
@@ -163,7 +164,6 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     from jungle import build
     from jungle.data.module import ClipData
     from jungle.data.video_reader import VideoReader
-    from jungle.features.extract import share_of_cores
 
     workers = share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
     paths = clips.table["path"].to_list()

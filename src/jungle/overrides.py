@@ -70,7 +70,7 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from jungle.config import DownloadConfig, PredictConfig, TrainConfig, check
+    from jungle.config import CONFIGS, check
 
     try:
         parsed = OverridesParser.create().parse_overrides(overrides)
@@ -108,8 +108,7 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
             plain = OmegaConf.to_container(cfg, resolve=True)
         except (HydraException, OmegaConfBaseException) as e:
             raise UsageError(_one_line(e)) from None
-    kind = {"train": TrainConfig, "predict": PredictConfig, "download": DownloadConfig}.get(name)
-    return check(kind, plain) if kind else plain  # type: ignore[arg-type]
+    return check(CONFIGS[name], plain) if name in CONFIGS else plain  # type: ignore[arg-type]
 
 
 def _options(loader: Any, override: Any) -> list[str]:

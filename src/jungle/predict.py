@@ -11,16 +11,10 @@ import polars as pl
 from jungle.config import PredictConfig, check
 from jungle.console import Progress, log, result, timed
 from jungle.data import predictions
-from jungle.errors import UsageError, UserError
+from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.resumable import Rows
 
 FLUSH_ROWS = 512
-
-
-class SomeFailed(UserError):
-    """Every clip has its row, but some could not be read."""
-
-    exit_code = 3
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from jungle.config import PredictConfig
+from jungle.cores import share_of_cores
 from jungle.data.loader import ClipLoader
 from jungle.data.video_reader import VideoReader
 
@@ -21,7 +22,7 @@ def group_answers(
 
     Where all members share one frozen backbone, what the feature store has is taken from there.
     """
-    from jungle.features.extract import compute_dtype, feature_spec, share_of_cores
+    from jungle.features.extract import compute_dtype, feature_spec
     from jungle.features.reader import FeatureReader
     from jungle.features.store import FeatureStore
 

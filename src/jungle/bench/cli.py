@@ -15,7 +15,16 @@ def main(argv: list[str]) -> int:
     store.add_argument("--frames", type=int, default=45)
     store.add_argument("--dim", type=int, default=3840)
     store.add_argument("--formats", nargs="+", help="shards lance zarr zarr_sharded; default: all")
+    decode = what.add_parser("decode", help="decoders and ways to pick frames")
+    decode.add_argument("files", type=Path, nargs="*", help="clips; rendered ones if not given")
+    decode.add_argument("--out", type=Path, default=Path("runs/bench/decode"), help="folder")
+    decode.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args(argv)
+    if args.what == "decode":
+        from jungle.bench.decode import bench_decode
+
+        bench_decode(args.out, args.files, repeats=args.repeats)
+        return 0
     from jungle.bench.store import bench_store
 
     options = {"formats": args.formats} if args.formats else {}

@@ -179,18 +179,6 @@ def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list
     return [x.numpy() for x in x_ND.float().cpu().split([len(c.frames) for c in clips])]
 
 
-def share_of_cores(processes: int = 1) -> int:
-    """Return how many decoding workers a process should have beside its own threads."""
-    return max(
-        1,
-        min(
-            16,
-            (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-            // processes,
-        ),
-    )
-
-
 def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.0) -> None:
     """Wait until the other processes of this run have done their shares.
 

@@ -1,0 +1,36 @@
+"""`jungle shrink`: a smaller copy of a data set."""
+
+from typing import Any
+
+import polars as pl
+
+from jungle.config import ShrinkConfig, check
+from jungle.console import log, result
+from jungle.cores import share_of_cores
+from jungle.errors import SomeFailed
+
+
+def main(raw: Any) -> None:
+    """Copy every clip of a folder smaller; goes on where it was stopped.
+
+    Raises:
+        SomeFailed: some clips could not be copied.
+    """
+    from omegaconf import OmegaConf
+
+    from jungle.data.formats import find_clips
+    from jungle.video.shrink import shrink_clips
+    from jungle.video.shrink_spec import Shrink
+
+    cfg: ShrinkConfig = check(ShrinkConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    spec = Shrink.parse(cfg.shrink, cfg.codec)
+    workers = share_of_cores() if cfg.workers is None else cfg.workers
+    paths = [f.path for f in find_clips(str(cfg.videos))]
+    table = shrink_clips(paths, cfg.videos, cfg.out, spec, workers=workers, timeout_s=cfg.timeout_s)
+    log.info(f"{len(table)} clips")
+    result(f"copies: {cfg.out}")
+    failed = table.filter(pl.col("status") == "failed")
+    if len(failed):
+        raise SomeFailed(
+            f"{len(failed)} of {len(table)} clips could not be copied: {cfg.out}/shrink.parquet says why"
+        )

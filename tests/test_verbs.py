@@ -1,0 +1,41 @@
+import polars as pl
+import pytest
+
+from jungle.cli import main
+
+
+def test_index_lists_every_file_and_says_what_is_wrong(survey, tmp_path, capsys) -> None:
+    out = tmp_path / "index.parquet"
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips" / "good.mp4").write_bytes((survey / "clips" / "lion_01.mp4").read_bytes())
+    (tmp_path / "clips" / "bad.mp4").write_text("no video")
+    assert main(["index", f"videos={tmp_path / 'clips'}", f"out={out}", "workers=1"]) == 0
+    table = pl.read_parquet(out)
+    assert table["clip"].to_list() == ["bad.mp4", "good.mp4"]
+    assert table["status"].to_list() == ["failed", "ok"]
+    assert table["frames"].to_list()[1] == 12
+    assert f"index: {out}" in capsys.readouterr().out
+
+
+def test_shrink_copies_a_data_set(survey, tmp_path) -> None:
+    out = tmp_path / "small"
+    assert main(["shrink", f"videos={survey}", f"out={out}", "shrink=32x32@2fps", "workers=1"]) == 0
+    assert len(list((out / "clips").glob("*.*"))) == 36
+    assert (out / "labels.csv").read_text() == (survey / "labels.csv").read_text()
+
+
+@pytest.mark.parametrize("verb", ["index", "shrink", "download"])
+def test_every_verb_names_the_nearest_word(verb: str, capsys) -> None:
+    assert main([verb, "workerz=1" if verb != "download" else "mcro=1"]) == 2
+    assert "Nearest" in capsys.readouterr().err
+
+
+def test_help_lists_the_verbs(capsys) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(
+        verb in shown for verb in ("train", "predict", "index", "shrink", "doctor", "download", "bench")
+    )
+    assert main([]) == 2
+    assert main(["trian"]) == 2
+    assert "train" in capsys.readouterr().err
