@@ -4,6 +4,9 @@ All write what they are given in groups of about 64 MB, each group safe on disk 
 extraction that may be killed needs it; and all find a clip by its key.
 """
 
+# Lance and zarr come with the [bench] extra alone.
+# pyright: reportMissingImports=false
+
 import json
 import shutil
 from collections.abc import Sequence
