@@ -36,7 +36,8 @@ def main(raw: Any) -> float | None:
             log.info(f"going on with the unfinished run in {folder}")
         runs.mark(folder, cfg.fingerprint(), "running")
         write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
-        runs.point_latest(folder)
+        if folder.resolve().parent == (cfg.paths.runs / "train").resolve():  # not a job of a sweep
+            runs.point_latest(folder)
     try:
         score = _train(cfg, folder)
     finally:
