@@ -127,18 +127,13 @@ class Backbone(nn.Module):
 
 
 def _create(spec: BackboneSpec, load: bool) -> Any:
-    import timm
-
-    options: dict[str, Any] = {"num_classes": 0}
-    if spec.size is not None and _takes_size(spec.name):
-        options["img_size"] = spec.size
     bundled = bundled_weights(spec.name)
     from_hub = load and spec.pretrained and spec.weights is None and bundled is None
     # Random weights are the same in every process and run, so that features made with them can be kept.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         try:
-            model = timm.create_model(spec.name, pretrained=from_hub, **options)
+            model = _sized(spec, from_hub)
         except Exception as e:
             if not from_hub:
                 raise UserError(f"model.backbone={spec.name}: timm cannot build it: {_first_line(e)}") from e
@@ -161,15 +156,17 @@ def _hub_cache() -> str:
     return constants.HF_HUB_CACHE
 
 
-def _takes_size(name: str) -> bool:
-    """Tell whether the model's constructor wants the picture's size (vision transformers do)."""
-    import inspect
-
+def _sized(spec: BackboneSpec, pretrained: bool) -> Any:
+    """Build the model, for frames of its size where its constructor asks (vision transformers do)."""
     import timm
 
-    with torch.device("meta"):
-        kind = type(timm.create_model(name, pretrained=False, num_classes=0))
-    return "img_size" in inspect.signature(kind.__init__).parameters
+    if spec.size is not None:
+        try:
+            return timm.create_model(spec.name, pretrained=pretrained, num_classes=0, img_size=spec.size)
+        except TypeError as e:
+            if "img_size" not in str(e):
+                raise
+    return timm.create_model(spec.name, pretrained=pretrained, num_classes=0)
 
 
 def _load_file(model: nn.Module, file: Path) -> None:
