@@ -9,17 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # Which registry serves packages and images is the user's choice, made in pip's and the engine's own settings.
-HOSTS = (
-    "pypi.org",
-    "pythonhosted.org",
-    "pytorch.org",
-    "anaconda.org",
-    "docker.io",
-    "ghcr.io",
-    "quay.io",
-    "nvcr.io",
-)
-HOSTS += ("--index-url", "--extra-index-url", "--find-links")
+HOSTS = (".org/", ".io/", "--index-url", "--extra-index-url", "--find-links")
 
 
 @pytest.fixture(scope="module")
