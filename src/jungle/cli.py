@@ -101,8 +101,6 @@ def _run(verb: str, argv: list[str]) -> int:
         code = max(code, guarded(go))
         return outcome
 
-    # Decoding processes share the cores with torch's threads: spinning threads cost them half.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
     os.environ[_VERB] = verb
     known, sys.argv = sys.argv, [sys.argv[0], *argv]
