@@ -16,6 +16,7 @@ from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.video import Clip, ClipSpec
 from jungle.video.pool import DecodePool, Job
+from jungle.video.serving import die_with
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _share_in_process(*args: Any) -> None:
     import logging
     import sys
 
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=die_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Several CPU devices share the cores.
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))
@@ -116,13 +117,6 @@ def _share_in_process(*args: Any) -> None:
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         sys.exit(1)
-
-
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _share(

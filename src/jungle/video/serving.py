@@ -19,7 +19,7 @@ Task = Callable[[Any], Answer]
 def serve(fd: int, parent: int, memory_bytes: int) -> None:
     """The life of a worker: take the task, then answer jobs until the parent is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     connection = socket.socket(fileno=fd)
     try:
         task = _load(connection)
@@ -65,7 +65,8 @@ def _load(connection: socket.socket) -> Task | None:
     return task
 
 
-def _die_with(parent: int) -> None:
+def die_with(parent: int) -> None:
+    """End this process when the one that started it is gone, however it went."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
