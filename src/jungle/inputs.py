@@ -87,19 +87,6 @@ def _load(cfg: TrainConfig, problems: Any) -> Clips:
     return formats.load_primatrix(root, data.labels, data.template, **options)
 
 
-def counts(clips: Clips) -> str:
-    """Return clips a class and split as text, the classes without a clip in one line."""
-    table = clips.counts()
-    splits = table.columns[1:]
-    present = table.filter(table["all"] > 0)
-    width = max((len(c) for c in present["class"]), default=5)
-    lines = [f"  {'':<{width}} " + " ".join(f"{s:>10}" for s in splits)]
-    lines += [f"  {row[0]:<{width}} " + " ".join(f"{n:>10}" for n in row[1:]) for row in present.iter_rows()]
-    if len(present) < len(table):
-        lines.append(f"  {len(table) - len(present)} classes have no labelled clip")
-    return "\n".join(lines)
-
-
 def priors(clips: Clips) -> dict[str, float]:
     """Return the share of each class in the training clips; 0 for a class of which nothing is known."""
     train = clips.of("train").targets()

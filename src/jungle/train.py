@@ -53,6 +53,7 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
         import pytorch_lightning as pl
 
         from jungle import build, evaluate, inputs, loggers
+        from jungle.data.checks import counts_table
         from jungle.models.backbone import Backbone
 
     _quiet()
@@ -61,7 +62,7 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
     task = build.task_of(cfg, clips)
     if runs.rank() == 0:
         clips.write(folder / "clips.parquet")
-        log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{inputs.counts(clips)}")
+        log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
     backbone = Backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
     train_spec, eval_spec = build.clip_specs(cfg, backbone)
