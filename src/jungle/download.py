@@ -3,16 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from jungle.config import DownloadConfig, check
+from jungle.config import DownloadConfig, typed
 from jungle.console import result
 
 
 def main(raw: Any) -> None:
     """Fetch the label tables and, if asked, the 64x64 clips; what is there already is not fetched again."""
-    from omegaconf import OmegaConf
-
     from jungle.data.unpack import fetch_primatrix
 
-    cfg: DownloadConfig = check(DownloadConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    cfg = typed(DownloadConfig, raw)
     fetch_primatrix(Path(cfg.out), micro=cfg.micro)
     result(f"fetched: python train.py data=primatrix_micro data.root={cfg.out}/micro")

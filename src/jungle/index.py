@@ -5,20 +5,18 @@ from typing import Any
 
 import polars as pl
 
-from jungle.config import IndexConfig, check
+from jungle.config import IndexConfig, typed
 from jungle.console import log, result
 from jungle.cores import share_of_cores
 
 
 def main(raw: Any) -> None:
     """Look into every file and write the table; goes on where it was stopped."""
-    from omegaconf import OmegaConf
-
     from jungle.data.formats import find_clips
     from jungle.video.index import index_clips
     from jungle.video.recorded import NAME_PATTERN
 
-    cfg: IndexConfig = check(IndexConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    cfg = typed(IndexConfig, raw)
     found = find_clips(cfg.videos)
     root = cfg.videos if isinstance(cfg.videos, str) and Path(cfg.videos).is_dir() else None
     table = index_clips(

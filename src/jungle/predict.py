@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from jungle.config import PredictConfig, check
+from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
 from jungle.data import predictions
 from jungle.errors import SomeFailed, UsageError, UserError
@@ -31,9 +31,7 @@ def main(raw: Any) -> None:
     Raises:
         SomeFailed: some clips could not be read; all files are written nevertheless.
     """
-    from omegaconf import OmegaConf
-
-    cfg: PredictConfig = check(PredictConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    cfg = typed(PredictConfig, raw)
     from jungle import asked
     from jungle.submission import read_template, write_submission
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import polars as pl
 
-from jungle.config import ShrinkConfig, check
+from jungle.config import ShrinkConfig, typed
 from jungle.console import log, result
 from jungle.cores import share_of_cores
 from jungle.errors import SomeFailed
@@ -16,13 +16,11 @@ def main(raw: Any) -> None:
     Raises:
         SomeFailed: some clips could not be copied.
     """
-    from omegaconf import OmegaConf
-
     from jungle.data.formats import find_clips
     from jungle.video.shrink import shrink_clips
     from jungle.video.shrink_spec import Shrink
 
-    cfg: ShrinkConfig = check(ShrinkConfig, OmegaConf.to_container(raw, resolve=True))  # type: ignore[arg-type]
+    cfg = typed(ShrinkConfig, raw)
     spec = Shrink.parse(cfg.shrink, cfg.codec)
     workers = share_of_cores() if cfg.workers is None else cfg.workers
     paths = [f.path for f in find_clips(str(cfg.videos))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jungle import runs
-from jungle.config import TrainConfig, check
+from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
 from jungle.errors import UserError
 
@@ -18,8 +18,7 @@ def main(raw: Any) -> float | None:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
-    plain = OmegaConf.to_container(raw, resolve=True)
-    cfg: TrainConfig = check(TrainConfig, plain)  # type: ignore[arg-type]
+    cfg = typed(TrainConfig, raw)
     folder = Path(HydraConfig.get().runtime.output_dir)
     best = folder / "checkpoints" / "best.ckpt"
     lock = None

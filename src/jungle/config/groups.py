@@ -1,0 +1,155 @@
+"""The groups of a training config, one class each: `configs/<group>/*.yaml` hold their values."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from jungle.config.values import Fraction, Section, Size
+from jungle.models.names import check_backbone
+
+
+class Paths(Section):
+    """Where runs, caches and stores lie."""
+
+    runs: Path
+    cache: Path
+    features: Path
+
+
+class Data(Section):
+    """Which clips, which labels, which of them for what."""
+
+    format: Literal["sample", "csv", "folders", "primatrix", "primatrix_micro"]
+    root: Path | None
+    labels: Path | None
+    template: Path | None
+    test_labels: Path | None
+    sites: Path | None
+    classes: list[str] | None
+    filepath_column: str | None
+    label_column: str | None
+    missing: Literal["error", "skip"]
+    val_fraction: Fraction
+    test_fraction: Fraction
+    folds: Annotated[int, Field(ge=2)] | None
+    fold: NonNegativeInt | None
+    limit: PositiveInt | None
+    batch_size: PositiveInt | None
+    workers: NonNegativeInt | None
+    timeout_s: Annotated[float, Field(gt=0)]
+    sample_clips: PositiveInt = 240
+
+    @model_validator(mode="after")
+    def _together(self) -> "Data":
+        if (self.folds is None) != (self.fold is None):
+            raise ValueError("folds and fold go together: data.folds=5 data.fold=0")
+        if self.folds is not None and self.fold is not None and self.fold >= self.folds:
+            raise ValueError(f"fold {self.fold} of {self.folds} folds: the last is {self.folds - 1}")
+        if self.format == "csv" and (self.labels is None or self.root is None):
+            raise ValueError("data=csv needs data.labels=<table> and data.root=<folder of the clips>")
+        if self.format == "folders" and self.root is None:
+            raise ValueError("data=folders needs data.root=<folder with one folder a class>")
+        return self
+
+
+class Decoder(Section):
+    """Which library reads video."""
+
+    name: Literal["decord", "torchcodec", "pyav", "auto"]
+    crop_bottom: Annotated[float, Field(ge=0)]
+
+
+class FramesChoice(Section):
+    """Which frames of a clip are seen."""
+
+    kind: Literal["uniform", "fps", "random", "early_bias", "keyframe", "motion"]
+    count: Annotated[int, Field(ge=1, le=1024)]
+    fps: Annotated[float, Field(gt=0)] | None
+
+    @model_validator(mode="after")
+    def _together(self) -> "FramesChoice":
+        if (self.kind == "fps") != (self.fps is not None):
+            raise ValueError("frames=fps needs frames.fps, the other kinds leave it null")
+        return self
+
+
+class Model(Section):
+    """Which backbone, frozen or fine-tuned."""
+
+    mode: Literal["frozen", "finetune"]
+    backbone: str
+    pretrained: bool
+    weights: Path | None
+    size: Size
+    taps: list[str]
+
+    @model_validator(mode="after")
+    def _known(self) -> "Model":
+        check_backbone(self.backbone)
+        return self
+
+
+class Head(Section):
+    """How frame features become one answer."""
+
+    name: Literal["mean", "max", "attention"]
+    hidden: NonNegativeInt
+    dropout: Fraction
+
+
+class Loss(Section):
+    """What a wrong answer costs."""
+
+    name: Literal["auto", "bce", "ce"]
+    label_smoothing: Fraction
+
+
+class Optim(Section):
+    """How weights are moved."""
+
+    name: Literal["adamw", "sgd"]
+    lr: Annotated[float, Field(gt=0)] | None
+    weight_decay: Annotated[float, Field(ge=0)]
+    schedule: Literal["cosine", "constant"]
+    warmup: Fraction
+
+
+class TrainerChoice(Section):
+    """Devices, precision, epochs."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda"]
+    devices: int | list[NonNegativeInt]
+    num_nodes: PositiveInt
+    strategy: Literal["auto", "ddp"]
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    max_epochs: PositiveInt | None
+    max_steps: int
+    accumulate_grad_batches: PositiveInt
+    gradient_clip_val: Annotated[float, Field(gt=0)] | None
+    deterministic: bool
+    log_every_n_steps: PositiveInt
+    enable_progress_bar: bool
+    fast_dev_run: bool
+
+    @model_validator(mode="after")
+    def _some(self) -> "TrainerChoice":
+        if self.devices in (0, []) or (isinstance(self.devices, int) and self.devices < -1):
+            raise ValueError("devices is a number from 1, -1 for all, or a list as in [0,2]")
+        return self
+
+
+class Callbacks(Section):
+    """What is best, and when to stop."""
+
+    monitor: str
+    mode: Literal["min", "max"]
+    patience: PositiveInt | None
+
+
+class Logger(Section):
+    """Where the numbers go."""
+
+    name: Literal["wandb", "tensorboard", "csv", "none"]
+    project: str
+    mode: Literal["auto", "online", "offline"]

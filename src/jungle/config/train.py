@@ -1,0 +1,81 @@
+"""The whole of a training config: its groups, what must fit together, and defaults that hang on the mode."""
+
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, model_validator
+
+from jungle.config.groups import (
+    Callbacks,
+    Data,
+    Decoder,
+    FramesChoice,
+    Head,
+    Logger,
+    Loss,
+    Model,
+    Optim,
+    Paths,
+    TrainerChoice,
+)
+from jungle.config.values import Section
+
+
+class TrainConfig(Section):
+    """The whole of `configs/train.yaml`."""
+
+    paths: Paths
+    data: Data
+    decoder: Decoder
+    frames: FramesChoice
+    model: Model
+    head: Head
+    loss: Loss
+    optim: Optim
+    trainer: TrainerChoice
+    callbacks: Callbacks
+    logger: Logger
+    experiment: Any = None
+    task: Literal["auto", "multilabel", "exclusive"]
+    seed: NonNegativeInt
+    name: str | None
+    resume: str
+    max_failed_fraction: Annotated[float, Field(ge=0, le=1)]
+    report: bool
+
+    @model_validator(mode="after")
+    def _together(self) -> "TrainConfig":
+        if self.model.mode == "frozen" and self.frames.kind == "random":
+            raise ValueError(
+                "frames=random draws anew each epoch, frozen features are made once: use another"
+            )
+        if self.task != "auto" and self.loss.name != "auto":
+            fits = {"multilabel": "bce", "exclusive": "ce"}[self.task]
+            if self.loss.name != fits:
+                raise ValueError(f"task={self.task} needs loss={fits} (or loss=auto)")
+        return self
+
+    def by_mode(self, frozen: Any, finetune: Any) -> Any:
+        """Return the first for a frozen backbone, the second for a fine-tuned one."""
+        return frozen if self.model.mode == "frozen" else finetune
+
+    @property
+    def batch_size(self) -> int:
+        """Clips a step, on each device."""
+        return self.data.batch_size or self.by_mode(16, 8)
+
+    @property
+    def max_epochs(self) -> int:
+        """Most passes over the training clips."""
+        return self.trainer.max_epochs or self.by_mode(30, 10)
+
+    @property
+    def lr(self) -> float:
+        """Peak learning rate."""
+        return self.optim.lr or (1e-2 if self.optim.name == "sgd" else 3e-4)
+
+    def fingerprint(self) -> str:
+        """Hash of all that shapes the result: equal for the same command given again."""
+        plain = self.model_dump(mode="json", exclude={"resume", "report", "paths"})
+        return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
