@@ -84,6 +84,26 @@ class Backbone(nn.Module):
         self.model.forward_features(x_NCHW)
         return torch.cat([_pooled(self._tapped[name]) for name in self.spec.taps], dim=1).float()
 
+    def save_memory(self) -> None:
+        """Compute activations a second time in the backward pass instead of keeping them.
+
+        Raises:
+            UserError: the model cannot.
+        """
+        try:
+            self.model.set_grad_checkpointing(True)
+        except (AttributeError, AssertionError):
+            raise UserError(
+                f"model.grad_checkpointing: {self.spec.name} has none; a smaller data.batch_size saves memory"
+            ) from None
+
+    def depth_of(self) -> dict[str, int]:
+        """Return the layer of each weight, counted from the input, as timm deals them out."""
+        from timm.models import group_parameters
+
+        found = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
+        return {name: int(layer) for name, layer in found.items()}  # type: ignore[arg-type]
+
     def folded(self) -> "Backbone":
         """Return a copy, for inference alone, that gives the same features sooner on a CPU.
 

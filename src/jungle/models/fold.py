@@ -13,7 +13,13 @@ def fold_norms(module: nn.Module) -> None:
     """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
-        if before and isinstance(before[1], nn.Conv2d) and _fits(before[1], child):
+        if (
+            before
+            and isinstance(before[1], nn.Conv2d)
+            and isinstance(child, nn.BatchNorm2d)
+            and child.running_mean is not None
+            and child.num_features == before[1].out_channels
+        ):
             setattr(module, before[0], fuse_conv_bn_eval(before[1], child))
             setattr(module, name, _Rest(child))
         else:
@@ -21,20 +27,13 @@ def fold_norms(module: nn.Module) -> None:
         before = (name, child)
 
 
-def _fits(conv: nn.Conv2d, norm: nn.Module) -> bool:
-    return (
-        isinstance(norm, nn.BatchNorm2d)
-        and norm.running_mean is not None
-        and norm.num_features == conv.out_channels
-    )
-
-
 class _Rest(nn.Module):
     """What timm's BatchNorm layers do behind the norm."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
-        self.act = norm.act if isinstance(getattr(norm, "act", None), nn.Module) else nn.Identity()
+        act = getattr(norm, "act", None)
+        self.act: nn.Module = act if isinstance(act, nn.Module) else nn.Identity()
 
     def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
         """Apply the activation."""
