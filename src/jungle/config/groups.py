@@ -90,14 +90,6 @@ class Model(Section):
         return self
 
 
-class Head(Section):
-    """How frame features become one answer."""
-
-    name: Literal["mean", "max", "attention"]
-    hidden: NonNegativeInt
-    dropout: Fraction
-
-
 class Loss(Section):
     """What a wrong answer costs."""
 

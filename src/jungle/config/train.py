@@ -11,7 +11,6 @@ from jungle.config.groups import (
     Data,
     Decoder,
     FramesChoice,
-    Head,
     Logger,
     Loss,
     Model,
@@ -19,6 +18,7 @@ from jungle.config.groups import (
     Paths,
     TrainerChoice,
 )
+from jungle.config.heads import Head
 from jungle.config.values import Section
 
 

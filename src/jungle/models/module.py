@@ -104,7 +104,7 @@ class ClipClassifier(pl.LightningModule):
         """Answer for every clip of the batch."""
         mask_BT = batch["mask_BT"]
         x_BTD = batch["x_BTD"].float() if "x_BTD" in batch else self.features(batch["frames_BTHWC"], mask_BT)
-        return self.head(x_BTD, mask_BT)
+        return self.head(x_BTD, mask_BT, batch["times_BT"])
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
