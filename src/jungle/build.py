@@ -4,9 +4,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jungle.config import TrainConfig
+from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
+from jungle.data.sampling import Sampler
 from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.losses import LossPlan, class_weights, prior_shift
 from jungle.models.module import ClipClassifier, Training
 from jungle.video import ClipSpec, Frames
 
@@ -53,29 +58,42 @@ def task_of(cfg: TrainConfig, clips: Clips) -> str:
         )
     if cfg.task != "auto":
         return cfg.task
-    if cfg.loss.name != "auto":
-        return {"bce": "multilabel", "ce": "exclusive"}[cfg.loss.name]
+    if cfg.loss.name in TASK_OF:
+        return TASK_OF[cfg.loss.name]
     return "exclusive" if single else "multilabel"
 
 
 def model_of(
     cfg: TrainConfig, backbone: Backbone, clips: Clips, task: str, about: dict[str, Any]
 ) -> ClipClassifier:
-    """Build the model; its last bias starts at the class shares of the training clips."""
+    """Build the model; its last bias starts at the class shares of the training clips as drawn."""
     import torch
 
+    train = clips.of("train")
+    targets = torch.from_numpy(train.where(train.labelled()).targets())
     training = Training(
         cfg.optim.name,
         cfg.lr,
         cfg.optim.weight_decay,
         cfg.optim.schedule,
         cfg.optim.warmup,
-        cfg.loss.label_smoothing,
+        loss_plan(cfg, targets),
     )
+    if cfg.sampler != "natural":
+        draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))
+        shift_C = prior_shift(targets, task, torch.from_numpy(draws).float())
+        about = {**about, "prior_shift": dict(zip(clips.classes, shift_C.tolist(), strict=True))}
     head = cfg.head.model_dump()
     model = ClipClassifier(backbone, head, clips.classes, task, cfg.model.mode, about, training)
-    model.start_from_priors(torch.from_numpy(clips.of("train").targets()))
+    model.start_from_priors(targets)
     return model
+
+
+def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:
+    """Return the loss that the config asks for; class weights are of the training clips `targets_NC`."""
+    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[cfg.loss.class_weights]
+    values = cfg.loss.model_dump(exclude={"class_weights"})
+    return LossPlan(**values, class_weights=class_weights(targets_NC, power) if power else None)
 
 
 def devices_of(cfg: TrainConfig) -> list[str]:

@@ -141,7 +141,9 @@ def stored_features(
     bad = store.failures()
     lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
     reader = FeatureReader(store, [k if isinstance(k, str) else None for k in keys])
-    data = ClipData(clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction)
+    data = ClipData(
+        clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
+    )
     data.failures.update(lost)
     return data, dtype
 
@@ -158,7 +160,16 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     train = VideoReader(paths, train_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
     same = train_spec == eval_spec
     evaluate = train if same else VideoReader(paths, eval_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
-    return ClipData(clips, train, evaluate, "frames_BTHWC", cfg.batch_size, cfg.seed, cfg.max_failed_fraction)
+    return ClipData(
+        clips,
+        train,
+        evaluate,
+        "frames_BTHWC",
+        cfg.batch_size,
+        cfg.seed,
+        cfg.max_failed_fraction,
+        sampler=cfg.sampler,
+    )
 
 
 def close(data: Any) -> None:

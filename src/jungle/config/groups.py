@@ -90,13 +90,6 @@ class Model(Section):
         return self
 
 
-class Loss(Section):
-    """What a wrong answer costs."""
-
-    name: Literal["auto", "bce", "ce"]
-    label_smoothing: Fraction
-
-
 class Optim(Section):
     """How weights are moved."""
 

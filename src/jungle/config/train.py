@@ -12,13 +12,13 @@ from jungle.config.groups import (
     Decoder,
     FramesChoice,
     Logger,
-    Loss,
     Model,
     Optim,
     Paths,
     TrainerChoice,
 )
 from jungle.config.heads import Head
+from jungle.config.losses import TASK_OF, Loss
 from jungle.config.values import Section
 
 
@@ -38,6 +38,7 @@ class TrainConfig(Section):
     logger: Logger
     experiment: Any = None
     task: Literal["auto", "multilabel", "exclusive"]
+    sampler: Literal["natural", "mixed", "balanced"]
     seed: NonNegativeInt
     name: str | None
     resume: str
@@ -50,10 +51,8 @@ class TrainConfig(Section):
             raise ValueError(
                 "frames=random draws anew each epoch, frozen features are made once: use another"
             )
-        if self.task != "auto" and self.loss.name != "auto":
-            fits = {"multilabel": "bce", "exclusive": "ce"}[self.task]
-            if self.loss.name != fits:
-                raise ValueError(f"task={self.task} needs loss={fits} (or loss=auto)")
+        if self.task != "auto" and TASK_OF.get(self.loss.name, self.task) != self.task:
+            raise ValueError(f"loss={self.loss.name} is of another task than task={self.task}: use loss=auto")
         return self
 
     def by_mode(self, frozen: Any, finetune: Any) -> Any:

@@ -1,7 +1,7 @@
 """One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytorch_lightning as pl
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, make_head
-from jungle.models.losses import loss, prior_logits, probabilities
+from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
 
 Batch = dict[str, Any]
 
@@ -25,7 +25,7 @@ class Training:
     weight_decay: float = 0.01
     schedule: str = "cosine"
     warmup: float = 0.05
-    label_smoothing: float = 0.0
+    loss: LossPlan = field(default_factory=LossPlan)
 
 
 class ClipClassifier(pl.LightningModule):
@@ -41,7 +41,8 @@ class ClipClassifier(pl.LightningModule):
         classes: class names, in the order of the logits.
         task: `multilabel` or `exclusive`.
         mode: `frozen` or `finetune`.
-        about: plain types that travel in the checkpoint: how clips become frames, what was trained on.
+        about: plain types that travel in the checkpoint: how clips become frames, what was trained on, and
+            `prior_shift`, by class: what the sampler of training clips adds to each logit.
         training: optimizer and loss settings.
     """
 
@@ -63,6 +64,9 @@ class ClipClassifier(pl.LightningModule):
             training or Training(),
         )
         self.head = make_head(head, backbone.dim, len(self.classes))
+        shift = self.about.get("prior_shift", {})
+        shift_C = torch.tensor([float(shift.get(c, 0.0)) for c in self.classes])
+        self.register_buffer("prior_shift_C", shift_C, persistent=False)
         self.val_scores = RunningScores(self.classes, task)
         if self.is_frozen:
             self.backbone.requires_grad_(False)
@@ -81,11 +85,11 @@ class ClipClassifier(pl.LightningModule):
         return self
 
     def start_from_priors(self, targets_NC: Tensor) -> None:
-        """Set the last bias so that training starts at the class shares instead of at one half."""
+        """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
         last = self.head.classify[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
-            last.bias.copy_(prior_logits(targets_NC, self.task))
+            last.bias.copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
 
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked."""
@@ -101,10 +105,11 @@ class ClipClassifier(pl.LightningModule):
         return x_BTD
 
     def forward(self, batch: Batch) -> Answer:
-        """Answer for every clip of the batch."""
+        """Answer for every clip of the batch; outside of training, as if clips had been drawn as they are."""
         mask_BT = batch["mask_BT"]
         x_BTD = batch["x_BTD"].float() if "x_BTD" in batch else self.features(batch["frames_BTHWC"], mask_BT)
-        return self.head(x_BTD, mask_BT, batch["times_BT"])
+        answer = self.head(x_BTD, mask_BT, batch["times_BT"])
+        return answer if self.training else answer._replace(logits_BC=answer.logits_BC - self.prior_shift_C)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -133,9 +138,7 @@ class ClipClassifier(pl.LightningModule):
         self.log_dict({f"{k}": v for k, v in bar.items()}, prog_bar=True, logger=False)
 
     def _loss(self, logits_BC: Tensor, batch: Batch) -> Tensor:
-        return loss(
-            logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.label_smoothing
-        )
+        return loss(logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.loss)
 
     def configure_optimizers(self) -> Any:
         """AdamW or SGD; no decay on norms and biases; a schedule by step over the whole run."""
