@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jungle.config import TrainConfig
+from jungle.config import ClipsConfig, TrainConfig
 from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
 from jungle.data.sampling import Sampler
@@ -16,7 +16,7 @@ from jungle.models.module import ClipClassifier, Training
 from jungle.video import ClipSpec, Frames
 
 
-def backbone_spec(cfg: TrainConfig) -> BackboneSpec:
+def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
     """Return which backbone the config asks for."""
     weights = str(cfg.model.weights) if cfg.model.weights else None
     return BackboneSpec(
@@ -24,7 +24,7 @@ def backbone_spec(cfg: TrainConfig) -> BackboneSpec:
     )
 
 
-def clip_specs(cfg: TrainConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
+def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
     """Return how clips become frames in training and in evaluation; the latter never draws at random."""
 
     def spec(kind: str) -> ClipSpec:
@@ -78,6 +78,8 @@ def model_of(
         cfg.optim.schedule,
         cfg.optim.warmup,
         loss_plan(cfg, targets),
+        cfg.augment.mixup,
+        cfg.augment.cutmix,
     )
     if cfg.sampler != "natural":
         draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))

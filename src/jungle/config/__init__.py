@@ -6,16 +6,18 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
-from jungle.config.train import TrainConfig
+from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
-from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, ShrinkConfig
+from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
 from jungle.errors import UsageError, nearest
 
 __all__ = [
     "CONFIGS",
+    "ClipsConfig",
     "DownloadConfig",
     "IndexConfig",
     "PredictConfig",
+    "PreviewConfig",
     "ShrinkConfig",
     "TrainConfig",
     "check",
@@ -28,6 +30,7 @@ S = TypeVar("S", bound=Section)
 CONFIGS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "predict": PredictConfig,
+    "preview": PreviewConfig,
     "download": DownloadConfig,
     "index": IndexConfig,
     "shrink": ShrinkConfig,

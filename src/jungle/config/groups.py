@@ -74,6 +74,24 @@ class FramesChoice(Section):
         return self
 
 
+class Augment(Section):
+    """What may happen to training clips."""
+
+    crop: Annotated[float, Field(ge=0.05, le=1)]
+    flip: Annotated[float, Field(ge=0, le=1)]
+    colour: Fraction
+    infrared: Annotated[float, Field(ge=0, le=1)]
+    noise: Fraction
+    blur: Annotated[float, Field(ge=0, le=50)]
+    cutout: Fraction
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    cutmix: Annotated[float, Field(ge=0, le=10)]
+
+    def picture(self) -> dict[str, float]:
+        """Return what happens to each clip's frames alone: the values of `Augmentation`."""
+        return self.model_dump(exclude={"mixup", "cutmix"})
+
+
 class Model(Section):
     """Which backbone, frozen or fine-tuned."""
 

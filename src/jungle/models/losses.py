@@ -105,6 +105,6 @@ def prior_shift(targets_NC: Tensor, task: str, draws_N: Tensor) -> Tensor:
     """Return by how much drawing clips unevenly moves each class's logit, `[C]` (Saerens et al. 2002).
 
     Taken off the logits, it gives back probabilities of clips as they are. That is exact for exclusive
-    classes; for sigmoids it is where the other classes of a clip are drawn as often as clips without the class.
+    classes; for sigmoids it is where other classes are drawn as often as the average clip without the class.
     """
     return prior_logits(targets_NC, task, draws_N) - prior_logits(targets_NC, task)

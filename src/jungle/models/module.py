@@ -12,6 +12,7 @@ from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, make_head
 from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
+from jungle.models.mixing import mixed
 
 Batch = dict[str, Any]
 
@@ -26,6 +27,8 @@ class Training:
     schedule: str = "cosine"
     warmup: float = 0.05
     loss: LossPlan = field(default_factory=LossPlan)
+    mixup: float = 0.0
+    cutmix: float = 0.0
 
 
 class ClipClassifier(pl.LightningModule):
@@ -113,6 +116,7 @@ class ClipClassifier(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
+        batch = mixed(batch, self.training_plan.mixup, self.training_plan.cutmix)
         value = self._loss(self(batch).logits_BC, batch)
         self.log("train/loss", value, batch_size=len(batch["mask_BT"]), prog_bar=True)
         return value
