@@ -11,6 +11,7 @@ from jungle.errors import UsageError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.heads import POOLS, make_head
+from jungle.models.inference import answers
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames
 
@@ -121,7 +122,7 @@ def test_a_few_steps_learn_a_few_clips(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_checkpoint_gives_the_same_answers(kind: str, tmp_path: Path) -> None:
+def test_a_checkpoint_predicts_the_same_answers(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     about = {
         "clip": ClipSpec(Frames(count=5), size=(32, 32)).to_dict(),
@@ -134,9 +135,21 @@ def test_a_checkpoint_gives_the_same_answers(kind: str, tmp_path: Path) -> None:
     model.on_save_checkpoint(saved)
     torch.save(saved, tmp_path / "m.ckpt")
     loaded = load_checkpoint(tmp_path / "m.ckpt").model
-    x = torch.randn(2, 5, backbone.dim)
-    batch = {"x_BTD": x, "mask_BT": torch.ones(2, 5, dtype=torch.bool), "times_BT": torch.rand(2, 5)}
-    assert torch.equal(model(batch).logits_BC, loaded(batch).logits_BC)
+    batch = {
+        "frames_BTHWC": torch.randint(0, 256, (2, 5, 32, 32, 3), dtype=torch.uint8),
+        "mask_BT": torch.tensor([[True] * 5, [True] * 3 + [False] * 2]),
+        "times_BT": torch.arange(5.0).expand(2, 5),
+        "number_B": torch.arange(2),
+        "status": ["ok", "ok"],
+        "reason": ["", ""],
+    }
+    ours, theirs = (list(answers(m, [dict(batch)], "cpu", "float32")) for m in (model, loaded))
+    for a, b, frames in zip(ours, theirs, (5, 3), strict=True):
+        assert a["probs"].tolist() == b["probs"].tolist()
+        assert a["probs"].sum() == pytest.approx(1)
+        if a["attention"] is not None:
+            assert len(a["attention"]) == len(a["times"]) == frames
+            assert a["attention"].sum() == pytest.approx(1)
 
 
 def test_heads_of_before_there_were_settings_are_built_as_they_were() -> None:

@@ -65,7 +65,8 @@ def check(kind: type[S], plain: Any) -> S:
 
 def _where(err: Any, plain: Any) -> str:
     """Return the key that an error speaks of, without the names of a union's members: no key of `plain`."""
-    at, found = plain, []
+    at: Any = plain
+    found: list[str] = []
     for i, part in enumerate(err["loc"]):
         last = i == len(err["loc"]) - 1
         inside = (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int))

@@ -49,6 +49,8 @@ class ClipClassifier(pl.LightningModule):
         training: optimizer and loss settings.
     """
 
+    prior_shift_C: Tensor
+
     def __init__(
         self,
         backbone: Backbone,
