@@ -9,6 +9,7 @@ GROUPS = (
     "data",
     "decoder",
     "frames",
+    "augment",
     "model",
     "head",
     "loss",
@@ -28,6 +29,7 @@ NEEDED = {
     "data=csv": ["data.root=/clips", "data.labels=/labels.csv"],
     "data=folders": ["data.root=/clips"],
     "frames=random": ["model=finetune"],
+    **{f"augment={a}": ["model=finetune"] for a in ("light", "camera_trap", "strong")},
 }
 
 

@@ -4,14 +4,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jungle.config import TrainConfig
+import numpy as np
+
+from jungle.config import ClipsConfig, TrainConfig
+from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
+from jungle.data.sampling import Sampler
 from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.losses import LossPlan, class_weights, prior_shift
 from jungle.models.module import ClipClassifier, Training
 from jungle.video import ClipSpec, Frames
 
 
-def backbone_spec(cfg: TrainConfig) -> BackboneSpec:
+def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
     """Return which backbone the config asks for."""
     weights = str(cfg.model.weights) if cfg.model.weights else None
     return BackboneSpec(
@@ -19,7 +24,7 @@ def backbone_spec(cfg: TrainConfig) -> BackboneSpec:
     )
 
 
-def clip_specs(cfg: TrainConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
+def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
     """Return how clips become frames in training and in evaluation; the latter never draws at random."""
 
     def spec(kind: str, count: int) -> ClipSpec:
@@ -54,30 +59,38 @@ def task_of(cfg: TrainConfig, clips: Clips) -> str:
         )
     if cfg.task != "auto":
         return cfg.task
-    if cfg.loss.name != "auto":
-        return {"bce": "multilabel", "ce": "exclusive"}[cfg.loss.name]
+    if cfg.loss.name in TASK_OF:
+        return TASK_OF[cfg.loss.name]
     return "exclusive" if single else "multilabel"
 
 
 def model_of(
     cfg: TrainConfig, backbone: Backbone, clips: Clips, task: str, about: dict[str, Any]
 ) -> ClipClassifier:
-    """Build the model; its last bias starts at the class shares of the training clips."""
+    """Build the model; its last bias starts at the class shares of the training clips as drawn."""
     import torch
 
+    train = clips.of("train")
+    targets = torch.from_numpy(train.where(train.labelled()).targets())
     training = Training(
         cfg.optim.name,
         cfg.lr,
         cfg.optim.weight_decay,
         cfg.optim.schedule,
         cfg.optim.warmup,
-        cfg.loss.label_smoothing,
+        loss_plan(cfg, targets),
+        cfg.augment.mixup,
+        cfg.augment.cutmix,
         backbone_lr=cfg.optim.backbone_lr,
         layer_decay=cfg.optim.layer_decay,
         unfreeze=cfg.model.unfreeze,
         norm_stats=cfg.model.norm_stats,
         monitor=(cfg.callbacks.monitor, cfg.callbacks.mode),
     )
+    if cfg.sampler != "natural":
+        draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))
+        shift_C = prior_shift(targets, task, torch.from_numpy(draws).float())
+        about = {**about, "prior_shift": dict(zip(clips.classes, shift_C.tolist(), strict=True))}
     head = cfg.head.model_dump()
     model = ClipClassifier(backbone, head, clips.classes, task, cfg.model.mode, about, training)
     if cfg.model.grad_checkpointing:
@@ -85,7 +98,7 @@ def model_of(
     if cfg.model.warm_start:
         warm_start(model, cfg.model.warm_start)
     else:
-        model.start_from_priors(torch.from_numpy(clips.of("train").targets()))
+        model.start_from_priors(targets)
     return model
 
 
@@ -109,6 +122,13 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
         if own != its:
             raise UserError(f"model.warm_start={file}: its {what} is {its}, this run's {own}")
     model.load_state_dict(other.state_dict())
+
+
+def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:
+    """Return the loss that the config asks for; class weights are of the training clips `targets_NC`."""
+    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[cfg.loss.class_weights]
+    values = cfg.loss.model_dump(exclude={"class_weights"})
+    return LossPlan(**values, class_weights=class_weights(targets_NC, power) if power else None)
 
 
 def devices_of(cfg: TrainConfig) -> list[str]:

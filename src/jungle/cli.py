@@ -17,13 +17,14 @@ from jungle.errors import UsageError, UserError, nearest
 VERBS = {
     "train": ("jungle.train", "train a classifier on labelled clips"),
     "predict": ("jungle.predict", "say what is in every clip"),
+    "preview": ("jungle.preview", "show training clips as training sees them"),
     "index": ("jungle.index", "list what every video file is"),
     "shrink": ("jungle.shrink", "make a smaller copy of a data set"),
     "doctor": ("jungle.doctor", "check this machine and say what to mend"),
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
-COMPOSED = ("train", "predict", "download", "index", "shrink")
+COMPOSED = ("train", "predict", "preview", "download", "index", "shrink")
 _VERB = "JUNGLE_VERB"
 
 

@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from jungle.config import TrainConfig
+from jungle.config import ClipsConfig, TrainConfig
 from jungle.console import log, timed
 from jungle.cores import share_of_cores
 from jungle.data.clips import Clips
 from jungle.errors import UserError
 
 
-def labelled_clips(cfg: TrainConfig) -> tuple[Clips, dict[int, str]]:
+def labelled_clips(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     """Load, split, check and limit the clips; return them with the numbers of those that are not on disk.
 
     Raises:
@@ -54,7 +54,7 @@ def labelled_clips(cfg: TrainConfig) -> tuple[Clips, dict[int, str]]:
     return whole, {len(present) + i: reasons[c] for i, c in enumerate(gone.table["clip"])}
 
 
-def _load(cfg: TrainConfig, problems: Any) -> Clips:
+def _load(cfg: ClipsConfig, problems: Any) -> Clips:
     from jungle.data import formats
 
     data, root = cfg.data, cfg.data.root
@@ -141,7 +141,9 @@ def stored_features(
     bad = store.failures()
     lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
     reader = FeatureReader(store, [k if isinstance(k, str) else None for k in keys])
-    data = ClipData(clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction)
+    data = ClipData(
+        clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
+    )
     data.failures.update(lost)
     return data, dtype
 
@@ -149,16 +151,29 @@ def stored_features(
 def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:
     """Return the data module that decodes clips as training goes."""
     from jungle import build
+    from jungle.data.augment import Augmentation
     from jungle.data.module import ClipData
     from jungle.data.video_reader import VideoReader
 
     workers = share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
     paths = clips.table["path"].to_list()
     ahead = 2 * cfg.batch_size
-    train = VideoReader(paths, train_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
-    same = train_spec == eval_spec
+    augment = Augmentation(**cfg.augment.picture())
+    train = VideoReader(
+        paths, train_spec, workers, cfg.data.timeout_s, cfg.seed, ahead, augment if augment else None
+    )
+    same = train_spec == eval_spec and not augment
     evaluate = train if same else VideoReader(paths, eval_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
-    return ClipData(clips, train, evaluate, "frames_BTHWC", cfg.batch_size, cfg.seed, cfg.max_failed_fraction)
+    return ClipData(
+        clips,
+        train,
+        evaluate,
+        "frames_BTHWC",
+        cfg.batch_size,
+        cfg.seed,
+        cfg.max_failed_fraction,
+        sampler=cfg.sampler,
+    )
 
 
 def close(data: Any) -> None:

@@ -55,7 +55,7 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
         from jungle.data.checks import counts_table
         from jungle.models.backbone import Backbone
 
-    _quiet()
+    quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     clips, lost = inputs.labelled_clips(cfg)
     task = build.task_of(cfg, clips)
@@ -125,7 +125,7 @@ def _has_stopped(last: Path, cfg: TrainConfig) -> bool:
     return waited or saved["epoch"] + 1 >= cfg.max_epochs
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Leave out what libraries say about themselves; their warnings that concern a user stay."""
     if runs.rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # the first process speaks for all

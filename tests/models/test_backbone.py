@@ -3,6 +3,7 @@ import torch
 
 from jungle.errors import UsageError, UserError
 from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.parallel import side_by_side
 
 SMALL = BackboneSpec("tf_efficientnet_lite0", size=(64, 96))
 
@@ -136,3 +137,23 @@ def test_a_weights_file_cannot_run_code(tmp_path) -> None:
     with pytest.raises(UserError, match="read safely"):
         Backbone(BackboneSpec("resnet18", weights=str(tmp_path / "hostile.pth")))
     assert not (tmp_path / "ran").exists()
+
+
+def test_clips_side_by_side_keep_their_own_taps(lite: Backbone) -> None:
+    tapped = Backbone(
+        BackboneSpec("tf_efficientnet_lite0", size=(64, 96), taps=("blocks.1", "blocks.3"))
+    ).eval()
+
+    def features(clip: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode():
+            return tapped(clip)
+
+    clips = [frames(2) // (i + 1) for i in range(16)]
+    alone = [features(clip) for clip in clips]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        together = side_by_side(features, clips)
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(alone, together, strict=True))

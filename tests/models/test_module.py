@@ -22,6 +22,7 @@ def batch(frames: int = 3) -> dict:
     return {
         "frames_BTHWC": torch.randint(0, 256, (2, frames, 32, 32, 3), dtype=torch.uint8),
         "mask_BT": mask,
+        "times_BT": torch.arange(frames).float().expand(2, frames),
         "targets_BC": torch.tensor([[1.0, 0, 0], [0, 1.0, 0]]),
         "weight_B": torch.ones(2),
     }
@@ -57,7 +58,7 @@ def test_stored_features_and_frames_give_the_same_answer() -> None:
     made = model("frozen").eval()
     frames = batch()
     features = made.features(frames["frames_BTHWC"], frames["mask_BT"]).half()
-    stored = {"x_BTD": features, "mask_BT": frames["mask_BT"]}
+    stored = {**frames, "x_BTD": features}
     assert torch.equal(made(stored).logits_BC, made(frames).logits_BC)
 
 

@@ -19,7 +19,17 @@ def main(argv: list[str]) -> int:
     decode.add_argument("files", type=Path, nargs="*", help="clips; rendered ones if not given")
     decode.add_argument("--out", type=Path, default=Path("runs/bench/decode"), help="folder")
     decode.add_argument("--repeats", type=int, default=3)
+    heads = what.add_parser("heads", help="every head on the stored features of a data set")
+    heads.add_argument("settings", nargs="*", help="as of jungle train: data=csv data.root=/clips ...")
+    heads.add_argument("--out", type=Path, default=Path("runs/bench/heads"), help="folder")
+    heads.add_argument("--heads", nargs="+", default=[], help="as in mean 'attention head.score=tanh'")
+    heads.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args(argv)
+    if args.what == "heads":
+        from jungle.bench.heads import bench_heads
+
+        bench_heads(args.out, args.settings, heads=args.heads, seeds=args.seeds)
+        return 0
     if args.what == "decode":
         from jungle.bench.decode import bench_decode
 

@@ -6,16 +6,18 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
-from jungle.config.train import TrainConfig
+from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
-from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, ShrinkConfig
+from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
 from jungle.errors import UsageError, nearest
 
 __all__ = [
     "CONFIGS",
+    "ClipsConfig",
     "DownloadConfig",
     "IndexConfig",
     "PredictConfig",
+    "PreviewConfig",
     "ShrinkConfig",
     "TrainConfig",
     "check",
@@ -28,6 +30,7 @@ S = TypeVar("S", bound=Section)
 CONFIGS: dict[str, type[Section]] = {
     "train": TrainConfig,
     "predict": PredictConfig,
+    "preview": PreviewConfig,
     "download": DownloadConfig,
     "index": IndexConfig,
     "shrink": ShrinkConfig,
@@ -56,21 +59,33 @@ def check(kind: type[S], plain: Any) -> S:
     try:
         return kind.model_validate(plain)
     except ValidationError as e:
-        lines = {_where(err): _explain(err) for err in reversed(e.errors())}
+        lines = {(at := _where(err, plain)): _explain(at, err) for err in reversed(e.errors())}
         raise UsageError("; ".join(lines.values())) from None
 
 
-def _where(err: Any) -> str:
-    """Return the key that an error speaks of, without the names of a union's members."""
-    parts = [str(part) for part in err["loc"]]
-    return ".".join(p for p in parts if p not in ("int", "str") and "[" not in p and "-" not in p)
+def _where(err: Any, plain: Any) -> str:
+    """Return the key that an error speaks of, without the names of a union's members: no key of `plain`."""
+    at: Any = plain
+    found: list[str] = []
+    for i, part in enumerate(err["loc"]):
+        last = i == len(err["loc"]) - 1
+        inside = (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int))
+        if inside or (last and err["type"] in ("missing", "extra_forbidden")):
+            found.append(str(part))
+            at = at[part] if inside else None
+    return ".".join(found)
 
 
-def _explain(err: Any) -> str:
-    where = _where(err)
-    if err["type"] == "literal_error":
-        choices = [c.strip("' ") for c in err["ctx"]["expected"].replace(" or ", ", ").split(",")]
-        return f"{where}={err['input']} is not valid.{nearest(str(err['input']), choices)}"
+def _explain(where: str, err: Any) -> str:
+    if err["type"] in ("literal_error", "union_tag_invalid"):
+        tagged = err["type"] == "union_tag_invalid"
+        expected, given = (
+            (err["ctx"]["expected_tags"], err["ctx"]["tag"])
+            if tagged
+            else (err["ctx"]["expected"].replace(" or ", ", "), err["input"])
+        )
+        choices = [c.strip("' ") for c in expected.split(",")]
+        return f"{where}{'.name' if tagged else ''}={given} is not valid.{nearest(str(given), choices)}"
     if err["type"] == "value_error":
         return f"{where + ': ' if where else ''}{err['ctx']['error']}"
     return f"{where}={err['input']}: {err['msg'][0].lower()}{err['msg'][1:]}"

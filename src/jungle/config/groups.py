@@ -83,6 +83,24 @@ class FramesChoice(Section):
         return self
 
 
+class Augment(Section):
+    """What may happen to training clips."""
+
+    crop: Annotated[float, Field(ge=0.05, le=1)]
+    flip: Annotated[float, Field(ge=0, le=1)]
+    colour: Fraction
+    infrared: Annotated[float, Field(ge=0, le=1)]
+    noise: Fraction
+    blur: Annotated[float, Field(ge=0, le=50)]
+    cutout: Fraction
+    mixup: Annotated[float, Field(ge=0, le=10)]
+    cutmix: Annotated[float, Field(ge=0, le=10)]
+
+    def picture(self) -> dict[str, float]:
+        """Return what happens to each clip's frames alone: the values of `Augmentation`."""
+        return self.model_dump(exclude={"mixup", "cutmix"})
+
+
 class Model(Section):
     """Which backbone, frozen or fine-tuned."""
 
@@ -107,21 +125,6 @@ class Model(Section):
                 "which each holds, from 0 on: {0: head, 2: last_3, 5: all}"
             )
         return self
-
-
-class Head(Section):
-    """How frame features become one answer."""
-
-    name: Literal["mean", "max", "attention"]
-    hidden: NonNegativeInt
-    dropout: Fraction
-
-
-class Loss(Section):
-    """What a wrong answer costs."""
-
-    name: Literal["auto", "bce", "ce"]
-    label_smoothing: Fraction
 
 
 class Optim(Section):

@@ -7,29 +7,37 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, model_validator
 
 from jungle.config.groups import (
+    Augment,
     Callbacks,
     Data,
     Decoder,
     FramesChoice,
-    Head,
     Logger,
-    Loss,
     Model,
     Optim,
     Paths,
     TrainerChoice,
 )
+from jungle.config.heads import Head
+from jungle.config.losses import TASK_OF, Loss
 from jungle.config.values import Section
 
 
-class TrainConfig(Section):
-    """The whole of `configs/train.yaml`."""
+class ClipsConfig(Section):
+    """What says which clips are trained on, and how they become frames."""
 
     paths: Paths
     data: Data
     decoder: Decoder
     frames: FramesChoice
+    augment: Augment
     model: Model
+    seed: NonNegativeInt
+
+
+class TrainConfig(ClipsConfig):
+    """The whole of `configs/train.yaml`."""
+
     head: Head
     loss: Loss
     optim: Optim
@@ -38,7 +46,7 @@ class TrainConfig(Section):
     logger: Logger
     experiment: Any = None
     task: Literal["auto", "multilabel", "exclusive"]
-    seed: NonNegativeInt
+    sampler: Literal["natural", "mixed", "balanced"]
     name: str | None
     resume: str
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)]
@@ -50,10 +58,14 @@ class TrainConfig(Section):
             raise ValueError(
                 "frames=random draws anew each epoch, frozen features are made once: use another"
             )
-        if self.task != "auto" and self.loss.name != "auto":
-            fits = {"multilabel": "bce", "exclusive": "ce"}[self.task]
-            if self.loss.name != fits:
-                raise ValueError(f"task={self.task} needs loss={fits} (or loss=auto)")
+        nothing = {k: float(k == "crop") for k in self.augment.picture()}
+        if self.model.mode == "frozen" and (self.augment.cutmix or self.augment.picture() != nothing):
+            raise ValueError(
+                "augment changes frames, frozen features are made once: use augment=none (of which mixup may "
+                "be set), or fine-tune"
+            )
+        if self.task != "auto" and TASK_OF.get(self.loss.name, self.task) != self.task:
+            raise ValueError(f"loss={self.loss.name} is of another task than task={self.task}: use loss=auto")
         return self
 
     def by_mode(self, frozen: Any, finetune: Any) -> Any:

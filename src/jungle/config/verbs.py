@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from jungle.config.groups import Paths
+from jungle.config.train import ClipsConfig
 from jungle.config.values import Section
+
+
+class PreviewConfig(ClipsConfig):
+    """The whole of `configs/preview.yaml`."""
+
+    out: Path
+    clips: Annotated[int, Field(ge=1, le=100)]
+    epochs: Annotated[int, Field(ge=1, le=20)]
 
 
 class PredictConfig(Section):

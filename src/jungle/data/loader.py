@@ -29,6 +29,13 @@ class Sample:
 Read = Callable[[Any, int], Iterator[tuple[int, Sample | str]]]
 """Takes clip numbers (rows of the clips table) and the epoch; yields each with its sample or failure."""
 
+Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""Takes clip numbers; returns those of an epoch, as many, in order. The same on every device."""
+
+
+def _shuffled(numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.permutation(numbers)
+
 
 @dataclass
 class ClipLoader:
@@ -51,6 +58,8 @@ class ClipLoader:
     rank: int = 0
     world: int = 1
     max_failed_fraction: float = 1.0
+    draw: Draw = _shuffled
+    """Chooses and orders the training clips of an epoch."""
     epoch_now: Callable[[], int] = int
     """Called when an epoch starts: its number chooses the order of training clips."""
     failures: dict[int, str] = field(default_factory=dict)
@@ -91,7 +100,7 @@ class ClipLoader:
         """The clip numbers of this device in this epoch."""
         order = self.numbers
         if self.train:
-            order = np.random.default_rng([self.seed, epoch]).permutation(order)
+            order = self.draw(order, np.random.default_rng([self.seed, epoch]))
             order = np.resize(order, math.ceil(len(order) / self.world) * self.world)
         return order[self.rank :: self.world]
 

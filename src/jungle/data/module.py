@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
+from jungle.data.sampling import Sampler
 
 
 class ClipData(pl.LightningDataModule):
@@ -20,6 +21,7 @@ class ClipData(pl.LightningDataModule):
         seed: of the order of training clips.
         max_failed_fraction: more unreadable clips than this stop the run.
         left_out: numbers of clips known to be unreadable.
+        sampler: how training clips are drawn: see `jungle.data.sampling`.
     """
 
     def __init__(
@@ -32,12 +34,14 @@ class ClipData(pl.LightningDataModule):
         seed: int = 0,
         max_failed_fraction: float = 1.0,
         left_out: set[int] | None = None,
+        sampler: str = "natural",
     ) -> None:
         super().__init__()
         self.clips, self.key, self.batch_size, self.seed = clips, key, batch_size, seed
         self.read_train, self.read_eval = read_train, read_eval
         self.max_failed_fraction, self.left_out = max_failed_fraction, left_out or set()
         self._targets = clips.targets()
+        self._draw = Sampler(self._targets, sampler)
         has_weight = "weight" in clips.table.columns
         weight = clips.table["weight"].fill_null(1).to_numpy() if has_weight else np.ones(len(clips))
         self._weight = weight.astype(np.float32)
@@ -63,6 +67,7 @@ class ClipData(pl.LightningDataModule):
             self.batch_size,
             train=train,
             seed=self.seed,
+            draw=self._draw,
             rank=rank,
             world=world,
             max_failed_fraction=self.max_failed_fraction,

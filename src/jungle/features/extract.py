@@ -14,6 +14,7 @@ from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.parallel import side_by_side
 from jungle.video import Clip, ClipSpec
 from jungle.video.pool import DecodePool, Job
 from jungle.video.serving import die_with
@@ -125,7 +126,7 @@ def _share(
     model = (backbone or Backbone(plan.backbone)).eval()
     model = model.folded() if device == "cpu" else model.to(device)
     by_key = {w.key: w for w in todo}
-    per_step = 1 if device == "cpu" else 8
+    per_step = 2 * torch.get_num_threads() if device == "cpu" else 8
     failed = 0
     with (
         plan.open().writer() as writer,
@@ -165,13 +166,19 @@ def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], devic
 
 def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list[Any]:
     """Return the features of each clip, float32 `[T, D]` on the CPU."""
-    frames_NHWC = torch.cat([torch.from_numpy(c.frames) for c in clips]).to(device, non_blocking=True)
-    with (
-        torch.inference_mode(),
-        torch.autocast(device.split(":")[0], torch.bfloat16, enabled=dtype == "bfloat16"),
-    ):
-        x_ND = model(frames_NHWC)
-    return [x.numpy() for x in x_ND.float().cpu().split([len(c.frames) for c in clips])]
+
+    def features(frames_NHWC: torch.Tensor) -> torch.Tensor:
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.split(":")[0], torch.bfloat16, enabled=dtype == "bfloat16"),
+        ):
+            return model(frames_NHWC).float()
+
+    frames = [torch.from_numpy(c.frames) for c in clips]
+    if device == "cpu":
+        return [x_TD.numpy() for x_TD in side_by_side(features, frames)]
+    x_ND = features(torch.cat(frames).to(device, non_blocking=True))
+    return [x_TD.numpy() for x_TD in x_ND.cpu().split([len(c.frames) for c in clips])]
 
 
 def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.0) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Backbone(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1) * 255, persistent=False)
-        self._tapped: dict[str, Tensor] = {}
+        self._tapped: dict[tuple[int, str], Tensor] = {}  # by thread: clips may run side by side
         self._hook(spec.taps)
         self.dim = self._measure()
 
@@ -80,9 +81,9 @@ class Backbone(nn.Module):
         x_NCHW = (frames_NHWC.permute(0, 3, 1, 2).float() - self.mean) / self.std
         if not self.spec.taps:
             return self.model(x_NCHW).float()
-        self._tapped.clear()
         self.model.forward_features(x_NCHW)
-        return torch.cat([_pooled(self._tapped[name]) for name in self.spec.taps], dim=1).float()
+        here = threading.get_ident()
+        return torch.cat([_pooled(self._tapped.pop((here, name))) for name in self.spec.taps], dim=1).float()
 
     def save_memory(self) -> None:
         """Compute activations a second time in the backward pass instead of keeping them.
@@ -156,7 +157,7 @@ class Backbone(nn.Module):
                 )
 
             def keep(_module: nn.Module, _in: Any, out: Tensor, name: str = name) -> None:
-                self._tapped[name] = out[0] if isinstance(out, tuple) else out
+                self._tapped[threading.get_ident(), name] = out[0] if isinstance(out, tuple) else out
 
             modules[name].register_forward_hook(keep)
 
@@ -165,7 +166,6 @@ class Backbone(nn.Module):
         self.model.eval()
         with torch.inference_mode():
             dim = self(torch.zeros(1, *self.size, 3, dtype=torch.uint8)).shape[1]
-        self._tapped.clear()
         self.model.train(was)
         return dim
 

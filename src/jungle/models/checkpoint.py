@@ -63,7 +63,9 @@ def _build(
     about: dict[str, Any], state: dict[str, torch.Tensor]
 ) -> tuple[ClipClassifier, ClipSpec, dict[str, float]]:
     classes = tuple(str(c) for c in about["classes"])
-    own = {k: about[k] for k in ("clip", "priors", "weights_hash", "feature_dtype") if k in about}
+    own = {
+        k: about[k] for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift") if k in about
+    }
     model = ClipClassifier(
         Backbone.from_dict(about["backbone"]),
         about["head"],

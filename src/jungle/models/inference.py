@@ -7,6 +7,7 @@ import torch
 
 from jungle.models.losses import probabilities
 from jungle.models.module import Batch, ClipClassifier
+from jungle.models.parallel import side_by_side
 
 
 def to_device(batch: Batch, device: str) -> Batch:
@@ -19,17 +20,20 @@ def to_device(batch: Batch, device: str) -> Batch:
 def frame_features(model: ClipClassifier, batch: Batch, device: str, dtype: str) -> Batch:
     """Return the batch with its frames replaced by their features, on the device.
 
-    On the CPU one clip at a time, so that the answer for a clip does not depend on its neighbours.
+    On the CPU each clip by itself, so that the answer for a clip does not depend on its neighbours.
     """
     moved = to_device(batch, device)
     frames_BTHWC, mask_BT = moved.pop("frames_BTHWC"), moved["mask_BT"]
-    step = 1 if device == "cpu" else len(mask_BT)
-    kind = device.split(":")[0]
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"):
-        parts = [
-            model.features(f, m) for f, m in zip(frames_BTHWC.split(step), mask_BT.split(step), strict=True)
-        ]
-    return {**moved, "x_BTD": torch.cat(parts)}
+
+    def features(part: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        kind = device.split(":")[0]
+        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"):
+            return model.features(*part)
+
+    if device != "cpu":
+        return {**moved, "x_BTD": features((frames_BTHWC, mask_BT))}
+    clips = zip(frames_BTHWC.split(1), mask_BT.split(1), strict=True)
+    return {**moved, "x_BTD": torch.cat(side_by_side(features, clips))}
 
 
 def answers(

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, make_head
-from jungle.models.losses import loss, prior_logits, probabilities
+from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
+from jungle.models.mixing import mixed
 from jungle.models.optimizer import make_optimizer, make_schedule, parameter_groups
 from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
@@ -26,7 +27,9 @@ class Training:
     weight_decay: float = 0.01
     schedule: str = "cosine"
     warmup: float = 0.05
-    label_smoothing: float = 0.0
+    loss: LossPlan = field(default_factory=LossPlan)
+    mixup: float = 0.0
+    cutmix: float = 0.0
     backbone_lr: float | None = None
     """Of its last layers; None = `lr`."""
     layer_decay: float = 1.0
@@ -51,9 +54,12 @@ class ClipClassifier(pl.LightningModule):
         classes: class names, in the order of the logits.
         task: `multilabel` or `exclusive`.
         mode: `frozen` or `finetune`.
-        about: plain types that travel in the checkpoint: how clips become frames, what was trained on.
+        about: plain types that travel in the checkpoint: how clips become frames, what was trained on, and
+            `prior_shift`, by class: what the sampler of training clips adds to each logit.
         training: optimizer and loss settings.
     """
+
+    prior_shift_C: Tensor
 
     def __init__(
         self,
@@ -73,6 +79,9 @@ class ClipClassifier(pl.LightningModule):
             training or Training(),
         )
         self.head = make_head(head, backbone.dim, len(self.classes))
+        shift = self.about.get("prior_shift", {})
+        shift_C = torch.tensor([float(shift.get(c, 0.0)) for c in self.classes])
+        self.register_buffer("prior_shift_C", shift_C, persistent=False)
         self.val_scores = RunningScores(self.classes, task)
         if self.is_frozen:
             self.backbone.requires_grad_(False)
@@ -99,11 +108,11 @@ class ClipClassifier(pl.LightningModule):
             settle(self.backbone, self.training_plan.norm_stats)
 
     def start_from_priors(self, targets_NC: Tensor) -> None:
-        """Set the last bias so that training starts at the class shares instead of at one half."""
+        """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
         last = self.head.classify[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
-            last.bias.copy_(prior_logits(targets_NC, self.task))
+            last.bias.copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
 
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked."""
@@ -119,13 +128,15 @@ class ClipClassifier(pl.LightningModule):
         return x_BTD
 
     def forward(self, batch: Batch) -> Answer:
-        """Answer for every clip of the batch."""
+        """Answer for every clip of the batch; outside of training, as if clips had been drawn as they are."""
         mask_BT = batch["mask_BT"]
         x_BTD = batch["x_BTD"].float() if "x_BTD" in batch else self.features(batch["frames_BTHWC"], mask_BT)
-        return self.head(x_BTD, mask_BT)
+        answer = self.head(x_BTD, mask_BT, batch["times_BT"])
+        return answer if self.training else answer._replace(logits_BC=answer.logits_BC - self.prior_shift_C)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
+        batch = mixed(batch, self.training_plan.mixup, self.training_plan.cutmix)
         value = self._loss(self(batch).logits_BC, batch)
         self.log("train/loss", value, batch_size=len(batch["mask_BT"]), prog_bar=True)
         return value
@@ -151,9 +162,7 @@ class ClipClassifier(pl.LightningModule):
         self.log_dict({f"{k}": v for k, v in bar.items()}, prog_bar=True, logger=False)
 
     def _loss(self, logits_BC: Tensor, batch: Batch) -> Tensor:
-        return loss(
-            logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.label_smoothing
-        )
+        return loss(logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.loss)
 
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the whole run."""

@@ -1,0 +1,45 @@
+"""Heads: the features of a clip's frames become one answer. Any number of frames, padded ones masked."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from jungle.models.heads.attention import AttentionPool, MultiQueryPool
+from jungle.models.heads.gru import GruMix
+from jungle.models.heads.head import Answer, Head
+from jungle.models.heads.sequence import SequencePool
+from jungle.models.heads.statistics import FlattenPool, LsePool, MaxMinPool, MaxPool, MeanPool
+from jungle.models.heads.tcn import TcnMix
+from jungle.models.heads.transformer import TransformerMix
+
+__all__ = ["POOLS", "Answer", "Head", "make_head"]
+
+# Called with the width of a frame's feature and the head's own settings. A checkpoint holds these, so one
+# that is added later needs a default that builds what was built without it.
+POOLS: dict[str, Callable[..., nn.Module]] = {
+    "mean": MeanPool,
+    "max": MaxPool,
+    "lse": LsePool,
+    "maxmin": MaxMinPool,
+    "attention": AttentionPool,
+    "gated_attention": lambda dim, **own: AttentionPool(dim, "gated", **own),
+    "multi_query": MultiQueryPool,
+    "gru": lambda dim, **own: SequencePool(GruMix(dim, **own), dim),
+    "tcn": lambda dim, **own: SequencePool(TcnMix(dim, **own), dim),
+    "transformer": lambda dim, **own: SequencePool(TransformerMix(dim, **own), dim),
+    "flatten": FlattenPool,
+}
+
+
+def make_head(values: dict[str, Any], dim: int, classes: int) -> Head:
+    """Build a head of plain values for features of width `dim`.
+
+    Args:
+        values: `name`, `hidden`, `dropout`, and the settings of the pool of that name.
+        dim: width of a frame's feature.
+        classes: how many there are.
+    """
+    own = {k: v for k, v in values.items() if k not in ("name", "hidden", "dropout")}
+    pool = POOLS[values["name"]](dim, **own)
+    return Head(pool, dim, classes, int(values["hidden"]), float(values["dropout"]))

@@ -1,0 +1,75 @@
+"""Mixup and cutmix of whole clips: every clip of a training batch takes something of another one."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
+    """Return a training batch whose clips are blended in pairs, targets and weights with them.
+
+    A clip keeps at least half of itself, its number of frames and its times. Frames of the other clip start
+    again where it is shorter. Drawn on the CPU from torch's own generator, computed where the batch is.
+
+    Args:
+        batch: as in `ClipClassifier`.
+        mixup: alpha of Beta(alpha, alpha), from which the share of each clip comes (Zhang et al. 2018); of
+            frames or of features. 0 is off.
+        cutmix: the same for a rectangle, in the same place of all frames (Yun et al. 2019); frames only.
+            Where both are on, a coin decides for each batch.
+    """
+    if not (mixup or cutmix):
+        return batch
+    key = "frames_BTHWC" if "frames_BTHWC" in batch else "x_BTD"
+    own, mask_BT = batch[key], batch["mask_BT"]
+    other_B = torch.randperm(len(mask_BT)).to(mask_BT.device)
+    cut = bool(cutmix) and (not mixup or bool(torch.rand(()) < 0.5))
+    alpha = torch.tensor(float(cutmix if cut else mixup))
+    share_B = torch.distributions.Beta(alpha, alpha).sample((len(mask_BT),))
+    share_B = torch.maximum(share_B, 1 - share_B)
+    other = _in_step(own[other_B], mask_BT[other_B])
+    if cut:
+        assert key == "frames_BTHWC", "cutmix is of frames"
+        inside_BHW, share_B = _rectangles(share_B, own.shape[2], own.shape[3])
+        made = torch.where(inside_BHW.to(own.device)[:, None, :, :, None], other, own)
+        share_B = share_B.to(own.device)
+    else:
+        share_B = share_B.to(own.device)
+        share = share_B.view(-1, *[1] * (own.ndim - 1))
+        made = share * own + (1 - share) * other
+        made = made.round().to(own.dtype) if own.dtype == torch.uint8 else made.to(own.dtype)
+    # A frame that does not exist stays one.
+    made = torch.where(mask_BT.view(*mask_BT.shape, *[1] * (own.ndim - 2)), made, own)
+    targets_BC, weight_B = batch["targets_BC"], batch["weight_B"]
+    share_B1 = share_B.unsqueeze(1)
+    return {
+        **batch,
+        key: made,
+        "targets_BC": share_B1 * targets_BC + (1 - share_B1) * targets_BC[other_B],
+        "weight_B": share_B * weight_B + (1 - share_B) * weight_B[other_B],
+    }
+
+
+def _in_step(other: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return frames or features whose real ones fill all places, from the start again where they end."""
+    step_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
+    at_BT = step_T[None] % mask_BT.sum(1, keepdim=True).clamp(min=1)
+    return other[torch.arange(len(mask_BT), device=mask_BT.device)[:, None], at_BT]
+
+
+def _rectangles(share_B: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return rectangles `[B, H, W]` of about 1 - share of the picture, and the share that is left in fact."""
+    side_B = (1 - share_B).sqrt()
+    y_B, x_B = torch.rand(2, len(share_B))
+    rows = _between(y_B, side_B, height)
+    columns = _between(x_B, side_B, width)
+    inside_BHW = rows[:, :, None] & columns[:, None, :]
+    return inside_BHW, 1 - inside_BHW.float().mean((1, 2))
+
+
+def _between(at_B: Tensor, side_B: Tensor, pixels: int) -> Tensor:
+    start_B = (at_B * (1 - side_B) * pixels).round()
+    end_B = start_B + (side_B * pixels).round()
+    p = torch.arange(pixels)[None]
+    return (p >= start_B[:, None]) & (p < end_B[:, None])

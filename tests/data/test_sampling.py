@@ -1,0 +1,158 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from jungle.data.loader import ClipLoader, Sample
+from jungle.data.sampling import MOST, Sampler
+from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.checkpoint import load_checkpoint
+from jungle.models.losses import loss, prior_shift, probabilities
+from jungle.models.module import ClipClassifier
+from jungle.video import ClipSpec, Frames
+
+COUNTS = (160, 32, 8)
+
+
+def targets() -> np.ndarray:
+    return np.repeat(np.eye(3, dtype=np.float32), COUNTS, axis=0)
+
+
+def drawn(name: str, epochs: int = 1, numbers: np.ndarray | None = None) -> np.ndarray:
+    y = targets()
+    numbers = np.arange(len(y)) if numbers is None else numbers
+    sampler = Sampler(y, name)
+    return np.stack([sampler(numbers, np.random.default_rng([0, e])) for e in range(epochs)])
+
+
+def test_natural_has_each_clip_once() -> None:
+    assert sorted(drawn("natural")[0]) == list(range(200))
+
+
+@pytest.mark.parametrize("name", ["natural", "mixed", "balanced"])
+def test_an_epoch_is_as_long_as_ever_and_the_draws_are_as_said(name: str) -> None:
+    numbers = np.arange(3, 200)  # some clips are left out: they are never drawn
+    got = drawn(name, 400, numbers)
+    assert got.shape == (400, 197)
+    assert set(np.unique(got)) == set(numbers)
+    often = np.bincount(got.ravel(), minlength=200)[numbers] / 400
+    wanted = Sampler(targets(), name).draws(numbers)
+    assert wanted.sum() == pytest.approx(197)
+    np.testing.assert_allclose(often, wanted, rtol=0.2)
+    assert np.ptp(wanted[:100]) == 0
+
+
+def test_the_shares_of_the_classes() -> None:
+    classes = {n: np.bincount(targets().argmax(1)[drawn(n)[0]]) for n in ("mixed", "balanced")}
+    assert classes["balanced"].tolist() == pytest.approx([66.7, 66.7, 66.7], abs=1)
+    assert classes["mixed"].tolist() == pytest.approx([0.6 * n + 0.4 * 200 / 3 for n in COUNTS], abs=4)
+
+
+def test_no_clip_is_learnt_by_heart() -> None:
+    y = np.repeat(np.eye(2, dtype=np.float32), (99, 1), axis=0)
+    got = Counter(Sampler(y, "balanced")(np.arange(100), np.random.default_rng(0)).tolist())
+    assert MOST <= got[99] <= MOST + 1
+
+
+def test_a_clip_is_drawn_by_each_of_its_classes_and_none_is_a_class() -> None:
+    y = np.zeros((8, 2), np.float32)
+    y[0] = 1
+    y[1, 1] = 1
+    y[2] = np.nan  # unknown: of no class, not even of none
+    draws = Sampler(y, "balanced").draws(np.arange(8))
+    assert draws[0] == pytest.approx(8 / 3 * 1.5)
+    assert draws[1] == pytest.approx(8 / 3 / 2)
+    assert draws[2] == pytest.approx(0)
+    assert draws[3:].tolist() == pytest.approx([8 / 3 / 5] * 5)
+
+
+def loader(rank: int, world: int, epoch: int = 0) -> ClipLoader:
+    def read(numbers, epoch):
+        for n in map(int, numbers):
+            yield n, Sample(np.zeros((1, 2), np.float16), np.zeros(1, np.float32))
+
+    return ClipLoader(
+        read,
+        "x_BTD",
+        np.arange(200),
+        targets(),
+        np.ones(200, np.float32),
+        7,
+        train=True,
+        rank=rank,
+        world=world,
+        draw=Sampler(targets(), "balanced"),
+        epoch_now=lambda: epoch,
+    )
+
+
+def seen(made: ClipLoader) -> list[int]:
+    return [int(n) for batch in made for n in batch["number_B"]]
+
+
+def test_devices_share_one_draw_out_and_epochs_differ() -> None:
+    whole = seen(loader(0, 1))
+    assert whole == seen(loader(0, 1))
+    assert whole != seen(loader(0, 1, epoch=1))
+    halves = [seen(loader(r, 2)) for r in range(2)]
+    assert len(halves[0]) == len(halves[1]) == 100
+    assert [n for pair in zip(*halves, strict=True) for n in pair] == whole
+
+
+def fitted(task: str, name: str, corrected: bool) -> tuple[float, float]:
+    """Train a linear model on clips drawn so; return its mean probability of the rare class, and the truth.
+
+    Two classes that overlap: what a model that is right says depends on how many clips there are of each.
+    """
+    rng = np.random.default_rng(0)
+    rare = rng.random(4000) < 0.1
+    x = torch.from_numpy(rng.normal(rare * 1.0, 1.0)).float().unsqueeze(1)
+    y = torch.from_numpy(np.stack([~rare, rare], axis=1)).float()
+    sampler = Sampler(y.numpy(), name)
+    model = torch.nn.Linear(1, 2)
+    optimizer = torch.optim.Adam(model.parameters(), 0.05)
+    for epoch in range(30):
+        for part in np.array_split(sampler(np.arange(4000), np.random.default_rng([1, epoch])), 10):
+            optimizer.zero_grad()
+            loss(model(x[part]), y[part], torch.ones(len(part)), task).backward()
+            optimizer.step()
+    shift = prior_shift(y, task, torch.from_numpy(sampler.draws(np.arange(4000))).float())
+    with torch.no_grad():
+        p = probabilities(model(x) - (shift if corrected else 0), task)
+    return float(p[:, 1].mean()), float(rare.mean())
+
+
+@pytest.mark.parametrize("task", ["exclusive", "multilabel"])
+@pytest.mark.parametrize("name", ["mixed", "balanced"])
+def test_probabilities_stay_calibrated(task: str, name: str) -> None:
+    said, true = fitted(task, name, corrected=True)
+    assert said == pytest.approx(true, abs=0.015)
+    assert fitted(task, name, corrected=False)[0] > true + 0.1
+
+
+def test_the_shift_is_in_the_checkpoint_and_only_in_evaluation(tmp_path) -> None:
+    about = {
+        "clip": ClipSpec(Frames(count=2), size=(32, 32)).to_dict(),
+        "priors": {"a": 0.5, "b": 0.5},
+        "weights_hash": "w",
+    }
+    backbone = Backbone(BackboneSpec("test_vit", pretrained=False, size=(32, 32)))
+    head = {"name": "mean", "hidden": 0, "dropout": 0.0}
+    batch = {
+        "x_BTD": torch.randn(3, 2, backbone.dim),
+        "mask_BT": torch.ones(3, 2, dtype=torch.bool),
+        "times_BT": torch.zeros(3, 2),
+    }
+    args = (backbone, head, ("a", "b"), "multilabel", "frozen")
+    model = ClipClassifier(*args, {**about, "prior_shift": {"a": 0.0, "b": 2.0}})
+    in_training = model.train()(batch).logits_BC
+    model.eval()
+    torch.testing.assert_close(model(batch).logits_BC, in_training - torch.tensor([0.0, 2.0]))
+    saved: dict = {"state_dict": model.state_dict()}
+    model.on_save_checkpoint(saved)
+    torch.save(saved, tmp_path / "m.ckpt")
+    loaded = load_checkpoint(tmp_path / "m.ckpt").model
+    assert torch.equal(loaded(batch).logits_BC, model(batch).logits_BC)
+    model.start_from_priors(torch.eye(2))
+    assert model.head.classify[-1].bias.tolist() == [0.0, 2.0]

@@ -1,0 +1,110 @@
+import pytest
+import torch
+from torch.nn import functional as F
+
+from jungle import overrides
+from jungle.build import loss_plan
+from jungle.cli import config_dir
+from jungle.errors import UsageError
+from jungle.models.losses import LossPlan, class_weights, loss, prior_logits, prior_shift, probabilities
+
+TARGETS = {
+    "multilabel": torch.tensor([[1.0, 0, 0], [0, 1.0, 1.0], [0, 0, 0], [0, 0, 1.0]]),
+    "exclusive": torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [0, 0, 1.0]]),
+}
+ONES = torch.ones(4)
+
+
+def logits(scale: float = 1.0) -> torch.Tensor:
+    return scale * torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_without_its_powers_a_loss_is_cross_entropy(task: str) -> None:
+    y, z = TARGETS[task], logits()
+    wanted = F.cross_entropy(z, y) if task == "exclusive" else F.binary_cross_entropy_with_logits(z, y)
+    for plan in (LossPlan(), LossPlan("focal", gamma=0.0), LossPlan("asymmetric")):
+        torch.testing.assert_close(loss(z, y, ONES, task, plan), wanted)
+    smooth = loss(z, y, ONES, task, LossPlan(label_smoothing=0.1))
+    if task == "exclusive":
+        torch.testing.assert_close(smooth, F.cross_entropy(z, y, label_smoothing=0.1))
+    else:
+        torch.testing.assert_close(smooth, F.binary_cross_entropy_with_logits(z, 0.9 * y + 0.05))
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_focal_is_its_formula(task: str) -> None:
+    y, z = TARGETS[task], logits(3)
+    p = probabilities(z, task)
+    cells = -y * (1 - p) ** 2 * p.log()
+    wanted = cells.sum(1).mean() if task == "exclusive" else (cells - (1 - y) * p**2 * (1 - p).log()).mean()
+    torch.testing.assert_close(loss(z, y, ONES, task, LossPlan("focal", gamma=2.0)), wanted)
+
+
+def test_asymmetric_is_its_formula() -> None:
+    y, z = TARGETS["multilabel"], logits(3)
+    p = z.sigmoid()
+    m = (p - 0.05).clamp(min=0)
+    wanted = (-y * (1 - p) * p.log() - (1 - y) * m**4 * (1 - m).log()).mean()
+    plan = LossPlan("asymmetric", gamma_positive=1.0, gamma_negative=4.0, margin=0.05)
+    torch.testing.assert_close(loss(z, y, ONES, "multilabel", plan), wanted)
+    sure = torch.full((1, 1), -4.0)
+    assert loss(sure, torch.zeros(1, 1), torch.ones(1), "multilabel", plan) < 1e-30
+
+
+@pytest.mark.parametrize("task", TARGETS)
+@pytest.mark.parametrize(
+    "plan",
+    [
+        LossPlan("focal", gamma=0.5),
+        LossPlan("asymmetric", gamma_positive=0.5, gamma_negative=0.5, margin=0.05),
+        LossPlan(label_smoothing=0.1, class_weights=(1.0, 2.0, 3.0)),
+    ],
+)
+def test_sure_answers_right_or_wrong_have_a_gradient(task: str, plan: LossPlan) -> None:
+    z = (60 * (2 * TARGETS[task] - 1)).requires_grad_()
+    for y in (TARGETS[task], TARGETS[task].flip(1)):
+        (grad,) = torch.autograd.grad(loss(z, y, ONES, task, plan), z)
+        assert grad.isfinite().all()
+
+
+@pytest.mark.parametrize("task", TARGETS)
+def test_class_weights_make_rare_classes_dear(task: str) -> None:
+    y = torch.eye(3)[torch.tensor([0] * 8 + [1] * 2)]
+    balanced, root = class_weights(y, 1.0), class_weights(y, 0.5)
+    assert balanced == pytest.approx((10 / 16, 10 / 4, 1.0))  # a class without clips weighs 1
+    assert root[1] / root[0] == pytest.approx(2.0)
+    assert (y.sum(0) * torch.tensor(root)).sum() == pytest.approx(10.0)
+    z = logits().requires_grad_()
+    slopes = []
+    for weights in (None, (1.0, 5.0, 1.0)):
+        value = loss(z, TARGETS[task], ONES, task, LossPlan(class_weights=weights))
+        slopes.append(torch.autograd.grad(value, z)[0])
+    torch.testing.assert_close(slopes[1][0], slopes[0][0])  # a clip without the class
+    torch.testing.assert_close(slopes[1][1, 1], 5 * slopes[0][1, 1])
+
+
+def test_the_config_becomes_the_loss() -> None:
+    y = torch.eye(3)[torch.tensor([0] * 8 + [1] * 2)]
+
+    def plan(*args: str) -> LossPlan:
+        return loss_plan(overrides.composed("train", list(args), config_dir()), y)
+
+    assert plan("loss=focal", "loss.gamma=3") == LossPlan("focal", gamma=3.0)
+    assert plan("loss=asymmetric") == LossPlan("asymmetric", gamma_negative=4.0, margin=0.05)
+    assert plan("loss.class_weights=balanced").class_weights == class_weights(y, 1.0)
+    assert plan("loss.class_weights=sqrt", "loss.label_smoothing=0.1") == LossPlan(
+        label_smoothing=0.1, class_weights=class_weights(y, 0.5)
+    )
+    with pytest.raises(UsageError, match="loss=asymmetric is of another task"):
+        plan("loss=asymmetric", "task=exclusive")
+    with pytest.raises(UsageError, match=r"no setting named loss\.gamma"):
+        plan("loss.gamma=2")
+
+
+def test_unknown_targets_do_not_count_as_drawn() -> None:
+    y = torch.tensor([[1.0], [0.0], [float("nan")]])
+    even = prior_logits(y, "multilabel", torch.ones(3))
+    torch.testing.assert_close(even, torch.zeros(1))
+    shift = prior_shift(y, "multilabel", torch.tensor([2.0, 1.0, 7.0]))
+    torch.testing.assert_close(shift, torch.tensor([2.0]).log())
