@@ -4,11 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from jungle.data.loader import Sample
 from jungle.video import Clip, ClipSpec
+from jungle.video.gpu_pool import GpuPool, open_pool
 from jungle.video.pool import DecodePool, Job
 
 
 class VideoReader:
-    """A `Read` over video files. The worker processes start at the first read and stay until `close`."""
+    """A `Read` over video files. The worker processes start at the first read and stay until `close`.
+
+    `device` is the model's: with `spec.device` cuda, frames may come as tensors that are there.
+    """
 
     def __init__(
         self,
@@ -18,6 +22,7 @@ class VideoReader:
         timeout_s: float,
         seed: int = 0,
         ahead: int = 0,
+        device: str = "cpu",
     ) -> None:
         self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
             list(paths),
@@ -26,13 +31,16 @@ class VideoReader:
             timeout_s,
             seed,
         )
+        self.device = device
         self.ahead = ahead or 2 * max(workers, 1) + 2
-        self._pool: DecodePool | None = None
+        self._pool: DecodePool | GpuPool | None = None
 
     def __call__(self, numbers: Sequence[int], epoch: int) -> Iterator[tuple[int, Sample | str]]:
         """Yield each number with its frames, or with the reason why there are none."""
         if self._pool is None:
-            self._pool = DecodePool(self.spec, workers=self.workers, timeout_s=self.timeout_s).__enter__()
+            self._pool = open_pool(
+                self.spec, device=self.device, workers=self.workers, timeout_s=self.timeout_s
+            )
         # Frames picked at random are drawn anew each epoch, the same on any machine.
         jobs = (
             Job(str(n), self.paths[n], (self.seed * 1_000_003 + epoch) & 0x7FFFFFFF)
@@ -47,5 +55,5 @@ class VideoReader:
     def close(self) -> None:
         """End the worker processes."""
         if self._pool is not None:
-            self._pool.__exit__(None, None, None)
+            self._pool.close()
             self._pool = None

@@ -15,7 +15,8 @@ from jungle.errors import UserError
 from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.video import Clip, ClipSpec
-from jungle.video.pool import DecodePool, Job
+from jungle.video.gpu_pool import open_pool
+from jungle.video.pool import Job
 from jungle.video.serving import die_with
 
 
@@ -128,7 +129,7 @@ def _share(
     failed = 0
     with (
         plan.open().writer() as writer,
-        DecodePool(plan.clip, workers=plan.workers, timeout_s=plan.timeout_s) as pool,
+        open_pool(plan.clip, device=device, workers=plan.workers, timeout_s=plan.timeout_s) as pool,
         Progress(f"features on {device}", len(todo)) as bar,
     ):
         waiting: list[tuple[Wanted, Clip]] = []
@@ -164,7 +165,8 @@ def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], devic
 
 def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list[Any]:
     """Return the features of each clip, float32 `[T, D]` on the CPU."""
-    frames_NHWC = torch.cat([torch.from_numpy(c.frames) for c in clips]).to(device, non_blocking=True)
+    # Frames that were decoded on the GPU are there already.
+    frames_NHWC = torch.cat([torch.as_tensor(c.frames).to(device, non_blocking=True) for c in clips])
     with (
         torch.inference_mode(),
         torch.autocast(device.split(":")[0], torch.bfloat16, enabled=dtype == "bfloat16"),
