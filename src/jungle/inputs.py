@@ -98,6 +98,19 @@ def priors(clips: Clips) -> dict[str, float]:
     return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
 
 
+def check_decoder(cfg: TrainConfig) -> None:
+    """Refuse `decoder.device=gpu` where it cannot be, before anything is read.
+
+    Raises:
+        UsageError: what is missing.
+    """
+    from jungle import build
+    from jungle.video.device import require_gpu
+
+    if cfg.decoder.device in ("gpu", "cuda"):
+        require_gpu(cfg.decoder.name, build.devices_of(cfg)[0])
+
+
 def settled(
     cfg: TrainConfig, folder: Path, clips: Clips, backbone: Any, weights_hash: str
 ) -> tuple[ClipSpec, ClipSpec]:

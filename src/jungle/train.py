@@ -57,6 +57,7 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
 
     _quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    inputs.check_decoder(cfg)
     clips, lost = inputs.labelled_clips(cfg)
     task = build.task_of(cfg, clips)
     if runs.rank() == 0:

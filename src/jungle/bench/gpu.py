@@ -46,10 +46,10 @@ def bench_gpu(
         size: (height, width) of a frame.
 
     Returns:
-        `frames`: one dict a file: `file`, `decoder` (who read it for the GPU's side), `on_cpu` (why, where the
-        GPU did not), `off` (levels of 255, see `jungle.video.device.TOLERANCE`), `right`. `speed`: one a way:
-        `way`, `clips_s`, `clips_s_model` (with a backbone behind it), `idle` (share of that time in which the
-        GPU had nothing to compute, because it waited for frames).
+        `frames`, one dict a file: `file`, `decoder` (who read it for the GPU's side), `on_cpu` (why, where
+        the GPU did not), `off` (levels of 255, see `jungle.video.device.TOLERANCE`), `right`. `speed`, one
+        a way: `way`, `clips_s`, `clips_s_model` (with a backbone behind it), `idle` (share of that time in
+        which the GPU had nothing to compute, because it waited for frames).
 
     Raises:
         UserError: there is no GPU; or a frame differs by more than the tolerance, once all is written.

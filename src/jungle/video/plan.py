@@ -14,7 +14,6 @@ from jungle.video.types import ClipError
 # What NVDEC decodes through torchcodec and decord both. MJPEG, msmpeg4 and the rest are for the CPU. What a
 # card cannot do of these (10 bit, 4:2:2, frames under 144 pixels) shows when the clip is opened there.
 NVDEC = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
-AV1_NAMES = ("libdav1d", "libaom-av1")
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,5 @@ class Plan:
 
 
 def cpu_reason(codec: str) -> str:
-    """Why NVDEC does not decode a codec; empty where it does."""
-    name = "av1" if codec in AV1_NAMES else codec
-    return "" if name in NVDEC else f"{name} video"
+    """Why NVDEC does not decode a codec, by FFmpeg's name of it; empty where it does."""
+    return "" if codec in NVDEC else f"{codec} video"

@@ -81,8 +81,7 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Cl
             picks = _moving(path, container, stream, timeline, spec)
         else:
             picks = pick(spec.frames, timeline.times, timeline.key, seed)
-        name, codec = container.format.name, stream.codec_context.name
-        found = _as_asked(path, spec, timeline, picks, (name, codec), how, gpu)
+        found = _as_asked(path, spec, timeline, picks, container.format.name, stream, how, gpu)
         if not isinstance(found, str):
             return found
         scaler = Scaler(spec)
@@ -101,7 +100,8 @@ def _as_asked(
     spec: ClipSpec,
     timeline: Timeline,
     picks: np.ndarray,
-    kind: tuple[str, str],
+    container: str,
+    stream: VideoStream,
     how: str,
     gpu: int,
 ) -> Clip | Plan | str:
@@ -112,7 +112,9 @@ def _as_asked(
     if how != "index":
         return "a wrong index"  # which other decoders believe
     on_gpu = spec.device == "cuda"
-    refused = other.refusal(timeline, *kind) or (cpu_reason(kind[1]) if on_gpu else "")
+    refused = other.refusal(timeline, container, stream.codec_context.name)
+    if on_gpu and not refused:
+        refused = cpu_reason(stream.codec_context.codec.canonical_name)
     if refused:
         return "damage" if timeline.damage else refused
     if on_gpu and spec.decoder == "torchcodec":
