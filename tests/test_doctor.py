@@ -5,7 +5,7 @@ from collections import namedtuple
 import pytest
 
 from jungle import doctor
-from jungle.doctor import checks, child, machine
+from jungle.doctor import checks, child, gpu, machine
 from jungle.doctor.child import Died, ask
 from jungle.doctor.rows import bad, good, warning
 from jungle.errors import UsageError
@@ -55,10 +55,10 @@ def test_a_decoder_is_tried_on_a_clip(name):
 @pytest.mark.parametrize(
     "said",
     [
-        {"decoder": "decord", "frames": 4, "off": 50.0},
-        {"decoder": "decord", "frames": 3, "off": 0.0},
-        {"decoder": "pyav", "frames": 4, "off": 0.0},
-        {"error": "decord is not installed"},
+        {"decoder": "pyav", "frames": 4, "off": 50.0},
+        {"decoder": "pyav", "frames": 3, "off": 0.0},
+        {"decoder": "decord", "frames": 4, "off": 0.0},
+        {"error": "PyAV is not installed"},
         Died("it crashed (signal 11)"),
     ],
 )
@@ -66,21 +66,73 @@ def test_a_decoder_that_does_not_decode_is_not_good(said, monkeypatch):
     def answer(_code):
         if isinstance(said, Died):
             raise said
-        return {"decoder": "decord", **said}
+        return {"decoder": "pyav", **said}
 
     monkeypatch.setattr(checks, "ask", answer)
-    row = checks.decoder("decord")
+    row = checks.decoder("pyav")
     assert row.state == "bad"
     assert row.fix
 
 
-def test_a_run_does_not_need_torchcodec(monkeypatch):
+def test_a_run_needs_neither_torchcodec_nor_decord(monkeypatch):
     def die(_code):
         raise Died("Could not load libtorchcodec")
 
     monkeypatch.setattr(checks, "ask", die)
     assert states(checks.decoder("torchcodec")) == {"torchcodec": "warning"}
+    assert states(checks.decoder("decord")) == {"decord": "warning"}
     assert states(checks.decoder("pyav")) == {"pyav": "bad"}
+
+
+@pytest.mark.parametrize(
+    ("said", "state", "found"),
+    [
+        ({}, "good", "none, for want of a GPU; decord is built without CUDA"),
+        (
+            {"gpu": True, "found": {"torchcodec": ["torchcodec-cuda", "", 0.5]}},
+            "good",
+            "torchcodec decoder.device",
+        ),
+        ({"gpu": True, "found": {"torchcodec": ["torchcodec-cuda", "", 90.0]}}, "warning", "90 levels off"),
+        (
+            {"gpu": True, "found": {"torchcodec": ["pyav", "no NVDEC library", 0.0]}},
+            "warning",
+            "no NVDEC library",
+        ),
+        ({"gpu": True, "error": "finds no FFmpeg libraries"}, "warning", "finds no FFmpeg libraries"),
+        (
+            {
+                "gpu": True,
+                "decord": True,
+                "found": {"torchcodec": ["torchcodec-cuda", "", 0.0], "decord": ["decord-cuda", "", 0.0]},
+            },
+            "good",
+            "decoder=decord decoder.device=cuda works; decord is built with CUDA",
+        ),
+    ],
+)
+def test_gpu_decoding_is_good_only_where_it_gives_the_frames(said, state, found, monkeypatch):
+    monkeypatch.setattr(
+        gpu, "ask", lambda _code: {"gpu": False, "decord": False, "found": {}, "error": "", **said}
+    )
+    row = gpu.gpu_decoding()
+    assert (row.check, row.state) == ("GPU decoding", state)
+    assert found in row.found
+
+
+def test_gpu_decoding_that_crashes_is_a_row(monkeypatch):
+    def die(_code):
+        raise Died("it crashed (signal 11)")
+
+    monkeypatch.setattr(gpu, "ask", die)
+    assert "crashed" in gpu.gpu_decoding().found
+
+
+@pytest.mark.slow
+def test_gpu_decoding_is_tried_in_earnest():
+    row = gpu.gpu_decoding()
+    assert "could not be tried" not in row.found
+    assert row.state == "good" or row.fix
 
 
 TORCH = {"version": "2.15.0", "cuda": "13.2", "gpus": [], "broken": "", "torchvision": "0.29.2", "nms": ""}
@@ -229,6 +281,7 @@ def test_this_machine_has_a_row_for_everything(tmp_path, capsys):
         "decord",
         "torchcodec",
         "pyav",
+        "GPU decoding",
         "FFmpeg",
         "weights",
         "/dev/shm",

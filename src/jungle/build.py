@@ -31,7 +31,7 @@ def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec
         return ClipSpec(
             frames=Frames(kind=kind, count=count, fps=cfg.frames.fps),
             size=backbone.size,
-            crop_bottom=cfg.decoder.crop_bottom,
+            crop_bottom=cfg.decoder.crop_bottom or 0,
             decoder=cfg.decoder.name,
             interpolation=backbone.interpolation,
         )

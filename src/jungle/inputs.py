@@ -1,5 +1,8 @@
 """From a config to the clips of a training run, checked and split, and to the data module that reads them."""
 
+import os
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +12,7 @@ from jungle.console import log, timed
 from jungle.cores import share_of_cores
 from jungle.data.clips import Clips
 from jungle.errors import UserError
+from jungle.video import ClipSpec
 
 
 def labelled_clips(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
@@ -95,12 +99,62 @@ def priors(clips: Clips) -> dict[str, float]:
     return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
 
 
+def check_decoder(cfg: TrainConfig) -> None:
+    """Refuse `decoder.device=gpu` where it cannot be, before anything is read.
+
+    Raises:
+        UsageError: what is missing.
+    """
+    from jungle import build
+    from jungle.video.device import require_gpu
+
+    if cfg.decoder.device in ("gpu", "cuda"):
+        require_gpu(cfg.decoder.name, build.devices_of(cfg)[0])
+
+
+def settled(
+    cfg: TrainConfig, folder: Path, clips: Clips, backbone: Any, weights_hash: str
+) -> tuple[ClipSpec, ClipSpec]:
+    """Return how clips become frames in training and in evaluation, and on which device, the same for both.
+
+    Raises:
+        UsageError: the GPU is asked to decode and cannot.
+    """
+    from jungle import build, decoding
+    from jungle.features import extract
+    from jungle.features.store import FeatureStore
+
+    train_spec, eval_spec = build.clip_specs(cfg, backbone)
+    device = build.devices_of(cfg)[0]
+
+    def stored(made: ClipSpec) -> bool:
+        shape = extract.feature_spec(backbone, made, weights_hash, extract.compute_dtype(device))
+        return FeatureStore.folder_of(cfg.paths.features, shape["backbone"], shape).is_dir()
+
+    eval_spec = decoding.settle(
+        eval_spec,
+        cfg.decoder.device,
+        clips.table["path"].to_list(),
+        device=device,
+        workers=_workers(cfg),
+        timeout_s=cfg.data.timeout_s,
+        stored=stored if cfg.model.mode == "frozen" else lambda _: False,
+        folder=folder,
+    )
+    return decoding.same_place(train_spec, eval_spec), eval_spec
+
+
+def _workers(cfg: TrainConfig) -> int:
+    """Return how many decoding processes each device has."""
+    from jungle import build
+
+    return share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
+
+
 def stored_features(
     cfg: TrainConfig, clips: Clips, backbone: Any, spec: Any, weights_hash: str
 ) -> tuple[Any, str]:
     """Fill the feature store with what it lacks; return the data module that reads it, and the dtype."""
-    import os
-
     from jungle import build
     from jungle.data.identity import content_keys
     from jungle.data.module import ClipData
@@ -112,14 +166,13 @@ def stored_features(
     lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
     dtype = extract.compute_dtype(devices[0])
     shape = extract.feature_spec(backbone, spec, weights_hash, dtype)
-    workers = share_of_cores(len(devices)) if cfg.data.workers is None else cfg.data.workers
     plan = extract.Extraction(
         backbone=build.backbone_spec(cfg),
         clip=spec,
         store=cfg.paths.features,
         name=shape["backbone"],
         spec=shape,
-        workers=workers,
+        workers=_workers(cfg),
         timeout_s=cfg.data.timeout_s,
         dtype=dtype,
         max_failed_fraction=cfg.max_failed_fraction,
@@ -155,15 +208,17 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     from jungle.data.module import ClipData
     from jungle.data.video_reader import VideoReader
 
-    workers = share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
+    devices = build.devices_of(cfg)
+    device = devices[int(os.environ.get("LOCAL_RANK", 0)) % len(devices)]  # this process's own
     paths = clips.table["path"].to_list()
-    ahead = 2 * cfg.batch_size
+    how: Any = (_workers(cfg), cfg.data.timeout_s, cfg.seed, 2 * cfg.batch_size, device)
     augment = Augmentation(**cfg.augment.picture())
-    train = VideoReader(
-        paths, train_spec, workers, cfg.data.timeout_s, cfg.seed, ahead, augment if augment else None
-    )
+    if augment and train_spec.device == "cuda":
+        log.info("augment: training clips are decoded on the CPU, where they are augmented")
+        train_spec = replace(train_spec, device="cpu")
+    train = VideoReader(paths, train_spec, *how, transform=augment if augment else None)
     same = train_spec == eval_spec and not augment
-    evaluate = train if same else VideoReader(paths, eval_spec, workers, cfg.data.timeout_s, cfg.seed, ahead)
+    evaluate = train if same else VideoReader(paths, eval_spec, *how)
     return ClipData(
         clips,
         train,

@@ -51,7 +51,7 @@ def main(raw: Any) -> None:
         template.check_classes(classes)
     out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.identity[:8] for m in loaded[:4])
     rows = Rows(
-        out, {"ckpt": sorted(m.identity for m in loaded), "decoder": cfg.decoder}, classes, cfg.overwrite
+        out, {"ckpt": sorted(m.identity for m in loaded), "decoder": cfg.decoder.name}, classes, cfg.overwrite
     )
     log.info(f"{len(asks)} clips, {len(loaded)} model{'s' if len(loaded) > 1 else ''}, results go to {out}")
     with rows:
@@ -83,6 +83,7 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
     import torch
 
     from jungle.data.identity import content_keys
+    from jungle.predicting import settled
 
     device = _device(cfg.device)
     found = content_keys([a.path or "" for a in asks])
@@ -98,11 +99,15 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
         log.info(f"{len(asks) - len(todo)} of {len(asks)} clips were done before")
     if not todo:
         return
-    groups: dict[Any, list[Any]] = {}
+    trained: dict[Any, list[Any]] = {}
     for model in loaded:
         if device == "cpu":
             model.model.backbone = model.model.backbone.folded()
-        groups.setdefault(model.clip_spec, []).append(model)
+        trained.setdefault(model.clip_spec, []).append(model)
+    files = [str(Path(a.path).absolute()) for a, _ in todo if a.path]
+    groups: dict[Any, list[Any]] = {}
+    for spec, members in trained.items():
+        groups.setdefault(settled(cfg, spec, members, files, device), []).extend(members)
     last = time.monotonic()
     with Progress("predicting", len(todo)) as bar:
         try:

@@ -11,12 +11,40 @@ from jungle.config import PredictConfig
 from jungle.cores import share_of_cores
 from jungle.data.loader import ClipLoader
 from jungle.data.video_reader import VideoReader
+from jungle.video import ClipSpec
 
 Clip = tuple[str, str | None, str]  # name, path, content key
 
 
+def settled(
+    cfg: PredictConfig, spec: ClipSpec, members: list[Any], paths: list[str], device: str
+) -> ClipSpec:
+    """Return the spec with the decoder that the command names and the device to decode on."""
+    from jungle import decoding
+    from jungle.features.extract import compute_dtype, feature_spec
+    from jungle.features.store import FeatureStore
+
+    first = members[0]
+
+    def stored(made: ClipSpec) -> bool:
+        shape = feature_spec(first.model.backbone, made, first.weights_hash, compute_dtype(device))
+        return FeatureStore.folder_of(cfg.paths.features, shape["backbone"], shape).is_dir()
+
+    if cfg.decoder.name is not None:
+        spec = replace(spec, decoder=cfg.decoder.name, device="cpu")
+    return decoding.settle(
+        spec,
+        cfg.decoder.device,
+        paths,
+        device=device,
+        workers=share_of_cores() if cfg.workers is None else cfg.workers,
+        timeout_s=cfg.timeout_s,
+        stored=stored if first.model.is_frozen else lambda _: False,
+    )
+
+
 def group_answers(
-    cfg: PredictConfig, spec: Any, members: list[Any], clips: list[Clip], device: str
+    cfg: PredictConfig, spec: ClipSpec, members: list[Any], clips: list[Clip], device: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each clip's number and row: the mean of the members' probabilities, the first one's attention.
 
@@ -27,8 +55,6 @@ def group_answers(
     from jungle.features.store import FeatureStore
 
     dtype = compute_dtype(device)
-    if cfg.decoder:
-        spec = replace(spec, decoder=cfg.decoder)
     first = members[0]
     stored: set[int] = set()
     if all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members):
@@ -53,7 +79,8 @@ def group_answers(
     if not rest:
         return
     workers = share_of_cores() if cfg.workers is None else cfg.workers
-    reader = VideoReader([str(Path(p or "").absolute()) for _, p, _ in clips], spec, workers, cfg.timeout_s)
+    paths = [str(Path(p or "").absolute()) for _, p, _ in clips]
+    reader = VideoReader(paths, spec, workers, cfg.timeout_s, device=device)
     try:
         yield from _rows(cfg, members, reader, "frames_BTHWC", rest, device, dtype, len(clips))
     finally:

@@ -57,6 +57,7 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
 
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    inputs.check_decoder(cfg)
     clips, lost = inputs.labelled_clips(cfg)
     task = build.task_of(cfg, clips)
     if runs.rank() == 0:
@@ -64,7 +65,7 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
         log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
     backbone = Backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
-    train_spec, eval_spec = build.clip_specs(cfg, backbone)
+    train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
     about = {
         "clip": eval_spec.to_dict(),
         "priors": inputs.priors(clips),

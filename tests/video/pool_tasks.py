@@ -30,3 +30,7 @@ def misbehave(clip, job):
 def slow(clip, job):
     time.sleep(0.1)
     return clip
+
+
+def abort(_job):
+    os.abort()

@@ -24,11 +24,24 @@ def main(argv: list[str]) -> int:
     heads.add_argument("--out", type=Path, default=Path("runs/bench/heads"), help="folder")
     heads.add_argument("--heads", nargs="+", default=[], help="as in mean 'attention head.score=tanh'")
     heads.add_argument("--seeds", type=int, default=3)
+    gpu = what.add_parser("gpu", help="decoding on the GPU beside the CPU: right frames, clips/s, idle time")
+    gpu.add_argument("files", type=Path, nargs="*", help="clips; rendered ones if not given")
+    gpu.add_argument("--out", type=Path, default=Path("runs/bench/gpu"), help="folder")
+    gpu.add_argument(
+        "--clips", type=int, default=96, help="clips a measurement; files are read again and again"
+    )
+    gpu.add_argument("--workers", type=int, help="decoding processes; default: by the number of cores")
+    gpu.add_argument("--device", default="cuda:0", help="which GPU")
     args = parser.parse_args(argv)
     if args.what == "heads":
         from jungle.bench.heads import bench_heads
 
         bench_heads(args.out, args.settings, heads=args.heads, seeds=args.seeds)
+        return 0
+    if args.what == "gpu":
+        from jungle.bench.gpu import bench_gpu
+
+        bench_gpu(args.out, args.files, clips=args.clips, workers=args.workers, device=args.device)
         return 0
     if args.what == "decode":
         from jungle.bench.decode import bench_decode

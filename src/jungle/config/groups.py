@@ -62,10 +62,28 @@ class Data(Section):
 
 
 class Decoder(Section):
-    """Which library reads video."""
+    """Which library reads video, and where."""
 
     name: Literal["decord", "torchcodec", "pyav", "auto"]
-    crop_bottom: Annotated[float, Field(ge=0)]
+    device: Literal["auto", "cpu", "gpu", "cuda"]
+    crop_bottom: Annotated[float, Field(ge=0)] | None
+
+    @model_validator(mode="after")
+    def _together(self) -> "Decoder":
+        check_decoder(self.name, self.device)
+        return self
+
+
+def check_decoder(name: str | None, device: str) -> None:
+    """Refuse a decoder where it cannot work on any machine.
+
+    Raises:
+        ValueError: with what to type instead.
+    """
+    if name == "pyav" and device in ("gpu", "cuda"):
+        raise ValueError(
+            f"pyav decodes on the CPU only: decoder=torchcodec decoder.device={device}, or leave it out"
+        )
 
 
 class FramesChoice(Section):

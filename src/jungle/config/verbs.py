@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from jungle.config.groups import Paths
+from jungle.config.groups import Paths, check_decoder
 from jungle.config.train import ClipsConfig
 from jungle.config.values import Section
 
@@ -16,6 +16,21 @@ class PreviewConfig(ClipsConfig):
     out: Path
     clips: Annotated[int, Field(ge=1, le=100)]
     epochs: Annotated[int, Field(ge=1, le=20)]
+
+
+class DecoderAgain(Section):
+    """Which library reads video for a model that is trained already, and where."""
+
+    name: Literal["decord", "torchcodec", "pyav", "auto"] | None
+    device: Literal["auto", "cpu", "gpu", "cuda"]
+    crop_bottom: float | None
+
+    @model_validator(mode="after")
+    def _together(self) -> "DecoderAgain":
+        check_decoder(self.name, self.device)
+        if self.crop_bottom is not None:
+            raise ValueError("crop_bottom is the model's own, as it was trained: leave it out")
+        return self
 
 
 class PredictConfig(Section):
@@ -32,7 +47,7 @@ class PredictConfig(Section):
     workers: NonNegativeInt | None
     batch_size: PositiveInt
     timeout_s: Annotated[float, Field(gt=0)]
-    decoder: Literal["decord", "torchcodec", "pyav", "auto"] | None
+    decoder: DecoderAgain
     flush_s: Annotated[float, Field(gt=0)]
     retry_failed: bool
     overwrite: bool

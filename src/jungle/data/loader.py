@@ -20,7 +20,8 @@ from jungle.errors import UserError
 class Sample:
     """One clip as a model takes it: frames uint8 `[T, H, W, 3]` or features float16 `[T, D]`, and times."""
 
-    values: np.ndarray
+    values: Any
+    """A NumPy array, or a torch tensor on the GPU that decoded it."""
     times: np.ndarray
     status: str = "ok"
     reason: str = ""
@@ -115,15 +116,13 @@ class ClipLoader:
     def _collated(self, batch: list[tuple[int, Sample]]) -> dict:
         numbers = np.array([n for n, _ in batch])
         longest = max(len(s.values) for _, s in batch)
-        first = batch[0][1].values
-        values = np.zeros((len(batch), longest, *first.shape[1:]), first.dtype)
         times = np.zeros((len(batch), longest), np.float32)
         mask = np.zeros((len(batch), longest), bool)
         for i, (_, sample) in enumerate(batch):
             t = len(sample.values)
-            values[i, :t], times[i, :t], mask[i, :t] = sample.values, sample.times, True
+            times[i, :t], mask[i, :t] = sample.times, True
         return {
-            self.key: torch.from_numpy(values),
+            self.key: padded([s.values for _, s in batch], longest),
             "times_BT": torch.from_numpy(times),
             "mask_BT": torch.from_numpy(mask),
             "number_B": torch.from_numpy(numbers),
@@ -132,3 +131,17 @@ class ClipLoader:
             "status": [s.status for _, s in batch],
             "reason": [s.reason for _, s in batch],
         }
+
+
+def padded(values: list[Any], longest: int) -> torch.Tensor:
+    """Stack clips of different lengths, zeros behind their own frames; on the GPU where one of them is."""
+    on_gpu = next((v for v in values if isinstance(v, torch.Tensor)), None)
+    if on_gpu is None:
+        whole = np.zeros((len(values), longest, *values[0].shape[1:]), values[0].dtype)
+        for row, value in zip(whole, values, strict=True):
+            row[: len(value)] = value
+        return torch.from_numpy(whole)
+    out = on_gpu.new_zeros((len(values), longest, *on_gpu.shape[1:]))
+    for row, value in zip(out, values, strict=True):
+        row[: len(value)] = torch.as_tensor(value)
+    return out

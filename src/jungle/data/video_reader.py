@@ -5,12 +5,14 @@ from collections.abc import Iterator, Sequence
 
 from jungle.data.loader import Sample
 from jungle.video import Clip, ClipSpec
+from jungle.video.gpu_pool import GpuPool, open_pool
 from jungle.video.pool import DecodePool, Job, Transform
 
 
 class VideoReader:
     """A `Read` over video files. The worker processes start at the first read and stay until `close`.
 
+    `device` is the model's: with `spec.device` cuda, frames may come as tensors that are there.
     `transform` is applied to each clip in the worker: see `DecodePool`.
     """
 
@@ -22,6 +24,7 @@ class VideoReader:
         timeout_s: float,
         seed: int = 0,
         ahead: int = 0,
+        device: str = "cpu",
         transform: Transform | None = None,
     ) -> None:
         self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
@@ -31,16 +34,21 @@ class VideoReader:
             timeout_s,
             seed,
         )
+        self.device = device
         self.transform = transform
         self.ahead = ahead or 2 * max(workers, 1) + 2
-        self._pool: DecodePool | None = None
+        self._pool: DecodePool | GpuPool | None = None
 
     def __call__(self, numbers: Sequence[int], epoch: int) -> Iterator[tuple[int, Sample | str]]:
         """Yield each number with its frames, or with the reason why there are none."""
         if self._pool is None:
-            self._pool = DecodePool(
-                self.spec, workers=self.workers, timeout_s=self.timeout_s, transform=self.transform
-            ).__enter__()
+            self._pool = open_pool(
+                self.spec,
+                device=self.device,
+                workers=self.workers,
+                timeout_s=self.timeout_s,
+                transform=self.transform,
+            )
         # What is drawn at random is drawn anew each epoch, and each time that a clip comes in it; the same on
         # any machine.
         times: Counter[int] = Counter()
@@ -60,5 +68,5 @@ class VideoReader:
     def close(self) -> None:
         """End the worker processes."""
         if self._pool is not None:
-            self._pool.__exit__(None, None, None)
+            self._pool.close()
             self._pool = None

@@ -50,13 +50,14 @@ def main(argv: list[str]) -> int:
 
 def examine(places: dict[str, Path]) -> list[Row]:
     """Run every check, several at a time; return their rows in a fixed order."""
-    from jungle.doctor import checks, machine
+    from jungle.doctor import checks, gpu, machine
 
     tasks: list[Check] = [
         checks.python,
         checks.lock,
         checks.torch,
-        *(partial(checks.decoder, name) for name in ("decord", "torchcodec", "pyav")),
+        *(partial(checks.decoder, name) for name in ("pyav", "decord", "torchcodec")),
+        gpu.gpu_decoding,
         checks.ffmpeg,
         checks.weights,
         machine.cores,

@@ -145,7 +145,7 @@ def decoder(name: str) -> Row:
     fixes = {
         "decord": f"{REINSTALL}, or choose decoder=pyav",
         "torchcodec": "install FFmpeg's shared libraries (apt-get install ffmpeg) beside a fitting torch, "
-        "or choose decoder=decord",
+        "or choose decoder=pyav",
         "pyav": REINSTALL,
     }
     try:
@@ -159,8 +159,8 @@ def decoder(name: str) -> Row:
         trouble = "gave wrong frames of the test clip"
     if not trouble:
         return good(name, f"{number}reads")
-    # Runs need PyAV always and decord by default; torchcodec is a choice.
-    return (warning if name == "torchcodec" else bad)(name, f"{number}{trouble}", fixes[name])
+    # Runs need PyAV always; the others are choices.
+    return (bad if name == "pyav" else warning)(name, f"{number}{trouble}", fixes[name])
 
 
 def ffmpeg() -> Row:

@@ -16,7 +16,8 @@ from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.parallel import side_by_side
 from jungle.video import Clip, ClipSpec
-from jungle.video.pool import DecodePool, Job
+from jungle.video.gpu_pool import open_pool
+from jungle.video.pool import Job
 from jungle.video.serving import die_with
 
 
@@ -130,7 +131,7 @@ def _share(
     failed = 0
     with (
         plan.open().writer() as writer,
-        DecodePool(plan.clip, workers=plan.workers, timeout_s=plan.timeout_s) as pool,
+        open_pool(plan.clip, device=device, workers=plan.workers, timeout_s=plan.timeout_s) as pool,
         Progress(f"features on {device}", len(todo)) as bar,
     ):
         waiting: list[tuple[Wanted, Clip]] = []
@@ -174,10 +175,11 @@ def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list
         ):
             return model(frames_NHWC).float()
 
-    frames = [torch.from_numpy(c.frames) for c in clips]
+    # Frames that were decoded on the GPU are there already.
+    frames = [torch.as_tensor(c.frames).to(device, non_blocking=True) for c in clips]
     if device == "cpu":
         return [x_TD.numpy() for x_TD in side_by_side(features, frames)]
-    x_ND = features(torch.cat(frames).to(device, non_blocking=True))
+    x_ND = features(torch.cat(frames))
     return [x_TD.numpy() for x_TD in x_ND.cpu().split([len(c.frames) for c in clips])]
 
 

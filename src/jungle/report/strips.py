@@ -98,7 +98,7 @@ def draw(
     frames = spec.frames if spec is not None else Frames("uniform", 16)
     if frames.kind == "random" or frames.count > MOST_READ:
         frames = Frames("uniform", MOST_READ)
-    decoder = spec.decoder if spec is not None else "decord"
+    decoder = spec.decoder if spec is not None and spec.device == "cpu" else "auto"
     small = ClipSpec(frames=frames, decoder=decoder)
     ends = time.monotonic() + budget_s
     read: dict[str, Clip] = {}

@@ -36,9 +36,20 @@ def refusal(timeline: Timeline, container: str, codec: str) -> str:
 
 
 def read(
-    path: str | Path, picks: np.ndarray, timeline: Timeline, convert: Callable[[np.ndarray], np.ndarray]
+    path: str | Path,
+    picks: np.ndarray,
+    timeline: Timeline,
+    convert: Callable[[np.ndarray], np.ndarray],
+    gpu: int | None = None,
 ) -> Iterator[np.ndarray]:
     """Decode the frames of the given numbers, one at a time.
+
+    Args:
+        path: the file.
+        picks: int64 `[T]`, numbers of frames in the order shown.
+        timeline: the frames of the file.
+        convert: makes the output of an RGB picture.
+        gpu: the number of the GPU that decodes; None for the CPU.
 
     Raises:
         ClipError: decord fails, or its count of frames is not the file's.
@@ -47,7 +58,8 @@ def read(
     try:
         # One thread: its threads are what hangs. fault_tol: no repeats of the last good frame
         # in place of broken ones.
-        reader = decord.VideoReader(os.path.abspath(path), ctx=decord.cpu(0), num_threads=1, fault_tol=1e-9)
+        where = decord.cpu(0) if gpu is None else decord.gpu(gpu)
+        reader = decord.VideoReader(os.path.abspath(path), ctx=where, num_threads=1, fault_tol=1e-9)
         if len(reader) != len(timeline.pts):
             raise ClipError(f"decord counts {len(reader)} frames of {len(timeline.pts)}")
         for n in picks:
@@ -60,6 +72,16 @@ def read(
     except Exception as error:
         # Its messages hold stack traces and bytes of the file.
         raise ClipError(f"decord fails ({reason_of(error)})") from None
+
+
+def has_cuda() -> bool:
+    """Whether decord is installed and was built with CUDA; asked of the library without touching a GPU."""
+    try:
+        load()
+        from decord._ffi.function import get_global_func
+    except (ImportError, OSError):
+        return False
+    return get_global_func("device_api.gpu", allow_missing=True) is not None
 
 
 def load() -> Any:

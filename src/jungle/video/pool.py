@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jungle.video.messages import Answer
+from jungle.video.tally import Tally
 from jungle.video.types import Clip, ClipError, ClipSpec
 from jungle.video.workers import TaskFailed, Worker, WorkerPool
 
 MEMORY_GB = 2.0
-TORCH_GB = 6.0  # torch alone takes more than a decoder may
+TORCH_GB = 6.0  # torch, or a GPU's context, alone takes more than a decoder may
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class DecodePool:
         timeout_s: seconds a clip may take.
         memory_gb: private memory that each worker may take; more for torchcodec, which brings torch.
         transform: applied in the worker to each clip that could be read; picklable by reference.
+        gpu: the number of the GPU, for decord with `spec.device` cuda. What torchcodec decodes on a GPU is
+            read by `jungle.video.gpu_pool`.
 
     Example:
         with DecodePool(spec, workers=4) as pool:
@@ -50,9 +53,10 @@ class DecodePool:
         timeout_s: float = 60,
         memory_gb: float | None = None,
         transform: Transform | None = None,
+        gpu: int = 0,
     ) -> None:
-        torch_gb = TORCH_GB if spec.decoder == "torchcodec" else 0.0
-        self._read = _Read(spec, transform)
+        torch_gb = TORCH_GB if spec.decoder == "torchcodec" or spec.device == "cuda" else 0.0
+        self._read = _Read(spec, transform, gpu)
         self._pool = (
             WorkerPool(
                 self._read,
@@ -64,6 +68,7 @@ class DecodePool:
             else None
         )
         self._rescue = spec.decoder != "pyav"
+        self._tally = Tally() if spec.device == "cuda" else None
 
     @property
     def processes(self) -> list[Worker]:
@@ -80,6 +85,8 @@ class DecodePool:
         """End the workers, whatever they are doing."""
         if self._pool is not None:
             self._pool.close()
+        if self._tally is not None:
+            self._tally.say()
 
     def map(self, jobs: Iterable[Job], *, ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
         """Read clips, in the order of `jobs`.
@@ -91,6 +98,12 @@ class DecodePool:
         Raises:
             UserError: the decoder cannot work on this machine.
         """
+        for job, clip in self._found(jobs, ahead):
+            if self._tally is not None:
+                self._tally.add(clip)
+            yield job, clip
+
+    def _found(self, jobs: Iterable[Job], ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
         if self._pool is None:
             for job in jobs:
                 yield job, self._here(job)
@@ -106,20 +119,23 @@ class DecodePool:
 
     def _clip(self, job: Job, answer: Answer | TaskFailed) -> Clip | ClipError:
         if not isinstance(answer, TaskFailed):
-            return _unpack(*answer)
+            return unpack(*answer)
         if self._rescue and self._pool is not None:
             # What hangs or kills one decoder may be read by the one that reads packet by packet.
             second = self._pool.outcome(self._pool.submit((job, "pyav")))
             if not isinstance(second, TaskFailed):
-                return _unpack(*second)
+                clip = unpack(*second)
+                if self._tally is not None and isinstance(clip, Clip):
+                    return clip.replace(on_cpu=str(answer))
+                return clip
         return ClipError(str(answer))
 
 
 class _Read:
     """The task of a worker: read one clip and transform it."""
 
-    def __init__(self, spec: ClipSpec, transform: Transform | None) -> None:
-        self.spec, self.transform = spec, transform
+    def __init__(self, spec: ClipSpec, transform: Transform | None, gpu: int) -> None:
+        self.spec, self.transform, self.gpu = spec, transform, gpu
 
     def prepare(self) -> None:
         import av.video.reformatter  # noqa: F401
@@ -130,10 +146,11 @@ class _Read:
             decode_torchcodec.load()
 
     def clip(self, job: Job, decoder: str) -> Clip:
-        from jungle.video.reader import read_clip
+        from jungle.video.reader import look
 
-        spec = replace(self.spec, decoder=decoder) if decoder else self.spec
-        clip = read_clip(job.path, spec, job.seed)
+        spec = replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec
+        clip = look(job.path, spec, job.seed, self.gpu)
+        assert isinstance(clip, Clip), "plans are for a GpuPool"
         return clip if self.transform is None else self.transform(clip, job)
 
     def __call__(self, order: tuple[Job, str]) -> Answer:
@@ -141,11 +158,17 @@ class _Read:
             clip = self.clip(*order)
         except ClipError as error:
             return {"unreadable": str(error)}, []
-        facts = {k: v for k, v in vars(clip).items() if k not in ("frames", "times")}
-        return {"clip": facts}, [clip.frames, clip.times]
+        return pack(clip)
 
 
-def _unpack(header: dict[str, Any], arrays: list[Any]) -> Clip | ClipError:
+def pack(clip: Clip) -> Answer:
+    """A clip as it passes between processes."""
+    facts = {k: v for k, v in vars(clip).items() if k not in ("frames", "times")}
+    return {"clip": facts}, [clip.frames, clip.times]
+
+
+def unpack(header: dict[str, Any], arrays: list[Any]) -> Clip | ClipError:
+    """What a worker has made of a clip."""
     if "unreadable" in header:
         return ClipError(header["unreadable"])
     frames, times = arrays

@@ -12,6 +12,7 @@ from jungle.video import decode_decord, decode_pyav, decode_torchcodec, motion, 
 from jungle.video.container import check_file, opened, reason_of
 from jungle.video.ending import declared_size
 from jungle.video.frames import pick
+from jungle.video.plan import Plan, cpu_reason
 from jungle.video.scale import Scaler
 from jungle.video.timeline import Timeline, WrongTimeline, read_timeline
 from jungle.video.types import Clip, ClipError, ClipSpec, Frames
@@ -35,18 +36,43 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
         ClipError: no frame can be read; its text says why.
         UserError: the decoder asked for is not installed.
     """
+    found = look(path, spec, seed)
+    if isinstance(found, Clip):
+        return found
+    from jungle.video import decode_gpu
+
+    try:
+        return decode_gpu.decode(found, spec, "cuda")
+    except ClipError as error:
+        on_cpu = replace(spec, decoder="pyav", device="cpu")
+        return read_clip(path, on_cpu, seed).replace(on_cpu=str(error))
+
+
+def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip | Plan:
+    """Read a clip; what torchcodec is to decode on a GPU comes as a plan for it.
+
+    Args:
+        path: the file.
+        spec: which frames, and how they are cropped and resized.
+        seed: for frames of kind `random`.
+        gpu: the number of the GPU, for decord.
+
+    Raises:
+        ClipError: no frame can be read; its text says why.
+        UserError: the decoder asked for is not installed.
+    """
     how = "index"
     try:
         while True:
             try:
-                return _read(path, spec, seed, how)
+                return _read(path, spec, seed, how, gpu)
             except WrongTimeline as wrong:
                 how = wrong.instead
     except MemoryError as error:
         raise ClipError(reason_of(error)) from None
 
 
-def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
+def _read(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
     """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`."""
     size = check_file(path)
     with opened(path, trust_index=how == "index") as (container, stream):
@@ -55,22 +81,57 @@ def _read(path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
             picks = _moving(path, container, stream, timeline, spec)
         else:
             picks = pick(spec.frames, timeline.times, timeline.key, seed)
-        name, codec = container.format.name, stream.codec_context.name
-        # Other decoders believe an index that has just been found wrong.
-        other = OTHERS.get(spec.decoder) if how == "index" else None
-        if other is not None and not other.refusal(timeline, name, codec):
-            scaler = Scaler(spec)
-            try:
-                images = list(other.read(path, picks, timeline, scaler.from_rgb))
-                return _clip(spec.decoder, scaler, timeline, timeline.pts[picks], images, "")
-            except ClipError:
-                pass  # handed on to PyAV, which reads what can be read
+        found = _as_asked(path, spec, timeline, picks, container.format.name, stream, how, gpu)
+        if not isinstance(found, str):
+            return found
         scaler = Scaler(spec)
         if timeline.counted:
-            found, broken = salvage.by_count(path, timeline, picks, scaler)
+            images, broken = salvage.by_count(path, timeline, picks, scaler)
             reason = timeline.damage or _damaged(len(picks), 0, len(broken))
-            return _clip("pyav", scaler, timeline, timeline.pts[list(found)], list(found.values()), reason)
-        return _read_pyav(path, container, stream, timeline, picks, scaler)
+            pts = timeline.pts[list(images)]
+            clip = _clip("pyav", scaler, timeline, pts, list(images.values()), reason)
+        else:
+            clip = _read_pyav(path, container, stream, timeline, picks, scaler)
+        return clip.replace(on_cpu=found) if spec.device == "cuda" else clip
+
+
+def _as_asked(
+    path: str | Path,
+    spec: ClipSpec,
+    timeline: Timeline,
+    picks: np.ndarray,
+    container: str,
+    stream: VideoStream,
+    how: str,
+    gpu: int,
+) -> Clip | Plan | str:
+    """Read by the decoder asked for, or plan it for the GPU; a text says why PyAV is to read it instead."""
+    other = OTHERS.get(spec.decoder)
+    if other is None:
+        return ""
+    if how != "index":
+        return "a wrong index"  # which other decoders believe
+    on_gpu = spec.device == "cuda"
+    refused = other.refusal(timeline, container, stream.codec_context.name)
+    if on_gpu and not refused:
+        refused = cpu_reason(stream.codec_context.codec.canonical_name)
+    if refused:
+        return "damage" if timeline.damage else refused
+    if on_gpu and spec.decoder == "torchcodec":
+        return Plan.of(path, picks, timeline)
+    scaler = Scaler(spec)
+    try:
+        if on_gpu:
+            images = list(decode_decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
+        else:
+            images = list(other.read(path, picks, timeline, scaler.from_rgb))
+        return _clip(_name(spec), scaler, timeline, timeline.pts[picks], images, "")
+    except ClipError as error:
+        return str(error)
+
+
+def _name(spec: ClipSpec) -> str:
+    return spec.decoder if spec.device == "cpu" else f"{spec.decoder}-{spec.device}"
 
 
 def list_frames(

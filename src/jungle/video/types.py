@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
 
 KINDS = ("uniform", "fps", "random", "early_bias", "keyframe", "motion")
-DECODERS = ("decord", "torchcodec", "pyav", "auto")
+DECODERS = ("auto", "decord", "torchcodec", "pyav")
+DEVICES = ("cpu", "cuda")
+ON_GPU = ("torchcodec", "decord")  # decoders that have a GPU side
 INTERPOLATIONS = ("area", "bilinear", "bicubic", "nearest")
 MAX_SIDE = 4096  # pixels of an output side; more is a typing error, not a wish
 MAX_COUNT = 4096  # frames of one clip held in memory at once
@@ -77,11 +79,14 @@ class ClipSpec:
     """(height, width) of the output in pixels; None keeps the clip's own."""
     crop_bottom: float = 0
     """Cut from the bottom before resizing: below 1 a fraction of the height, else pixels of the source."""
-    decoder: str = "decord"
+    decoder: str = "auto"
     """One of `DECODERS`. A clip that it is known to get wrong is read by PyAV: see `Clip.decoder`. `auto` is
     PyAV for every file, the fastest for each kind that was measured (`jungle bench decode`)."""
     interpolation: str = "area"
     """One of `INTERPOLATIONS`. `area` averages, so that small things do not flicker away when shrunk."""
+    device: str = "cpu"
+    """One of `DEVICES`, where frames are decoded; `cuda` for the decoders of `ON_GPU` only. Which GPU is no
+    part of a spec. A clip that the GPU cannot decode is read by PyAV: see `Clip.on_cpu`."""
 
     def __post_init__(self) -> None:
         if isinstance(self.frames, dict):
@@ -93,19 +98,29 @@ class ClipSpec:
             object.__setattr__(self, "size", (int(size[0]), int(size[1])))
         if not (math.isfinite(self.crop_bottom) and self.crop_bottom >= 0):
             raise UsageError(f"crop_bottom: {self.crop_bottom} is neither a fraction nor a number of pixels.")
-        for name, valid in (("decoder", DECODERS), ("interpolation", INTERPOLATIONS)):
+        for name, valid in (
+            ("decoder", DECODERS),
+            ("interpolation", INTERPOLATIONS),
+            ("device", DEVICES),
+        ):
             value = getattr(self, name)
             if value not in valid:
                 raise UsageError(f"{name}: '{value}' is not known.{nearest(str(value), valid)}")
+        if self.device == "cuda" and self.decoder not in ON_GPU:
+            raise UsageError(
+                f"decoder={self.decoder} has no GPU side: decoder.device=cuda needs decoder=torchcodec, "
+                "or decoder=decord built with CUDA."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and fingerprints."""
+        """Plain types, for checkpoints and fingerprints; the device only where it changes the frames."""
         return {
             "frames": self.frames.to_dict(),
             "size": None if self.size is None else list(self.size),
             "crop_bottom": float(self.crop_bottom),
             "decoder": self.decoder,
             "interpolation": self.interpolation,
+            **({} if self.device == "cpu" else {"device": self.device}),
         }
 
     @classmethod
@@ -131,8 +146,8 @@ class ClipSpec:
 class Clip:
     """The frames of one clip."""
 
-    frames: np.ndarray
-    """uint8 `[T, H, W, 3]`, RGB, upright."""
+    frames: Any
+    """uint8 `[T, H, W, 3]`, RGB, upright: a NumPy array, or a torch tensor that is on the GPU."""
     times: np.ndarray
     """float64 `[T]`: seconds from the clip's first frame to each frame, true presentation times."""
     status: str
@@ -140,7 +155,7 @@ class Clip:
     reason: str
     """Why the clip is degraded; empty where it is ok."""
     decoder: str
-    """The decoder that read it: `decord`, `torchcodec` or `pyav`."""
+    """What read it: `decord`, `torchcodec`, `pyav`, or on a GPU `decord-cuda`, `torchcodec-cuda`."""
     width: int
     """Pixels of the source, upright."""
     height: int
@@ -149,6 +164,8 @@ class Clip:
     """Mean frame rate of the source; 0 where it is unknown."""
     duration: float
     """Seconds of the source; 0 where it is unknown."""
+    on_cpu: str = ""
+    """Why a clip that was meant for the GPU was decoded on the CPU; else empty."""
 
     def replace(self, **changes: Any) -> Clip:
         """A copy with other values."""

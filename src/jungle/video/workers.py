@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -165,9 +165,14 @@ class WorkerPool:
         self.workers: list[Worker] = []
         self._closed = False
 
-    def submit(self, job: Any) -> Future[Answer]:
-        """Queue one job. The future raises `TaskFailed` or `TaskRefused`."""
-        return self._threads.submit(self._do, job)
+    def submit(self, job: Any, then: Callable[[Answer], Any] | None = None) -> Future[Any]:
+        """Queue one job; the future raises `TaskFailed` or `TaskRefused`.
+
+        Args:
+            job: what the task is called with.
+            then: makes the future's result of the task's answer, as soon as it is there.
+        """
+        return self._threads.submit(lambda: self._do(job) if then is None else then(self._do(job)))
 
     def _do(self, job: Any) -> Answer:
         if self._closed:
@@ -202,8 +207,12 @@ class WorkerPool:
             for _, future in queue:
                 future.cancel()
 
-    def outcome(self, future: Future[Answer]) -> Answer | TaskFailed:
-        """Wait for a job; raises UserError where the task cannot work on this machine."""
+    def outcome(self, future: Future[Any]) -> Any:
+        """Wait for a job; give its result or its `TaskFailed`.
+
+        Raises:
+            UserError: the task cannot work on this machine.
+        """
         try:
             return future.result()
         except TaskRefused as error:
