@@ -27,16 +27,17 @@ def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
 def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
     """Return how clips become frames in training and in evaluation; the latter never draws at random."""
 
-    def spec(kind: str) -> ClipSpec:
+    def spec(kind: str, count: int) -> ClipSpec:
         return ClipSpec(
-            frames=Frames(kind=kind, count=cfg.frames.count, fps=cfg.frames.fps),
+            frames=Frames(kind=kind, count=count, fps=cfg.frames.fps),
             size=backbone.size,
             crop_bottom=cfg.decoder.crop_bottom,
             decoder=cfg.decoder.name,
             interpolation=backbone.interpolation,
         )
 
-    return spec(cfg.frames.kind), spec("uniform" if cfg.frames.kind == "random" else cfg.frames.kind)
+    kind, count = cfg.frames.kind, cfg.frames.count
+    return spec(kind, count), spec("uniform" if kind == "random" else kind, cfg.frames.eval_count or count)
 
 
 def task_of(cfg: TrainConfig, clips: Clips) -> str:
@@ -78,8 +79,13 @@ def model_of(
         cfg.optim.schedule,
         cfg.optim.warmup,
         loss_plan(cfg, targets),
-        cfg.augment.mixup,
-        cfg.augment.cutmix,
+        mixup=cfg.augment.mixup,
+        cutmix=cfg.augment.cutmix,
+        backbone_lr=cfg.optim.backbone_lr,
+        layer_decay=cfg.optim.layer_decay,
+        unfreeze=cfg.model.unfreeze,
+        norm_stats=cfg.model.norm_stats,
+        monitor=(cfg.callbacks.monitor, cfg.callbacks.mode),
     )
     if cfg.sampler != "natural":
         draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))
@@ -87,8 +93,36 @@ def model_of(
         about = {**about, "prior_shift": dict(zip(clips.classes, shift_C.tolist(), strict=True))}
     head = cfg.head.model_dump()
     model = ClipClassifier(backbone, head, clips.classes, task, cfg.model.mode, about, training)
-    model.start_from_priors(targets)
+    if cfg.model.grad_checkpointing:
+        backbone.save_memory()
+    if cfg.model.warm_start:
+        warm_start(model, cfg.model.warm_start)
+    else:
+        model.start_from_priors(targets)
     return model
+
+
+def warm_start(model: ClipClassifier, file: Path) -> None:
+    """Give a model the weights of a checkpoint.
+
+    Raises:
+        UserError: it cannot be read, or is of another backbone, head or classes.
+    """
+    from jungle.errors import UserError
+    from jungle.models.checkpoint import load_checkpoint
+
+    other = load_checkpoint(file).model
+    for what, own, its in (
+        ("model.backbone", model.backbone.spec.name, other.backbone.spec.name),
+        ("model.taps", list(model.backbone.spec.taps), list(other.backbone.spec.taps)),
+        ("head", model.head_values, other.head_values),
+        ("classes", list(model.classes), list(other.classes)),
+        ("task", model.task, other.task),
+    ):
+        if own != its:
+            raise UserError(f"model.warm_start={file}: its {what} is {its}, this run's {own}")
+    model.load_state_dict(other.state_dict())
+    model.move_priors(model.prior_shift_C - other.prior_shift_C)
 
 
 def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:
@@ -131,6 +165,9 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
         precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
     asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "max_steps"})
     asked["enable_progress_bar"] = asked["enable_progress_bar"] and sys.stderr.isatty()
+    if len(cfg.model.unfreeze) > 1 and len(devices_of(cfg)) * cfg.trainer.num_nodes > 1:
+        # A layer that waits for its epoch has no gradient.
+        asked["strategy"] = "ddp_find_unused_parameters_true"
     if not on_gpu and asked["devices"] == -1:
         asked["devices"] = 1
     try:

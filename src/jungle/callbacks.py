@@ -6,7 +6,13 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+)
 
 from jungle.config import TrainConfig
 from jungle.console import log
@@ -78,11 +84,13 @@ def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
         filename="best",
         monitor=cfg.callbacks.monitor,
         mode=cfg.callbacks.mode,
-        save_weights_only=True,
+        save_weights_only=cfg.optim.ema is None,  # the averaged weights come with all the rest
         **shared,
     )
     last = ModelCheckpoint(filename="last", monitor=None, save_top_k=1, **shared)
     found: list[Callback] = [EpochSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
+    if cfg.optim.ema is not None:
+        found.append(EMAWeightAveraging(decay=cfg.optim.ema))
     if cfg.callbacks.patience is not None:
         found.append(
             EarlyStopping(cfg.callbacks.monitor, mode=cfg.callbacks.mode, patience=cfg.callbacks.patience)

@@ -100,6 +100,8 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
         return
     groups: dict[Any, list[Any]] = {}
     for model in loaded:
+        if device == "cpu":
+            model.model.backbone = model.model.backbone.folded()
         groups.setdefault(model.clip_spec, []).append(model)
     last = time.monotonic()
     with Progress("predicting", len(todo)) as bar:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from jungle.build import warm_start
 from jungle.data.loader import ClipLoader, Sample
 from jungle.data.sampling import MOST, Sampler
 from jungle.models.backbone import Backbone, BackboneSpec
@@ -154,5 +155,8 @@ def test_the_shift_is_in_the_checkpoint_and_only_in_evaluation(tmp_path) -> None
     torch.save(saved, tmp_path / "m.ckpt")
     loaded = load_checkpoint(tmp_path / "m.ckpt").model
     assert torch.equal(loaded(batch).logits_BC, model(batch).logits_BC)
+    again = ClipClassifier(*args, {**about, "prior_shift": {"a": 1.0, "b": -1.0}}).eval()
+    warm_start(again, tmp_path / "m.ckpt")  # trained on, its clips drawn in another way
+    torch.testing.assert_close(again(batch).logits_BC, model(batch).logits_BC)
     model.start_from_priors(torch.eye(2))
     assert model.head.classify[-1].bias.tolist() == [0.0, 2.0]

@@ -45,6 +45,42 @@ def test_features_have_the_width_it_says(lite: Backbone) -> None:
     assert lite.size == (64, 96)
 
 
+@pytest.mark.parametrize(
+    ("name", "taps", "left"),
+    [
+        ("tf_efficientnet_lite0", (), 0),
+        ("tf_efficientnet_lite0", ("blocks.2", "bn2"), 0),
+        ("resnet18", ("layer2", "bn1"), 0),
+        ("densenet121", ("features.denseblock1",), 62),
+        ("nasnetalarge", ("cell_0",), 224),
+    ],
+)
+def test_folding_gives_the_same_features(name: str, taps: tuple[str, ...], left: int) -> None:
+    backbone = Backbone(BackboneSpec(name, pretrained=False, size=(64, 96), taps=taps)).eval()
+    for norm in (m for m in backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.normal_(norm.bias, std=0.2)
+        norm.running_var.uniform_(0.5, 2)  # type: ignore[union-attr]
+    before = backbone.weights_hash()
+    twin = backbone.folded()
+    assert twin is not backbone
+    assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in twin.modules()) == left
+    with torch.inference_mode():
+        own, new = backbone(frames()), twin(frames())
+    assert torch.allclose(own, new, atol=1e-3 * float(own.abs().max()))
+    assert backbone.weights_hash() == before
+
+
+def test_a_fold_that_changes_the_features_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, lite: Backbone
+) -> None:
+    def spoil(module: torch.nn.Module) -> None:
+        module.conv_stem.weight.data.mul_(1.01)  # type: ignore[union-attr]
+
+    monkeypatch.setattr("jungle.models.backbone.fold_norms", spoil)
+    assert lite.folded() is lite
+
+
 def test_normalisation_is_the_models_own(lite: Backbone) -> None:
     seen = {}
     lite.model.conv_stem.register_forward_pre_hook(lambda _m, args: seen.update(x=args[0]))

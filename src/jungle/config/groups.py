@@ -1,12 +1,20 @@
 """The groups of a training config, one class each: `configs/<group>/*.yaml` hold their values."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from jungle.config.values import Fraction, Section, Size
 from jungle.models.names import check_backbone
+
+PART = re.compile(r"all|head|last_[1-9]\d*")
+
+
+def _plan(value: Any) -> Any:
+    """Turn the part of a backbone that is trained throughout into a plan by epoch."""
+    return {0: value} if isinstance(value, str) else value
 
 
 class Paths(Section):
@@ -66,6 +74,7 @@ class FramesChoice(Section):
     kind: Literal["uniform", "fps", "random", "early_bias", "keyframe", "motion"]
     count: Annotated[int, Field(ge=1, le=1024)]
     fps: Annotated[float, Field(gt=0)] | None
+    eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
 
     @model_validator(mode="after")
     def _together(self) -> "FramesChoice":
@@ -101,21 +110,48 @@ class Model(Section):
     weights: Path | None
     size: Size
     taps: list[str]
+    unfreeze: Annotated[dict[NonNegativeInt, str], BeforeValidator(_plan)] = Field({0: "all"})
+    norm_stats: Literal["move", "keep"] = "move"
+    grad_checkpointing: bool = False
+    warm_start: Path | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Model":
         check_backbone(self.backbone)
+        wrong = [part for part in self.unfreeze.values() if not PART.fullmatch(part)]
+        if wrong or 0 not in self.unfreeze:
+            raise ValueError(
+                f"unfreeze={wrong[0] if wrong else self.unfreeze}: all, head, last_<n>, or the epochs from "
+                "which each holds, from 0 on: {0: head, 2: last_3, 5: all}"
+            )
         return self
 
 
 class Optim(Section):
     """How weights are moved."""
 
-    name: Literal["adamw", "sgd"]
+    name: Literal[
+        "adamw",
+        "sgd",
+        "adafactor",
+        "adamp",
+        "adopt",
+        "lamb",
+        "lars",
+        "lion",
+        "madgradw",
+        "muon",
+        "nadamw",
+        "radam",
+        "rmsproptf",
+    ]
     lr: Annotated[float, Field(gt=0)] | None
+    backbone_lr: Annotated[float, Field(gt=0)] | None
+    layer_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0)]
-    schedule: Literal["cosine", "constant"]
+    schedule: Literal["cosine", "constant", "onecycle", "plateau"]
     warmup: Fraction
+    ema: Annotated[float, Field(gt=0, lt=1)] | None
 
 
 class TrainerChoice(Section):

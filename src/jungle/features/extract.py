@@ -122,7 +122,8 @@ def _share_in_process(*args: Any) -> None:
 def _share(
     plan: Extraction, todo: Sequence[Wanted], device: str, backbone: Backbone | None, total: int
 ) -> None:
-    model = (backbone or Backbone(plan.backbone)).eval().to(device)
+    model = (backbone or Backbone(plan.backbone)).eval()
+    model = model.folded() if device == "cpu" else model.to(device)
     by_key = {w.key: w for w in todo}
     per_step = 1 if device == "cpu" else 8
     failed = 0

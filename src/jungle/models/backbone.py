@@ -1,5 +1,6 @@
 """Any timm model as a per-frame feature extractor that takes uint8 frames and normalises them itself."""
 
+import copy
 import hashlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from jungle.errors import UserError
 from jungle.models.bundled import bundled_weights, to_timm_names
+from jungle.models.fold import fold_norms
 from jungle.models.names import check_backbone
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
@@ -81,6 +83,48 @@ class Backbone(nn.Module):
         self._tapped.clear()
         self.model.forward_features(x_NCHW)
         return torch.cat([_pooled(self._tapped[name]) for name in self.spec.taps], dim=1).float()
+
+    def save_memory(self) -> None:
+        """Compute activations a second time in the backward pass instead of keeping them.
+
+        Raises:
+            UserError: the model cannot.
+        """
+        try:
+            self.model.set_grad_checkpointing(True)
+        except (AttributeError, AssertionError):
+            raise UserError(
+                f"model.grad_checkpointing: {self.spec.name} has none; a smaller data.batch_size saves memory"
+            ) from None
+
+    def depth_of(self) -> dict[str, int]:
+        """Return the layer of each weight, counted from the input, as timm deals them out."""
+        from timm.models import group_parameters
+
+        found = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
+        return {name: int(layer) for name, layer in found.items()}  # type: ignore[arg-type]
+
+    def folded(self) -> "Backbone":
+        """Return a copy, for inference alone, that gives the same features sooner on a CPU.
+
+        Its BatchNorm layers are folded into its convolutions. The copy is tried on a picture of noise: where
+        its features differ, or a tap has gone with a folded layer, this backbone itself is returned.
+        """
+        twin = copy.deepcopy(self).eval()
+        inner = dict(twin.model.named_modules())
+        for name in self.spec.taps:
+            inner[name]._forward_hooks.clear()  # they belong to the original
+        fold_norms(twin.model)
+        if not set(self.spec.taps) <= set(dict(twin.model.named_modules())):
+            return self
+        twin._hook(self.spec.taps)
+        noise = torch.Generator().manual_seed(0)
+        frames_NHWC = torch.randint(0, 256, (1, *self.size, 3), dtype=torch.uint8, generator=noise)
+        was = self.training
+        with torch.inference_mode():
+            own, new = self.eval()(frames_NHWC), twin(frames_NHWC)
+        self.train(was)
+        return twin if bool((own - new).abs().max() <= 1e-3 * own.abs().max()) else self
 
     def weights_hash(self) -> str:
         """Hash of every weight and buffer: the same weights give the same features."""

@@ -1,6 +1,5 @@
 """One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,9 +9,11 @@ from torch import Tensor, nn
 
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
-from jungle.models.heads import Answer, make_head
+from jungle.models.heads import Answer, completed, make_head
 from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
 from jungle.models.mixing import mixed
+from jungle.models.optimizer import make_optimizer, make_schedule, parameter_groups
+from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
 Batch = dict[str, Any]
 
@@ -29,6 +30,15 @@ class Training:
     loss: LossPlan = field(default_factory=LossPlan)
     mixup: float = 0.0
     cutmix: float = 0.0
+    backbone_lr: float | None = None
+    """Of its last layers; None = `lr`."""
+    layer_decay: float = 1.0
+    unfreeze: dict[int, str] = field(default_factory=lambda: {0: "all"})
+    """Which part of the backbone is trained from which epoch on: see `unfreezing`."""
+    norm_stats: str = "move"
+    """`move`: BatchNorm statistics follow the clips where the layer is trained; `keep`: they stay."""
+    monitor: tuple[str, str] = ("val/log_loss", "min")
+    """What a plateau is one of, and whether less is better."""
 
 
 class ClipClassifier(pl.LightningModule):
@@ -39,7 +49,7 @@ class ClipClassifier(pl.LightningModule):
 
     Args:
         backbone: the frame feature extractor; in frozen mode it stays in eval, with no gradient, BatchNorm
-            statistics included. In finetune mode every weight is trained and BatchNorm statistics move.
+            statistics included. In finetune mode `training` says which of its weights and statistics move.
         head: plain values for `make_head`.
         classes: class names, in the order of the logits.
         task: `multilabel` or `exclusive`.
@@ -64,7 +74,7 @@ class ClipClassifier(pl.LightningModule):
         super().__init__()
         self.backbone, self.classes, self.task, self.mode = backbone, tuple(classes), task, mode
         self.head_values, self.about, self.training_plan = (
-            dict(head),
+            completed(head),
             dict(about or {}),
             training or Training(),
         )
@@ -75,6 +85,8 @@ class ClipClassifier(pl.LightningModule):
         self.val_scores = RunningScores(self.classes, task)
         if self.is_frozen:
             self.backbone.requires_grad_(False)
+        else:  # the optimizer and DDP look now for all that will ever be trained
+            set_trained(self.backbone, largest(self.training_plan.unfreeze, self.backbone))
         self.train(self.training)
 
     @property
@@ -83,18 +95,32 @@ class ClipClassifier(pl.LightningModule):
         return self.mode == "frozen"
 
     def train(self, mode: bool = True) -> "ClipClassifier":
-        """Set training mode; a frozen backbone stays in eval."""
+        """Set training mode; what must not change stays in eval."""
         super().train(mode)
-        if self.is_frozen:
-            self.backbone.eval()
+        if mode:
+            settle(self.backbone, self.training_plan.norm_stats)
         return self
+
+    def on_train_epoch_start(self) -> None:
+        """Train the part of the backbone whose turn it is."""
+        if not self.is_frozen:
+            set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
+            settle(self.backbone, self.training_plan.norm_stats)
 
     def start_from_priors(self, targets_NC: Tensor) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
+        with torch.no_grad():
+            self._last_bias().copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
+
+    def move_priors(self, by_C: Tensor) -> None:
+        """Add to the last bias: what another sampler of clips adds to the logits."""
+        with torch.no_grad():
+            self._last_bias().add_(by_C)
+
+    def _last_bias(self) -> Tensor:
         last = self.head.classify[-1]
         assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.bias.copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
+        return last.bias
 
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked."""
@@ -147,31 +173,22 @@ class ClipClassifier(pl.LightningModule):
         return loss(logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.loss)
 
     def configure_optimizers(self) -> Any:
-        """AdamW or SGD; no decay on norms and biases; a schedule by step over the whole run."""
+        """Return the optimizer and its schedule over the whole run."""
         plan = self.training_plan
-        trained = [p for p in self.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": plan.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
-        if plan.optimizer == "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(groups, plan.lr, momentum=0.9, nesterov=True)
-        else:
-            optimizer = torch.optim.AdamW(groups, plan.lr)
+        groups = parameter_groups(
+            self.backbone,
+            self.head,
+            plan.lr,
+            plan.backbone_lr or plan.lr,
+            plan.weight_decay,
+            plan.layer_decay,
+        )
+        optimizer = make_optimizer(plan.optimizer, groups, plan.lr)
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
         total = max(int(self.trainer.estimated_stepping_batches), 1)
-        warm = max(round(plan.warmup * total), 1)
-
-        def factor(step: int) -> float:
-            if step < warm:
-                return (step + 1) / warm
-            if plan.schedule == "constant":
-                return 1.0
-            return 0.5 * (1 + math.cos(math.pi * min((step - warm) / max(total - warm, 1), 1.0)))
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def describe(self) -> dict[str, Any]:
         """Plain types: all that is needed beside the weights to build this model again and feed it clips."""

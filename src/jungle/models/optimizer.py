@@ -1,0 +1,83 @@
+"""Which weights move, how fast, and how that changes over a run."""
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from jungle.models.backbone import Backbone
+
+
+def parameter_groups(
+    backbone: Backbone,
+    head: nn.Module,
+    lr: float,
+    backbone_lr: float,
+    weight_decay: float,
+    layer_decay: float,
+) -> list[dict[str, Any]]:
+    """Deal the weights out by learning rate; norms and biases are not decayed.
+
+    The backbone's last layers learn at `backbone_lr`, each layer before at `layer_decay` times the rate of
+    the one behind it (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    trained = [(name, p) for name, p in backbone.model.named_parameters() if p.requires_grad]
+    if trained:
+        depth = backbone.depth_of() if layer_decay < 1 else {}
+        deepest = max(depth.values(), default=0)
+        for name, p in trained:
+            rate = backbone_lr * layer_decay ** (deepest - depth.get(name, deepest))
+            groups.setdefault((rate, p.ndim > 1), []).append(p)
+    for p in head.parameters():
+        groups.setdefault((lr, p.ndim > 1), []).append(p)
+    return [
+        {"params": found, "lr": rate, "weight_decay": weight_decay if decays else 0.0}
+        for (rate, decays), found in groups.items()
+    ]
+
+
+def make_optimizer(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    """Build AdamW, SGD with Nesterov momentum 0.9, or any other optimizer of timm's by its name there."""
+    if name == "sgd":
+        return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr)
+    from timm.optim._optim_factory import create_optimizer_v2
+
+    return create_optimizer_v2(groups, opt=name, lr=lr)
+
+
+def make_schedule(
+    name: str, optimizer: torch.optim.Optimizer, total: int, warmup: float, monitor: str, mode: Any
+) -> dict[str, Any]:
+    """Return Lightning's description of a schedule over `total` steps, the share `warmup` of them warm-up.
+
+    `cosine` and `constant` follow a linear warm-up; `onecycle` rises for `warmup` of the steps and anneals
+    (Smith 2018); `plateau` halves the rate after two epochs in which `monitor` got no better.
+    """
+    if name == "plateau":
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, factor=0.5, patience=2)
+        return {"scheduler": plateau, "interval": "epoch", "monitor": monitor}
+    if name == "onecycle":
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        # One step more than is taken, because the last one would otherwise ask for a step behind the end.
+        cycle = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            peaks,
+            total_steps=total + 1,
+            pct_start=max(warmup, 1 / (total + 1)),
+            cycle_momentum=False,
+        )
+        return {"scheduler": cycle, "interval": "step"}
+    warm = round(warmup * total)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        if name == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * min((step - warm) / max(total - warm, 1), 1.0)))
+
+    return {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"}

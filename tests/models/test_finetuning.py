@@ -1,0 +1,158 @@
+"""Which weights and statistics of a backbone move in which mode, and how fast."""
+
+import pytest
+import torch
+
+from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.losses import loss
+from jungle.models.module import ClipClassifier, Training
+from jungle.models.optimizer import make_optimizer, make_schedule, parameter_groups
+from jungle.models.unfreezing import largest, part_at, set_trained
+from tests.models.test_module import CLASSES, HEAD, batch
+
+SMALL = BackboneSpec("resnet18", pretrained=False, size=(32, 32))  # nine layers: the stem and eight blocks
+
+
+def model(**training: object) -> ClipClassifier:
+    torch.manual_seed(0)
+    return ClipClassifier(
+        Backbone(SMALL), HEAD, CLASSES, "multilabel", "finetune", training=Training(**training)
+    )
+
+
+def moved(made: ClipClassifier) -> set[str]:
+    """Train one step; return what of the backbone is another than before."""
+    before = {k: v.clone() for k, v in made.backbone.state_dict().items()}
+    made.train()
+    optimizer = torch.optim.SGD(made.parameters(), 0.1)
+    value = loss(made(batch()).logits_BC, batch()["targets_BC"], batch()["weight_B"], made.task)
+    value.backward()
+    optimizer.step()
+    return {k for k, v in made.backbone.state_dict().items() if not torch.equal(v, before[k])}
+
+
+def test_head_alone_leaves_the_whole_backbone() -> None:
+    assert moved(model(unfreeze={0: "head"})) == set()
+
+
+def test_the_last_layers_move_with_their_statistics() -> None:
+    names = moved(model(unfreeze={0: "last_2"}))
+    assert {n.rsplit(".", 2)[0] for n in names} == {
+        "model.layer4.0",
+        "model.layer4.1",
+        "model.layer4.0.downsample",
+    }
+    assert "model.layer4.1.bn2.running_mean" in names
+
+
+def test_statistics_that_are_kept_stay_while_weights_move() -> None:
+    names = moved(model(norm_stats="keep"))
+    assert "model.bn1.weight" in names
+    assert not any("running" in n for n in names)
+
+
+def test_a_plan_trains_each_part_in_its_turn() -> None:
+    plan = {0: "head", 2: "last_3", 5: "all"}
+    assert [part_at(plan, e) for e in (0, 1, 2, 4, 5, 9)] == [
+        "head",
+        "head",
+        "last_3",
+        "last_3",
+        "all",
+        "all",
+    ]
+    assert largest(plan, Backbone(SMALL)) == "all"
+    made = model(unfreeze={0: "head", 1: "last_1"})
+    waiting = [n for n, p in made.backbone.named_parameters() if p.requires_grad]
+    assert waiting  # the optimizer sees what will be trained later
+    made.on_train_epoch_start()  # epoch 0
+    assert not any(p.requires_grad for p in made.backbone.parameters())
+    assert not made.backbone.training
+
+
+def test_more_layers_than_there_are_is_all() -> None:
+    backbone = Backbone(SMALL)
+    set_trained(backbone, "last_99")
+    assert all(p.requires_grad for p in backbone.model.parameters())
+
+
+def test_layers_further_from_the_head_learn_slower() -> None:
+    made = model()
+    groups = parameter_groups(
+        made.backbone, made.head, lr=1.0, backbone_lr=0.1, weight_decay=0.2, layer_decay=0.5
+    )
+    rate = {id(p): g["lr"] for g in groups for p in g["params"]}
+    named = dict(made.backbone.model.named_parameters())
+    assert rate[id(named["layer4.1.conv2.weight"])] == pytest.approx(0.1)
+    assert rate[id(named["layer4.0.conv1.weight"])] == pytest.approx(0.05)
+    assert rate[id(named["conv1.weight"])] == pytest.approx(0.1 * 0.5**8)
+    assert all(rate[id(p)] == 1.0 for p in made.head.parameters())
+    assert len(rate) == len(list(made.parameters()))
+    assert all(g["weight_decay"] == (0.2 if p.ndim > 1 else 0) for g in groups for p in g["params"])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adamw",
+        "sgd",
+        "adafactor",
+        "adamp",
+        "adopt",
+        "lamb",
+        "lars",
+        "lion",
+        "madgradw",
+        "muon",
+        "nadamw",
+        "radam",
+        "rmsproptf",
+    ],
+)
+def test_every_optimizer_moves_the_weights(name: str) -> None:
+    layer = torch.nn.Linear(4, 4)
+    optimizer = make_optimizer(name, [{"params": list(layer.parameters()), "lr": 0.01}], 0.01)
+    before = layer.weight.clone()
+    for _ in range(2):  # some only look around at first
+        layer(torch.ones(1, 4)).sum().backward()
+        optimizer.step()
+    assert not torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("name", ["cosine", "onecycle", "constant"])
+def test_schedules_warm_up_and_keep_the_ratio_of_the_groups(name: str) -> None:
+    layers = [torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)]
+    optimizer = torch.optim.SGD([{"params": layers[i].parameters(), "lr": r} for i, r in enumerate((1, 0.1))])
+    schedule = make_schedule(name, optimizer, 20, 0.25, "val/log_loss", "min")["scheduler"]
+    rates = []
+    for _ in range(20):
+        rates.append([g["lr"] for g in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    assert all(b == pytest.approx(0.1 * a) for a, b in rates)
+    first = [a for a, _ in rates]
+    assert first[0] < 0.3
+    assert max(first) == pytest.approx(1, abs=0.02)
+    assert (first[-1] < 0.05) == (name != "constant")
+
+
+def test_a_plateau_halves_the_rate() -> None:
+    layer = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(layer.parameters(), 1.0)
+    described = make_schedule("plateau", optimizer, 20, 0.0, "val/accuracy", "max")
+    assert described["monitor"] == "val/accuracy"
+    for value in (0.5, 0.6, 0.6, 0.6, 0.6):
+        described["scheduler"].step(value)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_saving_memory_gives_the_same_gradient() -> None:
+    grads = []
+    for save in (False, True):
+        backbone = Backbone(SMALL).eval()
+        if save:
+            backbone.save_memory()
+        frames = torch.arange(2 * 32 * 32 * 3, dtype=torch.int64).remainder(251).to(torch.uint8)
+        backbone(frames.view(2, 32, 32, 3)).square().sum().backward()
+        grads.append(backbone.model.conv1.weight.grad)
+    assert torch.allclose(grads[0], grads[1], rtol=1e-4)
