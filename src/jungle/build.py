@@ -79,8 +79,8 @@ def model_of(
         cfg.optim.schedule,
         cfg.optim.warmup,
         loss_plan(cfg, targets),
-        cfg.augment.mixup,
-        cfg.augment.cutmix,
+        mixup=cfg.augment.mixup,
+        cutmix=cfg.augment.cutmix,
         backbone_lr=cfg.optim.backbone_lr,
         layer_decay=cfg.optim.layer_decay,
         unfreeze=cfg.model.unfreeze,
@@ -122,6 +122,7 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
         if own != its:
             raise UserError(f"model.warm_start={file}: its {what} is {its}, this run's {own}")
     model.load_state_dict(other.state_dict())
+    model.move_priors(model.prior_shift_C - other.prior_shift_C)
 
 
 def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:

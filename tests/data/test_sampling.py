@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from jungle import build, inputs, overrides
+from jungle.build import warm_start
+from jungle.cli import config_dir
 from jungle.data.loader import ClipLoader, Sample
 from jungle.data.sampling import MOST, Sampler
 from jungle.models.backbone import Backbone, BackboneSpec
@@ -154,5 +157,34 @@ def test_the_shift_is_in_the_checkpoint_and_only_in_evaluation(tmp_path) -> None
     torch.save(saved, tmp_path / "m.ckpt")
     loaded = load_checkpoint(tmp_path / "m.ckpt").model
     assert torch.equal(loaded(batch).logits_BC, model(batch).logits_BC)
+    again = ClipClassifier(*args, {**about, "prior_shift": {"a": 1.0, "b": -1.0}}).eval()
+    warm_start(again, tmp_path / "m.ckpt")  # trained on, its clips drawn in another way
+    torch.testing.assert_close(again(batch).logits_BC, model(batch).logits_BC)
     model.start_from_priors(torch.eye(2))
     assert model.head.classify[-1].bias.tolist() == [0.0, 2.0]
+
+
+@pytest.mark.parametrize("mode", ["frozen", "finetune"])
+def test_training_draws_as_the_config_says_and_evaluation_does_not(mode: str, survey, tmp_path) -> None:
+    rows = (survey / "labels.csv").read_text().splitlines()
+    hogs = [r for r in rows if ",hog,train," in r]
+    (tmp_path / "l.csv").write_text("\n".join(r for r in rows if r not in hogs[2:]) + "\n")
+    args = ["data=csv", f"data.root={survey}", f"data.labels={tmp_path / 'l.csv'}", f"model={mode}"]
+    args += ["model.backbone=test_vit", "model.pretrained=false", "model.size=32x32", "frames.count=1"]
+    args += [f"paths.cache={tmp_path}", "data.workers=1", "sampler=balanced"]
+    cfg = overrides.composed("train", args, config_dir())
+    clips, _ = inputs.labelled_clips(cfg)
+    backbone = Backbone(build.backbone_spec(cfg))
+    specs = build.clip_specs(cfg, backbone)
+    if mode == "frozen":
+        data, _ = inputs.stored_features(cfg, clips, backbone, specs[1], backbone.weights_hash())
+    else:
+        data = inputs.videos(cfg, clips, *specs)
+    try:
+        drawn = seen(data.loader("train", True))
+        evaluated = seen(data.loader("val"))
+    finally:
+        inputs.close(data)
+    y = clips.targets()
+    assert y[drawn].sum(0).tolist() == pytest.approx([6, 6, 6], abs=1)  # of 8, 2 and 8
+    assert sorted(evaluated) == data.numbers("val", labelled=True).tolist()

@@ -10,7 +10,7 @@ from jungle.cli import config_dir
 from jungle.errors import UsageError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
-from jungle.models.heads import POOLS, make_head
+from jungle.models.heads import POOLS, completed, make_head
 from jungle.models.inference import answers
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames
@@ -161,6 +161,7 @@ def test_heads_of_before_there_were_settings_are_built_as_they_were() -> None:
         "pool.score.2.bias": (1,),
     }
     assert old.classify[0].normalized_shape == (2 * DIM,)
+    assert completed({"name": "attention", "hidden": 8, "dropout": 0.5}) == values("attention")
 
 
 def test_statistics_are_what_they_say() -> None:

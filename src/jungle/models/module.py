@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
-from jungle.models.heads import Answer, make_head
+from jungle.models.heads import Answer, completed, make_head
 from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
 from jungle.models.mixing import mixed
 from jungle.models.optimizer import make_optimizer, make_schedule, parameter_groups
@@ -74,7 +74,7 @@ class ClipClassifier(pl.LightningModule):
         super().__init__()
         self.backbone, self.classes, self.task, self.mode = backbone, tuple(classes), task, mode
         self.head_values, self.about, self.training_plan = (
-            dict(head),
+            completed(head),
             dict(about or {}),
             training or Training(),
         )
@@ -109,10 +109,18 @@ class ClipClassifier(pl.LightningModule):
 
     def start_from_priors(self, targets_NC: Tensor) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
+        with torch.no_grad():
+            self._last_bias().copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
+
+    def move_priors(self, by_C: Tensor) -> None:
+        """Add to the last bias: what another sampler of clips adds to the logits."""
+        with torch.no_grad():
+            self._last_bias().add_(by_C)
+
+    def _last_bias(self) -> Tensor:
         last = self.head.classify[-1]
         assert isinstance(last, nn.Linear)
-        with torch.no_grad():
-            last.bias.copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
+        return last.bias
 
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked."""

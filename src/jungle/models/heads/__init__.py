@@ -13,10 +13,9 @@ from jungle.models.heads.statistics import FlattenPool, LsePool, MaxMinPool, Max
 from jungle.models.heads.tcn import TcnMix
 from jungle.models.heads.transformer import TransformerMix
 
-__all__ = ["POOLS", "Answer", "Head", "make_head"]
+__all__ = ["POOLS", "Answer", "Head", "completed", "make_head"]
 
-# Called with the width of a frame's feature and the head's own settings. A checkpoint holds these, so one
-# that is added later needs a default that builds what was built without it.
+# Called with the width of a frame's feature and the head's own settings.
 POOLS: dict[str, Callable[..., nn.Module]] = {
     "mean": MeanPool,
     "max": MaxPool,
@@ -31,6 +30,14 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
     "flatten": FlattenPool,
 }
 
+# Settings that came after checkpoints of the head had been made: what these were built with.
+_CAME_LATER: dict[str, dict[str, Any]] = {"attention": {"score": "mlp", "span": True}}
+
+
+def completed(values: dict[str, Any]) -> dict[str, Any]:
+    """Return a head's plain values with those that an older checkpoint lacks."""
+    return {**_CAME_LATER.get(values["name"], {}), **values}
+
 
 def make_head(values: dict[str, Any], dim: int, classes: int) -> Head:
     """Build a head of plain values for features of width `dim`.
@@ -40,6 +47,7 @@ def make_head(values: dict[str, Any], dim: int, classes: int) -> Head:
         dim: width of a frame's feature.
         classes: how many there are.
     """
+    values = completed(values)
     own = {k: v for k, v in values.items() if k not in ("name", "hidden", "dropout")}
     pool = POOLS[values["name"]](dim, **own)
     return Head(pool, dim, classes, int(values["hidden"]), float(values["dropout"]))

@@ -25,7 +25,7 @@ class AttentionPool(nn.Module):
         width: of the layer inside `mlp` and `gated`.
     """
 
-    def __init__(self, dim: int, score: str = "mlp", span: bool = True, width: int = 128) -> None:
+    def __init__(self, dim: int, score: str, span: bool, width: int = 128) -> None:
         super().__init__()
         self.width, self.span = (2 if span else 1) * dim, span
         self.score = _score(score, dim, width)
