@@ -247,6 +247,14 @@ def test_frames_cropped_and_resized_there_are_those_of_the_cpu(case, device, int
         assert (clip.width, clip.height) == ((96, 128) if "rotated" in name else (128, 96))
 
 
+def test_every_clip_given_is_lent_to_the_stream_that_uses_it(clip_path, monkeypatch):
+    lent = []
+    monkeypatch.setattr(decode_gpu, "lend", lambda clip: lent.append(clip) or clip)
+    with GpuPool(SPEC, device="cpu", workers=1, decode=colour(lambda _: 1)) as pool:
+        got = [clip for _, clip in pool.map([Job("a", clip_path), Job("b", clip_path)], ahead=2)]
+    assert lent == got
+
+
 def test_memory_of_frames_is_lent_to_the_stream_that_uses_them():
     asked = []
 
