@@ -55,3 +55,45 @@ def test_all_at_once_train_and_predict(trainer: str, survey: Path, command: Comm
     table = predictions.read(tmp_path / "out" / "predictions.parquet")
     joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
     np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_frozen_run_starts_a_fine_tuned_one(survey: Path, command: Command, tmp_path: Path) -> None:
+    backbone = ["model.backbone=test_efficientnet", "model.pretrained=false"]
+    done = command("train", *survey_args(survey), "model=frozen", *backbone, "trainer.max_epochs=1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    probe = done.stdout.strip().splitlines()[-1].removeprefix("best checkpoint: ")
+    start = torch.load(tmp_path / probe, weights_only=True)["state_dict"]
+    tune = ["model=finetune", *backbone, "frames=random", "frames.eval_count=3", f"model.warm_start={probe}"]
+
+    done = command("train", *survey_args(survey), *tune, "head=mean", "trainer.max_epochs=1")
+    assert done.returncode == 1
+    assert "its head is" in done.stderr
+    assert "Traceback" not in done.stderr
+
+    done = command(
+        "train",
+        *survey_args(survey),
+        *tune,
+        "model.unfreeze={0: head, 1: last_1}",
+        "model.norm_stats=keep",
+        "optim.layer_decay=0.7",
+        "optim.ema=0.5",
+        "optim.schedule=onecycle",
+        "trainer=ddp_sim",
+        "trainer.max_epochs=2",
+        "callbacks.patience=null",
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    saved = torch.load(
+        tmp_path / "runs" / "train" / "latest" / "checkpoints" / "last.ckpt", weights_only=True
+    )
+    moved = {k for k, v in saved["state_dict"].items() if k in start and not torch.equal(v, start[k])}
+    assert any(k.startswith("head.") for k in moved)
+    assert any(k.startswith("backbone.") for k in moved)
+    assert "backbone.model.conv_stem.weight" not in moved
+    assert not any("running_" in k for k in moved if k.startswith("backbone."))
+    own, averaged = saved["current_model_state"], saved["state_dict"]
+    assert any(not torch.equal(own[k], averaged[k]) for k in moved)
+    assert saved["jungle"]["clip"]["frames"]["count"] == 3

@@ -136,6 +136,15 @@ def test_schedules_warm_up_and_keep_the_ratio_of_the_groups(name: str) -> None:
     assert (first[-1] < 0.05) == (name != "constant")
 
 
+@pytest.mark.parametrize("total", [1, 2, 3])
+def test_onecycle_fits_the_shortest_run(total: int) -> None:
+    optimizer = torch.optim.SGD(torch.nn.Linear(1, 1).parameters(), 1.0)
+    schedule = make_schedule("onecycle", optimizer, total, 0.0, "val/log_loss", "min")["scheduler"]
+    for _ in range(total):
+        optimizer.step()
+        schedule.step()
+
+
 def test_a_plateau_halves_the_rate() -> None:
     layer = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(layer.parameters(), 1.0)
