@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jungle.bench.decode_table import tables
 from jungle.bench.footage import render
 from jungle.bench.reading import CODEC, WHOLE, Trial, Way, measure
 from jungle.console import log, result, track
 from jungle.errors import UserError
-from jungle.files import write_json
+from jungle.files import replacing, write_json
 from jungle.video.workers import TaskFailed, TaskRefused, Worker
 
 MEMORY_GB = 8
@@ -35,11 +36,11 @@ def bench_decode(
     size: tuple[int, int] = (224, 224),
     repeats: int = 3,
 ) -> list[dict[str, Any]]:
-    """Read each clip in each way; print a table, write `out/decode.json` and `out/decode.png`.
+    """Read each clip in each way; print a table, write `out/decode.json`, `.md` and `.png`.
 
     Every measurement has a process of its own, held to one core. Seconds are CPU seconds, the best of
-    `repeats` (two where one takes seconds), so that others on the machine weigh little. What is not installed
-    is left out, and says so.
+    `repeats` (fewer where one takes seconds), so that others on the machine weigh little. What is not
+    installed is left out, and says so.
 
     Args:
         out: folder for the figures, and for the clips rendered where none are given.
@@ -78,6 +79,8 @@ def bench_decode(
     _show(rows)
     machine = {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()}
     write_json(out / "decode.json", {"frames": frames, "size": list(size), "machine": machine, "rows": rows})
+    with replacing(out / "decode.md") as part:
+        part.write_text(tables(rows) + "\n", encoding="utf-8")
     from jungle.bench.decode_plot import plot
 
     plot(rows, out / "decode.png", frames)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jungle.bench.decode_table import speed
 from jungle.bench.reading import CODEC
 from jungle.files import replacing
 
@@ -13,22 +14,15 @@ COLOURS = {"ffmpeg": "#8c8c8c", "pyav": "#2a7f4f", "decord": "#c98a1b", "torchco
 
 def plot(rows: list[dict[str, Any]], path: Path, frames: int) -> None:
     """Draw clips a second on one core, longer is faster, and write a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     from matplotlib import ticker
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     files = list(dict.fromkeys(row["file"] for row in rows))
     longest = max(sum(row["file"] == file for row in rows) for file in files)
-    figure, panels = plt.subplots(
-        len(files),
-        1,
-        figsize=(9, 0.8 + (0.6 + 0.19 * longest) * len(files)),
-        layout="constrained",
-        squeeze=False,
-    )
+    # Not pyplot, whose choice of a backend is that of the notebook this may run in.
+    figure = Figure(figsize=(9, 0.8 + (0.6 + 0.19 * longest) * len(files)), layout="constrained")
+    panels = figure.subplots(len(files), 1, squeeze=False)
     for panel, file in zip(panels[:, 0], files, strict=True):
         here = [row for row in rows if row["file"] == file]
         least = {row["asked"]: row["clips_s"] for row in here if row["decoder"] == CODEC}
@@ -45,7 +39,7 @@ def plot(rows: list[dict[str, Any]], path: Path, frames: int) -> None:
             # The text stands beside its bar, or where that would hide the mark, beside the mark.
             end = limit if limit and row["clips_s"] / 1.1 < limit < 2.2 * row["clips_s"] else row["clips_s"]
             panel.annotate(
-                _said(row), (end, middle), (6, 0), textcoords="offset points", va="center", fontsize=8
+                speed(row), (end, middle), (6, 0), textcoords="offset points", va="center", fontsize=8
             )
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
@@ -71,13 +65,3 @@ def plot(rows: list[dict[str, Any]], path: Path, frames: int) -> None:
     figure.legend(handles=[mark], loc="outside upper right", fontsize=8, frameon=False)
     with replacing(path) as part:
         figure.savefig(part, dpi=110)
-    plt.close(figure)
-
-
-def _said(row: dict[str, Any]) -> str:
-    faster = f" ({_short(row['times_faster'])}x)" if row["times_faster"] else ""
-    return f"{_short(row['clips_s'])}/s{faster}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"

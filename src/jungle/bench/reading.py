@@ -51,7 +51,7 @@ def measure(trial: Trial) -> Answer:
         frames, spent = read()
         wall.append(time.perf_counter() - began)
         cpu.append(_cpu(whom) - before if spent is None else spent)
-        if sum(cpu) > ENOUGH_S and len(cpu) > 1:
+        if sum(cpu) > ENOUGH_S:
             break
     peak = _ffmpeg_peak if trial.way.decoder == "ffmpeg" else _peak_mb(os.getpid())
     return {"cpu_s": min(cpu), "wall_s": min(wall), "peak_mb": peak, "frames": frames}, []
