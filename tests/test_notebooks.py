@@ -53,9 +53,15 @@ def test_notebooks_are_kept_without_outputs(path):
         assert cell.get("execution_count") is None
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """Where the sample of both notebooks is rendered, by whichever runs first."""
+    return str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.mark.slow
-def test_exploration_of_the_sample(tmp_path):
-    done = run("exploration.ipynb", tmp_path, cache=str(tmp_path), sample_clips=16, sample_sites=4)
+def test_exploration_of_the_sample(tmp_path, cache):
+    done = run("exploration.ipynb", tmp_path, cache=cache, sample_clips=16, sample_sites=4)
     assert "16 clips" in printed(done)
     assert "16 clips read, 0 failed" in printed(done)
     assert len(pictures(done)) == 6
@@ -79,3 +85,30 @@ def test_exploration_of_ones_own_clips(tmp_path):
     assert "name no sites" in printed(done)
     assert len(pictures(done)) == 5
     assert not os.path.exists(tmp_path / "sample")
+
+
+@pytest.mark.slow
+def test_video_loading_of_the_sample(tmp_path, cache):
+    small = {"sample_clips": 16, "sample_sites": 4, "clips_shown": 1, "bench_clips": 0}
+    done = run("video_loading.ipynb", tmp_path, cache=cache, out=str(tmp_path / "out"), **small)
+    assert len(pictures(done)) == 2
+    assert "bench_clips is 0" in printed(done)
+    assert not (tmp_path / "out").exists()
+
+
+def test_video_loading_of_ones_own_clips(tmp_path):
+    path = tmp_path / "a clip.mp4"
+    frames = (np.full((48, 64, 3), (40 + 2 * t, 90, 60), np.uint8) for t in range(60))
+    write_clip(path, frames, fps=20, options={"g": "20", "x264-params": "scenecut=0"})
+    done = run(
+        "video_loading.ipynb", tmp_path, files=[str(path)], out=str(tmp_path / "out"), count=5, repeats=1
+    )
+    assert len(pictures(done)) == 3
+    assert (tmp_path / "out" / "decode.json").exists()
+    rows = [line.split() for line in printed(done).splitlines() if line.startswith("  pyav")]
+    assert {(row[1], int(row[2])) for row in rows if row[1] != "whole"} == {
+        ("uniform", 16),
+        ("keyframe", 3),
+        ("motion", 16),
+    }
+    assert not (tmp_path / "sample").exists()

@@ -33,9 +33,20 @@ def test_each_way_is_measured_and_written(clip, tmp_path, capsys, monkeypatch):
     assert found["pyav", "whole clip"]["frames"] == 60
     assert found["pyav", "uniform"]["frames"] == found["decord", "uniform"]["frames"] == 6
     assert found["pyav", "keyframe"]["frames"] == 3
-    assert found["pyav", "codec alone"]["frames"] == 6
+    assert found["codec alone", "uniform"]["frames"] == 6
+    assert found["codec alone", "keyframe"]["frames"] == 3
+    for row in rows:
+        assert row["clips_s"] == pytest.approx(1 / row["cpu_s"])
+        assert row["times_faster"] == pytest.approx(rows[0]["cpu_s"] / row["cpu_s"])
+        least = found.get(("codec alone", row["asked"]))
+        assert row["times_codec"] == (pytest.approx(row["cpu_s"] / least["cpu_s"]) if least else None)
     assert all(row["cpu_s"] > 0 and 10 < row["peak_mb"] < 1000 for row in rows)
     assert json.loads((tmp_path / "decode.json").read_text())["rows"] == rows
+    faster = [
+        row for row in (tmp_path / "decode.md").read_text().splitlines() if row.startswith("| pyav, uniform")
+    ]
+    assert len(faster) == 2  # speed, memory
+    assert f"{found['pyav', 'uniform']['peak_mb']:.0f} |" in faster[1]
     assert (tmp_path / "decode.png").read_bytes().startswith(b"\x89PNG")
     assert "pyav        uniform" in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """The contract of all decoders: each gives the frame asked for, or the clip is read by one that does."""
 
+import re
 from itertools import pairwise
 
 import numpy as np
@@ -176,3 +177,57 @@ def test_a_wrong_index_is_not_believed(case, tmp_path):
         whole = read_clip(case("mjpeg.avi"), ClipSpec(Frames("uniform", 500), decoder="pyav"))
         assert clip.decoder == "pyav"
         np.testing.assert_array_equal(clip.frames, whole.frames)
+
+
+def test_reordered_frames_come_out_where_the_stream_does_not_say_how_many_it_holds_back(
+    case, plain, tmp_path
+):
+    """MP4s are opened without a look at their frames; cameras' H.264 often lacks `bitstream_restriction`."""
+    data = case("h264_b_pyramid.mp4").read_bytes()
+    path = tmp_path / "no_restriction.mp4"
+    path.write_bytes(without_restriction(data))
+    images, times = plain(path)
+    np.testing.assert_array_equal(images, plain(case("h264_b_pyramid.mp4"))[0])
+    for count in (9, 500):
+        clip = read_clip(path, ClipSpec(Frames("uniform", count), decoder="pyav"))
+        assert (clip.status, clip.decoder) == ("ok", "pyav")
+        picks = pick(Frames("uniform", count), times, np.zeros(len(times), bool))
+        np.testing.assert_array_equal(clip.frames, images[picks])
+
+
+def test_frames_that_the_decoder_lost_for_want_of_a_look_are_read_again(case, plain, monkeypatch):
+    from jungle.video import decode_pyav
+
+    path = case("h264_b_pyramid.mp4")
+    images, _ = plain(path)
+    offer, opened_how = decode_pyav.Wanted.offer, []
+
+    def dropping(self, frame):
+        if not self.unseen or len(self.images) != 3:
+            offer(self, frame)
+
+    decode = decode_pyav.decode
+
+    def noting(path, container, stream, timeline, wanted):
+        opened_how.append(timeline.trust_index)
+        wanted.unseen = timeline.unseen
+        decode(path, container, stream, timeline, wanted)
+
+    monkeypatch.setattr(decode_pyav.Wanted, "offer", dropping)
+    monkeypatch.setattr(decode_pyav, "decode", noting)
+    clip = read_clip(path, ClipSpec(Frames("uniform", 500), decoder="pyav"))
+    assert opened_how == [True, False]
+    assert clip.status == "ok"
+    np.testing.assert_array_equal(clip.frames, images)
+
+
+def without_restriction(data):
+    """An MP4 whose H.264 parameters end before `bitstream_restriction`, which x264 writes as their last."""
+    at = data.index(b"avcC") + 12
+    size = int.from_bytes(data[at - 2 : at], "big")
+    bits = "".join(f"{byte:08b}" for byte in data[at : at + size])
+    # Three flags and a 0; 8 twice, how far and how fast things move; frames reordered; frames held; the end.
+    found = re.search(r"1111(0001001){2}(011|00101|00100){2}10*$", bits)
+    assert found
+    bits = (bits[: found.start()] + "01").ljust(8 * size, "0")
+    return data[:at] + bytes(int(bits[i : i + 8], 2) for i in range(0, 8 * size, 8)) + data[at + size :]

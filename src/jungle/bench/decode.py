@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jungle.bench.decode_table import tables
 from jungle.bench.footage import render
-from jungle.bench.reading import LIMIT, WHOLE, Trial, Way, measure
+from jungle.bench.reading import CODEC, WHOLE, Trial, Way, measure
 from jungle.console import log, result, track
 from jungle.errors import UserError
-from jungle.files import write_json
+from jungle.files import replacing, write_json
 from jungle.video.workers import TaskFailed, TaskRefused, Worker
 
 MEMORY_GB = 8
@@ -21,9 +22,9 @@ TIMEOUT_S = 600
 WAYS = (
     Way("ffmpeg", WHOLE),
     Way("pyav", WHOLE),
-    *(Way(decoder, kind) for decoder in ("pyav", "decord", "torchcodec") for kind in ("uniform", "keyframe")),
-    Way("pyav", "motion"),
-    Way("pyav", LIMIT),
+    *(Way("pyav", kind) for kind in ("uniform", "keyframe", "motion")),
+    *(Way(decoder, kind) for decoder in ("decord", "torchcodec") for kind in ("uniform", "keyframe")),
+    *(Way(CODEC, kind) for kind in ("uniform", "keyframe")),
 )
 
 
@@ -35,10 +36,11 @@ def bench_decode(
     size: tuple[int, int] = (224, 224),
     repeats: int = 3,
 ) -> list[dict[str, Any]]:
-    """Read each clip in each way; print a table, write `out/decode.json` and `out/decode.png`.
+    """Read each clip in each way; print a table, write `out/decode.json`, `.md` and `.png`.
 
     Every measurement has a process of its own, held to one core. Seconds are CPU seconds, the best of
-    `repeats`, so that others on the machine weigh little. What is not installed is left out, and says so.
+    `repeats` (fewer where one takes seconds), so that others on the machine weigh little. What is not
+    installed is left out, and says so.
 
     Args:
         out: folder for the figures, and for the clips rendered where none are given.
@@ -49,7 +51,9 @@ def bench_decode(
 
     Returns:
         One dict a clip and way: `file`, `decoder`, `asked`, `frames`, `cpu_s`, `wall_s`, `clips_s`, `peak_mb`
-        (of the whole process), `times_faster` (than the ffmpeg program, else than PyAV on the whole clip).
+        (of the whole process), `times_faster` (than the ffmpeg program, else than PyAV on the whole clip),
+        `times_codec` (CPU seconds over those of the decoder `codec alone`, which is the least that the same
+        frames can cost: the packets they need decoded, and nothing else).
 
     Raises:
         UserError: no way could read a clip.
@@ -65,13 +69,18 @@ def bench_decode(
             faster = {"clips_s": 1 / max(facts["cpu_s"], 1e-9)}
             rows.append({"file": path.name, "decoder": way.decoder, "asked": way.asked, **facts, **faster})
     for row in rows:
-        whole = [r["cpu_s"] for r in rows if r["file"] == row["file"] and r["asked"] == WHOLE]
+        beside = [r for r in rows if r["file"] == row["file"]]
+        whole = [r["cpu_s"] for r in beside if r["asked"] == WHOLE]
+        least = [r["cpu_s"] for r in beside if (r["decoder"], r["asked"]) == (CODEC, row["asked"])]
         row["times_faster"] = whole[0] / row["cpu_s"] if whole else None
+        row["times_codec"] = row["cpu_s"] / least[0] if least else None
     if not rows:
         raise UserError("bench decode: none of the clips can be read.")
     _show(rows)
     machine = {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()}
     write_json(out / "decode.json", {"frames": frames, "size": list(size), "machine": machine, "rows": rows})
+    with replacing(out / "decode.md") as part:
+        part.write_text(tables(rows) + "\n", encoding="utf-8")
     from jungle.bench.decode_plot import plot
 
     plot(rows, out / "decode.png", frames)
@@ -92,14 +101,15 @@ def _alone(trial: Trial) -> dict[str, Any] | None:
 def _show(rows: list[dict[str, Any]]) -> None:
     for file in dict.fromkeys(row["file"] for row in rows):
         result(f"\n{file}")
-        heads = f"{'frames':>7}{'CPU ms':>9}{'clips/s':>9}{'faster':>9}{'MB':>7}"
+        heads = f"{'frames':>7}{'CPU ms':>9}{'clips/s':>9}{'faster':>9}{'/codec':>8}{'MB':>6}"
         result(f"  {'decoder':<12}{'asked for':<14}{heads}")
         for row in rows:
             if row["file"] == file:
                 faster = f"{row['times_faster']:.1f}x" if row["times_faster"] else "-"
+                codec = f"{row['times_codec']:.2f}" if row["times_codec"] else "-"
                 result(
                     f"  {row['decoder']:<12}{row['asked']:<14}{row['frames']:>7}{1000 * row['cpu_s']:>9.0f}"
-                    f"{row['clips_s']:>9.2f}{faster:>9}{row['peak_mb']:>7.0f}"
+                    f"{row['clips_s']:>9.2f}{faster:>9}{codec:>8}{row['peak_mb']:>6.0f}"
                 )
 
 

@@ -14,12 +14,14 @@ from jungle.video.messages import Answer
 from jungle.video.types import ClipSpec, Frames
 
 _ffmpeg_peak = 0.0  # MB; a process has to be looked at while it runs
-WHOLE, LIMIT = "whole clip", "codec alone"
+WHOLE = "whole clip"
+CODEC = "codec alone"  # in the place of a decoder's name: the least that the frames asked for can cost
+ENOUGH_S = 5.0  # CPU seconds after which a measurement is not repeated
 
 
 @dataclass(frozen=True)
 class Way:
-    """A decoder and what it is asked for: a kind of frames, `WHOLE`, or `LIMIT`."""
+    """A decoder, or `CODEC`, and what it is asked for: a kind of frames, or `WHOLE`."""
 
     decoder: str
     asked: str
@@ -41,14 +43,16 @@ def measure(trial: Trial) -> Answer:
     _stay_on_one_core()
     whom = resource.RUSAGE_CHILDREN if trial.way.decoder == "ffmpeg" else resource.RUSAGE_SELF
     read = _reader(trial)
-    if trial.way.decoder != "ffmpeg":
-        read()  # libraries are loaded once a run, not once a clip
     cpu, wall, frames = [], [], 0
-    for _ in range(trial.repeats):
+    for _ in range(
+        1 + trial.repeats
+    ):  # the first also loads the libraries, which is done once a run, not a clip
         before, began = _cpu(whom), time.perf_counter()
         frames, spent = read()
         wall.append(time.perf_counter() - began)
         cpu.append(_cpu(whom) - before if spent is None else spent)
+        if sum(cpu) > ENOUGH_S:
+            break
     peak = _ffmpeg_peak if trial.way.decoder == "ffmpeg" else _peak_mb(os.getpid())
     return {"cpu_s": min(cpu), "wall_s": min(wall), "peak_mb": peak, "frames": frames}, []
 
@@ -59,7 +63,7 @@ def _reader(trial: Trial) -> Callable[[], tuple[int, float | None]]:
         return lambda: (_ffmpeg(trial), None)
     if trial.way.asked == WHOLE:
         return lambda: (_in_order(trial), None)
-    if trial.way.asked == LIMIT:
+    if trial.way.decoder == CODEC:
         return lambda: _codec_alone(trial)
     return lambda: (_sparse(trial), None)
 
@@ -84,17 +88,17 @@ def _in_order(trial: Trial) -> int:
 
 
 def _codec_alone(trial: Trial) -> tuple[int, float]:
-    """The codec's own work for uniform frames: no opening, no listing, no resizing."""
+    """The codec's own work for the frames asked for: no opening, no listing, no resizing."""
     import numpy as np
 
     from jungle.video import decode_pyav
     from jungle.video.container import check_file, opened
-    from jungle.video.frames import uniform
+    from jungle.video.frames import pick
     from jungle.video.timeline import read_timeline
 
     with opened(trial.path) as (container, stream):
         timeline = read_timeline(container, stream, check_file(trial.path))
-        picks = uniform(len(timeline.pts), trial.count)
+        picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)
         nothing = np.zeros(0, np.uint8)
         wanted = decode_pyav.Wanted(picks, timeline, lambda frame: nothing)
         before = _cpu(resource.RUSAGE_SELF)

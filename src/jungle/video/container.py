@@ -21,6 +21,15 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
     "avi,asf,asf_o,matroska,webm,mpegts,mpegtsraw,mpeg,mpegvideo,flv,ogg,mjpeg,m4v,h264,hevc,obu,ivf,dv,mxf,nut,rm,wtv",
 )
+MP4_BOXES = (
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"wide",
+    b"free",
+    b"skip",
+    b"pnot",
+)  # what an MP4 or MOV may begin with
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
 
 
@@ -53,7 +62,8 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
 
     Args:
         path: the file.
-        trust_index: let an AVI's index lead; else its chunks are read as they lie.
+        trust_index: let the file's index lead. Else an AVI's chunks are read as they lie, and the first
+            frames of an MP4 are decoded in search of what its index says already: how frames are reordered.
 
     Raises:
         ClipError: it is no video file, or its header claims impossible frames.
@@ -72,8 +82,11 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
     }
     with ExitStack() as stack:
         source: Any = url
-        if not trust_index and _is_riff(path):
+        head = _head(path)
+        if head[:4] == b"RIFF" and not trust_index:
             source = _OneWay(stack.enter_context(open(path, "rb")))
+        if head[4:8] in MP4_BOXES and trust_index:
+            options["skip_frame"] = "all"  # while opening; `_video_stream` makes a decoder of its own
         try:
             container: Any = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
@@ -91,12 +104,12 @@ class _OneWay:
         self.read = file.read
 
 
-def _is_riff(path: str | Path) -> bool:
+def _head(path: str | Path) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(4) == b"RIFF"
+            return file.read(8)
     except OSError:
-        return False
+        return b""
 
 
 def _video_stream(container: InputContainer) -> VideoStream:
@@ -109,6 +122,7 @@ def _video_stream(container: InputContainer) -> VideoStream:
     context = stream.codec_context
     if context.width * context.height > MAX_PIXELS:
         raise ClipError(f"its header claims frames of {context.width}x{context.height} pixels")
+    context.options = {"max_pixels": str(MAX_PIXELS)}  # a frame's own header may claim more than the file's
     context.thread_count = 1
     context.thread_type = "NONE"
     return stream

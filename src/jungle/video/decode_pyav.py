@@ -66,17 +66,18 @@ def decode(
     """Decode the wanted frames into `wanted.images`; those that do not come out stay missing.
 
     Raises:
-        WrongTimeline: the container's index is wrong.
+        WrongTimeline: the container's index is wrong, or did not tell the decoder enough.
     """
     if timeline.seekable:
         _decode_singly(container, stream, timeline, wanted)
-        return
-    if timeline.packets is not None:
+    elif timeline.packets is not None:
         _decode_groups(stream.codec_context, enumerate(timeline.packets), timeline, wanted)
-        return
-    with opened(path, timeline.trust_index) as (again, video):
-        packets = (p for p in iter_packets(again, video) if not isinstance(p, str))
-        _decode_groups(video.codec_context, enumerate(packets), timeline, wanted)
+    else:
+        with opened(path, timeline.trust_index) as (again, video):
+            packets = (p for p in iter_packets(again, video) if not isinstance(p, str))
+            _decode_groups(video.codec_context, enumerate(packets), timeline, wanted)
+    if timeline.unseen and (wanted.disordered or wanted.missing()):
+        raise WrongTimeline("scan")
 
 
 def _decode_groups(

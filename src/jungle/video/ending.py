@@ -6,6 +6,8 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+from jungle.video.container import MP4_BOXES
+
 MAX_BOXES = 10_000
 EBML_HEADER, MKV_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
@@ -23,7 +25,7 @@ def declared_size(path: str | Path) -> int | None:
                 return _matroska(file)
             if head == ASF_HEADER:
                 return _asf(file)
-            if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot"):
+            if head[4:8] in MP4_BOXES:
                 return _boxes(file)
     except (OSError, struct.error):
         pass

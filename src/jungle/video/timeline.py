@@ -61,6 +61,8 @@ class Timeline:
     """What is wrong with the file; empty where nothing was found."""
     trust_index: bool = True
     """How the file was opened; it has to be opened so again."""
+    unseen: bool = False
+    """No frame was decoded on opening, so that the decoder may lack what is known only from frames."""
     seekable: bool = False
     """Read from the container's own index; packets are fetched one by one."""
     packets: list[Packet] | None = field(default=None, repr=False)
@@ -101,6 +103,7 @@ def read_timeline(container: InputContainer, stream: VideoStream, size: int, sca
         _check_index(stream, size)
     timeline = (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
     timeline.trust_index = not scan
+    timeline.unseen = not scan and "mov" in container.format.name
     return timeline
 
 
