@@ -67,7 +67,7 @@ def make_schedule(
             optimizer,
             peaks,
             total_steps=total + 1,
-            pct_start=max(warmup, 1 / (total + 1)),
+            pct_start=max(warmup, 1.5 / (total + 1)),  # its top lies behind the first step
             cycle_momentum=False,
         )
         return {"scheduler": cycle, "interval": "step"}
