@@ -74,3 +74,16 @@ def test_too_many_broken_clips_stop_the_run() -> None:
 def test_nothing_to_train_on_is_said() -> None:
     with pytest.raises(UserError, match="no training clip"):
         numbers(loader(train=True, broken=set(range(10))))
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("broken", [set(), {4}, {2, 7, 9}])
+def test_an_epoch_that_was_cut_off_goes_on_with_the_next_batch(start: int, broken: set[int]) -> None:
+    whole = loader(train=True, broken=broken)
+    batches = whole.__iter__()
+    taken = [next(batches)["number_B"].tolist() for _ in range(start)]
+    known = dict(whole.failures)
+    left = [b["number_B"].tolist() for b in batches]
+    went_on = loader(train=True, broken=broken, start_now=lambda: start, failures=known)
+    assert [b["number_B"].tolist() for b in went_on] == left
+    assert len(taken) + len(left) == len(whole)

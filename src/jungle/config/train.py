@@ -8,6 +8,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 
 from jungle.config.groups import (
     Callbacks,
+    Checkpoint,
     Data,
     Decoder,
     FramesChoice,
@@ -35,8 +36,10 @@ class TrainConfig(Section):
     optim: Optim
     trainer: TrainerChoice
     callbacks: Callbacks
+    checkpoint: Checkpoint
     logger: Logger
     experiment: Any = None
+    sweep: Any = None
     task: Literal["auto", "multilabel", "exclusive"]
     seed: NonNegativeInt
     name: str | None
@@ -77,5 +80,5 @@ class TrainConfig(Section):
 
     def fingerprint(self) -> str:
         """Hash of all that shapes the result: equal for the same command given again."""
-        plain = self.model_dump(mode="json", exclude={"resume", "report", "paths"})
+        plain = self.model_dump(mode="json", exclude={"resume", "report", "paths", "checkpoint"})
         return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
