@@ -2,8 +2,8 @@
 
 Hydra chooses the trials (its grid, or a plugin such as Optuna); each trial is a process of its own, started
 by the command that would train it alone. So every device's process is in the same trial, a trial that crashes
-or runs out of memory takes nothing with it, and nothing of one (process group, W&B run, GPU memory) is left for
-the next.
+or runs out of memory takes nothing with it, and nothing of one (process group, W&B run, GPU memory) is left
+for the next.
 """
 
 import hashlib
