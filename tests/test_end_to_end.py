@@ -278,24 +278,33 @@ def test_killed_in_prediction_it_ends_as_undisturbed(
 
 
 @pytest.mark.slow
-def test_two_processes_count_each_clip_once(survey: Path, command: Command, tmp_path: Path) -> None:
-    tables = []
-    for devices in (1, 2):
-        done = command(
-            "train",
-            *survey_args(survey),
-            f"trainer.devices={devices}",
-            f"data.batch_size={8 // devices}",
-            f"paths.runs=runs{devices}",
-            timeout=400,
-        )
+def test_two_processes_end_as_one_does(survey: Path, command: Command, tmp_path: Path) -> None:
+    """One device, two of Lightning's, two of torchrun's: the same steps, each clip counted once."""
+    args = [*survey_args(survey), "head.dropout=0"]
+    runs = [tmp_path / name / "train" / "run" for name in ("one", "two", "torchrun")]
+    for run, more in zip(
+        runs, (["data.batch_size=8"], ["trainer=ddp_sim", "data.batch_size=4"]), strict=False
+    ):
+        done = command("train", *args, *more, f"hydra.run.dir={run}", timeout=400)
         assert done.returncode == 0, done.stderr[-3000:]
-        run = tmp_path / f"runs{devices}" / "train" / "latest"
-        tables.append(predictions.read(run / "predictions_val.parquet"))
+    door = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    more = ["trainer=ddp_sim", "data.batch_size=4", f"hydra.run.dir={runs[2]}"]
+    done = subprocess.run(
+        [*door, str(ROOT / "train.py"), *args, *more],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    tables = [predictions.read(run / "predictions_val.parquet") for run in runs]
+    for run, table in zip(runs, tables, strict=True):
         assert json.loads((run / "metrics.json").read_text())["val/clips"] == 6
-        assert len([f for f in (tmp_path / f"runs{devices}" / "train").iterdir() if not f.is_symlink()]) == 1
-    assert tables[0]["clip"].equals(tables[1]["clip"])
-    assert set(tables[1]["status"]) == {"ok"}
+        assert table["clip"].equals(tables[0]["clip"])
+        assert set(table["status"]) == {"ok"}
+        np.testing.assert_allclose(
+            predictions.probabilities(table), predictions.probabilities(tables[0]), atol=1e-3
+        )
 
 
 @pytest.mark.slow

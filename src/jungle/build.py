@@ -157,6 +157,7 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from jungle.callbacks import callbacks_of
+    from jungle.checkpoints import AtomicIO
     from jungle.errors import UsageError
 
     on_gpu = devices_of(cfg)[0].startswith("cuda")
@@ -179,6 +180,7 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
             default_root_dir=folder,
             logger=logger,
             callbacks=callbacks_of(cfg, folder),
+            plugins=[AtomicIO()],
             use_distributed_sampler=False,  # the loader deals the clips out itself
             num_sanity_val_steps=0,
             enable_model_summary=False,

@@ -1,4 +1,4 @@
-"""What watches a training run: checkpoints, early stopping, the random state of each epoch."""
+"""What watches a training run: checkpoints, early stopping, the random state of each step."""
 
 import sys
 from pathlib import Path
@@ -10,41 +10,62 @@ from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
-    ModelCheckpoint,
     RichProgressBar,
 )
 
+from jungle.checkpoints import Best, Last
 from jungle.config import TrainConfig
 from jungle.console import log
 from jungle.errors import UserError
 from jungle.files import write_json
 
 
-class EpochSeed(Callback):
-    """Seed every epoch by its number, so that a run that went on equals one that was never interrupted."""
+class StepSeed(Callback):
+    """Seed every step by its number, so that a run that went on equals one that was never interrupted."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Seed dropout; the order of clips is the loader's own."""
-        torch.manual_seed((self.seed * 100_003 + trainer.current_epoch) * 1009 + trainer.global_rank)
+        step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + batch_idx
+        torch.manual_seed((step * 1009 + trainer.global_rank) & 0x7FFF_FFFF_FFFF_FFFF)
 
 
 class StopOnNan(Callback):
-    """Stop with a sentence where the loss is no number; the best checkpoint is left as it is."""
+    """Stop with a sentence where the loss is no number; no checkpoint is written after it became so.
+
+    It is noted on the device at every step, and looked at every few: looking waits for the device.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """All is well so far."""
+        self._bad = torch.zeros((), dtype=torch.bool, device=pl_module.device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Look at the loss of the batch."""
-        if trainer.global_step % trainer.log_every_n_steps in (0, 1):  # type: ignore[attr-defined]
-            value = outputs["loss"] if isinstance(outputs, dict) else outputs
-            if not torch.isfinite(value):
-                raise UserError(
-                    f"the loss became {float(value)} in epoch {trainer.current_epoch}: lower optim.lr, or "
-                    "trainer.precision=32-true; the best checkpoint so far is whole"
-                )
+        """Note the loss of the batch; look every few steps and at the last one before validation."""
+        value = outputs["loss"] if isinstance(outputs, dict) else outputs
+        self._bad |= ~torch.isfinite(value.detach())
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if (batch_idx + 1) % every == 0 or batch_idx + 1 == trainer.num_training_batches:
+            self._look(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look before anything is written."""
+        self._look(trainer)
+
+    def _look(self, trainer: pl.Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(bool(self._bad), all=False):
+            raise UserError(
+                f"the loss became nan or inf in epoch {trainer.current_epoch}: lower optim.lr, or set "
+                "trainer.precision=32-true; the best checkpoint so far is whole"
+            )
 
 
 class History(Callback):
@@ -74,21 +95,18 @@ class History(Callback):
 def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
     """Return the callbacks of a training run that writes into `folder`."""
     checkpoints = folder / "checkpoints"
-    shared: dict[str, Any] = {
-        "dirpath": checkpoints,
-        "save_on_train_epoch_end": True,
-        "enable_version_counter": False,
-        "auto_insert_metric_name": False,
-    }
-    best = ModelCheckpoint(
+    best = Best(
+        dirpath=checkpoints,
         filename="best",
         monitor=cfg.callbacks.monitor,
         mode=cfg.callbacks.mode,
         save_weights_only=cfg.optim.ema is None,  # the averaged weights come with all the rest
-        **shared,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
     )
-    last = ModelCheckpoint(filename="last", monitor=None, save_top_k=1, **shared)
-    found: list[Callback] = [EpochSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
+    last = Last(checkpoints / "last.ckpt", cfg.checkpoint.every_n_minutes)
+    found: list[Callback] = [StepSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
     if cfg.optim.ema is not None:
         found.append(EMAWeightAveraging(decay=cfg.optim.ema))
     if cfg.callbacks.patience is not None:

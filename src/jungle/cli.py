@@ -4,14 +4,16 @@ A command line is checked before Hydra runs it, so that a misspelt word is answe
 valid ones. Torch, Lightning and timm are imported inside the verbs, never here.
 """
 
+import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jungle.errors import UsageError, UserError, nearest
+from jungle.errors import Stopped, UsageError, UserError, nearest
 
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides.
 VERBS = {
@@ -64,17 +66,31 @@ def run(verb: str, argv: list[str] | None = None) -> int:
 
 
 def guarded(task: Callable[[], int | None]) -> int:
-    """Run `task`; a user's error becomes one line on stderr and its exit code, Ctrl-C becomes 130."""
+    """Run `task`; a user's error or a full disk becomes one line on stderr and its exit code, Ctrl-C 130."""
     try:
         return task() or 0
     except UserError as e:
         return _fail(e)
+    except Stopped as e:
+        from jungle import runs
+
+        if runs.rank() > 0:
+            return 0  # the first process speaks for all
+        print(e, file=sys.stderr)
+        return e.exit_code
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        where = f" ({e.filename})" if e.filename else ""
+        return _fail(
+            UserError(f"no room to write{where}: {e.strerror}. Make room, then give the same command again")
+        )
 
 
 def _fail(error: UserError) -> int:
@@ -82,31 +98,38 @@ def _fail(error: UserError) -> int:
     return error.exit_code
 
 
+def _stop(number: int, frame: object) -> None:
+    raise Stopped(number)
+
+
 def _run(verb: str, argv: list[str]) -> int:
     import hydra
 
-    from jungle import overrides
+    from jungle import overrides, sweeps
+
+    signal.signal(signal.SIGTERM, _stop)
 
     code = 0
     if overrides.is_checked(argv):
         argv = overrides.prepare(verb, argv, config_dir())
+    sweep = sweeps.folder_of(argv) if verb == "train" else None
 
     def task(cfg: Any) -> Any:
         nonlocal code
-        outcome = None
-
-        def go() -> None:
-            nonlocal outcome
-            outcome = importlib.import_module(VERBS[verb][0]).main(cfg)
-
-        code = max(code, guarded(go))
-        return outcome
+        if sweep is not None:
+            return sweeps.trial(cfg)
+        code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(cfg)))
+        return None
 
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
     os.environ[_VERB] = verb
     known, sys.argv = sys.argv, [sys.argv[0], *argv]
+    run_hydra = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)
     try:
-        hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)()
+        if sweep is None:
+            run_hydra()
+        else:
+            sweeps.run(sweep, argv, run_hydra)
     finally:
         sys.argv = known
     return code

@@ -19,6 +19,19 @@ class SomeFailed(UserError):
     exit_code = 3
 
 
+class Stopped(BaseException):
+    """The process was told to stop (SIGTERM, Ctrl-C) and does so; no error, so nothing catches it as one."""
+
+    def __init__(self, number: int, where: str = "") -> None:
+        import signal
+
+        self.exit_code = 128 + number
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(
+            f"stopped by {name}{', ' + where if where else ''}: the same command goes on from here"
+        )
+
+
 def nearest(word: str, choices: object, n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
     import difflib

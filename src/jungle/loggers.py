@@ -30,10 +30,13 @@ def make_logger(cfg: TrainConfig, folder: Path, name: str) -> Any:
     os.environ.setdefault("WANDB_SILENT", "true")
     if not online and cfg.logger.mode == "auto":
         log.info("W&B: no key found, the run is kept offline in its folder (wandb login puts runs online)")
+    # A job of a sweep is a numbered folder in the sweep's; an agent of W&B's own sweeps has chosen the id.
+    parts = folder.parts[-2:] if folder.name.isdigit() else folder.parts[-1:]
+    own = None if "WANDB_SWEEP_ID" in os.environ else "-".join(parts).replace("_", "-")
     return WandbLogger(
         project=cfg.logger.project,
         name=name,
-        id=folder.name.replace("_", "-"),
+        id=own,
         resume="allow",
         save_dir=folder,
         mode="online" if online else "offline",

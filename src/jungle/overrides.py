@@ -33,13 +33,34 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
 
     argv = [_parsable(arg) for arg in argv]
     args = get_args_parser().parse_args(argv)
-    plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
     if verb == "train" and not args.multirun and not args.cfg:
-        from jungle import runs
+        argv = [*argv[: len(argv) - len(args.overrides)], *_with_saved(args.overrides)]
+        args = get_args_parser().parse_args(argv)
+    plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
+    if verb != "train" or args.cfg:
+        return argv
+    from jungle import runs, sweeps
 
-        if not any(o.lstrip("+").startswith("hydra.run.dir=") for o in args.overrides):
-            return [*argv, f"hydra.run.dir={_quoted(runs.choose(plain))}"]
+    given = {o.lstrip("+").split("=", 1)[0] for o in args.overrides}
+    if sweeps.is_sweep(args.multirun, args.overrides):
+        argv = [a for a in argv if a not in ("-m", "--multirun")]
+        folder = [] if "hydra.sweep.dir" in given else [sweeps.choose(plain, argv)]
+        return [*argv, *(f"hydra.sweep.dir={_quoted(f)}" for f in folder), "-m"]
+    if "hydra.run.dir" not in given:
+        return [*argv, f"hydra.run.dir={_quoted(runs.choose(plain))}"]
     return argv
+
+
+def _with_saved(overrides: list[str]) -> list[str]:
+    """Put the overrides of the run that `resume=` names before those given."""
+    from jungle import runs
+
+    values = dict(o.split("=", 1) for o in overrides if "=" in o)
+    resume = values.get("resume", "auto").strip("'\"")
+    if resume in ("auto", "never", "null"):
+        return overrides
+    saved = runs.overrides_of(runs.named(resume, Path(values.get("paths.runs", "runs").strip("'\""))))
+    return [*(o for o in saved if o.split("=", 1)[0] not in values), *overrides]
 
 
 def _parsable(arg: str) -> str:
@@ -137,7 +158,14 @@ def _check_choice(group: str, override: Any, options: list[str]) -> None:
         chosen = [str(v) for v in value] if isinstance(value, list) else [str(value)]
     for choice in chosen:
         if choice not in (*options, "null", "None"):
-            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}")
+            plugin = (
+                group in ("hydra/launcher", "hydra/sweeper") and f" (pip install {_plugin(group, choice)}?)"
+            )
+            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}{plugin or ''}")
+
+
+def _plugin(group: str, choice: str) -> str:
+    return f"hydra-{choice.split('_')[0]}-{group.removeprefix('hydra/')}"
 
 
 def _check_key(override: Any, groups: dict[str, Any], known: set[str], group_names: list[str]) -> None:

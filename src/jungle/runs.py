@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from jungle.errors import UsageError
 from jungle.files import write_json
 
 STATE = "run.json"
+STARTER = "JUNGLE_STARTER"
 
 
 def choose(cfg: Any) -> Path:
@@ -22,20 +24,46 @@ def choose(cfg: Any) -> Path:
     """
     root = cfg.paths.runs / "train"
     if cfg.resume not in ("auto", "never"):
-        folder = (root / "latest").resolve() if cfg.resume == "latest" else Path(cfg.resume)
-        if not (folder / STATE).is_file():
-            raise UsageError(f"resume={cfg.resume}: no training run there (a run folder holds {STATE})")
-        found = state(folder)
-        if found.get("fingerprint") != cfg.fingerprint():
+        folder = named(cfg.resume, cfg.paths.runs)
+        if state(folder).get("fingerprint") != cfg.fingerprint():
             raise UsageError(
                 f"resume={cfg.resume}: that run had other settings (see {folder}/config.yaml); "
-                "give the same command, or leave resume out to start anew"
+                "give resume alone to go on with its own, or leave it out to start anew"
             )
         return folder
-    if cfg.resume == "auto" and root.is_dir():
+    return unfinished(root, cfg.fingerprint(), cfg.resume == "auto")
+
+
+def named(resume: str, runs: Path) -> Path:
+    """Return the folder that `resume=latest` or `resume=<run folder>` means.
+
+    Raises:
+        UsageError: no run is there.
+    """
+    folder = (runs / "train" / "latest").resolve() if resume == "latest" else Path(resume)
+    if not (folder / STATE).is_file():
+        raise UsageError(f"resume={resume}: no training run there (a run folder holds {STATE})")
+    return folder
+
+
+def overrides_of(folder: Path) -> list[str]:
+    """Return the overrides that a run was started with."""
+    import yaml
+
+    file = folder / ".hydra" / "overrides.yaml"
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as e:
+        raise UsageError(f"{file}: cannot be read ({e}); give the run's whole command instead") from None
+    return [o for o in found if not o.startswith("resume=")]
+
+
+def unfinished(root: Path, fingerprint: str, look: bool = True) -> Path:
+    """Return the latest unfinished folder of that fingerprint which nobody works in, else a new name."""
+    if look and root.is_dir():
         for folder in sorted((f for f in root.iterdir() if f.is_dir() and not f.is_symlink()), reverse=True):
             found = state(folder)
-            same = found.get("fingerprint") == cfg.fingerprint()
+            same = found.get("fingerprint") == fingerprint
             if same and found.get("state") == "running" and not is_held(folder):
                 return folder
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
@@ -55,9 +83,9 @@ def state(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def mark(folder: Path, fingerprint: str, what: str) -> None:
-    """Write the state of a run: `running` or `finished`."""
-    write_json(folder / STATE, {"fingerprint": fingerprint, "state": what})
+def mark(folder: Path, fingerprint: str, what: str, reason: str = "") -> None:
+    """Write the state of a run: `running` or `finished`, and why it stopped where an error stopped it."""
+    write_json(folder / STATE, {"fingerprint": fingerprint, "state": what, "reason": reason})
 
 
 def hold(folder: Path) -> Any:
@@ -98,6 +126,15 @@ def point_latest(folder: Path) -> None:
     beside.unlink(missing_ok=True)
     beside.symlink_to(folder.name)
     beside.replace(link)
+
+
+def end_with_starter() -> None:
+    """Let this process end when the one that started it is gone: another device's, or a sweep (`STARTER`)."""
+    starter = os.getppid() if rank() > 0 else int(os.environ.get(STARTER, 0))
+    if starter:
+        from jungle.video.serving import die_with
+
+        threading.Thread(target=die_with, args=(starter,), daemon=True).start()
 
 
 def rank() -> int:

@@ -1,6 +1,5 @@
 """`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
 
-import json
 import logging
 import os
 import warnings
@@ -10,44 +9,48 @@ from typing import Any
 from jungle import runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 
 
-def main(raw: Any) -> float | None:
-    """Train as a composed config says; return the monitored score of the best checkpoint, for sweeps."""
+def main(raw: Any) -> None:
+    """Train as a composed config says, or go on with the run in its folder."""
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
+
+    from jungle.files import write_text
 
     cfg = typed(TrainConfig, raw)
     folder = Path(HydraConfig.get().runtime.output_dir)
     best = folder / "checkpoints" / "best.ckpt"
-    lock = None
-    if runs.rank() == 0:
-        lock = runs.hold(folder)
+    runs.end_with_starter()
+    if runs.rank() > 0:
+        _train(cfg, folder)
+        return
+    with runs.hold(folder):
         done = runs.state(folder)
+        if done.get("fingerprint", cfg.fingerprint()) != cfg.fingerprint():
+            raise UsageError(
+                f"{folder} holds a run of other settings (its config.yaml); choose another folder"
+            )
         if done.get("state") == "finished" and best.is_file():
             log.info(f"{folder} is finished already")
-            result(f"best checkpoint: {best}")
-            return None
-        from jungle.files import write_text
-
-        if done:
-            log.info(f"going on with the unfinished run in {folder}")
-        runs.mark(folder, cfg.fingerprint(), "running")
-        write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
-        if folder.resolve().parent == (cfg.paths.runs / "train").resolve():  # not a job of a sweep
-            runs.point_latest(folder)
-    try:
-        score = _train(cfg, folder)
-    finally:
-        if lock is not None:
-            lock.release()
-    if runs.rank() == 0:
-        result(f"best checkpoint: {best}")
-    return score
+        else:
+            if done:
+                log.info(f"going on with the unfinished run in {folder}")
+            runs.mark(folder, cfg.fingerprint(), "running")
+            write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
+            if folder.resolve().parent == (cfg.paths.runs / "train").resolve():  # not a job of a sweep
+                runs.point_latest(folder)
+            try:
+                _train(cfg, folder)
+            except Exception as e:
+                why = (str(e).splitlines() or [type(e).__name__])[0]
+                runs.mark(folder, cfg.fingerprint(), "running", why)
+                raise
+    result(f"best checkpoint: {best}")
 
 
-def _train(cfg: TrainConfig, folder: Path) -> float | None:
+def _train(cfg: TrainConfig, folder: Path) -> None:
     with timed("imports"):
         import pytorch_lightning as pl
 
@@ -88,32 +91,24 @@ def _train(cfg: TrainConfig, folder: Path) -> float | None:
     finally:
         loggers.finish(logger)
         inputs.close(data)
-    if not trainer.is_global_zero:
-        return None
-    runs.mark(folder, cfg.fingerprint(), "finished")
-    return json.loads((folder / "metrics.json").read_text()).get(cfg.callbacks.monitor)
+    if trainer.is_global_zero:
+        runs.mark(folder, cfg.fingerprint(), "finished")
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
     last = folder / "checkpoints" / "last.ckpt"
     ckpt = str(last) if last.is_file() else None
-    if ckpt is not None and _has_stopped(last, cfg):
+    if ckpt is not None and _has_ended(last, cfg):
         log.info("training had ended; evaluating its best checkpoint")
         return
-    try:
-        with timed("training"):
-            trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
-    except OSError as e:
-        raise UserError(
-            f"training stopped: {e.strerror or e}. Make room, then give the same command again"
-        ) from e
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    with timed("training"):
+        trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
 
 
-def _has_stopped(last: Path, cfg: TrainConfig) -> bool:
-    """Tell whether the run of `last.ckpt` had come to its end before it was cut off."""
+def _has_ended(last: Path, cfg: TrainConfig) -> bool:
     import torch
+
+    from jungle.checkpoints import has_ended
 
     try:
         saved = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
@@ -121,13 +116,12 @@ def _has_stopped(last: Path, cfg: TrainConfig) -> bool:
         raise UserError(
             f"{last}: cannot be read ({str(e).splitlines()[0][:120]}); delete it to train anew"
         ) from None
-    stops = [v for k, v in saved.get("callbacks", {}).items() if k.startswith("EarlyStopping")]
-    waited = bool(stops) and stops[0]["wait_count"] >= stops[0]["patience"]
-    return waited or saved["epoch"] + 1 >= cfg.max_epochs
+    return has_ended(saved, cfg.max_epochs)
 
 
 def quiet() -> None:
     """Leave out what libraries say about themselves; their warnings that concern a user stay."""
+    logging.raiseExceptions = False  # a full disk is said once, not at every line of train.log
     if runs.rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # the first process speaks for all
     for name in (
@@ -144,6 +138,7 @@ def quiet() -> None:
         ".*is not supported for the `LightningDataModule`.*",
         ".*number of training batches.*is smaller than the logging interval.*",
         ".*isinstance.treespec, LeafSpec.*",
+        ".*when logging on epoch level in distributed setting.*",  # the scores are of all devices already
         ".*Experiment logs directory .* exists.*",
     ):
         warnings.filterwarnings("ignore", text)

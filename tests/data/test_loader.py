@@ -85,3 +85,16 @@ def test_clips_from_a_gpu_and_from_the_cpu_are_one_batch() -> None:
     assert (batch[0, :2] == 1).all()
     assert (batch[1, :4] == 2).all()
     assert torch.equal(padded([v if isinstance(v, np.ndarray) else v.numpy() for v in values], 5), batch)
+
+
+@pytest.mark.parametrize("start", range(4))
+@pytest.mark.parametrize("broken", [set(), {4}, {2, 7, 9}])
+def test_an_epoch_that_was_cut_off_goes_on_with_the_next_batch(start: int, broken: set[int]) -> None:
+    whole = loader(train=True, broken=broken)
+    batches = whole.__iter__()
+    taken = [next(batches)["number_B"].tolist() for _ in range(start)]
+    known = dict(whole.failures)
+    left = [b["number_B"].tolist() for b in batches]
+    went_on = loader(train=True, broken=broken, start_now=lambda: start, failures=known)
+    assert [b["number_B"].tolist() for b in went_on] == left
+    assert len(taken) + len(left) == len(whole)

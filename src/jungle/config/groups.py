@@ -204,6 +204,12 @@ class Callbacks(Section):
     patience: PositiveInt | None
 
 
+class Checkpoint(Section):
+    """When a run is saved besides at the end of every epoch."""
+
+    every_n_minutes: Annotated[float, Field(gt=0)] | None
+
+
 class Logger(Section):
     """Where the numbers go."""
 

@@ -9,6 +9,7 @@ from pydantic import Field, NonNegativeInt, model_validator
 from jungle.config.groups import (
     Augment,
     Callbacks,
+    Checkpoint,
     Data,
     Decoder,
     FramesChoice,
@@ -43,8 +44,10 @@ class TrainConfig(ClipsConfig):
     optim: Optim
     trainer: TrainerChoice
     callbacks: Callbacks
+    checkpoint: Checkpoint
     logger: Logger
     experiment: Any = None
+    sweep: Any = None
     task: Literal["auto", "multilabel", "exclusive"]
     sampler: Literal["natural", "mixed", "balanced"]
     name: str | None
@@ -89,5 +92,5 @@ class TrainConfig(ClipsConfig):
 
     def fingerprint(self) -> str:
         """Hash of all that shapes the result: equal for the same command given again."""
-        plain = self.model_dump(mode="json", exclude={"resume", "report", "paths"})
+        plain = self.model_dump(mode="json", exclude={"resume", "report", "paths", "checkpoint"})
         return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()

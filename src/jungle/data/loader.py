@@ -63,6 +63,8 @@ class ClipLoader:
     """Chooses and orders the training clips of an epoch."""
     epoch_now: Callable[[], int] = int
     """Called when an epoch starts: its number chooses the order of training clips."""
+    start_now: Callable[[], int] = int
+    """Called when an epoch starts: how many of its training batches were taken before the run was cut off."""
     failures: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -75,8 +77,11 @@ class ClipLoader:
         mine = self._mine(epoch)
         batch: list[tuple[int, Sample]] = []
         given = 0
+        skip = self.start_now() * self.batch_size if self.train else 0
         for _attempt in range(10):
-            for number, sample in self.read(mine[: len(mine) - given] if self.train else mine, epoch):
+            todo, skipped = self._after(mine[: len(mine) - given] if self.train else mine, skip)
+            given, skip = given + skipped, skip - skipped
+            for number, sample in self.read(todo, epoch):
                 if isinstance(sample, str):
                     self._failed(number, sample)
                     continue
@@ -96,6 +101,14 @@ class ClipLoader:
             )
         if batch:
             yield self._collated(batch)
+
+    def _after(self, order: np.ndarray, skip: int) -> tuple[np.ndarray, int]:
+        """Leave out the first `skip` clips that could be read; return the rest, and how many those were."""
+        if not skip:
+            return order, 0
+        readable = np.flatnonzero([int(n) not in self.failures for n in order])[:skip]
+        at = readable[-1] + 1 if len(readable) == skip else len(order)
+        return order[at:], len(readable)
 
     def _mine(self, epoch: int) -> np.ndarray:
         """The clip numbers of this device in this epoch."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
@@ -78,12 +79,26 @@ class ClipData(pl.LightningDataModule):
         """Training batches of this device."""
         loader = self.loader("train", True, True, *self._place())
         if self.trainer is not None:
-            loader.epoch_now = lambda: self.trainer.current_epoch if self.trainer else 0
+            trainer = self.trainer
+            loader.epoch_now = lambda: trainer.current_epoch
+            loader.start_now = lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready
         return loader
 
     def val_dataloader(self) -> Any:
         """Validation batches of this device."""
         return self.loader("val", False, True, *self._place())
+
+    def state_dict(self) -> dict[str, Any]:
+        """For `last.ckpt`: the clips that failed on any device; those after them moved up in the order."""
+        parts: list[Any] = [self.failures]
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            parts = [None] * torch.distributed.get_world_size()
+            torch.distributed.all_gather_object(parts, self.failures)
+        return {"failures": {n: reason for part in parts for n, reason in part.items()}}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From `last.ckpt`."""
+        self.failures.update(state_dict["failures"])
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

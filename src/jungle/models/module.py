@@ -101,6 +101,10 @@ class ClipClassifier(pl.LightningModule):
             settle(self.backbone, self.training_plan.norm_stats)
         return self
 
+    def on_train_start(self) -> None:
+        """A run that goes on within an epoch has no start of it."""
+        self.on_train_epoch_start()
+
     def on_train_epoch_start(self) -> None:
         """Train the part of the backbone whose turn it is."""
         if not self.is_frozen:

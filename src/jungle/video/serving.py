@@ -18,7 +18,8 @@ Task = Callable[[Any], Answer]
 
 def serve(fd: int, parent: int, memory_bytes: int) -> None:
     """The life of a worker: take the task, then answer jobs until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the parent, which then ends its workers
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     connection = socket.socket(fileno=fd)
     try:
