@@ -97,7 +97,9 @@ def test_workers_do_without_torch_and_ask_nothing_of_the_network() -> None:
 
 def read(survey, numbers, epoch: int = 0, workers: int = 1, transform=ALL) -> dict[int, list[np.ndarray]]:
     paths = sorted(map(str, (survey / "clips").glob("lion_*.mp4")))[:3]
-    reader = VideoReader(paths, ClipSpec(Frames(count=3), size=(32, 48)), workers, 60, 5, 0, transform=transform)
+    reader = VideoReader(
+        paths, ClipSpec(Frames(count=3), size=(32, 48)), workers, 60, 5, 0, transform=transform
+    )
     found: dict[int, list[np.ndarray]] = {}
     try:
         for n, sample in reader(numbers, epoch):
