@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jungle.console import log, result, timed
+from jungle.console import Progress, result, timed
 from jungle.errors import UsageError
 from jungle.files import write_json, write_text
 
@@ -51,14 +51,14 @@ def bench_heads(
     if first.model.mode != "frozen":
         raise UsageError("bench heads trains on stored features: give a frozen model, as in model=frozen")
     bench = _Bench(out, first)
-    rows = []
-    for name, cfg in configs.items():
-        runs = []
-        for seed in range(seeds):
-            runs.append(bench.run(cfg.model_copy(update={"seed": seed, "report": False}), name))
-            log.info(f"{name}, seed {seed}: {runs[-1]['val/accuracy']:.3f} of the val clips are right")
-        rows.append(_row(name, runs))
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in configs}
+    with Progress("bench heads", len(configs) * seeds) as bar:
+        for name, cfg in configs.items():
+            for seed in range(seeds):
+                runs[name].append(bench.run(cfg.model_copy(update={"seed": seed, "report": False}), name))
+                bar.advance(note=f"{name}: {runs[name][-1]['val/log_loss']:.4f}")
     bench.close()
+    rows = [_row(name, of_head) for name, of_head in runs.items()]
     rows.sort(key=lambda r: r["val/log_loss"])
     write_json(out / "heads.json", rows)
     table = _markdown(rows)
