@@ -4,6 +4,7 @@ A command line is checked before Hydra runs it, so that a misspelt word is answe
 valid ones. Torch, Lightning and timm are imported inside the verbs, never here.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -23,6 +24,14 @@ VERBS = {
     "doctor": ("jungle.doctor", "check this machine and say what to mend"),
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
+}
+# What a disk says of a path that a user gave; any other OSError is a fault of the program and keeps its traceback.
+_OF_THE_DISK = {
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "ENOENT"),
+        *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
+    )
 }
 COMPOSED = ("train", "predict", "preview", "download", "index", "shrink")
 _VERB = "JUNGLE_VERB"
@@ -75,6 +84,12 @@ def guarded(task: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as e:
+        if e.errno not in _OF_THE_DISK:
+            raise
+        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        fix = "make room, then give the same command again" if full else "give another path, or mend this one"
+        return _fail(UserError(f"{e.filename or 'a file'}: {e.strerror}; {fix}"))
 
 
 def _fail(error: UserError) -> int:
@@ -104,6 +119,7 @@ def _run(verb: str, argv: list[str]) -> int:
 
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
     os.environ[_VERB] = verb
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra prints the error of a run folder and exits itself
     known, sys.argv = sys.argv, [sys.argv[0], *argv]
     try:
         hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)()

@@ -32,7 +32,7 @@ class ClipsConfig(Section):
     frames: FramesChoice
     augment: Augment
     model: Model
-    seed: NonNegativeInt
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class TrainConfig(ClipsConfig):
