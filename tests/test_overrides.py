@@ -94,3 +94,50 @@ def test_answers_come_at_once(command, args: list[str]) -> None:
 def test_a_path_needs_no_quotes_inside_quotes(path: str) -> None:
     argv = overrides.prepare("predict", ["ckpt=a.ckpt", f"videos={path}"], config_dir())
     assert composed(*argv, verb="predict").videos == path
+
+
+@pytest.mark.parametrize(
+    "evil",
+    [
+        "callbacks: {x: {_target_: pathlib.Path.touch, self: hacked}}",
+        "job_logging: {handlers: {console: {'()': 'pathlib.Path'}}}",
+        "job: {env_set: {PYTHONPATH: /tmp}}",
+        "run: {dir: /elsewhere}",
+    ],
+)
+def test_a_strangers_config_cannot_reach_what_hydra_builds(tmp_path, evil: str) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/good.yaml").write_text("# @package _global_\nseed: 7\n")
+    (tmp_path / "experiment/evil.yaml").write_text(f"# @package _global_\nhydra: {{{evil}}}\n")
+    made = overrides.composed("train", ["experiment=good"], config_dir(), str(tmp_path))
+    assert made.seed == 7
+    with pytest.raises(UsageError, match=f"hydra.{evil.split(':')[0]}.* only the command line"):
+        overrides.composed("train", ["experiment=evil"], config_dir(), str(tmp_path))
+
+
+@pytest.mark.parametrize("option", ["--config-path=/x", "--config-dir=/nowhere"])
+def test_a_folder_of_configs_is_there(option: str) -> None:
+    with pytest.raises(UsageError, match=option.split("=")[0]):
+        overrides.prepare("train", [option], config_dir())
+
+
+def test_options_may_stand_between_overrides(tmp_path) -> None:
+    argv = overrides.prepare("train", ["seed=1", "-m", "head=mean,max"], config_dir())
+    assert argv == ["-m", "seed=1", "head=mean,max"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ("optim.lr=inf", "finite"),
+        ("decoder.crop_bottom=inf", "finite"),
+        ("seed=4294967296", "seed=4294967296"),
+        ("=x", "key=value"),
+        ("~data", "data is missing"),
+    ],
+)
+def test_values_that_only_fail_later_are_refused_now(wrong: str, says: str) -> None:
+    with pytest.raises(UsageError) as error:
+        composed(wrong)
+    assert says in str(error.value)
+    assert len(str(error.value)) < 300

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import polars as pl
 import pytest
 
@@ -39,3 +42,20 @@ def test_help_lists_the_verbs(capsys) -> None:
     assert main([]) == 2
     assert main(["trian"]) == 2
     assert "train" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "verb", [["train", "paths.runs=file", "logger=none"], ["index", "videos=.", "out=file/index.parquet"]]
+)
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path, verb: list[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "a.mp4").write_bytes(b"")
+    code = "import sys; from jungle.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *verb], cwd=tmp_path, text=True, capture_output=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "file" in done.stderr.splitlines()[-1]
+    assert (tmp_path / "file").read_text() == "mine"

@@ -26,6 +26,14 @@ VERBS = {
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
+# What a disk says of a path that a user gave; any other OSError is a fault of the program, with its traceback.
+_OF_THE_DISK = {
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "ENOENT"),
+        *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
+    )
+}
 COMPOSED = ("train", "predict", "preview", "download", "index", "shrink")
 _VERB = "JUNGLE_VERB"
 
@@ -85,12 +93,11 @@ def guarded(task: Callable[[], int | None]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as e:
-        if e.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if e.errno not in _OF_THE_DISK:
             raise
-        where = f" ({e.filename})" if e.filename else ""
-        return _fail(
-            UserError(f"no room to write{where}: {e.strerror}. Make room, then give the same command again")
-        )
+        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        fix = "make room, then give the same command again" if full else "give another path, or mend this one"
+        return _fail(UserError(f"{e.filename or 'a file'}: {e.strerror}; {fix}"))
 
 
 def _fail(error: UserError) -> int:
@@ -123,6 +130,7 @@ def _run(verb: str, argv: list[str]) -> int:
 
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
     os.environ[_VERB] = verb
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra prints the error of a folder and exits itself
     known, sys.argv = sys.argv, [sys.argv[0], *argv]
     run_hydra = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)
     try:

@@ -31,8 +31,13 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
     """
     from hydra._internal.utils import get_args_parser
 
-    argv = [_parsable(arg) for arg in argv]
+    # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
+    argv = sorted((_parsable(arg) for arg in argv), key=lambda arg: "=" in arg and not arg.startswith("-"))
     args = get_args_parser().parse_args(argv)
+    if args.config_path:
+        raise UsageError("--config-path would hide the program's own configs: give --config-dir=<folder>")
+    if args.config_dir and not Path(args.config_dir).is_dir():
+        raise UsageError(f"--config-dir={args.config_dir}: no such folder")
     if verb == "train" and not args.multirun and not args.cfg:
         argv = [*argv[: len(argv) - len(args.overrides)], *_with_saved(args.overrides)]
         args = get_args_parser().parse_args(argv)
@@ -100,10 +105,16 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
     search = (
         [f"hydra.searchpath=[{_quoted('file://' + str(Path(extra_dir).absolute()))}]"] if extra_dir else []
     )
+    if nameless := next((o for o in parsed if not o.key_or_group), None):
+        raise UsageError(f"{nameless.input_line}: an override is key=value")
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         groups = {
-            o.key_or_group: o for o in parsed if loader.list_groups(o.key_or_group) or _options(loader, o)
+            o.key_or_group: o
+            for o in parsed
+            if loader.list_groups(o.key_or_group)
+            or _options(loader, o)
+            or (extra_dir and (Path(extra_dir) / o.key_or_group).is_dir())
         }
         for group, override in groups.items():
             if not extra_dir:
@@ -121,6 +132,12 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
             for o in parsed:
                 _check_key(o, groups, known, loader.list_groups(""))
             cfg = compose(name, overrides=[*search, *flat])
+            if extra_dir or any(o.key_or_group.startswith("hydra.searchpath") for o in parsed):
+                own = [f for f, o in zip(flat, parsed, strict=True) if o.key_or_group.startswith("hydra")]
+                _check_strangers(
+                    compose(name, overrides=[*search, *flat], return_hydra_config=True),
+                    compose(name, overrides=own, return_hydra_config=True),
+                )
             missing = OmegaConf.missing_keys(cfg)
             if missing:
                 raise UsageError(
@@ -130,6 +147,32 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
         except (HydraException, OmegaConfBaseException) as e:
             raise UsageError(_one_line(e)) from None
     return check(CONFIGS[name], plain) if name in CONFIGS else plain  # type: ignore[arg-type]
+
+
+def _check_strangers(whole: Any, own: Any) -> None:
+    """Refuse configs of a folder beside the program's that change what Hydra itself builds or sets.
+
+    Its callbacks, launchers and log handlers are Python objects by name: they would run a stranger's code.
+
+    Raises:
+        UsageError: names the setting.
+    """
+    built = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
+    for part in (*built, "job.env_set", "run.dir"):
+        there, here = (_unresolved(c, f"hydra.{part}") for c in (whole, own))
+        if there != here:
+            raise UsageError(f"a config of that folder sets hydra.{part}: only the command line may")
+
+
+def _unresolved(cfg: Any, key: str) -> Any:
+    from omegaconf import OmegaConf
+
+    *parents, last = key.split(".")
+    node = cfg
+    for parent in parents:
+        node = node[parent]
+    value = node._get_node(last)
+    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value._value()
 
 
 def _options(loader: Any, override: Any) -> list[str]:

@@ -88,4 +88,6 @@ def _explain(where: str, err: Any) -> str:
         return f"{where}{'.name' if tagged else ''}={given} is not valid.{nearest(str(given), choices)}"
     if err["type"] == "value_error":
         return f"{where + ': ' if where else ''}{err['ctx']['error']}"
+    if err["type"] == "missing":
+        return f"{where} is missing: it cannot be taken away"
     return f"{where}={err['input']}: {err['msg'][0].lower()}{err['msg'][1:]}"

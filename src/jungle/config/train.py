@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, model_validator
 
 from jungle.config.groups import (
     Augment,
@@ -33,7 +33,7 @@ class ClipsConfig(Section):
     frames: FramesChoice
     augment: Augment
     model: Model
-    seed: NonNegativeInt
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class TrainConfig(ClipsConfig):

@@ -29,4 +29,4 @@ Size = Annotated[tuple[int, int] | None, BeforeValidator(parse_size)]
 class Section(BaseModel):
     """One group of a config: unknown keys are refused, values are what they say."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())

@@ -12,6 +12,7 @@ from jungle.files import replacing
 
 STATUSES = ("ok", "degraded", "failed")
 META = ("clip", "status", "reason", "times", "attention")
+CSV_META = ("top_class", "top_probability")  # of the CSV alone
 
 
 def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame:
@@ -20,10 +21,7 @@ def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame
     Columns: clip, status, reason, one float32 probability a class, times and attention (lists of float32, a
     clip's frames; null where it failed or the head does not look).
     """
-    if clash := [c for c in classes if c in META]:
-        raise UserError(
-            f"a class cannot be named {clash[0]!r}: the predictions table has a column of that name"
-        )
+    check_classes(classes)
     probs = np.array([r["probs"] for r in rows], np.float32).reshape(len(rows), len(classes))
     columns: dict[str, Any] = {
         "clip": pl.Series([r["clip"] for r in rows], dtype=pl.String),
@@ -34,6 +32,21 @@ def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame
         "attention": pl.Series([_floats(r.get("attention")) for r in rows], dtype=pl.List(pl.Float32)),
     }
     return check(pl.DataFrame(columns))
+
+
+def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
+    """Return the class names where they can be columns of a predictions table.
+
+    Raises:
+        UserError: there is none, one stands twice, or one has the name of another column.
+    """
+    if clash := [c for c in classes if c in (*META, *CSV_META)]:
+        raise UserError(
+            f"a class cannot be named {clash[0]!r}: the predictions table has a column of that name"
+        )
+    if not classes or len(set(classes)) < len(classes) or "" in classes:
+        raise UserError("each class needs a name of its own")
+    return tuple(classes)
 
 
 def _floats(values: Any) -> list[float] | None:

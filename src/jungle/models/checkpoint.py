@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from jungle.data import predictions
 from jungle.errors import UserError
 from jungle.models.backbone import Backbone
+from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec
 
@@ -50,33 +52,45 @@ def load_checkpoint(path: str | Path) -> Loaded:
             f"ckpt={path}: version {about.get('version')} of the checkpoint form; this program reads 1"
         )
     try:
+        identity = _hash(about, saved["state_dict"])
         model, spec, priors = _build(about, saved["state_dict"])
-    except UserError:
-        raise
+        weights_hash = str(about["weights_hash"])
+    except UserError as e:
+        raise UserError(f"ckpt={path}: {e}") from None
     except Exception as e:
         why = str(e).splitlines()[0][:160] if str(e) else type(e).__name__
         raise UserError(f"ckpt={path}: its description does not fit its weights ({why})") from None
-    return Loaded(model.eval(), spec, priors, str(about["weights_hash"]), _hash(about, saved["state_dict"]))
+    return Loaded(model.eval(), spec, priors, weights_hash, identity)
 
 
 def _build(
     about: dict[str, Any], state: dict[str, torch.Tensor]
 ) -> tuple[ClipClassifier, ClipSpec, dict[str, float]]:
-    classes = tuple(str(c) for c in about["classes"])
+    classes = predictions.check_classes(tuple(str(c) for c in about["classes"]))
+    spec = ClipSpec.from_dict(about["clip"])
+    priors = {c: float(about["priors"][c]) for c in classes}
+    task, mode = str(about["task"]), str(about["mode"])
+    if task not in TASKS or mode not in ("frozen", "finetune"):
+        raise UserError(f"task {task}, mode {mode}: this program knows no such model")
+    if not all(0 <= p <= 1 for p in priors.values()):
+        raise UserError("the share of a class lies outside 0 to 1")
+    if spec.size is not None and tuple(about["backbone"]["size"]) != spec.size:
+        raise UserError("its backbone is for frames of another size than its clips have")
     own = {
         k: about[k] for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift") if k in about
     }
-    model = ClipClassifier(
-        Backbone.from_dict(about["backbone"]),
-        about["head"],
-        classes,
-        str(about["task"]),
-        str(about["mode"]),
-        own,
-    )
+
+    def build() -> ClipClassifier:
+        return ClipClassifier(
+            Backbone.from_dict(about["backbone"]), dict(about["head"]), classes, task, mode, own
+        )
+
+    with torch.device("meta"):  # takes no memory: a description may claim a model that no machine can hold
+        wanted = {k: v.shape for k, v in build().state_dict().items()}
+    if wanted != {k: v.shape for k, v in state.items()}:
+        raise UserError("its description is of a model of another shape than its weights")
+    model = build()
     model.load_state_dict(state)
-    spec = ClipSpec.from_dict(about["clip"])
-    priors = {c: float(about["priors"][c]) for c in classes}
     return model, spec, priors
 
 
@@ -85,5 +99,7 @@ def _hash(about: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
     for name in sorted(state):
         digest.update(name.encode())
+        if state[name].nbytes > state[name].untyped_storage().nbytes():  # a stride of 0 claims any size
+            raise UserError(f"its weights {name} claim to be larger than the file")
         digest.update(state[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
