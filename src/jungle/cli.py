@@ -26,7 +26,7 @@ VERBS = {
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
-# What a disk says of a path that a user gave; any other OSError is a fault of the program, with its traceback.
+# What a disk says of a path that a user gave. Any other OSError is a fault of ours, and keeps its traceback.
 _OF_THE_DISK = {
     getattr(errno, name)
     for name in (

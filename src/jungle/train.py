@@ -53,6 +53,7 @@ def main(raw: Any) -> None:
 def _train(cfg: TrainConfig, folder: Path) -> None:
     with timed("imports"):
         import pytorch_lightning as pl
+        import torch
 
         from jungle import build, evaluate, inputs, loggers
         from jungle.data.checks import counts_table
@@ -76,6 +77,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     }
     if cfg.model.mode == "frozen":
         data, about["feature_dtype"] = inputs.stored_features(cfg, clips, backbone, eval_spec, weights_hash)
+        # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
+        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     else:
         data = inputs.videos(cfg, clips, train_spec, eval_spec)
     data.failures.update({int(i): reason for i, reason in lost.items()})
