@@ -52,7 +52,7 @@ def test_every_command_is_a_command(line: str) -> None:
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     elif words[0] == "python" and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
-        args = [w for w in words[2:] if w != "--help"]
+        args = [w for w in words[2:] if w not in ("--help", "-m")]
         overrides.composed(words[1].removesuffix(".py"), args, config_dir())
     elif words[0] == "jungle":
         assert words[1] in VERBS
