@@ -26,7 +26,7 @@ VERBS = {
     "download": ("jungle.download", "fetch the competition's public files"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
-# What a disk says of a path that a user gave. Any other OSError is a fault of ours, and keeps its traceback.
+# What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
 _OF_THE_DISK = {
     getattr(errno, name)
     for name in (
@@ -130,7 +130,7 @@ def _run(verb: str, argv: list[str]) -> int:
 
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
     os.environ[_VERB] = verb
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # or Hydra prints the error of a folder and exits itself
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else Hydra prints errors of its own and exits
     known, sys.argv = sys.argv, [sys.argv[0], *argv]
     run_hydra = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)
     try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with part.open("rb") as f:
             os.fsync(f.fileno())
         part.replace(path)
+    except Exception as e:
+        # Writers leave out which file it was, and polars which kind of error.
+        said = re.search(r"\(os error (\d+)\)", str(e))
+        number = int(said[1]) if said else e.errno if isinstance(e, OSError) else None
+        if number is None or getattr(e, "filename", None):
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from e
     finally:
         part.unlink(missing_ok=True)
 

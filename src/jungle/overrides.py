@@ -157,8 +157,8 @@ def _check_strangers(whole: Any, own: Any) -> None:
     Raises:
         UsageError: names the setting.
     """
-    built = ("callbacks", "launcher", "sweeper", "job_logging", "hydra_logging")
-    for part in (*built, "job.env_set", "run.dir"):
+    logging = ("job_logging", "hydra_logging")
+    for part in ("callbacks", "launcher", "sweeper", *logging, "job.env_set", "run.dir"):
         there, here = (_unresolved(c, f"hydra.{part}") for c in (whole, own))
         if there != here:
             raise UsageError(f"a config of that folder sets hydra.{part}: only the command line may")

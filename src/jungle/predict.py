@@ -11,6 +11,7 @@ import polars as pl
 from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
 from jungle.data import predictions
+from jungle.data.problems import shown
 from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.resumable import Rows
 
@@ -72,9 +73,10 @@ def main(raw: Any) -> None:
     degraded = int((table["status"] == "degraded").sum())
     log.info(f"{len(table) - len(failed)} of {len(table)} clips predicted, {degraded} of them in part")
     if len(failed):
+        clip, reason = (shown(failed[c][0]) for c in ("clip", "reason"))
         raise SomeFailed(
             f"{len(failed)} of {len(table)} clips could not be read and have the class priors: "
-            f"{out / 'failures.csv'} says why; the first: {failed['clip'][0]}: {failed['reason'][0]}"
+            f"{out / 'failures.csv'} says why; the first: {clip}: {reason}"
         )
 
 

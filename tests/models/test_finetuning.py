@@ -1,8 +1,11 @@
 """Which weights and statistics of a backbone move in which mode, and how fast."""
 
+from typing import get_args
+
 import pytest
 import torch
 
+from jungle.config.groups import Optim
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss
 from jungle.models.module import ClipClassifier, Training
@@ -91,24 +94,7 @@ def test_layers_further_from_the_head_learn_slower() -> None:
     assert all(g["weight_decay"] == (0.2 if p.ndim > 1 else 0) for g in groups for p in g["params"])
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "adamw",
-        "sgd",
-        "adafactor",
-        "adamp",
-        "adopt",
-        "lamb",
-        "lars",
-        "lion",
-        "madgradw",
-        "muon",
-        "nadamw",
-        "radam",
-        "rmsproptf",
-    ],
-)
+@pytest.mark.parametrize("name", get_args(Optim.model_fields["name"].annotation))
 def test_every_optimizer_moves_the_weights(name: str) -> None:
     layer = torch.nn.Linear(4, 4)
     optimizer = make_optimizer(name, [{"params": list(layer.parameters()), "lr": 0.01}], 0.01)

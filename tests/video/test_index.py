@@ -181,3 +181,16 @@ def test_real_clips_by_infrared_are_told_apart(tmp_path):
     # Looked at by eye.
     assert {"01110103.AVI", "PICT0026.AVI", "09190048_Hyena.AVI", "PICT0021.ASF"} <= night
     assert not {"chimp.mp4", "EK000059.AVI", "PICT0265.AVI", "04250002.MP4"} & night
+
+
+def test_a_name_that_is_no_text_has_a_row(tmp_path):
+    import os
+
+    file = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.mp4")
+    with open(file, "wb"):
+        pass
+    gone = tmp_path / "gone.mp4"
+    gone.symlink_to(tmp_path / "nowhere.mp4")
+    for _ in range(2):
+        table = index_clips([file, gone], tmp_path / "index.parquet", workers=1)
+        assert table.select("clip", "status").rows() == [("bad?.mp4", "failed"), ("gone.mp4", "failed")]

@@ -159,3 +159,23 @@ def test_clips_are_never_enlarged_and_keep_their_shape():
     assert Shrink(short_side=224).output_size(180, 320) == (180, 320)
     assert Shrink(short_side=224).output_size(720, 1280) == (224, 398)
     assert Shrink(short_side=224).output_size(1280, 721) == (398, 224)
+
+
+def test_a_folder_that_holds_other_files_is_left_alone(disk, tmp_path):
+    out = tmp_path / "mine"
+    (out / "deep").mkdir(parents=True)
+    (out / "train_labels.csv").write_text("mine")
+    (out / "deep" / ".notes.1.part.csv").write_text("mine")
+    with pytest.raises(UserError, match="new or an empty folder"):
+        shrink_clips(files(disk), disk, out, Shrink.parse("32@2fps"), workers=1)
+    assert (out / "train_labels.csv").read_text() == "mine"
+    assert (out / "deep" / ".notes.1.part.csv").exists()
+
+
+def test_linked_clips_are_copied_under_the_names_of_their_links(disk, tmp_path):
+    root = tmp_path / "links"
+    root.mkdir()
+    (root / "x.avi").symlink_to(disk / "b.avi")
+    (root / "gone.avi").symlink_to(disk / "gone.avi")
+    table = shrink_clips([root / "x.avi", root / "gone.avi"], root, tmp_path / "out", Shrink.parse("32@2fps"))
+    assert table.select("clip", "status").rows() == [("gone.avi", "failed"), ("x.avi", "ok")]

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from jungle.data import predictions
 from jungle.data.tables import read_table
 from jungle.errors import UserError
 from jungle.files import replacing
@@ -139,16 +140,26 @@ class Clips:
             raise UserError(f"{path}: {e}") from None
 
 
+def check_class_names(classes: Sequence[str]) -> None:
+    """Refuse classes that cannot be columns of the clips table or, after training, of the predictions table.
+
+    Raises:
+        UserError: a class has the name of another column there.
+    """
+    if clash := [c for c in classes if c in (*META, *predictions.META, *predictions.CSV_META)]:
+        raise UserError(
+            f"A class cannot be named {clash[0]!r}: a table of the run has a column of that name. Rename it, "
+            "or where it is a column of something else, name the classes: data.classes=[...]."
+        )
+
+
 def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """The table with its columns in order and of their types.
 
     Raises:
         UserError: a column is missing, cannot have its type, or a class has the name of another column.
     """
-    if clash := [c for c in classes if c in META]:
-        raise UserError(
-            f"A class cannot be named {clash[0]!r}: the clips table has a column of that name. Rename it."
-        )
+    check_class_names(classes)
     if len(classes) > MAX_CLASSES:
         raise UserError(
             f"{len(classes)} classes; at most {MAX_CLASSES} are allowed. Is the label column the right one?"

@@ -104,7 +104,7 @@ def index_clips(
                 facts = {"status": "failed", "reason": str(answer), **stamp(path)}
             else:
                 facts = answer[0]
-            rows.append({"clip": name, "path": path, **facts})
+            rows.append({"clip": name, "path": _text(path), **facts})
             journal.add(rows[-1])
             if len(rows) == PART:
                 parts.append(_table(rows))
@@ -133,12 +133,16 @@ def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str
     for file in files:
         if not Path(file).is_relative_to(base):
             raise UserError(f"{file} lies outside the root {base}. Give a root that holds all files.")
-        # A name that is no text cannot stand in a table.
-        name = Path(file).relative_to(base).as_posix().encode("utf-8", "replace").decode()
+        name = _text(Path(file).relative_to(base).as_posix())
         if name in names:
             raise UserError(f"Two files would be called {name}. Rename one of them.")
         names[name] = file
     return names
+
+
+def _text(name: str) -> str:
+    """A name as a table can hold it: what is no UTF-8 becomes `?`."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
@@ -161,7 +165,9 @@ def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
     """Rows whose files are asked for and are as they were."""
     columns = known.select("clip", "path", "size", "mtime_ns").iter_rows()
     kept = [
-        names.get(clip) == path and stamp(path) == {"size": size, "mtime_ns": written}
+        clip in names
+        and _text(names[clip]) == path
+        and stamp(names[clip]) == {"size": size, "mtime_ns": written}
         for clip, path, size, written in columns
     ]
     return known.filter(pl.Series(kept, dtype=pl.Boolean))

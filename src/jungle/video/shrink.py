@@ -64,12 +64,12 @@ def shrink_clips(
         One row a clip, in the order of `clip`: columns `SCHEMA`, also written to `<out>/shrink.parquet`.
 
     Raises:
-        UserError: `out` lies in `root`, or holds copies made in another way.
+        UserError: `out` lies in `root`, holds copies made in another way, or files that are no copies.
     """
-    root, out = Path(root).resolve(), Path(out).resolve()
+    given, root, out = root, Path(root).resolve(), Path(out).resolve()
     if out == root or out.is_relative_to(root):
         raise UserError(f"shrink: {out} lies in {root}, whose files would be mixed with their copies.")
-    names = clip_names((Path(p).resolve() for p in paths), root)
+    names = clip_names(paths, given)  # a linked clip has the name of its link
     _settle(out, spec)
     journal = Journal(out / LIST, set(SCHEMA))
     rows = _done(out, journal, names)
@@ -112,6 +112,9 @@ def _settle(out: Path, spec: Shrink) -> None:
             raise UserError(
                 f"shrink: {out} holds copies made with {before}. Give another folder, or delete it."
             )
+    elif out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()):
+        # Copies and tables would replace files of the same names, and half written ones are deleted below.
+        raise UserError(f"shrink: {out} holds other files. Give a new or an empty folder.")
     write_json(settings, spec.to_dict())
     # What a killed run left half written.
     for part in out.rglob(".*.part*"):

@@ -130,3 +130,10 @@ def test_what_is_no_clip(tmp_path, monkeypatch, videos, says):
     (tmp_path / "l.csv").write_text("foo\nbar\n")
     with pytest.raises(UserError, match=says):
         find_clips(videos)
+
+
+def test_a_link_to_nowhere_is_a_clip_that_is_asked_for(tmp_path):
+    touch(tmp_path, "a.mp4")
+    (tmp_path / "gone.mp4").symlink_to(tmp_path / "disk" / "gone.mp4")
+    os.mkfifo(tmp_path / "pipe.mp4")  # would hang whoever opened it
+    assert ids(tmp_path) == ["a.mp4", "gone.mp4"]

@@ -173,3 +173,18 @@ def test_times_are_never_converted(tmp_path, times, parsed):
     rows = "".join(f"{i}.mp4,lion,{t}\n" for i, t in enumerate(times))
     column = load_csv(write(tmp_path, "filepath,label,time\n" + rows)).table["time"]
     assert column.to_list() == times if not parsed else column[0] == datetime.datetime(2017, 1, 1, 5)
+
+
+LONG, WIDE = "filepath,label\na.mp4,{}\nb.mp4,lion\n", "filename,{},lion\na.mp4,1,0\nb.mp4,0,1\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "name"),
+    [
+        *((LONG, name) for name in ("clip", "path", "site", "status", "attention", "top_class")),
+        *((WIDE, name) for name in ("status", "attention", "top_class")),
+    ],
+)
+def test_a_class_with_the_name_of_a_column_is_refused_at_once(tmp_path, form, name):
+    with pytest.raises(UserError, match=f"named '{name}'.*Rename"):
+        load_csv(write(tmp_path, form.format(name)))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from jungle.data.clips import Clips
+from jungle.data.clips import Clips, check_class_names
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
 from jungle.data.formats.found import SYSTEM_FOLDERS, walk_videos
 from jungle.data.formats.sites import join_sites
@@ -52,6 +52,7 @@ def load_folders(
     found = {name for split in top for name in _folders(root / split)} if above else set(top) - set(splits)
     order = list(classes) if classes is not None else sorted(found)
     check_class_count(root, "folders", len(order))
+    check_class_names(order)
     if unknown := sorted(found - set(order)):
         gathered.add("folders are not in data.classes", unknown, "Rename them, or add them to data.classes.")
     number = {name: i for i, name in enumerate(order)}

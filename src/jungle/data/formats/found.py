@@ -97,7 +97,8 @@ def walk_videos(folder: Path) -> Iterator[str]:
                 continue
             if entry.is_dir():
                 yield from walk(entry.path)
-            elif is_video(entry.name) and entry.is_file():
+            # A link to nowhere is a clip on a disk that is not there: it fails, it is not passed over.
+            elif is_video(entry.name) and (entry.is_file() or not os.path.exists(entry.path)):
                 yield entry.path
 
     return walk(os.fspath(folder))

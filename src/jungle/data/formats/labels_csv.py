@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from jungle.console import log
-from jungle.data.clips import Clips
+from jungle.data.clips import Clips, check_class_names
 from jungle.data.formats.columns import (
     binary,
     check_class_count,
@@ -124,6 +124,7 @@ def _long(
     found = sorted(label.drop_nulls().unique().to_list())
     order = list(classes) if classes is not None else found
     check_class_count(table.path, roles["label"], len(order))
+    check_class_names(order)
     if classes is not None and (unknown := [n for n in found if n not in set(order)]):
         problems.add(
             "labels are not in data.classes",
@@ -203,6 +204,7 @@ def _wide(
             f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1. "
             "Name it: data.label_column=<column>."
         )
+    check_class_names([t.name for t in targets])
     frame = pl.DataFrame([names.clip, names.path, *_meta(table, roles, problems), *targets])
     return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
 
