@@ -122,8 +122,11 @@ def test_a_folder_of_configs_is_there(option: str) -> None:
 
 
 def test_options_may_stand_between_overrides(tmp_path) -> None:
-    argv = overrides.prepare("train", ["seed=1", "-m", "head=mean,max"], config_dir())
-    assert argv == ["-m", "seed=1", "head=mean,max"]
+    given = ["seed=1", "-m", f"paths.runs={tmp_path}", "head=mean,max"]
+    *argv, folder, option = overrides.prepare("train", given, config_dir())
+    assert argv == ["seed=1", f"paths.runs={tmp_path}", "head=mean,max"]
+    assert folder.startswith(f"hydra.sweep.dir='{tmp_path}")
+    assert option == "-m"
 
 
 @pytest.mark.parametrize(
