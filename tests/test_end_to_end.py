@@ -255,6 +255,35 @@ def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_in_training_it_says_so_and_is_no_success(
+    survey: Path, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    args = [*survey_args(survey), "trainer.max_epochs=2000", "callbacks=no_early_stopping"]
+    with (tmp_path / "said").open("w") as said:
+        started = subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *args],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            # A shell's background jobs, and so perhaps this test, have Ctrl-C switched off.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        end = time.monotonic() + 120
+        while not any(tmp_path.glob("runs/train/2*/checkpoints/last.ckpt")):
+            assert started.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        started.send_signal(sent)
+        assert started.wait(60) == code
+    text = (tmp_path / "said").read_text()
+    assert "the same command goes on from here" in text.splitlines()[-1]
+    assert "Traceback" not in text
+    assert "best checkpoint" not in text
+
+
+@pytest.mark.slow
 def test_killed_in_prediction_it_ends_as_undisturbed(
     trained: Path, survey: Path, command: Command, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import signal
 import warnings
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,12 @@ def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) ->
     try:
         with timed("training"):
             trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
+    except SystemExit as e:
+        # Lightning leaves without a word on Ctrl-C, and with exit code 0 on SIGTERM (a job's time limit).
+        if trainer.received_sigterm:
+            log.warning("ended by SIGTERM: the same command goes on from here")
+            raise SystemExit(128 + signal.SIGTERM) from e
+        raise KeyboardInterrupt from e
     except OSError as e:
         raise UserError(
             f"training stopped: {e.strerror or e}. Make room, then give the same command again"

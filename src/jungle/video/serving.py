@@ -18,12 +18,11 @@ Task = Callable[[Any], Answer]
 
 def serve(fd: int, parent: int, memory_bytes: int) -> None:
     """The life of a worker: take the task, then answer jobs until the parent is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then ends its workers
     threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     connection = socket.socket(fileno=fd)
     try:
         task = _load(connection)
-    except EOFError:
+    except (EOFError, OSError):  # the parent is gone
         return
     if task is None:
         return

@@ -25,7 +25,9 @@ from jungle.video.serving import Task
 START_S = 120.0  # a worker that has not said hello by then never will; a cold disk takes 20 s
 GRACE_S = 10.0  # over its time limit, before a worker that should have ended itself is killed
 J = TypeVar("J")
-_BOOT = """import sys
+# Ctrl-C is for the parent, which then ends its workers: from the first line on, imports take a second.
+_BOOT = """import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.path[:] = {path!r}
 from jungle.video.serving import serve
 serve({fd}, {parent}, {memory})
