@@ -136,6 +136,8 @@ def test_options_may_stand_between_overrides(tmp_path) -> None:
         ("decoder.crop_bottom=inf", "finite"),
         ("seed=4294967296", "seed=4294967296"),
         ("=x", "key=value"),
+        ("callbacks.monitor=val/acuracy", "val/accuracy"),
+        ("callbacks.monitor=val/map", "callbacks.mode=max"),
         ("~data", "data is missing"),
     ],
 )

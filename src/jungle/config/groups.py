@@ -199,9 +199,16 @@ class TrainerChoice(Section):
 class Callbacks(Section):
     """What is best, and when to stop."""
 
-    monitor: str
+    monitor: Literal["val/log_loss", "val/accuracy", "val/top3", "val/macro_f1", "val/map", "train/loss"]
     mode: Literal["min", "max"]
     patience: PositiveInt | None
+
+    @model_validator(mode="after")
+    def _right_way_round(self) -> "Callbacks":
+        better = "min" if self.monitor.endswith("loss") else "max"
+        if self.mode != better:
+            raise ValueError(f"{self.monitor} is better the other way: callbacks.mode={better}")
+        return self
 
 
 class Checkpoint(Section):
