@@ -8,7 +8,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
+from jungle.errors import UserError
+from jungle.video import decode_torchcodec
 from jungle.video.write import write_clip
 
 LENGTH = 80
@@ -168,3 +171,14 @@ def sequential(path: Path) -> tuple[np.ndarray, np.ndarray]:
             times.append(float((frame.pts or 0) * stream.time_base))
     # AVI has no times of showing, so that reordered frames come with wrong ones: the order is right.
     return np.stack(images), np.sort(times) - min(times)
+
+
+def has_torchcodec():
+    try:
+        decode_torchcodec.load()
+    except UserError:
+        return False
+    return True
+
+
+needs_ffmpeg = pytest.mark.skipif(not has_torchcodec(), reason="torchcodec finds no FFmpeg libraries")

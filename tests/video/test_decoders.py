@@ -5,10 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from clip_cases import CASES, LENGTH, sequential
+from clip_cases import CASES, LENGTH, needs_ffmpeg, sequential
 
-from jungle.errors import UserError
-from jungle.video import ClipSpec, Frames, decode_torchcodec, read_clip
+from jungle.video import ClipSpec, Frames, read_clip
 from jungle.video.frames import pick
 
 # Levels by which a frame may differ in the mean from the same frame of a plain decode. The frames of a case
@@ -31,15 +30,6 @@ NOT_FOR_DECORD = {
 }
 
 
-def has_torchcodec():
-    try:
-        decode_torchcodec.load()
-    except UserError:
-        return False
-    return True
-
-
-needs_ffmpeg = pytest.mark.skipif(not has_torchcodec(), reason="torchcodec finds no FFmpeg libraries")
 DECODERS = ["pyav", "decord", pytest.param("torchcodec", marks=needs_ffmpeg)]
 
 

@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from clip_cases import CASES, sequential
+from clip_cases import CASES, has_torchcodec, needs_ffmpeg, sequential
 
 from jungle.errors import UserError
-from jungle.video import Clip, ClipError, ClipSpec, Frames, decode_gpu, decode_torchcodec, read_clip
+from jungle.video import Clip, ClipError, ClipSpec, Frames, decode_gpu, read_clip
 from jungle.video.device import TOLERANCE, array_of, difference
 from jungle.video.frames import pick
 from jungle.video.gpu_pool import GpuPool, open_pool
@@ -38,15 +38,6 @@ NOT_FOR_NVDEC = {
 }
 
 
-def has_torchcodec():
-    try:
-        decode_torchcodec.load()
-    except UserError:
-        return False
-    return True
-
-
-needs_ffmpeg = pytest.mark.skipif(not has_torchcodec(), reason="torchcodec finds no FFmpeg libraries")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 DEVICES = ["cpu", pytest.param("cuda:0", marks=[pytest.mark.gpu, needs_gpu])]
 

@@ -8,7 +8,6 @@ The worker reads all others itself, through PyAV, as it does whatever the GPU th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
@@ -23,7 +22,7 @@ from jungle.video.pool import MEMORY_GB, DecodePool, Job, Transform, pack, unpac
 from jungle.video.tally import Tally, name_of
 from jungle.video.threads import MOST_HUNG, GivenUp, HardyThreads, Task
 from jungle.video.types import Clip, ClipError, ClipSpec
-from jungle.video.workers import TaskFailed, WorkerPool
+from jungle.video.workers import TaskFailed, WorkerPool, in_order
 
 THREADS = 8  # more than any card has NVDEC engines: some threads seek or wait while others decode
 Decode = Callable[[Plan, ClipSpec, str], Clip]
@@ -98,21 +97,10 @@ class GpuPool:
         Raises:
             UserError: the GPU's decoder has hung again and again, or cannot work on this machine.
         """
-        queue: deque[tuple[Job, Future[Any]]] = deque()
-        source = iter(jobs)
-        try:
-            while True:
-                while len(queue) < max(1, ahead) and (job := next(source, None)) is not None:
-                    queue.append((job, self._begin(job)))
-                if not queue:
-                    return
-                job, future = queue.popleft()
-                clip = self._end(job, self._workers.outcome(future))
-                self.tally.add(clip)
-                yield job, decode_gpu.lend(clip) if isinstance(clip, Clip) else clip
-        finally:
-            for _, future in queue:
-                future.cancel()
+        for job, future in in_order(jobs, ahead, self._begin):
+            clip = self._end(job, self._workers.outcome(future))
+            self.tally.add(clip)
+            yield job, decode_gpu.lend(clip) if isinstance(clip, Clip) else clip
 
     def _begin(self, job: Job) -> Future[Any]:
         """Have a worker look into a file; what it plans goes on to the threads at once."""

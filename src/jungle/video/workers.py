@@ -193,19 +193,8 @@ class WorkerPool:
         Raises:
             UserError: the task cannot work on this machine.
         """
-        queue: deque[tuple[J, Future[Answer]]] = deque()
-        source = iter(jobs)
-        try:
-            while True:
-                while len(queue) < max(1, ahead) and (job := next(source, None)) is not None:
-                    queue.append((job, self.submit(job)))
-                if not queue:
-                    return
-                job, future = queue.popleft()
-                yield job, self.outcome(future)
-        finally:
-            for _, future in queue:
-                future.cancel()
+        for job, future in in_order(jobs, ahead, self.submit):
+            yield job, self.outcome(future)
 
     def outcome(self, future: Future[Any]) -> Any:
         """Wait for a job; give its result or its `TaskFailed`.
@@ -235,3 +224,21 @@ class WorkerPool:
         self._threads.shutdown(wait=True)
         for worker in self.workers:
             worker.close()
+
+
+def in_order(
+    jobs: Iterable[J], ahead: int, begin: Callable[[J], Future[Any]]
+) -> Iterator[tuple[J, Future[Any]]]:
+    """Begin at most `ahead` jobs beyond the one being given; cancel what is begun where the caller leaves."""
+    queue: deque[tuple[J, Future[Any]]] = deque()
+    source = iter(jobs)
+    try:
+        while True:
+            while len(queue) < max(1, ahead) and (job := next(source, None)) is not None:
+                queue.append((job, begin(job)))
+            if not queue:
+                return
+            yield queue.popleft()
+    finally:
+        for _, future in queue:
+            future.cancel()
