@@ -79,6 +79,11 @@ def timed(what: str) -> Iterator[None]:
     log.info(f"{what}: {time.monotonic() - began:.1f} s")
 
 
+def speak() -> None:
+    """Log to stderr, for verbs without a config: the others are told by Hydra where to."""
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
+
+
 def result(text: str) -> None:
     """Print one line of the verb's result on stdout, where scripts read it."""
     print(text, flush=True)

@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jungle.bench.decode import bench_decode
+from jungle.bench.decode_table import tables
 from jungle.bench.footage import FOOTAGE, Footage, render
 from jungle.errors import UserError
 from jungle.video import probe
@@ -51,6 +53,29 @@ def test_each_way_is_measured_and_written(clip, tmp_path, capsys, monkeypatch):
     assert "pyav        uniform" in capsys.readouterr().out
 
 
+def test_an_interrupted_bench_goes_on(clip, tmp_path, monkeypatch):
+    from jungle.bench import decode
+
+    asked, really = [], decode._alone
+
+    def until_the_third(trial):
+        asked.append(trial.way)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return really(trial)
+
+    monkeypatch.setattr(decode, "WAYS", decode.WAYS[1:4])
+    monkeypatch.setattr(decode, "_alone", until_the_third)
+    how = {"frames": 4, "size": (32, 32), "repeats": 1}
+    with pytest.raises(KeyboardInterrupt):
+        bench_decode(tmp_path, [clip], **how)
+    assert not (tmp_path / "decode.json").exists()
+    rows = bench_decode(tmp_path, [clip], **how)
+    assert asked == [*decode.WAYS, decode.WAYS[2]]
+    assert [row["asked"] for row in rows] == [way.asked for way in decode.WAYS]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["decode.json", "decode.md", "decode.png"]
+
+
 def test_a_clip_that_no_way_reads_is_an_error(tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     with pytest.raises(UserError, match="none of the clips"):
@@ -71,3 +96,10 @@ def test_rendered_footage_is_as_it_is_named(tmp_path, monkeypatch):
     assert not facts[0].open_gop
     assert facts[1].key_frames == 90
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(("once", "."))] == []
+
+
+def test_the_tables_of_the_docs_are_the_figures_committed():
+    docs = Path(__file__).parents[2] / "docs"
+    rows = json.loads((docs / "bench" / "decode.json").read_text())["rows"]
+    assert {row["file"] for row in rows} == set(FOOTAGE)
+    assert tables(rows) in (docs / "video-speed.md").read_text()

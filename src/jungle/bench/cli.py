@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from jungle.console import speak
+
 
 def main(argv: list[str]) -> int:
     """Run one benchmark; return the exit code."""
@@ -33,6 +35,7 @@ def main(argv: list[str]) -> int:
     gpu.add_argument("--workers", type=int, help="decoding processes; default: by the number of cores")
     gpu.add_argument("--device", default="cuda:0", help="which GPU")
     args = parser.parse_args(argv)
+    speak()
     if args.what == "heads":
         from jungle.bench.heads import bench_heads
 

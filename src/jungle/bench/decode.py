@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -40,7 +41,7 @@ def bench_decode(
 
     Every measurement has a process of its own, held to one core. Seconds are CPU seconds, the best of
     `repeats` (fewer where one takes seconds), so that others on the machine weigh little. What is not
-    installed is left out, and says so.
+    installed is left out, and says so. Interrupted, the same call goes on behind the last measurement.
 
     Args:
         out: folder for the figures, and for the clips rendered where none are given.
@@ -62,12 +63,24 @@ def bench_decode(
     ways = [way for way in WAYS if way.decoder != "ffmpeg" or shutil.which("ffmpeg")]
     if len(ways) < len(WAYS):
         log.warning("the ffmpeg program is not installed and is left out")
-    rows: list[dict[str, Any]] = []
+    begun = out / ".decode.json"
+    plan = {"frames": frames, "size": list(size), "repeats": repeats, "files": [str(p) for p in paths]}
+    found = _measured(begun, plan)
     for path, way in track([(path, way) for path in paths for way in ways], "bench decode"):
-        facts = _alone(Trial(os.path.abspath(path), way, frames, size, repeats))
-        if facts is not None:
-            faster = {"clips_s": 1 / max(facts["cpu_s"], 1e-9)}
-            rows.append({"file": path.name, "decoder": way.decoder, "asked": way.asked, **facts, **faster})
+        key = f"{path} {way.decoder} {way.asked}"
+        if key in found:
+            continue
+        found[key] = _alone(Trial(os.path.abspath(path), way, frames, size, repeats))
+        write_json(begun, {"plan": plan, "found": found})
+    rows: list[dict[str, Any]] = []
+    for path in paths:
+        for way in ways:
+            facts = found[f"{path} {way.decoder} {way.asked}"]
+            if facts is not None:
+                faster = {"clips_s": 1 / max(facts["cpu_s"], 1e-9)}
+                rows.append(
+                    {"file": path.name, "decoder": way.decoder, "asked": way.asked, **facts, **faster}
+                )
     for row in rows:
         beside = [r for r in rows if r["file"] == row["file"]]
         whole = [r["cpu_s"] for r in beside if r["asked"] == WHOLE]
@@ -84,7 +97,17 @@ def bench_decode(
     from jungle.bench.decode_plot import plot
 
     plot(rows, out / "decode.png", frames)
+    begun.unlink(missing_ok=True)
     return rows
+
+
+def _measured(begun: Path, plan: dict[str, Any]) -> dict[str, Any]:
+    """Return what an interrupted bench of the same plan has measured, by clip and way."""
+    try:
+        kept = json.loads(begun.read_text(encoding="utf-8"))
+        return kept["found"] if kept["plan"] == plan else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _alone(trial: Trial) -> dict[str, Any] | None:
