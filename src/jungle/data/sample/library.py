@@ -97,7 +97,7 @@ def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
     with Progress("rendering the sample", len(shots), done=len(shots) - len(todo)) as bar:
         if workers == 0:
             for shot in todo:
-                render(root, shot, wanted["seed"])
+                render(root, shot, wanted["seed"])()
                 bar.advance()
         else:
             for _ in _in_processes(root, wanted, todo, workers):
@@ -175,23 +175,32 @@ def _in_processes(root: Path, wanted: dict, todo: list[Shot], workers: int) -> I
 
 
 def _feed(process: subprocess.Popen, order: str, batches: deque[list[int]], finished: queue.Queue) -> None:
-    """Hand a worker one clip at a time and pass on its answers."""
+    """Hand a worker one clip after the other, one ahead of its answers, and pass those on."""
     to: IO[str] = process.stdin  # type: ignore[assignment]
     answers: IO[str] = process.stdout  # type: ignore[assignment]
+
+    def indices() -> Iterator[int]:
+        with suppress(IndexError):
+            while True:
+                yield from batches.popleft()
+
+    def pass_on() -> None:
+        answer = answers.readline()
+        if not answer:
+            raise RuntimeError(f"exit code {process.wait()}")
+        finished.put(int(answer))
+
     try:
         to.write(order + "\n")
-        while True:
-            try:
-                batch = batches.popleft()
-            except IndexError:
-                return
-            for index in batch:
-                to.write(f"{index}\n")
-                to.flush()
-                answer = answers.readline()
-                if not answer:
-                    raise RuntimeError(f"exit code {process.wait()}")
-                finished.put(int(answer))
+        waiting = False
+        for index in indices():
+            to.write(f"{index}\n")
+            to.flush()
+            if waiting:
+                pass_on()
+            waiting = True
+        if waiting:
+            pass_on()
     except Exception as e:
         finished.put(e)
 

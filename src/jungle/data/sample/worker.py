@@ -11,7 +11,9 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterable
+import traceback
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,13 +26,16 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-def render(root: Path, shot: Shot, seed: int) -> Path:
-    """Render one clip into `root/raw`, beside its name and renamed."""
+def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
+    """Render one clip beside its name in `root/raw`; return what puts it there.
+
+    That waits for the disk, and another thread may do it.
+    """
     from jungle.data.sample.film import frames
     from jungle.files import replacing
 
-    path = root / "raw" / shot.filename
-    with replacing(path) as part:
+    with ExitStack() as unfinished:
+        part = unfinished.enter_context(replacing(root / "raw" / shot.filename))
         if shot.codec == "h264":
             _encode(
                 part,
@@ -41,7 +46,7 @@ def render(root: Path, shot: Shot, seed: int) -> Path:
             )
         else:
             _encode(part, shot, frames(shot, seed), "mjpeg", {"qmin": "7", "qmax": "7", "huffman": "default"})
-    return path
+        return unfinished.pop_all().close
 
 
 def _encode(
@@ -78,10 +83,22 @@ def main() -> None:
         os._exit(0)  # the parent is gone or done: not even the clip at hand is wanted
 
     threading.Thread(target=listen, daemon=True).start()
+    rendered: queue.Queue[tuple[int, Callable[[], None]]] = queue.Queue()
+
+    def put_away() -> None:
+        try:
+            while True:
+                index, finish = rendered.get()
+                finish()
+                print(index, flush=True)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+
+    threading.Thread(target=put_away, daemon=True).start()
     while True:
         index = asked.get()
-        render(Path(order["root"]), shots[index], order["seed"])
-        print(index, flush=True)
+        rendered.put((index, render(Path(order["root"]), shots[index], order["seed"])))
 
 
 if __name__ == "__main__":
