@@ -16,7 +16,7 @@ from jungle.video.types import ClipSpec, Frames
 _ffmpeg_peak = 0.0  # MB; a process has to be looked at while it runs
 WHOLE = "whole clip"
 CODEC = "codec alone"  # in the place of a decoder's name: the least that the frames asked for can cost
-ENOUGH_S = 5.0  # CPU seconds after which a measurement is not repeated
+ENOUGH_S = 12.0  # CPU seconds after which a measurement is not repeated
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,9 @@ def measure(trial: Trial) -> Answer:
     _stay_on_one_core()
     whom = resource.RUSAGE_CHILDREN if trial.way.decoder == "ffmpeg" else resource.RUSAGE_SELF
     read = _reader(trial)
-    cpu, wall, frames = [], [], 0
-    for _ in range(
-        1 + trial.repeats
-    ):  # the first also loads the libraries, which is done once a run, not a clip
+    frames, spent = read()  # loads the libraries, which is done once a run, not once a clip
+    cpu, wall = [], []
+    for _ in range(trial.repeats):
         before, began = _cpu(whom), time.perf_counter()
         frames, spent = read()
         wall.append(time.perf_counter() - began)

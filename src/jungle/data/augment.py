@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import importlib
 import os
-import sys
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+from jungle.lean import without
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,14 +96,8 @@ def _albumentations() -> Any:
     It asks for torch to offer a transform that nobody here uses; in a worker that would cost 0.4 GB.
     """
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]
-    try:
+    with without("torch"):
         made = importlib.import_module("albumentations")
-    finally:
-        if hidden:
-            del sys.modules["torch"]
     import cv2
 
     cv2.setNumThreads(1)  # workers share the cores

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from jungle.errors import UserError
+from jungle.lean import without
 from jungle.models.bundled import bundled_weights, to_timm_names
 from jungle.models.fold import fold_norms
 from jungle.models.names import check_backbone
+from jungle.models.weights import first_line, load_weights
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
 
@@ -49,7 +51,8 @@ class Backbone(nn.Module):
             UserError: the weights cannot be had, or do not fit.
         """
         super().__init__()
-        from timm.data.config import resolve_model_data_config
+        with without("wandb"):  # timm would import it for a log of its own, a second of every start
+            from timm.data.config import resolve_model_data_config
 
         check_backbone(spec.name)
         self.spec = spec
@@ -180,14 +183,14 @@ def _create(spec: BackboneSpec, load: bool) -> Any:
             model = _sized(spec, from_hub)
         except Exception as e:
             if not from_hub:
-                raise UserError(f"model.backbone={spec.name}: timm cannot build it: {_first_line(e)}") from e
+                raise UserError(f"model.backbone={spec.name}: timm cannot build it: {first_line(e)}") from e
             raise UserError(
-                f"the weights of {spec.name} could not be fetched ({_first_line(e)}). Connect once (they are "
+                f"the weights of {spec.name} could not be fetched ({first_line(e)}). Connect once (they are "
                 f"kept in the hub's cache, {_hub_cache()}), or give a file: "
                 "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
             ) from None
     if load and spec.weights is not None:
-        _load_file(model, Path(spec.weights))
+        load_weights(model, Path(spec.weights))
     elif load and spec.pretrained and bundled is not None:
         state = torch.load(bundled, map_location="cpu", weights_only=True)
         model.load_state_dict(to_timm_names(state, model))
@@ -213,42 +216,6 @@ def _sized(spec: BackboneSpec, pretrained: bool) -> Any:
     return timm.create_model(spec.name, pretrained=pretrained, num_classes=0)
 
 
-def _load_file(model: nn.Module, file: Path) -> None:
-    if not file.is_file():
-        raise UserError(f"model.weights={file}: no such file")
-    try:
-        if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            state: Any = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as e:
-        raise UserError(
-            f"model.weights={file}: not a weights file that can be read safely: {_first_line(e)}"
-        ) from None
-    for inner in ("state_dict", "model"):
-        state = state[inner] if isinstance(state, dict) and isinstance(state.get(inner), dict) else state
-    if not isinstance(state, dict):
-        raise UserError(f"model.weights={file}: holds no table of weights")
-    wanted = model.state_dict()
-    found = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
-    missing = [k for k in wanted if k not in found]
-    wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
-    if missing or wrong:
-        raise UserError(
-            f"model.weights={file}: does not fit the backbone: {len(missing)} of {len(wanted)} tensors are "
-            f"missing ({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])})"
-        )
-    model.load_state_dict({k: found[k] for k in wanted})
-
-
 def _pooled(out: Tensor) -> Tensor:
     """Mean over space: maps NCHW, or tokens NLC."""
     return out.mean((2, 3)) if out.ndim == 4 else out.mean(1) if out.ndim == 3 else out
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :200
-    ]

@@ -1,0 +1,51 @@
+"""A backbone's weights from a file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from jungle.errors import UserError
+
+
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Give a model the weights of a .safetensors or .pth file, which may call them `module.<name>`.
+
+    Raises:
+        UserError: there is no such file, it cannot be read safely, or it is of another model.
+    """
+    if not file.is_file():
+        raise UserError(f"model.weights={file}: no such file")
+    try:
+        if file.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state: Any = load_file(file)
+        else:
+            state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise UserError(
+            f"model.weights={file}: not a weights file that can be read safely: {first_line(e)}"
+        ) from None
+    for inner in ("state_dict", "model"):
+        state = state[inner] if isinstance(state, dict) and isinstance(state.get(inner), dict) else state
+    if not isinstance(state, dict):
+        raise UserError(f"model.weights={file}: holds no table of weights")
+    wanted = model.state_dict()
+    found = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    missing = [k for k in wanted if k not in found]
+    wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
+    if missing or wrong:
+        raise UserError(
+            f"model.weights={file}: does not fit the backbone: {len(missing)} of {len(wanted)} tensors are "
+            f"missing ({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])})"
+        )
+    model.load_state_dict({k: found[k] for k in wanted})
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, cut to one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
+        :200
+    ]
