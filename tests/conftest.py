@@ -1,10 +1,15 @@
 """Clips and commands that many tests share. Clips are written once a test run; nothing is downloaded."""
 
+import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,22 +62,54 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.fixture(scope="session")
+def warm() -> Iterator[subprocess.Popen[str] | None]:
+    """`warm.py`, where processes can be forked."""
+    if not sys.platform.startswith("linux"):
+        yield None
+        return
+    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    door = [sys.executable, str(ROOT / "tests" / "warm.py")]
+    with subprocess.Popen(door, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) as process:
+        yield process
+        process.stdin.close()  # type: ignore[union-attr]
+
+
 @pytest.fixture
-def command(tmp_path: Path) -> Command:
+def command(warm: subprocess.Popen[str] | None, tmp_path: Path) -> Command:
     """Run `python <door>.py ...` as a user does, in an empty folder; stdout and stderr are text."""
 
     def run(door: str, *args: str, timeout: float = 300, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / f"{door}.py"), *args],
-            cwd=tmp_path,
-            env={**os.environ, **env},
-            text=True,
-            capture_output=True,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-        )
+        argv = [sys.executable, str(ROOT / f"{door}.py"), *args]
+        how: dict[str, Any] = {"cwd": str(tmp_path), "env": {**os.environ, **env}}
+        if warm is None:
+            quiet = subprocess.DEVNULL
+            return subprocess.run(argv, text=True, capture_output=True, timeout=timeout, stdin=quiet, **how)
+        return _forked(warm, argv, door, args, how, timeout)
 
     return run
+
+
+def _forked(
+    warm: subprocess.Popen[str],
+    argv: list[str],
+    door: str,
+    args: tuple[str, ...],
+    how: dict[str, Any],
+    timeout: float,
+) -> subprocess.CompletedProcess[str]:
+    with tempfile.TemporaryDirectory() as said:
+        out, err = Path(said) / "out", Path(said) / "err"
+        order = {"door": door, "args": args, "out": str(out), "err": str(err), **how}
+        print(json.dumps(order), file=warm.stdin, flush=True)
+        pid = int(warm.stdout.readline())  # type: ignore[union-attr]
+        late = threading.Timer(timeout, os.killpg, (pid, signal.SIGKILL))
+        late.start()
+        code = int(warm.stdout.readline())  # type: ignore[union-attr]
+        late.cancel()
+        assert code != -signal.SIGKILL, f"{door} {args}: no end within {timeout} s"
+        text = [file.read_text() if file.exists() else "" for file in (out, err)]
+        return subprocess.CompletedProcess(argv, code, *text)
 
 
 def survey_args(survey: Path) -> list[str]:

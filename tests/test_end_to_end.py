@@ -268,7 +268,7 @@ def test_killed_in_prediction_it_ends_as_undisturbed(
     whole = command("predict", *common, "out=whole")
     assert whole.returncode == 0, whole.stderr[-3000:]
     process = start("predict", [*common, "out=killed", "flush_s=0.2"], tmp_path)
-    kill_when(process, lambda: any((tmp_path / "killed").glob(".parts/*.parquet")))
+    kill_when(process, lambda: any((tmp_path / "killed").glob(".parts/part-*.parquet")))
     done = command("predict", *common, "out=killed")
     assert done.returncode == 0, done.stderr[-3000:]
     assert "were done before" in done.stderr
