@@ -18,6 +18,8 @@ GROUPS = (
     "callbacks",
     "logger",
     "paths",
+    "experiment",
+    "sweep",
 )
 CHOICES = sorted(
     f"{group}={file.stem}"
@@ -29,6 +31,7 @@ NEEDED = {
     "data=csv": ["data.root=/clips", "data.labels=/labels.csv"],
     "data=folders": ["data.root=/clips"],
     "frames=random": ["model=finetune"],
+    "experiment=camtrap_finetune": ["data.root=/clips", "data.labels=/labels.csv"],
     **{f"augment={a}": ["model=finetune"] for a in ("light", "camera_trap", "strong")},
 }
 

@@ -98,3 +98,15 @@ def test_no_decay_on_norms_and_biases() -> None:
     assert all(p.ndim > 1 for p in decayed["params"])
     assert bare["weight_decay"] == 0
     assert decayed["weight_decay"] == 0.1
+
+
+def test_the_training_loss_shown_is_the_mean_of_the_epoch_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, shown = model("frozen"), []
+    monkeypatch.setattr(made, "log", lambda name, value, **_: shown.append(float(value)))
+    made.train()
+    values = [float(made.training_step(batch(), i).detach()) for i in range(3)]  # dropout tells them apart
+    assert len(set(values)) == 3
+    assert shown == pytest.approx([sum(values[: i + 1]) / (i + 1) for i in range(3)])
+    made.on_train_epoch_start()
+    value = float(made.training_step(batch(), 0).detach())
+    assert shown[-1] == pytest.approx(value)

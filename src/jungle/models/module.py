@@ -83,6 +83,7 @@ class ClipClassifier(pl.LightningModule):
         shift_C = torch.tensor([float(shift.get(c, 0.0)) for c in self.classes])
         self.register_buffer("prior_shift_C", shift_C, persistent=False)
         self.val_scores = RunningScores(self.classes, task)
+        self._steps, self._mean_loss = 0, torch.zeros(())
         if self.is_frozen:
             self.backbone.requires_grad_(False)
         else:  # the optimizer and DDP look now for all that will ever be trained
@@ -106,7 +107,8 @@ class ClipClassifier(pl.LightningModule):
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
-        """Train the part of the backbone whose turn it is."""
+        """Train the part of the backbone whose turn it is; begin the epoch's mean loss."""
+        self._steps, self._mean_loss = 0, torch.zeros((), device=self.device)
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
             settle(self.backbone, self.training_plan.norm_stats)
@@ -150,7 +152,9 @@ class ClipClassifier(pl.LightningModule):
         """Return the loss of a batch."""
         batch = mixed(batch, self.training_plan.mixup, self.training_plan.cutmix)
         value = self._loss(self(batch).logits_BC, batch)
-        self.log("train/loss", value, batch_size=len(batch["mask_BT"]), prog_bar=True)
+        self._steps += 1
+        self._mean_loss = self._mean_loss + (value.detach() - self._mean_loss) / self._steps
+        self.log("train/loss", self._mean_loss, prog_bar=True)  # of the epoch so far
         return value
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
