@@ -52,7 +52,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     from jungle.cli import config_dir
     from jungle.train import quiet
 
-    cfg = overrides.composed("train", settings, config_dir())
+    cfg = overrides.composed("train", list(settings), config_dir())
     _check(cfg, steps, warmup)
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)

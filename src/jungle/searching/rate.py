@@ -1,8 +1,7 @@
 """A learning rate from a range test (Smith 2017, Cyclical Learning Rates): `optim.lr=auto`.
 
-The loops are Lightning's, the test is not its `lr_find`: that gives every layer the same rate, so that
-`optim.layer_decay` is lost; its running mean starts at half the loss; and it looks for the steepest fall by
-the rate instead of its logarithm, which is found among the smallest rates, in the noise.
+The rate is a tenth of that at which the loss is lowest, as fastai has it. The loops are Lightning's, the test
+is not its `lr_find`: see docs/decisions.md.
 """
 
 from pathlib import Path
@@ -18,8 +17,8 @@ from jungle.errors import UserError
 from jungle.files import replacing
 from jungle.searching import Make
 
-LOW, HIGH, STEPS = 1e-6, 1.0, 120
-WINDOW = 15  # steps, three quarters of a power of ten: losses of single batches say little
+LOW, HIGH, STEPS = 1e-6, 10.0, 140
+WINDOW = 15  # steps, three quarters of a power of ten: the loss of one batch says little
 GROWN = 4.0  # times the lowest loss, and the test is over
 
 
@@ -89,18 +88,20 @@ def smoothed(losses: list[float]) -> np.ndarray:
 
 
 def suggested(rates: list[float], losses: list[float]) -> float | None:
-    """Return the rate at which the smoothed loss falls steepest by the rate's logarithm.
+    """Return a tenth of the rate at which the smoothed loss is lowest.
 
-    Looked for up to the lowest point; None where it never falls.
+    None where that is no lower than chance makes it: five standard errors below the first losses' mean.
     """
     known = np.flatnonzero(np.isfinite(losses))
     if len(known) < WINDOW:
         return None
-    smooth = smoothed(list(np.take(losses, known)))
-    lowest = int(smooth.argmin())
-    slope = np.gradient(smooth, np.log(np.take(rates, known)))[: lowest + 1]
-    steepest = int(slope.argmin())
-    return float(f"{rates[known[steepest]]:.2g}") if slope[steepest] < 0 else None
+    found = np.take(losses, known)
+    half, first = WINDOW // 2, found[:WINDOW]
+    whole = smoothed(list(found))[half : len(found) - half]  # means of fewer are lowest by chance
+    lowest = half + int(whole.argmin())
+    if whole.min() >= first.mean() - 5 * first.std(ddof=1) / WINDOW**0.5:
+        return None
+    return float(f"{rates[known[lowest]] / 10:.2g}")
 
 
 def draw(rates: list[float], losses: list[float], rate: float | None, path: Path) -> None:
@@ -114,7 +115,9 @@ def draw(rates: list[float], losses: list[float], rate: float | None, path: Path
     panel.plot(rates, losses, ".", color="#b5b5b5", ms=4, label="a batch")
     if finite:
         shown = [r for r, x in zip(rates, losses, strict=True) if np.isfinite(x)]
-        panel.plot(shown, smoothed(finite), color="#2a7f4f", lw=2, label=f"mean of {WINDOW}")
+        smooth = smoothed(finite)
+        panel.plot(shown, smooth, color="#2a7f4f", lw=2, label=f"mean of {WINDOW}")
+        panel.set_ylim(0, 2 * smooth[0])  # where the loss runs away, it would flatten all the rest
     if rate is not None:
         panel.axvline(rate, color="#c98a1b", lw=1.5, label=f"chosen: {rate:.2g}")
     panel.set_xscale("log")
