@@ -33,7 +33,7 @@ def test_fine_tuning_is_measured_with_clips_with_noise_and_without_a_model(
     assert main([*asked, "--warmup", "2"]) == 0
     found = json.loads((tmp_path / "train.json").read_text())
     real, noise, loader = found["rows"]
-    assert (real["what"], noise["what"]) == ("real clips", "noise on the device")
+    assert (real["what"], noise["what"]) == ("real clips", "synthetic clips")
     for row in (real, noise, loader):
         assert row["clips"] == 28  # of 24 in an epoch: the second one is in it
         assert row["clips_s"] == pytest.approx(28 / row["seconds"])

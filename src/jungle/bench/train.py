@@ -103,7 +103,7 @@ class _Bench:
         return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost)
 
     def finetuning(self) -> dict[str, Any]:
-        """Real clips, noise, the loader alone."""
+        """Real clips, synthetic ones, the loader alone."""
         device = build.devices_of(self.cfg)[0]
         data = self._checked(inputs.videos(self.cfg, self.clips, *self.specs))
         try:
@@ -111,7 +111,7 @@ class _Bench:
             real = self._trained("real clips", datamodule=data)
             first = _noise_like(next(iter(data.loader("train", train=True))), device)
             batches = (self.warmup + self.steps) * self.cfg.trainer.accumulate_grad_batches
-            synthetic = self._trained("noise on the device", train_dataloaders=again(first, batches))
+            synthetic = self._trained("synthetic clips", train_dataloaders=again(first, batches))
         finally:
             inputs.close(data)
         rows = [real, synthetic, loader]
