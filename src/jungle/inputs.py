@@ -113,7 +113,7 @@ def check_decoder(cfg: TrainConfig) -> None:
 
 
 def settled(
-    cfg: TrainConfig, folder: Path, clips: Clips, backbone: Any, weights_hash: str
+    cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, weights_hash: str
 ) -> tuple[ClipSpec, ClipSpec]:
     """Return how clips become frames in training and in evaluation, and on which device, the same for both.
 

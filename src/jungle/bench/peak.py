@@ -32,15 +32,18 @@ def peak_tflops(name: str) -> float | None:
 
 
 def flops_a_clip(model: Any, batch: dict[str, Any]) -> float:
-    """Count the floating-point operations of a training step, forward and backward, for each clip of a batch.
+    """Count the floating-point operations of a training step, forward and backward, for a clip of a batch.
 
-    Those of products of matrices and of convolutions, as `torch.utils.flop_counter` has them (two for each
-    multiplication and sum); what gradient checkpointing computes a second time counts a second time.
+    Counted on the first clip, for as many frames as the clips have on average. They are those of products of
+    matrices and of convolutions, as `torch.utils.flop_counter` has them (two for each multiplication and sum);
+    what gradient checkpointing computes a second time counts a second time.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
+    first = {name: batch[name][:1] for name in ("frames_BTHWC", "mask_BT", "times_BT")}
     model.train()
     with FlopCounterMode(display=False) as counter:
-        model(batch).logits_BC.float().sum().backward()
+        model(first).logits_BC.float().sum().backward()
     model.zero_grad(set_to_none=True)
-    return counter.get_total_flops() / len(batch["mask_BT"])
+    mask_BT = batch["mask_BT"]
+    return counter.get_total_flops() * float(mask_BT.sum() / len(mask_BT) / mask_BT[0].sum())

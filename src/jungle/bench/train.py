@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import time
 from collections.abc import Sequence
@@ -56,7 +57,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     _check(cfg, steps, warmup)
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    bench = _Bench.made(out, cfg, steps, warmup)
+    bench = _Bench.made(cfg, steps, warmup)
     found = bench.finetuning() if cfg.model.mode == "finetune" else bench.head()
     found["ratio"] = found["rows"][0]["clips_s"] / found["rows"][1]["clips_s"]
     write_json(out / "train.json", found)
@@ -91,13 +92,13 @@ class _Bench:
     lost: dict[int, str]
 
     @classmethod
-    def made(cls, out: Path, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
+    def made(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
         from jungle.models.backbone import Backbone
 
         clips, lost = inputs.labelled_clips(cfg)
         backbone = Backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
-        specs = inputs.settled(cfg, out, clips, backbone, weights_hash)
+        specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
         about = {"clip": specs[1].to_dict(), "priors": inputs.priors(clips), "weights_hash": weights_hash}
         model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
         return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost)
@@ -117,9 +118,7 @@ class _Bench:
         rows = [real, synthetic, loader]
         found = self._found(first, rows)
         if device.startswith("cuda"):
-            one = {k: v[:1] if isinstance(v, torch.Tensor) and k != "real_N" else v for k, v in first.items()}
-            one["real_N"] = one["mask_BT"].flatten().nonzero()[:, 0]
-            flops = flops_a_clip(self._uncompiled().to(device), one)
+            flops = flops_a_clip(copy.deepcopy(self.model).to(device), first)  # a copy is not compiled
             peak = peak_tflops(torch.cuda.get_device_name(device))
             found |= {"flops_a_clip": flops, "peak_tflops": peak}
             for row in rows[:2]:
@@ -171,11 +170,6 @@ class _Bench:
         trainer = build.short_trainer(self.cfg, steps, [StepSeed(self.cfg.seed), StopOnNan(), clock])
         trainer.fit(self.model, **data)
         return clock.row(what)
-
-    def _uncompiled(self) -> Any:
-        import copy
-
-        return copy.deepcopy(self.model)  # torch leaves what was compiled out of a copy
 
     def _found(self, batch: dict[str, Any], rows: list[dict[str, Any]]) -> dict[str, Any]:
         device = build.devices_of(self.cfg)[0]
@@ -245,7 +239,7 @@ def _markdown(found: dict[str, Any]) -> str:
         f"{model['backbone']}, {model['mode']}, {model['precision']}"
         f"{', compiled' if model['compile'] else ''}; "
         f"{batch['clips']} clips of {batch['frames']} frames {batch['height']}x{batch['width']} a step; "
-        f"{machine['device']}, {machine['workers']} decoding workers",
+        f"{machine['device']}, decoding workers: {machine['workers']}",
         "",
         "| | clips/s |" + (" TFLOP/s | of the card's bf16 peak |" if on_gpu else ""),
         "| --- | ---: |" + (" ---: | ---: |" if on_gpu else ""),
