@@ -35,7 +35,7 @@ def flops_a_clip(model: Any, batch: dict[str, Any]) -> float:
     """Count the floating-point operations of a training step, forward and backward, for a clip of a batch.
 
     Counted on the first clip, for as many frames as the clips have on average. They are those of products of
-    matrices and of convolutions, as `torch.utils.flop_counter` has them (two for each multiplication and sum);
+    matrices and of convolutions, as `torch.utils.flop_counter` has them (two a multiplication and sum);
     what gradient checkpointing computes a second time counts a second time.
     """
     from torch.utils.flop_counter import FlopCounterMode
