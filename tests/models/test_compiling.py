@@ -8,6 +8,7 @@ from jungle.errors import UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.compiling import check_compiler, explained
+from jungle.models.inference import answers
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames
 from tests.models.test_module import CLASSES, HEAD, batch
@@ -55,6 +56,24 @@ def test_it_is_compiled_in_training_and_evaluation_and_a_copy_is_not() -> None:
     seen = len(calls)
     copy.deepcopy(model)(batch())
     assert len(calls) == seen
+
+
+def test_clips_side_by_side_get_the_answers_of_the_plain_model() -> None:
+    plain, compiled = made().eval(), made().eval()
+    compiled.backbone.compile_model(backend="aot_eager")
+    whole = {**batch(), "number_B": torch.arange(2), "status": ["ok"] * 2, "reason": [""] * 2}
+    batches = [whole, {**batch(5), **{k: whole[k] for k in ("number_B", "status", "reason")}}]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows = [
+            [r["probs"] for r in answers(model, batches, "cpu", "float32")] for model in (plain, compiled)
+        ]
+    finally:
+        torch.set_num_threads(threads)
+    assert len(rows[0]) == 4
+    for own, others in zip(*rows, strict=True):
+        assert own == pytest.approx(others, abs=1e-6)
 
 
 def test_without_a_compiler_a_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
