@@ -99,6 +99,8 @@ def model_of(
         warm_start(model, cfg.model.warm_start)
     else:
         model.start_from_priors(targets)
+    if cfg.trainer.compile:
+        backbone.compile_model()
     return model
 
 
@@ -152,39 +154,79 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
     Raises:
         UsageError: devices or precision that this machine does not have.
     """
-    import pytorch_lightning as pl
-    import torch
-    from lightning_fabric.utilities.exceptions import MisconfigurationException
-
     from jungle.callbacks import callbacks_of
     from jungle.checkpoints import AtomicIO
-    from jungle.errors import UsageError
 
-    on_gpu = devices_of(cfg)[0].startswith("cuda")
-    precision = cfg.trainer.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported() else "32-true"
-    asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "max_steps"})
+    asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "compile"})
     asked["enable_progress_bar"] = asked["enable_progress_bar"] and sys.stderr.isatty()
     if len(cfg.model.unfreeze) > 1 and len(devices_of(cfg)) * cfg.trainer.num_nodes > 1:
         # A layer that waits for its epoch has no gradient.
         asked["strategy"] = "ddp_find_unused_parameters_true"
-    if not on_gpu and asked["devices"] == -1:
+    if devices_of(cfg)[0] == "cpu" and asked["devices"] == -1:
         asked["devices"] = 1
+    return _trainer(
+        cfg,
+        **asked,
+        max_epochs=cfg.max_epochs,
+        default_root_dir=folder,
+        logger=logger,
+        callbacks=callbacks_of(cfg, folder),
+        plugins=[AtomicIO()],
+    )
+
+
+def short_trainer(cfg: TrainConfig, steps: int, callbacks: list[Any]) -> Any:
+    """Build a trainer that takes so many steps as `trainer_of` would, on its first device, and keeps nothing.
+
+    Raises:
+        UsageError: as `trainer_of`.
+    """
+    kept = {
+        "accelerator",
+        "accumulate_grad_batches",
+        "gradient_clip_val",
+        "deterministic",
+        "log_every_n_steps",
+    }
+    asked = cfg.trainer.devices
+    return _trainer(
+        cfg,
+        **cfg.trainer.model_dump(include=kept),
+        devices=asked[:1] if isinstance(asked, list) else 1,
+        max_epochs=-1,
+        max_steps=steps,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+
+
+def precision_of(cfg: TrainConfig) -> str:
+    """Return what the backbone computes in: bf16 on a GPU that has it in hardware (Ampere and later)."""
+    import torch
+
+    if cfg.trainer.precision != "auto":
+        return cfg.trainer.precision
+    on_gpu = devices_of(cfg)[0].startswith("cuda")
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(False) else "32-true"
+
+
+def _trainer(cfg: TrainConfig, **options: Any) -> Any:
+    import pytorch_lightning as pl
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    from jungle.errors import UsageError
+
     try:
         return pl.Trainer(
-            **asked,
-            precision=precision,
-            max_epochs=cfg.max_epochs,
-            max_steps=cfg.trainer.max_steps,
-            default_root_dir=folder,
-            logger=logger,
-            callbacks=callbacks_of(cfg, folder),
-            plugins=[AtomicIO()],
+            **options,
+            precision=precision_of(cfg),  # type: ignore[arg-type]
             use_distributed_sampler=False,  # the loader deals the clips out itself
             num_sanity_val_steps=0,
             enable_model_summary=False,
-            benchmark=on_gpu and not cfg.trainer.deterministic,
+            benchmark=devices_of(cfg)[0].startswith("cuda") and not cfg.trainer.deterministic,
         )
     except (MisconfigurationException, ValueError) as e:
         raise UsageError(f"trainer: {str(e).splitlines()[0]}") from None

@@ -113,7 +113,7 @@ def check_decoder(cfg: TrainConfig) -> None:
 
 
 def settled(
-    cfg: TrainConfig, folder: Path, clips: Clips, backbone: Any, weights_hash: str
+    cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, weights_hash: str
 ) -> tuple[ClipSpec, ClipSpec]:
     """Return how clips become frames in training and in evaluation, and on which device, the same for both.
 
@@ -136,7 +136,7 @@ def settled(
         cfg.decoder.device,
         clips.table["path"].to_list(),
         device=device,
-        workers=_workers(cfg),
+        workers=workers_of(cfg),
         timeout_s=cfg.data.timeout_s,
         stored=stored if cfg.model.mode == "frozen" else lambda _: False,
         folder=folder,
@@ -144,7 +144,7 @@ def settled(
     return decoding.same_place(train_spec, eval_spec), eval_spec
 
 
-def _workers(cfg: TrainConfig) -> int:
+def workers_of(cfg: TrainConfig) -> int:
     """Return how many decoding processes each device has."""
     from jungle import build
 
@@ -172,7 +172,7 @@ def stored_features(
         store=cfg.paths.features,
         name=shape["backbone"],
         spec=shape,
-        workers=_workers(cfg),
+        workers=workers_of(cfg),
         timeout_s=cfg.data.timeout_s,
         dtype=dtype,
         max_failed_fraction=cfg.max_failed_fraction,
@@ -211,7 +211,7 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     devices = build.devices_of(cfg)
     device = devices[int(os.environ.get("LOCAL_RANK", 0)) % len(devices)]  # this process's own
     paths = clips.table["path"].to_list()
-    how: Any = (_workers(cfg), cfg.data.timeout_s, cfg.seed, 2 * cfg.batch_size, device)
+    how: Any = (workers_of(cfg), cfg.data.timeout_s, cfg.seed, 2 * cfg.batch_size, device)
     augment = Augmentation(**cfg.augment.picture())
     if augment and train_spec.device == "cuda":
         log.info("augment: training clips are decoded on the CPU, where they are augmented")

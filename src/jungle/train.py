@@ -1,5 +1,6 @@
 """`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
 
+import copy
 import logging
 import os
 import warnings
@@ -56,13 +57,18 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         import pytorch_lightning as pl
         import torch
 
-        from jungle import build, evaluate, inputs, loggers
+        from jungle import build, evaluate, inputs, loggers, searching
         from jungle.data.checks import counts_table
         from jungle.models.backbone import Backbone
+        from jungle.models.compiling import check_compiler, explained
 
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    fingerprint = cfg.fingerprint()  # of the settings as given; searches turn some into numbers
     inputs.check_decoder(cfg)
+    searching.check(cfg, folder)
+    if cfg.trainer.compile:
+        check_compiler(build.devices_of(cfg)[0])
     clips, lost = inputs.labelled_clips(cfg)
     task = build.task_of(cfg, clips)
     if runs.rank() == 0:
@@ -76,6 +82,12 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         "priors": inputs.priors(clips),
         "weights_hash": weights_hash,
     }
+
+    def fresh(asked: TrainConfig) -> Any:
+        return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
+
+    trained_on = int(clips.of("train").labelled().sum())
+    cfg = searching.with_batch_size(cfg, folder, fresh, (train_spec, eval_spec), trained_on)
     if cfg.model.mode == "frozen":
         data, about["feature_dtype"] = inputs.stored_features(cfg, clips, backbone, eval_spec, weights_hash)
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
@@ -86,19 +98,21 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         data = inputs.videos(cfg, clips, train_spec, eval_spec)
     data.failures.update({int(i): reason for i, reason in lost.items()})
     data.left_out |= set(data.failures)
-    inputs.check_left(clips, data, cfg.max_failed_fraction)
-    name = cfg.name or f"{cfg.model.backbone} {cfg.model.mode} {cfg.head.name}"
-    logger = loggers.make_logger(cfg, folder, name)
-    trainer = build.trainer_of(cfg, folder, logger)
-    model = build.model_of(cfg, backbone, clips, task, about)
+    name, logger = cfg.name or f"{cfg.model.backbone} {cfg.model.mode} {cfg.head.name}", None
     try:
-        _fit(cfg, folder, trainer, model, data)
-        evaluate.finish(cfg, folder, trainer, model, data, clips)
+        inputs.check_left(clips, data, cfg.max_failed_fraction)
+        cfg = searching.with_rate(cfg, folder, fresh, data)
+        logger = loggers.make_logger(cfg, folder, name)
+        trainer = build.trainer_of(cfg, folder, logger)
+        model = build.model_of(cfg, backbone, clips, task, about)
+        with explained():
+            _fit(cfg, folder, trainer, model, data)
+            evaluate.finish(cfg, folder, trainer, model, data, clips)
     finally:
         loggers.finish(logger)
         inputs.close(data)
     if trainer.is_global_zero:
-        runs.mark(folder, cfg.fingerprint(), "finished")
+        runs.mark(folder, fingerprint, "finished")
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
@@ -143,6 +157,7 @@ def quiet() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*is not supported for the `LightningDataModule`.*",
         ".*number of training batches.*is smaller than the logging interval.*",
+        ".*defined a `validation_step` but have no `val_dataloader`.*",  # short trials
         ".*isinstance.treespec, LeafSpec.*",
         ".*when logging on epoch level in distributed setting.*",  # the scores are of all devices already
         ".*Experiment logs directory .* exists.*",

@@ -61,6 +61,12 @@ def test_padding_is_masked_and_values_are_the_clips_own() -> None:
             assert (batch["x_BTD"][i][~batch["mask_BT"][i]] == 0).all()
 
 
+def test_real_frames_are_where_the_mask_is() -> None:
+    for batch in loader():
+        frames = batch["x_BTD"].flatten(0, 1)[batch["real_N"]]
+        assert torch.equal(frames, batch["x_BTD"][batch["mask_BT"]])
+
+
 def test_a_broken_clip_is_named_and_left_out() -> None:
     made = loader(broken={4})
     assert sorted(numbers(made)) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
@@ -98,3 +104,10 @@ def test_an_epoch_that_was_cut_off_goes_on_with_the_next_batch(start: int, broke
     went_on = loader(train=True, broken=broken, start_now=lambda: start, failures=known)
     assert [b["number_B"].tolist() for b in went_on] == left
     assert len(taken) + len(left) == len(whole)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_batches_for_a_gpu_lie_in_pinned_memory() -> None:
+    assert all(b["x_BTD"].is_pinned() for b in loader(pin=True))
+    assert not any(b["x_BTD"].is_pinned() for b in loader())

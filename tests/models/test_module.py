@@ -62,6 +62,25 @@ def test_stored_features_and_frames_give_the_same_answer() -> None:
     assert torch.equal(made(stored).logits_BC, made(frames).logits_BC)
 
 
+def test_where_real_frames_are_may_be_told() -> None:
+    made, frames = model("finetune").eval(), batch()
+    told = {**frames, "real_N": torch.tensor([0, 1, 2, 3])}  # of the second clip one
+    assert torch.equal(made(told).logits_BC, made(frames).logits_BC)
+    assert not torch.equal(
+        made({**told, "real_N": torch.tensor([0, 1, 2, 4])}).logits_BC, made(told).logits_BC
+    )
+
+
+def test_the_head_computes_in_32_bits_where_the_backbone_does_not() -> None:
+    made, frames = model("finetune").eval(), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        x_BTD = made.features(frames["frames_BTHWC"], frames["mask_BT"])
+        logits_BC = made(frames).logits_BC
+    assert logits_BC.dtype == torch.float32
+    assert torch.equal(logits_BC, made.head(x_BTD, frames["mask_BT"], frames["times_BT"]).logits_BC)
+    assert not torch.equal(x_BTD, made.features(frames["frames_BTHWC"], frames["mask_BT"]))
+
+
 def test_training_starts_at_the_priors() -> None:
     made = model("frozen").eval()
     targets = torch.tensor([[1.0, 0, 0]] * 6 + [[0, 1.0, 0]] * 3 + [[float("nan")] * 3])

@@ -34,8 +34,18 @@ def main(argv: list[str]) -> int:
     )
     gpu.add_argument("--workers", type=int, help="decoding processes; default: by the number of cores")
     gpu.add_argument("--device", default="cuda:0", help="which GPU")
+    train = what.add_parser("train", help="training: real and synthetic clips, the loader alone; a head")
+    train.add_argument("settings", nargs="*", help="as of jungle train: model=finetune data=csv ...")
+    train.add_argument("--out", type=Path, default=Path("runs/bench/train"), help="folder")
+    train.add_argument("--steps", type=int, default=20, help="steps that count")
+    train.add_argument("--warmup", type=int, default=4, help="steps before them")
     args = parser.parse_args(argv)
     speak()
+    if args.what == "train":
+        from jungle.bench.train import bench_train
+
+        bench_train(args.out, args.settings, steps=args.steps, warmup=args.warmup)
+        return 0
     if args.what == "heads":
         from jungle.bench.heads import bench_heads
 

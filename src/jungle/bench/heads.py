@@ -50,6 +50,10 @@ def bench_heads(
     first = configs[names[0]]
     if first.model.mode != "frozen":
         raise UsageError("bench heads trains on stored features: give a frozen model, as in model=frozen")
+    if first.searched:
+        raise UsageError(
+            f"bench heads compares heads at one setting: {first.searched[0]}=auto must be a number"
+        )
     bench = _Bench(out, first)
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in configs}
     with Progress("bench heads", len(configs) * seeds) as bar:

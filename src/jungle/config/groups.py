@@ -43,7 +43,7 @@ class Data(Section):
     folds: Annotated[int, Field(ge=2)] | None
     fold: NonNegativeInt | None
     limit: PositiveInt | None
-    batch_size: PositiveInt | None
+    batch_size: PositiveInt | Literal["auto"] | None
     workers: NonNegativeInt | None
     timeout_s: Annotated[float, Field(gt=0)]
     sample_clips: PositiveInt = 240
@@ -163,13 +163,21 @@ class Optim(Section):
         "radam",
         "rmsproptf",
     ]
-    lr: Annotated[float, Field(gt=0)] | None
+    lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None
     backbone_lr: Annotated[float, Field(gt=0)] | None
     layer_decay: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["cosine", "constant", "onecycle", "plateau"]
     warmup: Fraction
     ema: Annotated[float, Field(gt=0, lt=1)] | None
+
+    @model_validator(mode="after")
+    def _one_search(self) -> "Optim":
+        if self.lr == "auto" and self.backbone_lr is not None:
+            raise ValueError(
+                "lr=auto finds one rate for all: leave optim.backbone_lr out (optim.layer_decay is kept)"
+            )
+        return self
 
 
 class TrainerChoice(Section):
@@ -184,6 +192,7 @@ class TrainerChoice(Section):
     max_steps: int
     accumulate_grad_batches: PositiveInt
     gradient_clip_val: Annotated[float, Field(gt=0)] | None
+    compile: bool
     deterministic: bool
     log_every_n_steps: PositiveInt
     enable_progress_bar: bool

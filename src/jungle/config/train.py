@@ -67,6 +67,15 @@ class TrainConfig(ClipsConfig):
                 "augment changes frames, frozen features are made once: use augment=none (of which mixup may "
                 "be set), or fine-tune"
             )
+        if self.model.mode == "frozen" and self.data.batch_size == "auto":
+            raise ValueError(
+                "data.batch_size=auto fills a GPU, and stored features never do: give a number, or fine-tune"
+            )
+        if self.trainer.compile and (self.model.mode == "frozen" or self.model.taps):
+            why = (
+                "runs once over each clip" if self.model.mode == "frozen" else "with model.taps runs in parts"
+            )
+            raise ValueError(f"trainer.compile=true compiles the backbone, which {why}: leave it out")
         if self.task != "auto" and TASK_OF.get(self.loss.name, self.task) != self.task:
             raise ValueError(f"loss={self.loss.name} is of another task than task={self.task}: use loss=auto")
         return self
@@ -78,7 +87,8 @@ class TrainConfig(ClipsConfig):
     @property
     def batch_size(self) -> int:
         """Clips a step, on each device."""
-        return self.data.batch_size or self.by_mode(16, 8)
+        asked = self.data.batch_size
+        return asked if isinstance(asked, int) else self.by_mode(16, 8)
 
     @property
     def max_epochs(self) -> int:
@@ -88,7 +98,14 @@ class TrainConfig(ClipsConfig):
     @property
     def lr(self) -> float:
         """Peak learning rate."""
-        return self.optim.lr or (1e-2 if self.optim.name == "sgd" else 3e-4)
+        asked = self.optim.lr
+        return asked if isinstance(asked, float) else 1e-2 if self.optim.name == "sgd" else 3e-4
+
+    @property
+    def searched(self) -> list[str]:
+        """The settings that are `auto`; until `jungle.searching` has found them they count as not given."""
+        values = {"data.batch_size": self.data.batch_size, "optim.lr": self.optim.lr}
+        return [name for name, value in values.items() if value == "auto"]
 
     def fingerprint(self) -> str:
         """Hash of all that shapes the result: equal for the same command given again."""

@@ -66,6 +66,8 @@ class ClipLoader:
     start_now: Callable[[], int] = int
     """Called when an epoch starts: how many of its training batches were taken before the run was cut off."""
     failures: dict[int, str] = field(default_factory=dict)
+    pin: bool = False
+    """Whether batches lie in pinned memory, from where a GPU copies while it computes."""
 
     def __len__(self) -> int:
         """Batches of this device."""
@@ -135,9 +137,10 @@ class ClipLoader:
             t = len(sample.values)
             times[i, :t], mask[i, :t] = sample.times, True
         return {
-            self.key: padded([s.values for _, s in batch], longest),
+            self.key: padded([s.values for _, s in batch], longest, self.pin),
             "times_BT": torch.from_numpy(times),
             "mask_BT": torch.from_numpy(mask),
+            "real_N": torch.from_numpy(np.flatnonzero(mask)),
             "number_B": torch.from_numpy(numbers),
             "targets_BC": torch.from_numpy(self.targets[numbers]),
             "weight_B": torch.from_numpy(self.weight[numbers]),
@@ -146,15 +149,17 @@ class ClipLoader:
         }
 
 
-def padded(values: list[Any], longest: int) -> torch.Tensor:
+def padded(values: list[Any], longest: int, pin: bool = False) -> torch.Tensor:
     """Stack clips of different lengths, zeros behind their own frames; on the GPU where one of them is."""
     on_gpu = next((v for v in values if isinstance(v, torch.Tensor)), None)
+    shape = (len(values), longest, *values[0].shape[1:])
     if on_gpu is None:
-        whole = np.zeros((len(values), longest, *values[0].shape[1:]), values[0].dtype)
-        for row, value in zip(whole, values, strict=True):
-            row[: len(value)] = value
-        return torch.from_numpy(whole)
-    out = on_gpu.new_zeros((len(values), longest, *on_gpu.shape[1:]))
-    for row, value in zip(out, values, strict=True):
-        row[: len(value)] = torch.as_tensor(value)
+        kind = torch.from_numpy(np.empty(0, values[0].dtype)).dtype
+        out = torch.empty(shape, dtype=kind, pin_memory=pin)
+        rows = out.numpy()  # the same memory
+    else:
+        out = rows = on_gpu.new_empty(shape)
+    for row, value in zip(rows, values, strict=True):
+        row[: len(value)] = value if on_gpu is None else torch.as_tensor(value)
+        row[len(value) :] = 0
     return out

@@ -73,6 +73,7 @@ class ClipData(pl.LightningDataModule):
             world=world,
             max_failed_fraction=self.max_failed_fraction,
             failures=self.failures,
+            pin=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
     def train_dataloader(self) -> Any:

@@ -65,7 +65,7 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
 
 def compute_dtype(device: str) -> str:
     """Return `bfloat16` on a GPU that computes in it, else `float32`."""
-    return "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "float32"
+    return "bfloat16" if device.startswith("cuda") and torch.cuda.is_bf16_supported(False) else "float32"
 
 
 def extract(

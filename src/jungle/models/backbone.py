@@ -101,6 +101,10 @@ class Backbone(nn.Module):
                 f"model.grad_checkpointing: {self.spec.name} has none; a smaller data.batch_size saves memory"
             ) from None
 
+    def compile_model(self, backend: str = "inductor") -> None:
+        """Have the model compiled when it is first called, in place: its weights keep their names."""
+        self.model.compile(backend=backend)
+
     def depth_of(self) -> dict[str, int]:
         """Return the layer of each weight, counted from the input, as timm deals them out."""
         from timm.models import group_parameters

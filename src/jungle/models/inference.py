@@ -23,15 +23,15 @@ def frame_features(model: ClipClassifier, batch: Batch, device: str, dtype: str)
     On the CPU each clip by itself, so that the answer for a clip does not depend on its neighbours.
     """
     moved = to_device(batch, device)
-    frames_BTHWC, mask_BT = moved.pop("frames_BTHWC"), moved["mask_BT"]
+    frames_BTHWC, mask_BT, real_N = moved.pop("frames_BTHWC"), moved["mask_BT"], moved.get("real_N")
 
-    def features(part: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def features(part: tuple[torch.Tensor, ...]) -> torch.Tensor:
         kind = device.split(":")[0]
         with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=dtype == "bfloat16"):
             return model.features(*part)
 
     if device != "cpu":
-        return {**moved, "x_BTD": features((frames_BTHWC, mask_BT))}
+        return {**moved, "x_BTD": features((frames_BTHWC, mask_BT, *([] if real_N is None else [real_N])))}
     clips = zip(frames_BTHWC.split(1), mask_BT.split(1), strict=True)
     return {**moved, "x_BTD": torch.cat(side_by_side(features, clips))}
 

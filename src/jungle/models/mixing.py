@@ -23,7 +23,7 @@ def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
         return batch
     key = "frames_BTHWC" if "frames_BTHWC" in batch else "x_BTD"
     own, mask_BT = batch[key], batch["mask_BT"]
-    other_B = torch.randperm(len(mask_BT)).to(mask_BT.device)
+    other_B = torch.randperm(len(mask_BT)).to(mask_BT.device, non_blocking=True)
     cut = bool(cutmix) and (not mixup or bool(torch.rand(()) < 0.5))
     alpha = torch.tensor(float(cutmix if cut else mixup))
     share_B = torch.distributions.Beta(alpha, alpha).sample((len(mask_BT),))
@@ -32,10 +32,10 @@ def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
     if cut:
         assert key == "frames_BTHWC", "cutmix is of frames"
         inside_BHW, share_B = _rectangles(share_B, own.shape[2], own.shape[3])
-        made = torch.where(inside_BHW.to(own.device)[:, None, :, :, None], other, own)
-        share_B = share_B.to(own.device)
+        made = torch.where(inside_BHW.to(own.device, non_blocking=True)[:, None, :, :, None], other, own)
+        share_B = share_B.to(own.device, non_blocking=True)
     else:
-        share_B = share_B.to(own.device)
+        share_B = share_B.to(own.device, non_blocking=True)
         share = share_B.view(-1, *[1] * (own.ndim - 1))
         made = share * own + (1 - share) * other
         made = made.round().to(own.dtype) if own.dtype == torch.uint8 else made.to(own.dtype)

@@ -45,7 +45,8 @@ class ClipClassifier(pl.LightningModule):
     """Classify clips.
 
     A batch holds `mask_BT`, `times_BT`, `number_B` (rows of the clips table), for training `targets_BC` and
-    `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone).
+    `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone). It
+    may hold `real_N`: where in B x T the real frames are.
 
     Args:
         backbone: the frame feature extractor; in frozen mode it stays in eval, with no gradient, BatchNorm
@@ -128,24 +129,33 @@ class ClipClassifier(pl.LightningModule):
         assert isinstance(last, nn.Linear)
         return last.bias
 
-    def features(self, frames_BTHWC: Tensor, mask_BT: Tensor) -> Tensor:
-        """Run the backbone on the frames that exist; return `x_BTD`, zero where masked."""
-        real_NHWC = frames_BTHWC[mask_BT]
+    def features(self, frames_BTHWC: Tensor, mask_BT: Tensor, real_N: Tensor | None = None) -> Tensor:
+        """Run the backbone on the frames that exist; return `x_BTD`, zero where masked.
+
+        `real_N` tells where those are in B x T. Without it a GPU is waited for, twice, to learn how many.
+        """
+        if real_N is None:
+            real_N = mask_BT.flatten().nonzero()[:, 0]
+        real_NHWC = frames_BTHWC.flatten(0, 1)[real_N]
         if self.is_frozen:
             with torch.no_grad():
                 # Stored features are float16: a clip predicted from its video gets the same answer.
                 x_ND = self.backbone(real_NHWC).half().float()
         else:
             x_ND = self.backbone(real_NHWC)
-        x_BTD = x_ND.new_zeros(*mask_BT.shape, x_ND.shape[1])
-        x_BTD[mask_BT] = x_ND
-        return x_BTD
+        x_MD = x_ND.new_zeros(mask_BT.numel(), x_ND.shape[1]).index_copy(0, real_N, x_ND)
+        return x_MD.view(*mask_BT.shape, -1)
 
     def forward(self, batch: Batch) -> Answer:
         """Answer for every clip of the batch; outside of training, as if clips had been drawn as they are."""
         mask_BT = batch["mask_BT"]
-        x_BTD = batch["x_BTD"].float() if "x_BTD" in batch else self.features(batch["frames_BTHWC"], mask_BT)
-        answer = self.head(x_BTD, mask_BT, batch["times_BT"])
+        if "x_BTD" in batch:
+            x_BTD = batch["x_BTD"].float()
+        else:
+            x_BTD = self.features(batch["frames_BTHWC"], mask_BT, batch.get("real_N"))
+        # Small and the place of the answer: the head computes in 32 bits, in training as in prediction.
+        with torch.autocast(x_BTD.device.type, enabled=False):
+            answer = self.head(x_BTD, mask_BT, batch["times_BT"])
         return answer if self.training else answer._replace(logits_BC=answer.logits_BC - self.prior_shift_C)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
