@@ -18,6 +18,7 @@ from jungle.bench.peak import flops_a_clip, peak_tflops
 from jungle.callbacks import StepSeed, StopOnNan
 from jungle.config import TrainConfig
 from jungle.console import log, result
+from jungle.cores import keep_memory
 from jungle.errors import UsageError
 from jungle.files import write_json, write_text
 from jungle.searching.batch_size import again
@@ -106,6 +107,8 @@ class _Bench:
     def finetuning(self) -> dict[str, Any]:
         """Real clips, synthetic ones, the loader alone."""
         device = build.devices_of(self.cfg)[0]
+        if device == "cpu":
+            keep_memory()
         data = self._checked(inputs.videos(self.cfg, self.clips, *self.specs))
         try:
             loader = self._loader(data)
