@@ -113,12 +113,12 @@ def test_frames_are_the_same_to_the_bit_and_not_decoded_again(paths, tmp_path, k
 
 def test_worker_processes_share_it_and_a_later_run_finds_it_on_disk(paths, tmp_path) -> None:
     spec = ClipSpec(Frames("random", 4), SIZE)
-    plain = read(paths, spec, None, (0, 1), STRONG)
+    plain = read(paths, spec, None, (0, 1))
     cache = FrameCache.open("disk", tmp_path, None, paths)
-    assert_same(plain[:5], read(paths, spec, cache, (0,), STRONG, workers=2))
+    assert_same(plain[:5], read(paths, spec, cache, (0,), workers=2))
     cache.close()
     later = FrameCache.open("disk", tmp_path, None, paths)
-    reader = VideoReader(paths, spec, 2, 60, 5, transform=STRONG, cache=later)
+    reader = VideoReader(paths, spec, 1, 60, 5, cache=later)
     remove(paths[:2])
     try:
         assert_same([r for r in plain[5:] if r[0] < 2], list(reader([0, 1, 1], 1)))
@@ -262,6 +262,19 @@ def test_a_full_disk_costs_nothing_but_the_cache(paths, tmp_path, monkeypatch) -
     assert [f for f in cache.folder.rglob("*") if ".part" in f.name or "trying" in f.name] == []
 
 
+@pytest.mark.parametrize("kind", ["uniform", "random"])
+def test_a_cache_that_somebody_deletes_is_done_without(paths, tmp_path, kind) -> None:
+    spec = ClipSpec(Frames(kind, 4), SIZE)
+    plain = read(paths, spec, None, (0, 1), numbers=[0, 1])
+    cache = FrameCache(tmp_path / "cache", 1 << 30, paths)
+    reader = VideoReader(paths, spec, 0, 60, 5, cache=cache)
+    first = list(reader([0, 1], 0))
+    shutil.rmtree(cache.folder)
+    assert_same(plain, first + list(reader([0, 1], 1)))
+    assert not cache.folder.exists()
+    cache.close()
+
+
 def test_many_count_as_one(tmp_path) -> None:
     cache = FrameCache(tmp_path, 0, [])
     fits: list[bool] = []
@@ -387,7 +400,7 @@ def test_it_is_refused_where_it_would_do_nothing_and_is_no_other_run() -> None:
         composed("data.cache=ram")
     with pytest.raises(UsageError, match="keeps what the CPU decodes"):
         composed("model=finetune", "data.cache=disk", "decoder=torchcodec", "decoder.device=gpu")
-    with pytest.raises(UsageError, match="add data.cache"):
+    with pytest.raises(UsageError, match="is the room of a frame cache"):
         composed("model=finetune", "data.cache_gb=3")
     plain, cached = (
         composed("model=finetune"),

@@ -65,7 +65,7 @@ class CachedFrames:
             return self._decoded(job, gpu, self._refused[job.content])
         claim = file.with_suffix(TRYING)
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(exist_ok=True)
             os.close(os.open(claim, os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             # Another is at it, or it has cost a worker its life: read as without a cache.

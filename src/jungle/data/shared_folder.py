@@ -18,7 +18,8 @@ class Ledger:
     """How many bytes a folder's files take, in a file of it: all that add to the folder stop together.
 
     Plain and picklable: worker processes count too. One that is killed between counting and writing leaves
-    the count too high, never too low; the next process that has the folder alone counts anew.
+    the count too high, never too low; the next process that has the folder alone counts anew. Where the
+    folder has been removed meanwhile, nothing more fits.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -50,6 +51,9 @@ class Ledger:
 
     @contextmanager
     def _count(self) -> Iterator[list[int]]:
+        if not self.file.exists():
+            yield [self.limit]
+            return
         with open(self.file, "r+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             before = int.from_bytes(file.read(8), "little")
