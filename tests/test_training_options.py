@@ -36,11 +36,9 @@ def test_all_at_once_train_and_predict(trainer: str, survey: Path, command: Comm
         "sampler=mixed",
         "augment=strong",
         "augment.cutmix=0.5",
-        "data.cache=disk",
         timeout=400,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "came from it" in done.stderr
     run = tmp_path / "runs" / "train" / "latest"
     saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["jungle"]
     assert saved["head"]["name"] == "transformer"

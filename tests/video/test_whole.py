@@ -51,6 +51,12 @@ def test_what_would_hang_on_the_choice_is_refused(case, tmp_path: Path) -> None:
     assert read_clip(cut, SPEC).status == "degraded"
     with pytest.raises(NotWhole, match="damaged"):
         read_whole(cut, SPEC, 1 << 30)
+    # All frames are there, and yet what is said of them is not what is said of a sound clip.
+    cut.write_bytes(case("mpeg4.avi").read_bytes()[:-1])
+    every = read_clip(cut, replace(SPEC, frames=Frames("uniform", 100)))
+    assert (len(every.times), every.status) == (80, "degraded")
+    with pytest.raises(NotWhole, match="damaged"):
+        read_whole(cut, SPEC, 1 << 30)
     cut.write_bytes(b"no video")
     with pytest.raises(ClipError):
         read_clip(cut, SPEC)
