@@ -11,8 +11,10 @@ from typing import Any
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`.
+
+    Without `sync` a power cut may leave a renamed file without its content.
 
     The temporary name starts with a dot and ends with `.part`, so that listings and globs pass over it.
 
@@ -30,8 +32,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         part.chmod(0o666 & ~umask)  # mkstemp makes files private; a rename keeps that mode
-        with part.open("rb") as f:
-            os.fsync(f.fileno())
+        if sync:
+            with part.open("rb") as f:
+                os.fsync(f.fileno())
         part.replace(path)
     except Exception as e:
         # Writers leave out which file it was, and polars which kind of error.

@@ -133,7 +133,7 @@ def settled(
 
     eval_spec = decoding.settle(
         eval_spec,
-        cfg.decoder.device,
+        "cpu" if cfg.data.cache != "none" else cfg.decoder.device,  # where frames can be kept
         clips.table["path"].to_list(),
         device=device,
         workers=workers_of(cfg),
@@ -216,9 +216,10 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     if augment and train_spec.device == "cuda":
         log.info("augment: training clips are decoded on the CPU, where they are augmented")
         train_spec = replace(train_spec, device="cpu")
-    train = VideoReader(paths, train_spec, *how, transform=augment if augment else None)
+    cache = _frame_cache(cfg, clips)
+    train = VideoReader(paths, train_spec, *how, transform=augment if augment else None, cache=cache)
     same = train_spec == eval_spec and not augment
-    evaluate = train if same else VideoReader(paths, eval_spec, *how)
+    evaluate = train if same else VideoReader(paths, eval_spec, *how, cache=cache)
     return ClipData(
         clips,
         train,
@@ -231,11 +232,30 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     )
 
 
+def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
+    """Open the cache of decoded clips, if one is asked for; it ends with the process, or in `close`."""
+    if cfg.data.cache == "none":
+        return None
+    import atexit
+
+    from jungle.data.frame_cache import FrameCache
+
+    # A cache in memory is gone when the test clips are read for the first and last time.
+    again = ("train", "val") if cfg.data.cache == "ram" else ("train", "val", "test")
+    paths = clips.table["path"].filter(clips.splits().is_in(again)).to_list()
+    cache = FrameCache.open(cfg.data.cache, cfg.paths.cache, cfg.data.cache_gb, paths)
+    atexit.register(cache.close)
+    return cache
+
+
 def close(data: Any) -> None:
-    """End the processes that decode for a data module."""
+    """End the processes that decode for a data module, and leave its frame cache."""
     for reader in (data.read_train, data.read_eval):
         if hasattr(reader, "close"):
             reader.close()
+    cache = getattr(data.read_train, "cache", None)
+    if cache is not None:
+        cache.close()
 
 
 def check_left(clips: Clips, data: Any, most: float) -> None:

@@ -34,3 +34,7 @@ def slow(clip, job):
 
 def abort(_job):
     os.abort()
+
+
+def die_at_the_source(job, gpu):
+    os.abort()

@@ -48,6 +48,14 @@ def test_unreadable_clips_are_answers_not_ends(clip_path, workers):
     assert isinstance(got[jobs[2]], Clip)
 
 
+def test_a_clip_that_its_source_loses_a_worker_for_is_read_without_it(clip_path):
+    spec = ClipSpec(Frames("uniform", 4), (48, 64))
+    with DecodePool(spec, workers=1, source=pool_tasks.die_at_the_source) as pool:
+        ((_, clip),) = pool.map([Job("a", clip_path)], ahead=1)
+        assert pool.processes[0].starts == 2
+    np.testing.assert_array_equal(clip.frames, read_clip(clip_path, spec).frames)
+
+
 def test_a_hang_a_crash_and_a_kill_cost_one_clip_each(clip_path):
     keys = ["1", "hang", "2", "crash", "3", "killed", "4", "memory", "5", "refuse", "6", "bug", "7"]
     with DecodePool(SPEC, workers=1, timeout_s=3, transform=pool_tasks.misbehave) as pool:

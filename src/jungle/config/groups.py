@@ -46,6 +46,8 @@ class Data(Section):
     batch_size: PositiveInt | Literal["auto"] | None
     workers: NonNegativeInt | None
     timeout_s: Annotated[float, Field(gt=0)]
+    cache: Literal["none", "ram", "disk"]
+    cache_gb: Annotated[float, Field(ge=0.1)] | None
     sample_clips: PositiveInt = 240
 
     @model_validator(mode="after")
@@ -54,6 +56,8 @@ class Data(Section):
             raise ValueError("folds and fold go together: data.folds=5 data.fold=0")
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds} folds: the last is {self.folds - 1}")
+        if self.cache == "none" and self.cache_gb is not None:
+            raise ValueError("cache_gb is the room of a frame cache: add data.cache=ram or data.cache=disk")
         if self.format == "csv" and (self.labels is None or self.root is None):
             raise ValueError("data=csv needs data.labels=<table> and data.root=<folder of the clips>")
         if self.format == "folders" and self.root is None:

@@ -76,6 +76,13 @@ class TrainConfig(ClipsConfig):
                 "runs once over each clip" if self.model.mode == "frozen" else "with model.taps runs in parts"
             )
             raise ValueError(f"trainer.compile=true compiles the backbone, which {why}: leave it out")
+        if self.model.mode == "frozen" and self.data.cache != "none":
+            raise ValueError(
+                "data.cache keeps decoded frames for the next epoch, frozen features are made once and kept: "
+                "use data.cache=none, or fine-tune"
+            )
+        if self.decoder.device in ("gpu", "cuda") and self.data.cache != "none":
+            raise ValueError("data.cache keeps what the CPU decodes: decoder.device=cpu, or data.cache=none")
         if self.task != "auto" and TASK_OF.get(self.loss.name, self.task) != self.task:
             raise ValueError(f"loss={self.loss.name} is of another task than task={self.task}: use loss=auto")
         return self
@@ -109,5 +116,6 @@ class TrainConfig(ClipsConfig):
 
     def fingerprint(self) -> str:
         """Hash of all that shapes the result: equal for the same command given again."""
-        plain = self.model_dump(mode="json", exclude={"resume", "report", "paths", "checkpoint"})
+        elsewhere = {"resume": True, "report": True, "paths": True, "checkpoint": True}
+        plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
         return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()

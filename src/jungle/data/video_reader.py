@@ -1,19 +1,26 @@
 """Reads clips' frames for a loader, in processes that can be timed out and replaced."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from jungle.data.loader import Sample
 from jungle.video import Clip, ClipSpec
 from jungle.video.gpu_pool import GpuPool, open_pool
 from jungle.video.pool import DecodePool, Job, Transform
 
+if TYPE_CHECKING:
+    from jungle.data.frame_cache import FrameCache
+
 
 class VideoReader:
     """A `Read` over video files. The worker processes start at the first read and stay until `close`.
 
     `device` is the model's: with `spec.device` cuda, frames may come as tensors that are there.
-    `transform` is applied to each clip in the worker: see `DecodePool`.
+    `transform` is applied to each clip in the worker: see `DecodePool`. With `cache`, frames are read from
+    there where they are kept, to the same result.
     """
 
     def __init__(
@@ -26,6 +33,7 @@ class VideoReader:
         ahead: int = 0,
         device: str = "cpu",
         transform: Transform | None = None,
+        cache: FrameCache | None = None,
     ) -> None:
         self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
             list(paths),
@@ -35,7 +43,8 @@ class VideoReader:
             seed,
         )
         self.device = device
-        self.transform = transform
+        self.transform, self.cache = transform, cache
+        self._fared = None if cache is None else cache.tally()
         self.ahead = ahead or 2 * max(workers, 1) + 2
         self._pool: DecodePool | GpuPool | None = None
 
@@ -48,6 +57,7 @@ class VideoReader:
                 workers=self.workers,
                 timeout_s=self.timeout_s,
                 transform=self.transform,
+                source=None if self.cache is None else self.cache.source(self.spec),
             )
         # What is drawn at random is drawn anew each epoch, and each time that a clip comes in it; the same on
         # any machine.
@@ -56,14 +66,19 @@ class VideoReader:
         def job(number: int) -> Job:
             times[number] += 1
             seed = self.seed * 1_000_003 + epoch + (times[number] - 1) * 7_368_787
-            return Job(str(number), self.paths[number], seed & 0x7FFFFFFF)
+            content = "" if self.cache is None else self.cache.contents.get(self.paths[number], "")
+            return Job(str(number), self.paths[number], seed & 0x7FFFFFFF, content)
 
         jobs = (job(n) for n in map(int, numbers))
         for done, clip in self._pool.map(jobs, ahead=self.ahead):
             if isinstance(clip, Clip):
+                if self._fared is not None:
+                    self._fared.add(clip)
                 yield int(done.key), Sample(clip.frames, clip.times, clip.status, clip.reason)
             else:
                 yield int(done.key), str(clip)
+        if self._fared is not None:
+            self._fared.say()
 
     def close(self) -> None:
         """End the worker processes."""

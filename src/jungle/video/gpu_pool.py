@@ -18,7 +18,7 @@ from jungle.errors import UserError
 from jungle.video import decode_gpu, decode_torchcodec
 from jungle.video.messages import Answer
 from jungle.video.plan import Plan
-from jungle.video.pool import MEMORY_GB, DecodePool, Job, Transform, pack, unpack
+from jungle.video.pool import MEMORY_GB, DecodePool, Job, Source, Transform, pack, unpack
 from jungle.video.tally import Tally, name_of
 from jungle.video.threads import MOST_HUNG, GivenUp, HardyThreads, Task
 from jungle.video.types import Clip, ClipError, ClipSpec
@@ -29,21 +29,28 @@ Decode = Callable[[Plan, ClipSpec, str], Clip]
 
 
 def open_pool(
-    spec: ClipSpec, *, device: str, workers: int, timeout_s: float, transform: Transform | None = None
+    spec: ClipSpec,
+    *,
+    device: str,
+    workers: int,
+    timeout_s: float,
+    transform: Transform | None = None,
+    source: Source | None = None,
 ) -> DecodePool | GpuPool:
     """The pool that reads clips as a spec says, for a model on `device`.
 
-    `transform` is applied in the worker processes, and so only to clips that are decoded there.
+    `transform` and `source` work in the worker processes, and so only for clips that are decoded there.
 
     Raises:
         UserError: torchcodec cannot be loaded.
     """
     if spec.device == "cuda" and spec.decoder == "torchcodec":
         assert transform is None
+        assert source is None
         decode_torchcodec.load()
         return GpuPool(spec, device=device, workers=workers, timeout_s=timeout_s)
     gpu = int(device.partition(":")[2] or 0)
-    return DecodePool(spec, workers=workers, timeout_s=timeout_s, gpu=gpu, transform=transform)
+    return DecodePool(spec, workers=workers, timeout_s=timeout_s, gpu=gpu, transform=transform, source=source)
 
 
 class GpuPool:

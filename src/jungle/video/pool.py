@@ -22,9 +22,13 @@ class Job:
     key: str
     path: str
     seed: int = 0
+    content: str = ""
+    """Names what the file holds, for a `Source`; empty where that is not known."""
 
 
 Transform = Callable[[Clip, Job], Clip]
+Source = Callable[[Job, int], Clip]
+"""Reads a job's clip; takes the number of the GPU too."""
 
 
 class DecodePool:
@@ -38,6 +42,8 @@ class DecodePool:
         transform: applied in the worker to each clip that could be read; picklable by reference.
         gpu: the number of the GPU, for decord with `spec.device` cuda. What torchcodec decodes on a GPU is
             read by `jungle.video.gpu_pool`.
+        source: reads clips in place of `jungle.video.reader.look`, to the same result; picklable. A clip that
+            it loses a worker for is read without it.
 
     Example:
         with DecodePool(spec, workers=4) as pool:
@@ -54,9 +60,10 @@ class DecodePool:
         memory_gb: float | None = None,
         transform: Transform | None = None,
         gpu: int = 0,
+        source: Source | None = None,
     ) -> None:
         torch_gb = TORCH_GB if spec.decoder == "torchcodec" or spec.device == "cuda" else 0.0
-        self._read = _Read(spec, transform, gpu)
+        self._read = _Read(spec, transform, gpu, source)
         self._pool = (
             WorkerPool(
                 self._read,
@@ -67,7 +74,11 @@ class DecodePool:
             if workers > 0
             else None
         )
-        self._rescue = spec.decoder != "pyav"
+        # What hangs or kills one decoder may be read by the one that reads packet by packet.
+        self._again = [] if spec.decoder == "pyav" else ["pyav"]
+        if source is not None:
+            plain = "pyav" if spec.decoder == "auto" else spec.decoder
+            self._again = list(dict.fromkeys([plain, "pyav"]))
         self._tally = Tally() if spec.device == "cuda" else None
 
     @property
@@ -120,9 +131,9 @@ class DecodePool:
     def _clip(self, job: Job, answer: Answer | TaskFailed) -> Clip | ClipError:
         if not isinstance(answer, TaskFailed):
             return unpack(*answer)
-        if self._rescue and self._pool is not None:
-            # What hangs or kills one decoder may be read by the one that reads packet by packet.
-            second = self._pool.outcome(self._pool.submit((job, "pyav")))
+        assert self._pool is not None
+        for decoder in self._again:
+            second = self._pool.outcome(self._pool.submit((job, decoder)))
             if not isinstance(second, TaskFailed):
                 clip = unpack(*second)
                 if self._tally is not None and isinstance(clip, Clip):
@@ -134,8 +145,8 @@ class DecodePool:
 class _Read:
     """The task of a worker: read one clip and transform it."""
 
-    def __init__(self, spec: ClipSpec, transform: Transform | None, gpu: int) -> None:
-        self.spec, self.transform, self.gpu = spec, transform, gpu
+    def __init__(self, spec: ClipSpec, transform: Transform | None, gpu: int, source: Source | None) -> None:
+        self.spec, self.transform, self.gpu, self.source = spec, transform, gpu, source
 
     def prepare(self) -> None:
         import av.video.reformatter  # noqa: F401
@@ -148,8 +159,11 @@ class _Read:
     def clip(self, job: Job, decoder: str) -> Clip:
         from jungle.video.reader import look
 
-        spec = replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec
-        clip = look(job.path, spec, job.seed, self.gpu)
+        if self.source is not None and not decoder:
+            clip = self.source(job, self.gpu)
+        else:
+            spec = replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec
+            clip = look(job.path, spec, job.seed, self.gpu)
         assert isinstance(clip, Clip), "plans are for a GpuPool"
         return clip if self.transform is None else self.transform(clip, job)
 

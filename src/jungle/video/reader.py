@@ -65,14 +65,14 @@ def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip 
     try:
         while True:
             try:
-                return _read(path, spec, seed, how, gpu)
+                return read_by(path, spec, seed, how, gpu)
             except WrongTimeline as wrong:
                 how = wrong.instead
     except MemoryError as error:
         raise ClipError(reason_of(error)) from None
 
 
-def _read(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
+def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
     """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`."""
     size = check_file(path)
     with opened(path, trust_index=how == "index") as (container, stream):

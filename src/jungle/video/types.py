@@ -166,6 +166,8 @@ class Clip:
     """Seconds of the source; 0 where it is unknown."""
     on_cpu: str = ""
     """Why a clip that was meant for the GPU was decoded on the CPU; else empty."""
+    cache: str = ""
+    """How a frame cache fared with it (see `jungle.data.cached_frames`); empty where there is none."""
 
     def replace(self, **changes: Any) -> Clip:
         """A copy with other values."""
