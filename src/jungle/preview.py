@@ -35,12 +35,12 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
     """Read some training clips, plainly and then as in the first epochs."""
     from dataclasses import replace
 
-    from jungle import build, inputs
+    from jungle import build, labelled
     from jungle.data.augment import Augmentation
     from jungle.data.video_reader import VideoReader
     from jungle.models.backbone import Backbone
 
-    clips, _ = inputs.labelled_clips(cfg)
+    clips, _ = labelled.load(cfg)
     train = clips.of("train")
     chosen = train.limit(cfg.clips, cfg.seed)
     keep = np.unique(np.linspace(0, len(chosen) - 1, cfg.clips).round().astype(int))

@@ -57,7 +57,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         import pytorch_lightning as pl
         import torch
 
-        from jungle import build, evaluate, inputs, loggers, searching
+        from jungle import build, evaluate, inputs, labelled, loggers, searching
         from jungle.data.checks import counts_table
         from jungle.models.backbone import Backbone
         from jungle.models.compiling import check_compiler, explained
@@ -69,7 +69,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     searching.check(cfg, folder)
     if cfg.trainer.compile:
         check_compiler(build.devices_of(cfg)[0])
-    clips, lost = inputs.labelled_clips(cfg)
+    clips, lost = labelled.load(cfg)
     task = build.task_of(cfg, clips)
     if runs.rank() == 0:
         clips.write(folder / "clips.parquet")
@@ -79,7 +79,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
     about = {
         "clip": eval_spec.to_dict(),
-        "priors": inputs.priors(clips),
+        "priors": labelled.priors(clips),
         "weights_hash": weights_hash,
     }
 

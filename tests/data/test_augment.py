@@ -122,12 +122,12 @@ def test_a_reader_augments_by_seed_epoch_clip_and_turn(survey) -> None:
 
 
 def videos(survey, *more: str):
-    from jungle import inputs
+    from jungle import inputs, labelled
 
     args = ["data=csv", f"data.root={survey}", f"data.labels={survey / 'labels.csv'}", "frames.count=2"]
     args += ["data.workers=1", "model=finetune", *more]
     cfg = overrides.composed("train", args, config_dir())
-    clips, _ = inputs.labelled_clips(cfg)
+    clips, _ = labelled.load(cfg)
     spec = ClipSpec(Frames(count=2), size=(32, 48))
     return inputs.videos(cfg, clips, spec, spec)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle import inputs, overrides
+from jungle import inputs, labelled, overrides
 from jungle.cli import config_dir
 from jungle.data import frame_cache, frame_file
 from jungle.data.augment import Augmentation
@@ -373,7 +373,7 @@ def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, m
     args = ["data=csv", f"data.root={survey}", f"data.labels={survey / 'labels.csv'}", "data.workers=0"]
     args += ["model=finetune", "frames=random", f"paths.cache={tmp_path / 'cache'}", "augment=strong"]
     cfg = overrides.composed("train", [*args, "data.cache=ram", "data.cache_gb=0.1"], config_dir())
-    clips, _ = inputs.labelled_clips(cfg)
+    clips, _ = labelled.load(cfg)
     spec = ClipSpec(Frames("random", 2), SIZE)
     data = inputs.videos(cfg, clips, spec, replace(spec, frames=Frames("uniform", 2)))
     cache = data.read_train.cache

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from jungle import build, inputs, overrides
+from jungle import build, inputs, labelled, overrides
 from jungle.build import warm_start
 from jungle.cli import config_dir
 from jungle.data.loader import ClipLoader, Sample
@@ -173,7 +173,7 @@ def test_training_draws_as_the_config_says_and_evaluation_does_not(mode: str, su
     args += ["model.backbone=test_vit", "model.pretrained=false", "model.size=32x32", "frames.count=1"]
     args += [f"paths.cache={tmp_path}", "data.workers=1", "sampler=balanced"]
     cfg = overrides.composed("train", args, config_dir())
-    clips, _ = inputs.labelled_clips(cfg)
+    clips, _ = labelled.load(cfg)
     backbone = Backbone(build.backbone_spec(cfg))
     specs = build.clip_specs(cfg, backbone)
     if mode == "frozen":

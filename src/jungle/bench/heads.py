@@ -112,15 +112,15 @@ class _Bench:
 
     def _shared(self) -> tuple[Any, ...]:
         if self._made is None:
-            from jungle import build, inputs
+            from jungle import build, inputs, labelled
             from jungle.models.backbone import Backbone
 
             cfg = self.cfg
-            clips, lost = inputs.labelled_clips(cfg)
+            clips, lost = labelled.load(cfg)
             backbone = Backbone(build.backbone_spec(cfg))
             weights_hash = backbone.weights_hash()
             spec = build.clip_specs(cfg, backbone)[1]
-            about = {"clip": spec.to_dict(), "priors": inputs.priors(clips), "weights_hash": weights_hash}
+            about = {"clip": spec.to_dict(), "priors": labelled.priors(clips), "weights_hash": weights_hash}
             with timed("features"):
                 data, _ = inputs.stored_features(cfg, clips, backbone, spec, weights_hash)
             data.failures.update(lost)

@@ -13,7 +13,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from jungle import build, inputs
+from jungle import build, inputs, labelled
 from jungle.bench.peak import flops_a_clip, peak_tflops
 from jungle.callbacks import StepSeed, StopOnNan
 from jungle.config import TrainConfig
@@ -96,11 +96,11 @@ class _Bench:
     def made(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
         from jungle.models.backbone import Backbone
 
-        clips, lost = inputs.labelled_clips(cfg)
+        clips, lost = labelled.load(cfg)
         backbone = Backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
         specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        about = {"clip": specs[1].to_dict(), "priors": inputs.priors(clips), "weights_hash": weights_hash}
+        about = {"clip": specs[1].to_dict(), "priors": labelled.priors(clips), "weights_hash": weights_hash}
         model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
         return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost)
 

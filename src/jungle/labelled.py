@@ -1,0 +1,93 @@
+"""From a config to the clips of a training run, checked and split."""
+
+from typing import Any
+
+import numpy as np
+
+from jungle.config import ClipsConfig
+from jungle.console import log
+from jungle.data.clips import Clips
+
+
+def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
+    """Load, split, check and limit the clips; return them with the numbers of those that are not on disk.
+
+    Raises:
+        UserError: one message with all that is wrong with the labels.
+    """
+    from jungle.data.checks import check
+    from jungle.data.problems import Problems
+    from jungle.data.splits import assign_splits
+
+    problems = Problems()
+    clips = _load(cfg, problems)
+    clips = assign_splits(
+        clips,
+        val_fraction=cfg.data.val_fraction,
+        test_fraction=cfg.data.test_fraction,
+        folds=cfg.data.folds,
+        fold=cfg.data.fold,
+        seed=cfg.seed,
+    )
+    fixed = cfg.data.format in ("sample", "primatrix", "primatrix_micro") or cfg.data.folds is not None
+    where = cfg.data.labels or cfg.data.root
+    checked = check(
+        clips,
+        classes=cfg.data.classes,
+        missing=cfg.data.missing,
+        strict=not fixed,
+        problems=problems,
+        where=where,
+    )
+    for warning in checked.warnings:
+        log.warning(f"warning: {warning}")
+    present = checked.clips if cfg.data.limit is None else checked.clips.limit(cfg.data.limit, cfg.seed)
+    if not len(checked.failures) or cfg.data.limit is not None:
+        return present, {}
+    gone = clips.where(clips.table["clip"].is_in(checked.failures["clip"].implode()))
+    reasons = dict(checked.failures.select("clip", "reason").iter_rows())
+    import polars as pl
+
+    whole = Clips(pl.concat([present.table, gone.table], how="diagonal_relaxed"), clips.classes)
+    return whole, {len(present) + i: reasons[c] for i, c in enumerate(gone.table["clip"])}
+
+
+def _load(cfg: ClipsConfig, problems: Any) -> Clips:
+    from jungle.data import formats
+
+    data, root = cfg.data, cfg.data.root
+    if data.format == "csv":
+        return formats.load_csv(
+            data.labels or "",
+            root,
+            classes=data.classes,
+            filepath_column=data.filepath_column,
+            label_column=data.label_column,
+            sites=data.sites,
+            problems=problems,
+        )
+    assert root is not None
+    if data.format == "folders":
+        return formats.load_folders(root, classes=data.classes, sites=data.sites, problems=problems)
+    options: dict[str, Any] = {
+        "test_labels": data.test_labels,
+        "sites": data.sites,
+        "classes": data.classes,
+        "problems": problems,
+    }
+    if data.format == "primatrix_micro":
+        return formats.load_primatrix_micro(root, data.labels, data.template, **options)
+    if data.format == "sample":
+        from jungle.data.sample import ensure_sample
+
+        ensure_sample(root, clips=data.sample_clips)
+        root = root / "raw"
+    return formats.load_primatrix(root, data.labels, data.template, **options)
+
+
+def priors(clips: Clips) -> dict[str, float]:
+    """Return the share of each class in the training clips; 0 for a class of which nothing is known."""
+    train = clips.of("train").targets()
+    known = np.isfinite(train).sum(0)
+    share = np.nansum(train, axis=0) / np.maximum(known, 1)
+    return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
