@@ -96,6 +96,23 @@ def test_predicting_videos_gives_the_runs_own_answers(
     np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
 
 
+def test_a_run_folder_means_its_best_and_latest_is_no_failed_run(
+    trained: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs" / "train"
+    runs.mkdir(parents=True)
+    (runs / "good").symlink_to(trained)
+    (runs / "latest").symlink_to("good")
+    (tmp_path / "bad.csv").write_text("filepath,label\nnowhere.mp4,lion\n")
+    done = command("train", "data=csv", f"data.root={survey}", "data.labels=bad.csv", "logger=none")
+    assert done.returncode == 1
+    assert os.readlink(runs / "latest") == "good"
+    clip = survey / "clips" / "lion_01.mp4"
+    done = command("predict", f"ckpt={runs / 'latest'}", f"videos={clip}", "out=out", "report=false")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(pl.read_csv(tmp_path / "out" / "predictions.csv")) == 1
+
+
 def test_a_template_keeps_its_rows_order_and_columns(
     trained: Path, survey: Path, command: Command, tmp_path: Path
 ) -> None:

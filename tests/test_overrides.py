@@ -22,6 +22,8 @@ def composed(*args: str, verb: str = "train"):
         ("task=multilable", "multilabel"),
         ("trainer.precision=bf16", "bf16-mixed"),
         ("model.backbone=convnxt_tiny", "convnext_tiny"),
+        ("model.unfreeze=last_3", "belongs to model=finetune"),
+        ("data.sample_clip=3", "data.sample_clips"),
     ],
 )
 def test_a_misspelt_word_names_the_nearest(wrong: str, nearest: str) -> None:
@@ -43,6 +45,7 @@ def test_a_misspelt_word_names_the_nearest(wrong: str, nearest: str) -> None:
         ("frames=random", "frozen"),
         ("model.backbone", "key=value"),
         ("+nonsense=1", "nonsense"),
+        ("optim.layer_decay=0.5", "fine-tune"),
     ],
 )
 def test_a_wrong_value_says_what_is_valid(wrong: str, says: str) -> None:

@@ -8,6 +8,7 @@ import polars as pl
 from jungle.config import IndexConfig, typed
 from jungle.console import log, result
 from jungle.cores import share_of_cores
+from jungle.errors import UsageError
 
 
 def main(raw: Any) -> None:
@@ -17,6 +18,8 @@ def main(raw: Any) -> None:
     from jungle.video.recorded import NAME_PATTERN
 
     cfg = typed(IndexConfig, raw)
+    if cfg.out.suffix != ".parquet":
+        raise UsageError(f"out={cfg.out}: the index is a Parquet file: give it a name that ends in .parquet")
     found = find_clips(cfg.videos)
     root = cfg.videos if isinstance(cfg.videos, str) and Path(cfg.videos).is_dir() else None
     table = index_clips(
@@ -31,4 +34,19 @@ def main(raw: Any) -> None:
     unreadable = table.filter(pl.col("status") == "failed")
     if len(unreadable):
         log.warning(f"{len(unreadable)} of {len(table)} files cannot be read; column reason says why")
+    log.info(_summary(table))
     result(f"index: {cfg.out}")
+
+
+def _summary(table: pl.DataFrame) -> str:
+    """One line: how many clips, hours, by night, alike, damaged."""
+    read = table.filter(pl.col("status") != "failed")
+    alike = table["hash"].drop_nulls()
+    counts = {
+        "by infrared": read["infrared"].fill_null(False).sum(),
+        "the same as another": len(alike) - alike.n_unique(),
+        "damaged": (table["status"] == "degraded").sum(),
+        "unreadable": len(table) - len(read),
+    }
+    said = ", ".join(f"{n} {what}" for what, n in counts.items())
+    return f"{len(table)} clips, {(read['duration'].sum() or 0) / 3600:.1f} hours; {said}"

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError
+from jungle.misspelt import check_choice, check_key
 
 _ANSWERED_BY_HYDRA = (
     "--help",
@@ -118,7 +119,7 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
         }
         for group, override in groups.items():
             if not extra_dir:
-                _check_choice(group, override, _options(loader, override))
+                check_choice(group, override, _options(loader, override))
         flat = [_first(o) for o in parsed]
         try:
             base = compose(
@@ -130,7 +131,7 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
             )
             known = set(_keys(OmegaConf.to_container(base)))
             for o in parsed:
-                _check_key(o, groups, known, loader.list_groups(""))
+                check_key(o, groups, known, loader.list_groups(""), config_dir)
             cfg = compose(name, overrides=[*search, *flat])
             if extra_dir or any(o.key_or_group.startswith("hydra.searchpath") for o in parsed):
                 own = [f for f, o in zip(flat, parsed, strict=True) if o.key_or_group.startswith("hydra")]
@@ -188,49 +189,6 @@ def _first(override: Any) -> str:
     except Exception:  # an interval or a glob has no first choice: keep the default
         return f"{override.key_or_group}=null" if override.is_add() else "seed=0"
     return f"{override.input_line.split('=', 1)[0]}={value}"
-
-
-def _check_choice(group: str, override: Any, options: list[str]) -> None:
-    if override.is_sweep_override():
-        try:
-            chosen = [str(v) for v in override.sweep_string_iterator()]
-        except Exception:  # a glob or interval: Hydra expands it
-            return
-    else:
-        value = override.value()
-        chosen = [str(v) for v in value] if isinstance(value, list) else [str(value)]
-    for choice in chosen:
-        if choice not in (*options, "null", "None"):
-            plugin = (
-                group in ("hydra/launcher", "hydra/sweeper") and f" (pip install {_plugin(group, choice)}?)"
-            )
-            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}{plugin or ''}")
-
-
-def _plugin(group: str, choice: str) -> str:
-    return f"hydra-{choice.split('_')[0]}-{group.removeprefix('hydra/')}"
-
-
-def _check_key(override: Any, groups: dict[str, Any], known: set[str], group_names: list[str]) -> None:
-    key = override.key_or_group
-    if key in groups or key in known or override.is_add() or override.is_force_add():
-        return
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        return
-    choices = known | set(group_names) - {"hydra"}
-    import difflib
-
-    last = key.rsplit(".", 1)[-1]
-    ranked = sorted(
-        choices,
-        key=lambda c: (
-            -max(
-                difflib.SequenceMatcher(None, key, c).ratio(),
-                difflib.SequenceMatcher(None, last, c.rsplit(".", 1)[-1]).ratio() - 0.05,
-            )
-        ),
-    )
-    raise UsageError(f"no setting named {key}. Nearest: {', '.join(ranked[:3])}. All of them: --help")
 
 
 def _keys(tree: Any, prefix: str = "") -> Iterator[str]:

@@ -41,7 +41,8 @@ def main(raw: Any) -> None:
     with timed("loading"):
         from jungle.models.checkpoint import load_checkpoint
 
-        loaded = [load_checkpoint(path) for path in cfg.ckpt]
+        files = [path / "checkpoints" / "best.ckpt" if path.is_dir() else path for path in cfg.ckpt]
+        loaded = [load_checkpoint(path) for path in files]  # a run folder means its best
     classes = loaded[0].model.classes
     for path, other in zip(cfg.ckpt, loaded, strict=True):
         if other.model.classes != classes:

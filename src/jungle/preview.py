@@ -1,5 +1,6 @@
 """`jungle preview`: one picture of training clips as training will see them."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,12 +63,21 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
             reader.close()
     labels = clips.labels()
     titles = {n: ", ".join(c for c, y in zip(clips.classes, labels[n], strict=True) if y) for n in numbers}
-    return [(f"{clips.table['clip'][n]}   {titles[n] or 'no class'}", read[n]) for n in numbers]
+    names = [unicodedata.normalize("NFC", name) for name in clips.table["clip"]]
+    return [(f"{names[n]}   {titles[n] or 'no class'}", read[n]) for n in numbers]
+
+
+def _font() -> Any:
+    """Matplotlib's own font, which has the letters of most names; Pillow's has no accents."""
+    import matplotlib
+    from PIL import ImageFont
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 11)
 
 
 def write_sheet(rows: Sequence[Row], path: Path) -> None:
     """Write a PNG with a row a clip and `SHOWN` frames of each time that it was read."""
-    from PIL import Image, ImageDraw, ImageFont
+    from PIL import Image, ImageDraw
 
     from jungle.files import replacing
 
@@ -77,7 +87,7 @@ def write_sheet(rows: Sequence[Row], path: Path) -> None:
     group = SHOWN * WIDTH + 2 * GAP
     size = (GAP + columns * group, LINE + len(rows) * (height + LINE + GAP))
     sheet = Image.new("RGB", size, (250, 250, 248))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    draw, font = ImageDraw.Draw(sheet), _font()
     for column in range(columns):
         title = "as it is" if column == 0 else f"epoch {column - 1}"
         draw.text((GAP + column * group, LINE / 2), title, (30, 34, 30), font, anchor="lm")

@@ -117,15 +117,17 @@ def is_held(folder: Path) -> bool:
     return False
 
 
-def point_latest(folder: Path) -> None:
-    """Make `latest` beside the run folder point at it, in one step."""
+def point_latest(folder: Path) -> Path | None:
+    """Make `latest` beside the run folder point at it, in one step; return which run it pointed at."""
     link = folder.parent / "latest"
     if link.exists() and not link.is_symlink():
-        return  # a real folder of that name is the user's
+        return None  # a real folder of that name is the user's
+    before = link.parent / os.readlink(link) if link.is_symlink() else None
     beside = folder.parent / f".latest.{os.getpid()}"
     beside.unlink(missing_ok=True)
     beside.symlink_to(folder.name)
     beside.replace(link)
+    return before if before is not None and before.is_dir() and before.name != folder.name else None
 
 
 def end_with_starter() -> None:

@@ -41,11 +41,14 @@ def main(raw: Any) -> None:
                 log.info(f"going on with the unfinished run in {folder}")
             runs.mark(folder, cfg.fingerprint(), "running")
             write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
+            before = None
             if folder.resolve().parent == (cfg.paths.runs / "train").resolve():  # not a job of a sweep
-                runs.point_latest(folder)
+                before = runs.point_latest(folder)
             try:
                 _train(cfg, folder)
             except Exception as e:
+                if before is not None and not any((folder / "checkpoints").glob("*.ckpt")):
+                    runs.point_latest(before)  # what came to nothing is not what `latest` is asked for
                 why = (str(e).splitlines() or [type(e).__name__])[0]
                 runs.mark(folder, cfg.fingerprint(), "running", why)
                 raise
@@ -58,7 +61,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         import torch
 
         from jungle import build, evaluate, inputs, labelled, loggers, searching
-        from jungle.data.checks import counts_table
+        from jungle.data.checks import counts_table, sites_line
         from jungle.models.backbone import Backbone
         from jungle.models.compiling import check_compiler, explained
 
@@ -74,6 +77,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     if runs.rank() == 0:
         clips.write(folder / "clips.parquet")
         log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
+        if "site" in clips.table.columns:
+            log.info(sites_line(clips))
     backbone = Backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
@@ -155,6 +160,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*module.s. in eval mode at the start of training.*",
         ".*Checkpoint directory .* exists and is not empty.*",
+        ".*resuming from a checkpoint that ended before the epoch ended.*",  # the loader knows where it was
         ".*is not supported for the `LightningDataModule`.*",
         ".*number of training batches.*is smaller than the logging interval.*",
         ".*defined a `validation_step` but have no `val_dataloader`.*",  # short trials

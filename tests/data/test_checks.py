@@ -155,3 +155,19 @@ def test_the_counts_as_text(tmp_path):
         "ox         1    0     1           0    2\n"
         "clips      2    1     1           1    5"
     )
+
+
+def test_a_class_written_in_two_ways_is_an_error_unless_both_are_named(tmp_path):
+    classes = ("blank", "red fox", "Red_Fox", "ox")
+    rows = [(f"{i}.mp4", "train" if i < 6 else "val", (classes[i % 4],)) for i in range(8)]
+    with pytest.raises(UserError, match=r"written in several ways: 'red fox' = 'Red_Fox'"):
+        check(clips(tmp_path, *rows, classes=classes))
+    check(clips(tmp_path, *rows, classes=classes), classes=classes)
+
+
+def test_a_rare_class_one_letter_from_a_common_one_is_a_warning(tmp_path):
+    classes = ("leopard", "leopar", "ox")
+    rows = [(f"{i}.mp4", "train" if i % 5 else "val", ("ox" if i % 2 else "leopard",)) for i in range(30)]
+    checked = check(clips(tmp_path, *rows, ("z.mp4", "train", ("leopar",)), classes=classes))
+    assert ["slip of the pen" in w for w in checked.warnings] == [True]
+    assert "leopar" in checked.warnings[0]

@@ -89,3 +89,12 @@ def test_locate_follows_links_and_knows_broken_ones(tmp_path):
     os.symlink(tmp_path / "disk" / "gone.mp4", tmp_path / "root" / "b.mp4")
     asked = [f"{tmp_path}/root/a.mp4", f"{tmp_path}/root/b.mp4"]
     assert locate(pl.Series(asked)).to_list() == [asked[0], None]
+
+
+def test_a_folder_whose_accents_are_composed_otherwise_is_found(tmp_path):
+    there = tmp_path / unicodedata.normalize("NFC", "Übersicht é") / "x"
+    there.mkdir(parents=True)
+    (there / "a.mp4").touch()
+    asked = f"{tmp_path}/{unicodedata.normalize('NFD', 'Übersicht é')}/x/a.mp4"
+    found = locate(pl.Series([asked, f"{tmp_path}/Übersicht è/x/a.mp4"]))
+    assert found.to_list() == [str(there / "a.mp4"), None]

@@ -67,6 +67,11 @@ class TrainConfig(ClipsConfig):
                 "augment changes frames, frozen features are made once: use augment=none (of which mixup may "
                 "be set), or fine-tune"
             )
+        if self.model.mode == "frozen" and (self.optim.layer_decay != 1 or self.optim.backbone_lr):
+            raise ValueError(
+                "optim.layer_decay and optim.backbone_lr are of a backbone that is trained: leave them "
+                "out, or fine-tune"
+            )
         if self.model.mode == "frozen" and self.data.batch_size == "auto":
             raise ValueError(
                 "data.batch_size=auto fills a GPU, and stored features never do: give a number, or fine-tune"

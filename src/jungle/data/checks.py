@@ -1,5 +1,7 @@
 """What is checked before anything is decoded, all of it said in one message."""
 
+import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +14,7 @@ from jungle.data.paths import locate
 from jungle.data.problems import Problems, shown
 
 BLANK = "blank"
+SLIP = 2  # clips of a class, at most, that may be a slip of the pen for another
 FAILURES = {"clip": pl.String, "path": pl.String, "reason": pl.String}
 
 
@@ -56,7 +59,7 @@ def check(
     gathered = Problems() if problems is None else problems
     warnings: list[str] = []
     _ids(clips, gathered)
-    _class_names(clips, classes, gathered)
+    _class_names(clips, classes, gathered, warnings)
     _labels(clips, blank, gathered, warnings)
     _splits(clips, gathered, warnings, strict)
     on_disk = locate(clips.table["path"])
@@ -100,15 +103,41 @@ def _ids(clips: Clips, problems: Problems) -> None:
     )
 
 
-def _class_names(clips: Clips, classes: Sequence[str] | None, problems: Problems) -> None:
+def _class_names(
+    clips: Clips, classes: Sequence[str] | None, problems: Problems, warnings: list[str]
+) -> None:
     problems.add(
         "classes have no name", [i for i, c in enumerate(clips.classes, 1) if not c.strip()], "Name them."
     )
     if classes is not None:
         unknown = [c for c in clips.classes if c not in set(classes)]
         problems.add("classes are unknown", unknown, f"Known are {', '.join(map(shown, classes[:30]))}.")
+    else:
+        _spellings(clips, problems, warnings)
     if not clips.classes or not clips.labelled().any():
         problems.say("No clip has a label. Is data.labels the right table?")
+
+
+def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
+    """Classes that are one word written in several ways, and rare ones that look like a slip of the pen."""
+    alike: dict[str, list[str]] = {}
+    for c in clips.classes:
+        alike.setdefault(" ".join(re.split(r"[\s_-]+", c.casefold().strip())), []).append(c)
+    several = [" = ".join(map(shown, names)) for names in alike.values() if len(names) > 1]
+    problems.add(
+        "classes are the same word written in several ways",
+        several,
+        "Write it in one way, or, where they are different classes, name them all: data.classes=[...].",
+    )
+    counts = dict(zip(clips.classes, clips.labels().sum(0).tolist(), strict=True))
+    common = [c for c in clips.classes if counts[c] >= SLIP * 5]
+    for c in clips.classes:
+        near = difflib.get_close_matches(c, common, 1, 0.85) if 0 < counts[c] <= SLIP else []
+        if near:
+            warnings.append(
+                f"class {shown(c)} has {counts[c]} of the clips and {shown(near[0])} {counts[near[0]]}: "
+                "a slip of the pen?"
+            )
 
 
 def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -> None:
@@ -186,6 +215,13 @@ def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool)
 def _listed(names: Iterable[object], most: int = 5) -> str:
     every = list(names)
     return ", ".join(shown(n, 40) for n in every[:most]) + (", ..." if len(every) > most else "")
+
+
+def sites_line(clips: Clips) -> str:
+    """Which sites a split holds out, in one line: those of its clips that have one."""
+    pairs = clips.table.select("site", clips.splits().alias("split")).drop_nulls().unique()
+    held = {s: sorted(pairs.filter(pl.col("split") == s)["site"].to_list()) for s in ("train", "val", "test")}
+    return "sites: " + "; ".join(f"{len(names)} {s} ({_listed(names)})" for s, names in held.items() if names)
 
 
 def counts_table(clips: Clips, most: int = 60) -> str:

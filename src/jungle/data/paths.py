@@ -103,13 +103,14 @@ def locate(paths: pl.Series) -> pl.Series:
     folders, names = wanted["folder"].to_list(), wanted["name"].to_list()
     # Threads because on a network disk the time goes in waiting.
     with ThreadPoolExecutor(16) as pool:
-        found = list(pool.map(_in_folder, folders, names))
+        real = list(pool.map(_folder_on_disk, folders))
+        found = list(pool.map(_in_folder, real, names))
     there = pl.DataFrame(
         {
             "path": [f"{folder}/{n}" for folder, ns in zip(folders, names, strict=True) for n in ns],
             "on_disk": [
                 f"{folder}/{f}" if f is not None else None
-                for folder, fs in zip(folders, found, strict=True)
+                for folder, fs in zip(real, found, strict=True)
                 for f in fs
             ],
         },
@@ -117,6 +118,19 @@ def locate(paths: pl.Series) -> pl.Series:
     )
     joined = frame.select("path").join(there, on="path", how="left", maintain_order="left")
     return joined["on_disk"].alias(paths.name)
+
+
+def _folder_on_disk(folder: str) -> str:
+    """The folder as it is on disk, where its accents may be composed in another way."""
+    if folder.isascii() or os.path.isdir(folder):
+        return folder
+    parent, _, name = folder.rpartition("/")
+    parent = _folder_on_disk(parent)
+    try:
+        alike = [f for f in os.listdir(parent or "/") if folded(f) == folded(name)]
+    except OSError:
+        return folder
+    return f"{parent}/{alike[0]}" if len(alike) == 1 else folder
 
 
 def _in_folder(folder: str, names: list[str]) -> list[str | None]:

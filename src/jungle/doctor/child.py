@@ -36,7 +36,7 @@ def ask(code: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        raise Died(f"no answer within {timeout_s:.0f} s") from None
+        raise Died(f"no answer within {timeout_s:.0f} s (is the machine busy? then try again)") from None
     out, err = (b.decode("utf-8", "replace") for b in (done.stdout, done.stderr))
     answers = [line for line in out.splitlines() if line.startswith(ANSWER)]
     if answers:

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import logging
 import threading
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,6 +181,8 @@ class Backbone(nn.Module):
 def _create(spec: BackboneSpec, load: bool) -> Any:
     bundled = bundled_weights(spec.name)
     from_hub = load and spec.pretrained and spec.weights is None and bundled is None
+    if from_hub:  # says each of its tries in two lines; what came of them is said below
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     # Random weights are the same in every process and run, so that features made with them can be kept.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
