@@ -344,6 +344,7 @@ def test_a_large_backbone_on_two_processes(survey: Path, command: Command, tmp_p
         "trainer.devices=2",
         "model.pretrained=false",
         "data.limit=12",
+        "model.size=160x160",
         "frames.count=2",
         "trainer.accelerator=cpu",
         timeout=600,

@@ -1,10 +1,13 @@
-import time
+import re
+import subprocess
+import sys
 
 import pytest
 
 from jungle import overrides
 from jungle.cli import config_dir
 from jungle.errors import UsageError
+from tests.conftest import ROOT
 
 
 def composed(*args: str, verb: str = "train"):
@@ -81,16 +84,14 @@ def test_the_fingerprint_is_of_what_shapes_the_result() -> None:
 
 
 @pytest.mark.parametrize("args", [["--help"], ["trainr.devices=2"], ["--cfg", "job"]])
-def test_answers_come_at_once(command, args: list[str]) -> None:
-    began = time.monotonic()
-    done = command("train", *args, timeout=60)
-    seconds = time.monotonic() - began
+def test_answers_come_at_once(args: list[str]) -> None:
+    """Without torch, whose import would take longer than all the rest."""
+    door = [sys.executable, "-X", "importtime", str(ROOT / "train.py"), *args]
+    done = subprocess.run(door, text=True, capture_output=True, timeout=120, check=False)
     assert done.returncode == (2 if "trainr" in args[0] else 0)
     assert "Traceback" not in done.stderr
-    # A second on a quiet machine; what would break it is an import of torch (2 s and more there).
-    imported = command("train", *args, PYTHONPROFILEIMPORTTIME="1").stderr
-    assert "| torch\n" not in imported
-    assert seconds < 10
+    assert "| hydra\n" in done.stderr
+    assert not re.search(r"\| +(torch|timm|polars|pytorch_lightning)\n", done.stderr)
 
 
 @pytest.mark.parametrize("path", ["/clips/Réserve Nord (2)", "/a=b/c", "/it's here", "/plain/path"])

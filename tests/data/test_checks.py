@@ -160,7 +160,7 @@ def test_the_counts_as_text(tmp_path):
 def test_a_class_written_in_two_ways_is_an_error_unless_both_are_named(tmp_path):
     classes = ("blank", "red fox", "Red_Fox", "ox")
     rows = [(f"{i}.mp4", "train" if i < 6 else "val", (classes[i % 4],)) for i in range(8)]
-    with pytest.raises(UserError, match=r"written in several ways: 'red fox' = 'Red_Fox'"):
+    with pytest.raises(UserError, match="written in several ways: red fox = Red_Fox"):
         check(clips(tmp_path, *rows, classes=classes))
     check(clips(tmp_path, *rows, classes=classes), classes=classes)
 

@@ -217,7 +217,7 @@ def test_flatten_refuses_more_frames_than_it_has_places_for() -> None:
     ("wrong", "says"),
     [
         (["head=atention"], "Nearest: attention"),
-        (["head=mean", "head.score=tanh"], "no setting named head.score"),
+        (["head=mean", "head.score=tanh"], "head.score belongs to head=attention"),
         (["head=mean", "+head.score=tanh"], "head.score"),
         (["head.score=tan"], r"head.score=tan is not valid. Nearest: tanh"),
         (["head.name=grew"], r"head.name=grew is not valid. Nearest: gru"),

@@ -98,7 +98,7 @@ def test_the_config_becomes_the_loss() -> None:
     )
     with pytest.raises(UsageError, match="loss=asymmetric is of another task"):
         plan("loss=asymmetric", "task=exclusive")
-    with pytest.raises(UsageError, match=r"no setting named loss\.gamma"):
+    with pytest.raises(UsageError, match=r"loss\.gamma belongs to loss=focal"):
         plan("loss.gamma=2")
 
 
