@@ -110,6 +110,11 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _run(verb: str, argv: list[str]) -> int:
+    if {"--help", "-h"} & set(argv):
+        from jungle import helping
+
+        print(helping.text(verb, argv, config_dir()))
+        return 0
     import hydra
 
     from jungle import overrides, sweeps

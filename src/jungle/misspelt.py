@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,15 @@ def check_choice(group: str, override: Any, options: list[str]) -> None:
     else:
         value = override.value()
         chosen = [str(v) for v in value] if isinstance(value, list) else [str(value)]
+    check_choices(group, chosen, options)
+
+
+def check_choices(group: str, chosen: Sequence[str], options: list[str]) -> None:
+    """Refuse those of the choices that a group has not.
+
+    Raises:
+        UsageError: with the nearest ones.
+    """
     for choice in chosen:
         if choice not in (*options, "null", "None"):
             plugin = (
