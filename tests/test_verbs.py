@@ -24,9 +24,11 @@ def test_index_lists_every_file_and_says_what_is_wrong(survey, tmp_path, capsys)
     assert "ends in .parquet" in capsys.readouterr().err
 
 
-def test_shrink_copies_a_data_set(survey, tmp_path) -> None:
+def test_shrink_copies_a_data_set(survey, tmp_path, capsys) -> None:
     out = tmp_path / "small"
     assert main(["shrink", f"videos={survey}", f"out={out}", "shrink=32x32@2fps", "workers=1"]) == 0
+    before, after = (sum(f.stat().st_size for f in (d / "clips").iterdir()) / 1e6 for d in (survey, out))
+    assert f"36 clips, {before:.1f} MB became {after:.1f} MB" in capsys.readouterr().err
     assert len(list((out / "clips").glob("*.*"))) == 36
     assert (out / "labels.csv").read_text() == (survey / "labels.csv").read_text()
 

@@ -25,7 +25,12 @@ def main(raw: Any) -> None:
     workers = share_of_cores() if cfg.workers is None else cfg.workers
     paths = [f.path for f in find_clips(str(cfg.videos))]
     table = shrink_clips(paths, cfg.videos, cfg.out, spec, workers=workers, timeout_s=cfg.timeout_s)
-    log.info(f"{len(table)} clips")
+    before, after = ((table[c].sum() or 0) / 1e6 for c in ("size", "size_after"))
+    log.info(f"{len(table)} clips, {before:.1f} MB became {after:.1f} MB")
+    if after > before:
+        log.warning(
+            "the copies are larger than the clips: a smaller size or frame rate, or codec=h264, mends that"
+        )
     result(f"copies: {cfg.out}")
     failed = table.filter(pl.col("status") == "failed")
     if len(failed):

@@ -73,3 +73,11 @@ def test_rows_of_several_chunks_keep_their_order(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     path.write_text("file\n" + "".join(f"{i}.mp4\n" for i in range(10)))
     assert read_table(path).frame["file"].to_list() == [f"{i}.mp4" for i in range(10)]
+
+
+def test_a_misspelt_table_names_the_one_beside_it(tmp_path):
+    (tmp_path / "labels.csv").write_text(TEXT)
+    with pytest.raises(UserError, match=r"label\.csv: no such file\. There is labels\.csv\."):
+        read_table(tmp_path / "label.csv")
+    with pytest.raises(UserError, match=r"no such file\.$"):
+        read_table(tmp_path / "zzz.csv")

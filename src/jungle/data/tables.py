@@ -1,6 +1,7 @@
 """Other people's tables as columns of text: encodings, separators and broken lines are dealt with here."""
 
 import csv
+import difflib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,7 +44,10 @@ def read_table(path: str | Path, typed: bool = False) -> Table:
     path = Path(path).expanduser()
     try:
         if not path.is_file():
-            raise UserError(f"{path}: no such file." if not path.exists() else f"{path}: not a file.")
+            if path.exists():
+                raise UserError(f"{path}: not a file.")
+            beside = difflib.get_close_matches(path.name, [f.name for f in path.parent.glob("*")], 1)
+            raise UserError(f"{path}: no such file." + (f" There is {beside[0]}." if beside else ""))
         if path.stat().st_size > MAX_BYTES:
             raise UserError(
                 f"{path}: larger than {MAX_BYTES >> 20} MiB. Keep only the columns needed, or split it."
