@@ -25,12 +25,10 @@ def main(raw: Any) -> None:
     workers = share_of_cores() if cfg.workers is None else cfg.workers
     paths = [f.path for f in find_clips(str(cfg.videos))]
     table = shrink_clips(paths, cfg.videos, cfg.out, spec, workers=workers, timeout_s=cfg.timeout_s)
-    before, after = ((table[c].sum() or 0) / 1e6 for c in ("size", "size_after"))
+    before, after = (float(table[c].sum() or 0) / 1e6 for c in ("size", "size_after"))
     log.info(f"{len(table)} clips, {before:.1f} MB became {after:.1f} MB")
     if after > before:
-        log.warning(
-            "the copies are larger than the clips: a smaller size or frame rate, or codec=h264, mends that"
-        )
+        log.warning("the copies are larger than the clips: take a smaller size or frame rate, or codec=h264")
     result(f"copies: {cfg.out}")
     failed = table.filter(pl.col("status") == "failed")
     if len(failed):
