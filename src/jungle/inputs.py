@@ -7,7 +7,7 @@ from typing import Any
 
 from jungle.config import TrainConfig
 from jungle.console import log, timed
-from jungle.cores import share_of_cores
+from jungle.cores import keep_memory, share_of_cores
 from jungle.data.clips import Clips
 from jungle.errors import UserError
 from jungle.video import ClipSpec
@@ -124,6 +124,8 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
 
     devices = build.devices_of(cfg)
     device = devices[int(os.environ.get("LOCAL_RANK", 0)) % len(devices)]  # this process's own
+    if device == "cpu":
+        keep_memory()
     paths = clips.table["path"].to_list()
     how: Any = (workers_of(cfg), cfg.data.timeout_s, cfg.seed, 2 * cfg.batch_size, device)
     augment = Augmentation(**cfg.augment.picture())

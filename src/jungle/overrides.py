@@ -8,8 +8,6 @@ from jungle.errors import UsageError
 from jungle.misspelt import check_choice, check_key
 
 _ANSWERED_BY_HYDRA = (
-    "--help",
-    "-h",
     "--hydra-help",
     "--version",
     "--shell-completion",
@@ -20,7 +18,7 @@ _ANSWERED_BY_HYDRA = (
 
 
 def is_checked(argv: list[str]) -> bool:
-    """Tell whether `argv` composes a config, rather than asking Hydra for help or completion."""
+    """Tell whether `argv` composes a config, rather than asking Hydra about itself."""
     return not any(arg.split("=")[0] in _ANSWERED_BY_HYDRA for arg in argv)
 
 

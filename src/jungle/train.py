@@ -10,7 +10,6 @@ from typing import Any
 from jungle import runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
-from jungle.cores import keep_memory
 from jungle.errors import UsageError, UserError
 
 
@@ -98,8 +97,6 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     else:
-        if build.devices_of(cfg)[0] == "cpu":
-            keep_memory()
         data = inputs.videos(cfg, clips, train_spec, eval_spec)
     data.failures.update({int(i): reason for i, reason in lost.items()})
     data.left_out |= set(data.failures)

@@ -6,8 +6,9 @@ import torch
 from tests.conftest import survey_args
 
 from jungle.bench.cli import main
+from jungle.bench.clock import Clock
 from jungle.bench.peak import flops_a_clip, peak_tflops
-from jungle.bench.train import Clock, bench_train
+from jungle.bench.train import bench_train
 from jungle.errors import UsageError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.module import ClipClassifier

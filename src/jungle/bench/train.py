@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,11 @@ import pytorch_lightning as pl
 import torch
 
 from jungle import build, inputs, labelled
+from jungle.bench.clock import Clock
 from jungle.bench.peak import flops_a_clip, peak_tflops
 from jungle.callbacks import StepSeed, StopOnNan
 from jungle.config import TrainConfig
-from jungle.console import log, result
-from jungle.cores import keep_memory
+from jungle.console import result
 from jungle.errors import UsageError
 from jungle.files import write_json, write_text
 from jungle.searching.batch_size import again
@@ -107,8 +106,6 @@ class _Bench:
     def finetuning(self) -> dict[str, Any]:
         """Real clips, synthetic ones, the loader alone."""
         device = build.devices_of(self.cfg)[0]
-        if device == "cpu":
-            keep_memory()
         data = self._checked(inputs.videos(self.cfg, self.clips, *self.specs))
         try:
             loader = self._loader(data)
@@ -193,39 +190,6 @@ class _Bench:
             "steps": self.steps,
             "rows": rows,
         }
-
-
-class Clock(pl.Callback):
-    """Counts clips and seconds behind the first `warmup` steps; looks at the device only at both ends."""
-
-    def __init__(self, warmup: int, device: str | None = None) -> None:
-        self.warmup, self.device = warmup, device
-        self.clips, self.began, self.ended = 0, 0.0, 0.0
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Count a batch."""
-        self.count(len(batch["mask_BT"]), trainer.global_step, last=trainer.global_step == trainer.max_steps)
-
-    def count(self, clips: int, step: int, last: bool = False) -> None:
-        """Count `clips` as done at the end of `step`, the first of which is 1."""
-        if self.began:
-            self.clips += clips
-            self.ended = self._now() if last or self.device is None else 0.0
-        elif step >= self.warmup:
-            self.began = self._now()
-
-    def _now(self) -> float:
-        if self.device is not None:
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
-
-    def row(self, what: str) -> dict[str, Any]:
-        """Return what was counted."""
-        seconds = self.ended - self.began
-        log.info(f"{what}: {self.clips} clips in {seconds:.1f} s")
-        return {"what": what, "clips_s": self.clips / seconds, "clips": self.clips, "seconds": seconds}
 
 
 def _noise_like(batch: dict[str, Any], device: str) -> dict[str, Any]:

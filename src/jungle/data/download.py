@@ -3,19 +3,17 @@
 download(PRIMATRIX, Path("data"))
 """
 
-import json
 import os
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from jungle.console import Progress, log
+from jungle.data.partial import Part
 from jungle.errors import UserError
-from jungle.files import write_json
 
 if TYPE_CHECKING:
     import requests
@@ -32,54 +30,6 @@ RETRIED = (429, 500, 502, 503, 504)
 
 class _Cut(Exception):
     """The transfer stopped early; it is worth another try."""
-
-
-@dataclass
-class _Part:
-    """What is known of a file half fetched: its bytes beside the name, and which version of it they are."""
-
-    path: Path
-    url: str
-    etag: str = ""
-    modified: str = ""
-    total: int | None = None
-
-    @property
-    def note(self) -> Path:
-        return self.path.with_name(self.path.name + ".json")
-
-    @property
-    def size(self) -> int:
-        return self.path.stat().st_size if self.path.exists() else 0
-
-    @property
-    def validator(self) -> str:
-        """What says whether the file is still the same one; a weak tag does not."""
-        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
-
-    @classmethod
-    def of(cls, path: Path, url: str) -> "_Part":
-        part = cls(path, url)
-        try:
-            known = json.loads(part.note.read_text(encoding="utf-8"))
-            if known["url"] == url:
-                part.etag, part.modified = str(known["etag"]), str(known["modified"])
-                part.total = None if known["total"] is None else int(known["total"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        return part
-
-    def begin(self, response: "requests.Response") -> None:
-        """Forget what was fetched: the bytes of this answer are the first."""
-        self.etag, self.modified = response.headers.get("ETag", ""), response.headers.get("Last-Modified", "")
-        self.total = _length(response)
-        self.path.unlink(missing_ok=True)
-        known = {"url": self.url, "etag": self.etag, "modified": self.modified, "total": self.total}
-        write_json(self.note, known)
-
-    def drop(self) -> None:
-        self.path.unlink(missing_ok=True)
-        self.note.unlink(missing_ok=True)
 
 
 def download(
@@ -153,7 +103,7 @@ def _session(backoff_s: float) -> "requests.Session":
 
 
 def _fetch(url: str, path: Path, tries: int, backoff_s: float, timeout_s: float) -> None:
-    part = _Part.of(path.with_name(path.name + ".part"), url)
+    part = Part.of(path.with_name(path.name + ".part"), url)
     most = part.size
     failed = 0
     with _session(backoff_s) as session:
@@ -180,7 +130,7 @@ def _fetch(url: str, path: Path, tries: int, backoff_s: float, timeout_s: float)
     part.note.unlink(missing_ok=True)
 
 
-def _attempt(session: "requests.Session", part: _Part, name: str, timeout_s: float) -> None:
+def _attempt(session: "requests.Session", part: Part, name: str, timeout_s: float) -> None:
     """Get what is missing of a file.
 
     Raises:
@@ -238,7 +188,7 @@ def _attempt(session: "requests.Session", part: _Part, name: str, timeout_s: flo
         raise _Cut(f"{have} bytes came, {part.total} were announced")
 
 
-def _continues(response: "requests.Response", part: _Part, have: int) -> bool:
+def _continues(response: "requests.Response", part: Part, have: int) -> bool:
     """Whether a partial answer goes on where the file begun ends, and is of the same version."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     span, _, total = rest.partition("/")
@@ -249,12 +199,7 @@ def _continues(response: "requests.Response", part: _Part, have: int) -> bool:
     return same and (not tag or not part.etag or tag == part.etag)
 
 
-def _length(response: "requests.Response") -> int | None:
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdigit() and "Content-Encoding" not in response.headers else None
-
-
-def _room(part: _Part, have: int) -> None:
+def _room(part: Part, have: int) -> None:
     free = shutil.disk_usage(part.path.parent).free
     if part.total is not None and part.total - have > free:
         raise UserError(
