@@ -222,7 +222,7 @@ def _trainer(cfg: TrainConfig, **options: Any) -> Any:
     try:
         return pl.Trainer(
             **options,
-            precision=precision_of(cfg),  # type: ignore[arg-type]
+            precision=precision_of(cfg),  # type: ignore[arg-type]  # one of its words: the config checks it
             use_distributed_sampler=False,  # the loader deals the clips out itself
             num_sanity_val_steps=0,
             enable_model_summary=False,

@@ -50,7 +50,7 @@ class StopOnNan(Callback):
         """Note the loss of the batch; look every few steps and at the last one before validation."""
         value = outputs["loss"] if isinstance(outputs, dict) else outputs
         self._bad |= ~torch.isfinite(value.detach())
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         if (batch_idx + 1) % every == 0 or batch_idx + 1 == trainer.num_training_batches:
             self._look(trainer)
 

@@ -1,5 +1,7 @@
 """Errors that a user can cause: one line that names what, where and the fix."""
 
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """Something a user can mend: printed as one line, no traceback; the process exits with `exit_code`."""
@@ -32,11 +34,11 @@ class Stopped(BaseException):
         )
 
 
-def nearest(word: str, choices: object, n: int = 3) -> str:
+def nearest(word: str, choices: Iterable[object], n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
     import difflib
 
-    names = sorted(str(c) for c in choices)  # type: ignore[union-attr]
+    names = sorted(str(c) for c in choices)
     close = difflib.get_close_matches(word, names, n=n, cutoff=0.5)
     if close:
         return f" Nearest: {', '.join(close)}."

@@ -12,7 +12,7 @@ def without(*names: str) -> Iterator[None]:
     For libraries that import a large one, if it is there, to offer something that nobody here uses.
     """
     absent = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not installed
     try:
         yield
     finally:

@@ -45,7 +45,7 @@ def measure(trial: Trial) -> Answer:
     read = _reader(trial)
     frames, spent = read()  # loads the libraries, which is done once a run, not once a clip
     cpu, wall = [], []
-    for _ in range(trial.repeats):
+    for _ in range(max(trial.repeats, 1)):
         before, began = _cpu(whom), time.perf_counter()
         frames, spent = read()
         wall.append(time.perf_counter() - began)

@@ -164,12 +164,12 @@ def _chunks(
         if not row or (not row[0].strip() and not any(cell.strip() for cell in row)):
             continue
         if len(row) != width:
-            uneven.append((reader.line_num + skipped, len(row)))  # type: ignore[attr-defined]
+            uneven.append((reader.line_num + skipped, len(row)))  # type: ignore[attr-defined]  # csv.reader has it
             if len(uneven) == 5:
                 break
             continue
         rows.append(row)
-        lines.append(reader.line_num + skipped)  # type: ignore[attr-defined]
+        lines.append(reader.line_num + skipped)  # type: ignore[attr-defined]  # csv.reader has it
         if len(rows) == CHUNK:
             frames.append(_frame(rows, names))
             rows = []

@@ -61,7 +61,7 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
         with (
             archive.open("rb") as raw,
             Progress(f"unpack {archive.name} (MB)", round(info.st_size / 1e6)) as bar,
-            gzip.GzipFile(fileobj=_Counted(raw, bar)) as plain,  # type: ignore[arg-type]
+            gzip.GzipFile(fileobj=_Counted(raw, bar)) as plain,  # type: ignore[arg-type]  # it reads, no more is asked
         ):
             with tarfile.open(fileobj=plain, mode="r|") as tar:
                 files = _members(tar, archive, out, room)

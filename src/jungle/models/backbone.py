@@ -58,7 +58,7 @@ class Backbone(nn.Module):
         check_backbone(spec.name)
         self.spec = spec
         self.model = _create(spec, load)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
         own: dict[str, Any] = resolve_model_data_config(self.model)
         self.size: tuple[int, int] = spec.size or (own["input_size"][1], own["input_size"][2])
         self.interpolation = (
@@ -111,7 +111,7 @@ class Backbone(nn.Module):
         from timm.models import group_parameters
 
         found = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
-        return {name: int(layer) for name, layer in found.items()}  # type: ignore[arg-type]
+        return {name: int(layer) for name, layer in found.items()}  # type: ignore[arg-type]  # reversed, numbers
 
     def folded(self) -> "Backbone":
         """Return a copy, for inference alone, that gives the same features sooner on a CPU.

@@ -82,7 +82,7 @@ def trial(
 
 def again(batch: Batch, times: int) -> Any:
     """Return a loader that gives the same batch so many times."""
-    return torch.utils.data.DataLoader([batch] * times, batch_size=None)  # type: ignore[arg-type]
+    return torch.utils.data.DataLoader([batch] * times, batch_size=None)  # type: ignore[arg-type]  # a list will do
 
 
 class _Evaluate(pl.Callback):

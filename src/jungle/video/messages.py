@@ -51,7 +51,7 @@ def receive_answer(connection: socket.socket) -> Answer:
 
 
 def _bytes_of(array: np.ndarray) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # arrays are buffers
 
 
 def send(connection: socket.socket, data: bytes) -> None:

@@ -87,6 +87,7 @@ def load_primatrix_micro(
     inner = micro / "micro"
     beside = (micro, micro.parent)
     labels = labels if labels is not None else _given_or_found(None, LABELS, beside)
+    # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
     return load_primatrix(inner if inner.is_dir() else micro, labels, template, **options)  # type: ignore[arg-type]
 
 

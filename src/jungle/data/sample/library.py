@@ -171,13 +171,13 @@ def _in_processes(root: Path, wanted: dict, todo: list[Shot], workers: int) -> I
                 process.wait()
                 for pipe in (process.stdin, process.stdout):
                     with suppress(OSError):
-                        pipe.close()  # type: ignore[union-attr]
+                        pipe.close()  # type: ignore[union-attr]  # both are pipes
 
 
 def _feed(process: subprocess.Popen, order: str, batches: deque[list[int]], finished: queue.Queue) -> None:
     """Hand a worker one clip after the other, one ahead of its answers, and pass those on."""
-    to: IO[str] = process.stdin  # type: ignore[assignment]
-    answers: IO[str] = process.stdout  # type: ignore[assignment]
+    to: IO[str] = process.stdin  # type: ignore[assignment]  # a pipe
+    answers: IO[str] = process.stdout  # type: ignore[assignment]  # a pipe
 
     def indices() -> Iterator[int]:
         with suppress(IndexError):

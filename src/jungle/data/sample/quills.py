@@ -54,7 +54,7 @@ def bristle(
             lines = list(np.round(from_to * 16).astype(np.int32))
             shade = np.clip(tint * bright * 255, 0, 255).tolist()
             cv2.polylines(ink, lines, False, shade, 1, cv2.LINE_AA, 4)
-            cv2.polylines(cover, lines, False, 255, 1, cv2.LINE_AA, 4)  # type: ignore[call-overload]
+            cv2.polylines(cover, lines, False, 255, 1, cv2.LINE_AA, 4)  # type: ignore[call-overload]  # a grey one
     changed = np.any(ink != before, axis=2)
     np.copyto(colour, ink.astype(np.float32) / 255, where=changed[..., None])
     np.maximum(seen.alpha, cover.astype(np.float32) / 255, out=seen.alpha)

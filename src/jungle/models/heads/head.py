@@ -29,7 +29,7 @@ class Head(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(dim)
         self.pool = pool
-        width: int = pool.width  # type: ignore[assignment]
+        width: int = pool.width  # type: ignore[assignment]  # each pool has one
         layers: list[nn.Module] = [nn.LayerNorm(width), nn.Dropout(dropout)]
         if hidden:
             layers += [nn.Linear(width, hidden), nn.GELU(), nn.Dropout(dropout)]

@@ -17,7 +17,7 @@ class SequencePool(nn.Module):
     def __init__(self, mix: nn.Module, dim: int) -> None:
         super().__init__()
         self.mix = mix
-        self.look = AttentionPool(dim + mix.width, "mlp", span=True)  # type: ignore[operator]
+        self.look = AttentionPool(dim + mix.width, "mlp", span=True)  # type: ignore[operator]  # an int
         self.width = self.look.width
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> tuple[Tensor, Tensor]:
