@@ -125,8 +125,7 @@ def test_any_number_of_workers_gives_the_same_and_a_lost_clip_comes_back(
     whole = victim.read_bytes()
     others = {p: p.stat().st_mtime_ns for p in (sample / "raw").iterdir() if p != victim}
     victim.unlink()
-    (sample / "sample.json").unlink()
-    (sample / ".rendering.json").write_text('{"version": 1, "clips": 10, "sites": 3, "seed": 5}')
+    (sample / "sample.json").rename(sample / ".rendering.json")
     ensure_sample(sample, **SMALL, workers=0)
     assert victim.read_bytes() == whole
     assert {p: p.stat().st_mtime_ns for p in others} == others

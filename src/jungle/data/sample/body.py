@@ -8,12 +8,12 @@ Silhouettes are anti-aliased by their distance to the edge.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from jungle.data.sample.cones import Cones, covered
+
 FAR = np.float32(-1e6)
-COVERED = 0.02  # of a pixel: less is not there
 
 
 @dataclass(frozen=True)
@@ -106,78 +106,30 @@ def surface(
     `ragged` is a `[H, W]` noise field in -1..1 that frays the outline of shaggy parts; `margin` is room left
     around the body, metres.
     """
-    a = np.concatenate([joints[p.a] for p in parts]).reshape(-1, 3)
-    b = np.concatenate([joints[p.b] for p in parts]).reshape(-1, 3)
-    ra = np.array([p.ra for p in parts], np.float32) * ppm
-    rb = np.array([p.rb for p in parts], np.float32) * ppm
-    shag = np.array([p.shag for p in parts], np.float32) * ppm
-    reach = np.maximum(ra, rb) + shag + 1.5
-    low = np.floor(np.minimum(a, b)[:, :2] - reach[:, None]).astype(int)
-    high = np.ceil(np.maximum(a, b)[:, :2] + reach[:, None]).astype(int) + 1
+    cones = Cones(
+        np.concatenate([joints[p.a] for p in parts]).reshape(-1, 3),
+        np.concatenate([joints[p.b] for p in parts]).reshape(-1, 3),
+        *(np.array([getattr(p, name) for p in parts], np.float32) * ppm for name in ("ra", "rb", "shag")),
+    )
+    low, high = cones.bounds()
     room = round(margin * ppm)
-    x0, y0 = np.maximum(low.min(0) - room, 0)
-    x1, y1 = np.minimum(high.max(0) + room, frame)
+    x0, y0 = np.maximum(low.min(0) - room, 0).tolist()
+    x1, y1 = np.minimum(high.max(0) + room, frame).tolist()
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
-    low = np.clip(low, (x0, y0), (x1, y1)) - (x0, y0)
-    high = np.clip(high, (x0, y0), (x1, y1)) - (x0, y0)
-    shape = (int(y1 - y0), int(x1 - x0))
-    depth = np.full(shape, FAR, np.float32)
-    alpha = np.zeros(shape, np.float32)
-    seen_part = np.zeros(shape, np.uint8)
-    a[:, :2] -= (x0, y0)
-    b[:, :2] -= (x0, y0)
-    rows, cols = ragged.shape
-    xs = np.arange(shape[1], dtype=np.float32)
-    ys = np.arange(shape[0], dtype=np.float32)[:, None]
-    along = b - a
-    length2 = np.maximum((along[:, :2] ** 2).sum(1), 1e-3)
-    for i in range(len(parts)):
-        (lx, ly), (hx, hy) = low[i], high[i]
-        if hx <= lx or hy <= ly:
-            continue
-        box = (slice(ly, hy), slice(lx, hx))
-        dx, dy, dz = along[i]
-        px, py = xs[lx:hx] - a[i, 0], ys[ly:hy] - a[i, 1]
-        d2 = px * px + py * py
-        r: Any = ra[i]
-        rise: np.ndarray
-        t = None
-        if length2[i] > 0.25:
-            # Distance to the axis: |p - t d|^2 = |p|^2 + t (t |d|^2 - 2 p.d), in as few passes as it takes.
-            dot = px * dx + py * dy
-            t = dot * np.float32(1 / length2[i])
-            np.maximum(t, 0, out=t)
-            np.minimum(t, 1, out=t)
-            r = t * (rb[i] - ra[i])
-            r += ra[i]
-            dot *= 2
-            dot -= t * length2[i]
-            dot *= t
-            d2 -= dot
-        if shag[i] > 0:
-            # The fray moves with the body, so that it does not crawl over it.
-            oy, ox = int(ly - a[i, 1]) % (rows // 2), int(lx - a[i, 0]) % (cols // 2)
-            fray = ragged[oy : oy + hy - ly, ox : ox + hx - lx]
-            if fray.shape == d2.shape:
-                r = r + shag[i] * fray
-        np.subtract(r * r, d2, out=d2)
-        rise = d2
-        # (r2 - d2) / 2r is the distance to the edge, near the edge, without a root.
-        edge = rise / np.maximum(2 * r, 0.6)
-        edge += 0.5
-        np.maximum(alpha[box], edge, out=alpha[box])
-        np.maximum(rise, 0, out=rise)
-        np.sqrt(rise, out=rise)
-        if t is not None:
-            t *= dz
-            rise += t
-        rise += a[i, 2]
-        nearer = rise > depth[box]
-        nearer &= edge > COVERED
-        np.copyto(depth[box], rise, where=nearer)
-        np.copyto(seen_part[box], np.uint8(i), where=nearer)
-    np.minimum(alpha, 1, out=alpha)
-    if not (alpha > COVERED).any():
+    for end in (cones.a, cones.b):
+        end[:, :2] -= (x0, y0)
+    shape = (y1 - y0, x1 - x0)
+    part, place, cover, rise = covered(cones, shape, ragged)
+    if not place.size:
         return None
-    return Surface(int(x0), int(y0), alpha, depth, seen_part, a, b)
+    alpha = np.zeros(shape, np.float32)
+    depth = np.full(shape, FAR, np.float32)
+    seen_part = np.zeros(shape, np.uint8)
+    np.maximum.at(alpha.reshape(-1), place, np.minimum(cover, 1))
+    np.maximum.at(depth.reshape(-1), place, rise)
+    nearest = np.flatnonzero(rise == depth.reshape(-1)[place])[
+        ::-1
+    ]  # of equals the first is seen: it comes last
+    seen_part.reshape(-1)[place[nearest]] = part[nearest]
+    return Surface(x0, y0, alpha, depth, seen_part, cones.a, cones.b)

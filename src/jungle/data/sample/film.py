@@ -65,7 +65,7 @@ def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
     camera = Camera(shot, rng, bar_white=shot.site % 3 == 0)
     for i, seconds in enumerate(times):
         if shot.night and i % HELD:
-            yield camera.burn(frame, float(seconds))
+            yield camera.burn(frame, float(seconds))  # the very same array, unless the bar's clock has moved
             continue
         picture = blow_back(seconds)[0]
         for animal, track in actors:

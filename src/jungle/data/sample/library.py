@@ -25,7 +25,7 @@ from jungle.files import write_json, write_text
 if TYPE_CHECKING:
     from jungle.data.sample.plan import Shot
 
-VERSION = 1  # raised when the pictures change, so that caches are rendered anew
+VERSION = 2  # raised when the pictures change, so that caches are rendered anew
 MANIFEST = "sample.json"
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from jungle.data.sample.body import COVERED, Material, Part, Surface
+from jungle.data.sample.body import Material, Part, Surface
+from jungle.data.sample.cones import COVERED
 
 
 @dataclass(frozen=True)

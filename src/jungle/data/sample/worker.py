@@ -20,7 +20,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from jungle.cores import keep_memory
 from jungle.data.sample.plan import HEIGHT, WIDTH, Shot, plan
+
+JPEG = 60  # quality of Motion JPEG, as OpenCV counts it
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -36,43 +39,57 @@ def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
 
     with ExitStack() as unfinished:
         part = unfinished.enter_context(replacing(root / "raw" / shot.filename))
-        if shot.codec == "h264":
-            _encode(
-                part,
-                shot,
-                frames(shot, seed),
-                "libx264",
-                {"crf": "27", "preset": "ultrafast", "g": str(2 * shot.fps), "bf": "0"},
-            )
-        else:
-            _encode(part, shot, frames(shot, seed), "mjpeg", {"qmin": "7", "qmax": "7", "huffman": "default"})
+        (_film if shot.codec == "h264" else _photograph)(part, shot, frames(shot, seed))
         return unfinished.pop_all().close
 
 
-def _encode(
-    path: Path, shot: Shot, pictures: Iterable[np.ndarray], codec: str, options: dict[str, str]
-) -> None:
-    """Write full-range 4:2:0 video. OpenCV converts: PyAV would start a pool of threads for each frame."""
+def _film(path: Path, shot: Shot, pictures: Iterable[np.ndarray]) -> None:
+    """Write full-range 4:2:0 H.264. OpenCV converts: PyAV would start a pool of threads for each frame."""
     import av
     import cv2
 
+    options = {"threads": "1", "crf": "27", "preset": "ultrafast", "g": str(2 * shot.fps), "bf": "0"}
+    last, planes = None, np.zeros(0, np.uint8)
     with av.open(str(path), "w") as out:
-        stream = cast(
-            "VideoStream", out.add_stream(codec, rate=shot.fps, options={"threads": "1", **options})
-        )
+        stream = cast("VideoStream", out.add_stream("libx264", rate=shot.fps, options=options))
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
         for i, picture in enumerate(pictures):
-            y, cr, cb = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
-            u, v = (cv2.resize(c, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) for c in (cb, cr))
-            planes: Any = np.concatenate([y.ravel(), u.ravel(), v.ravel()]).reshape(HEIGHT * 3 // 2, WIDTH)
-            frame = av.VideoFrame.from_ndarray(planes, format="yuvj420p")
+            if picture is not last:
+                y, cr, cb = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
+                half = (
+                    cv2.resize(c, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) for c in (cb, cr)
+                )
+                planes = np.concatenate([y.ravel(), *(c.ravel() for c in half)]).reshape(-1, WIDTH)
+            frame = av.VideoFrame.from_ndarray(cast("Any", planes), format="yuvj420p")
             frame.pts, frame.time_base = i, Fraction(1, shot.fps)
             out.mux(stream.encode(frame))
+            last = picture
         out.mux(stream.encode(None))
+
+
+def _photograph(path: Path, shot: Shot, pictures: Iterable[np.ndarray]) -> None:
+    """Write Motion JPEG: a file of pictures, each compressed by OpenCV, twice as fast as by FFmpeg."""
+    import av
+    import cv2
+
+    last, jpeg = None, b""
+    with av.open(str(path), "w") as out:
+        stream = cast("VideoStream", out.add_stream("mjpeg", rate=shot.fps))
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        for i, picture in enumerate(pictures):
+            if picture is not last:
+                bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+                jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1].tobytes()
+            packet = av.Packet(jpeg)
+            packet.stream, packet.is_keyframe = stream, True
+            packet.pts, packet.dts, packet.time_base = i, i, Fraction(1, shot.fps)
+            out.mux(packet)
+            last = picture
 
 
 def main() -> None:
     """Render what is asked for until standard input ends; print the number of each finished clip."""
+    keep_memory()
     order = json.loads(sys.stdin.readline())
     shots = {shot.index: shot for shot in plan(order["clips"], order["sites"], order["seed"])}
     asked: queue.SimpleQueue[int] = queue.SimpleQueue()
