@@ -53,7 +53,7 @@ def recorded_at(
     for match in pattern.finditer(name):
         parts = {k: int(v) for k, v in match.groupdict().items() if v is not None and k in FIELDS}
         try:
-            found = datetime(**parts)  # type: ignore[arg-type]
+            found = datetime(**parts)  # type: ignore[arg-type]  # FIELDS are its whole numbers
         except ValueError:
             continue
         if found.year >= FIRST_YEAR:

@@ -117,10 +117,11 @@ def surface(
     x1, y1 = np.minimum(high.max(0) + room, frame).tolist()
     if x1 - x0 < 2 or y1 - y0 < 2:
         return None
+    low, high = (np.clip(corner, (x0, y0), (x1, y1)) - (x0, y0) for corner in (low, high))
     for end in (cones.a, cones.b):
         end[:, :2] -= (x0, y0)
     shape = (y1 - y0, x1 - x0)
-    part, place, cover, rise = covered(cones, shape, ragged)
+    part, place, cover, rise = covered(cones, low, high, shape[1], ragged)
     if not place.size:
         return None
     alpha = np.zeros(shape, np.float32)
@@ -128,8 +129,7 @@ def surface(
     seen_part = np.zeros(shape, np.uint8)
     np.maximum.at(alpha.reshape(-1), place, np.minimum(cover, 1))
     np.maximum.at(depth.reshape(-1), place, rise)
-    nearest = np.flatnonzero(rise == depth.reshape(-1)[place])[
-        ::-1
-    ]  # of equals the first is seen: it comes last
+    # Backwards, because of equals the first is seen: it is written last.
+    nearest = np.flatnonzero(rise == depth.reshape(-1)[place])[::-1]
     seen_part.reshape(-1)[place[nearest]] = part[nearest]
     return Surface(x0, y0, alpha, depth, seen_part, cones.a, cones.b)

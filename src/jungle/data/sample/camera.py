@@ -41,7 +41,6 @@ class Camera:
         self._rng, self._night = rng, shot.night
         self._shot, self._white = shot, bar_white
         self._bars: dict[int, np.ndarray] = {}
-        self._burnt: tuple[np.ndarray | None, int, np.ndarray] = (None, 0, np.zeros(0, np.uint8))
 
     def expose(self, picture: np.ndarray, seconds: float) -> np.ndarray:
         """One frame uint8 `[H, W, 3]` from a clean picture, `[H, W]` by infrared, `seconds` into the clip."""
@@ -53,13 +52,10 @@ class Camera:
         return frame
 
     def burn(self, frame: np.ndarray, seconds: float) -> np.ndarray:
-        """The frame with the info bar of that second over its bottom rows; the same array if all stood."""
-        asked = (frame, int(seconds))
-        if asked[0] is not self._burnt[0] or asked[1] != self._burnt[1]:
-            picture = frame.copy()
-            picture[-BAR:] = self._bar(asked[1])
-            self._burnt = (*asked, picture)
-        return self._burnt[2]
+        """The frame with the info bar of that second over its bottom rows."""
+        frame = frame.copy()
+        frame[-BAR:] = self._bar(int(seconds))
+        return frame
 
     def _bar(self, second: int) -> np.ndarray:
         if second not in self._bars:

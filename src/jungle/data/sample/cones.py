@@ -27,32 +27,29 @@ class Cones:
     shag: np.ndarray
     """float32 `[N]`: how far the outline is frayed, either way."""
 
-    def reach(self) -> np.ndarray:
-        """How far from its axis each may cover a pixel."""
-        return np.maximum(self.ra, self.rb) + self.shag + EDGE
-
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """First pixel and the one after the last, (x, y), whole numbers `[N, 2]`."""
-        reach = self.reach()[:, None]
+        """First pixel that each may cover and the one after the last, (x, y), whole numbers `[N, 2]`."""
+        reach = (np.maximum(self.ra, self.rb) + self.shag + EDGE)[:, None]
         low = np.floor(np.minimum(self.a, self.b)[:, :2] - reach).astype(int)
         return low, np.ceil(np.maximum(self.a, self.b)[:, :2] + reach).astype(int) + 1
 
 
 def covered(
-    cones: Cones, size: tuple[int, int], ragged: np.ndarray
+    cones: Cones, low: np.ndarray, high: np.ndarray, width: int, ragged: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Every pixel that a cone covers in a picture of `size` (height, width), cone after cone.
+    """Every pixel of a picture that a cone covers, cone after cone.
 
     Args:
-        cones: what is drawn.
-        size: of the picture.
+        cones: what is drawn, in pixels of the picture.
+        low: of `bounds`, cut to the picture.
+        high: likewise.
+        width: of the picture.
         ragged: `[S, S]`, noise in -1..1 that frays outlines.
 
     Returns:
         The number of the cone (uint8), the pixel's place in the picture row by row, how much of it is covered
         (above `COVERED`; above 1 within), and the depth of the surface there, each `[P]`.
     """
-    low, high = (np.clip(corner, 0, size[::-1]) for corner in cones.bounds())
     wide, tall = (high - low).T
     cone = np.repeat(np.arange(len(tall)), tall)  # of each row
     y = np.arange(cone.size) - (np.cumsum(tall) - tall - low[:, 1])[cone]
@@ -92,7 +89,7 @@ def covered(
     px -= over
     widening *= t
     r += widening
-    place = np.repeat((y * size[1] + start).astype(np.int32), wide)
+    place = np.repeat((y * width + start).astype(np.int32), wide)
     place += count
     if cones.shag.any():
         # The fray moves with the body, so that it does not crawl over it.

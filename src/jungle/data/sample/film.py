@@ -47,7 +47,10 @@ def cast(shot: Shot, seed: int) -> list[tuple[Animal, Track]]:
 
 
 def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
-    """The frames of a clip, uint8 `[H, W, 3]` RGB: the same shot and seed give the same, whoever draws."""
+    """The frames of a clip, uint8 `[H, W, 3]` RGB: the same shot and seed give the same, whoever draws.
+
+    A frame that a camera writes again is the array before, so that it need not be converted twice.
+    """
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, 2, shot.index])
     site = _site(shot.site, seed)
@@ -61,11 +64,13 @@ def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
     front = lit(site, before, hour, opaque=False)
     wind = Wind(site, rng)
     blow_back, blow_front = wind.over(back), wind.over(front)
-    frame = np.zeros(0, np.uint8)
+    frame = shown = np.zeros(0, np.uint8)
     camera = Camera(shot, rng, bar_white=shot.site % 3 == 0)
     for i, seconds in enumerate(times):
         if shot.night and i % HELD:
-            yield camera.burn(frame, float(seconds))  # the very same array, unless the bar's clock has moved
+            if int(seconds) != int(times[i - 1]):  # the bar's clock has moved; else it is the very same array
+                shown = camera.burn(frame, float(seconds))
+            yield shown
             continue
         picture = blow_back(seconds)[0]
         for animal, track in actors:
@@ -75,7 +80,8 @@ def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
             clear = cv2.bitwise_not(cover if shot.night else cv2.merge([cover, cover, cover]))
             picture = cv2.add(cv2.multiply(picture, clear, scale=1 / 255), leaves)
         frame = camera.expose(picture, float(seconds))
-        yield camera.burn(frame, float(seconds))
+        shown = camera.burn(frame, float(seconds))
+        yield shown
 
 
 class Wind:

@@ -12,21 +12,23 @@ import queue
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 
 from jungle.cores import keep_memory
 from jungle.data.sample.plan import HEIGHT, WIDTH, Shot, plan
 
-JPEG = 60  # quality of Motion JPEG, as OpenCV counts it
-
 if TYPE_CHECKING:
+    from av.container import OutputContainer
     from av.video.stream import VideoStream
+
+T = TypeVar("T")
+JPEG = 60  # quality of Motion JPEG, as OpenCV counts it
 
 
 def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
@@ -46,45 +48,63 @@ def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
 def _film(path: Path, shot: Shot, pictures: Iterable[np.ndarray]) -> None:
     """Write full-range 4:2:0 H.264. OpenCV converts: PyAV would start a pool of threads for each frame."""
     import av
-    import cv2
 
     options = {"threads": "1", "crf": "27", "preset": "ultrafast", "g": str(2 * shot.fps), "bf": "0"}
-    last, planes = None, np.zeros(0, np.uint8)
-    with av.open(str(path), "w") as out:
-        stream = cast("VideoStream", out.add_stream("libx264", rate=shot.fps, options=options))
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
-        for i, picture in enumerate(pictures):
-            if picture is not last:
-                y, cr, cb = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
-                half = (
-                    cv2.resize(c, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) for c in (cb, cr)
-                )
-                planes = np.concatenate([y.ravel(), *(c.ravel() for c in half)]).reshape(-1, WIDTH)
-            frame = av.VideoFrame.from_ndarray(cast("Any", planes), format="yuvj420p")
+    with _writing(path, shot, "libx264", options) as (out, stream):
+        for i, planes in enumerate(_turned(pictures, _planes)):
+            frame = av.VideoFrame.from_ndarray(planes, format="yuvj420p")
             frame.pts, frame.time_base = i, Fraction(1, shot.fps)
             out.mux(stream.encode(frame))
-            last = picture
         out.mux(stream.encode(None))
 
 
 def _photograph(path: Path, shot: Shot, pictures: Iterable[np.ndarray]) -> None:
     """Write Motion JPEG: a file of pictures, each compressed by OpenCV, twice as fast as by FFmpeg."""
     import av
-    import cv2
 
-    last, jpeg = None, b""
-    with av.open(str(path), "w") as out:
-        stream = cast("VideoStream", out.add_stream("mjpeg", rate=shot.fps))
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
-        for i, picture in enumerate(pictures):
-            if picture is not last:
-                bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-                jpeg = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1].tobytes()
+    with _writing(path, shot, "mjpeg", {}) as (out, stream):
+        for i, jpeg in enumerate(_turned(pictures, _jpeg)):
             packet = av.Packet(jpeg)
             packet.stream, packet.is_keyframe = stream, True
             packet.pts, packet.dts, packet.time_base = i, i, Fraction(1, shot.fps)
             out.mux(packet)
-            last = picture
+
+
+@contextmanager
+def _writing(
+    path: Path, shot: Shot, codec: str, options: dict[str, str]
+) -> Iterator[tuple[OutputContainer, VideoStream]]:
+    import av
+
+    with av.open(str(path), "w") as out:
+        stream = cast("VideoStream", out.add_stream(codec, rate=shot.fps, options=options))
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
+        yield out, stream
+
+
+def _turned(pictures: Iterable[np.ndarray], turn: Callable[[np.ndarray], T]) -> Iterator[T]:
+    """Each picture as `turn` makes it; one that comes again (the same array) is not made again."""
+    last: tuple[np.ndarray, T] | None = None
+    for picture in pictures:
+        if last is None or picture is not last[0]:
+            last = picture, turn(picture)
+        yield last[1]
+
+
+def _planes(picture: np.ndarray) -> Any:
+    """The planes of full-range 4:2:0, one below the other."""
+    import cv2
+
+    y, cr, cb = cv2.split(cv2.cvtColor(picture, cv2.COLOR_RGB2YCrCb))
+    half = (cv2.resize(c, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA) for c in (cb, cr))
+    return np.concatenate([y.ravel(), *(c.ravel() for c in half)]).reshape(-1, WIDTH)
+
+
+def _jpeg(picture: np.ndarray) -> bytes:
+    import cv2
+
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG])[1].tobytes()
 
 
 def main() -> None:
