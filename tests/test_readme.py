@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from jungle import overrides
-from jungle.cli import COMPOSED, VERBS, config_dir
+from jungle.cli import COMPOSED, VERBS, _joined, config_dir
 from tests.conftest import ROOT, Command
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -55,6 +55,7 @@ def test_every_command_is_a_command(line: str) -> None:
         args = [w for w in words[2:] if w not in ("--help", "-m")]
         overrides.composed(words[1].removesuffix(".py"), args, config_dir())
     elif words[0] == "jungle":
+        words = ["jungle", *_joined(words[1:])]
         assert words[1] in VERBS
         if words[1] in COMPOSED:
             overrides.composed(words[1], words[2:], config_dir())

@@ -15,7 +15,8 @@ from typing import Any
 
 from jungle.errors import Stopped, UsageError, UserError, nearest
 
-# verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides.
+# verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of two
+# words is typed with a space: `jungle ensemble stack`.
 VERBS = {
     "train": ("jungle.train", "train a classifier on labelled clips"),
     "predict": ("jungle.predict", "say what is in every clip"),
@@ -46,13 +47,13 @@ def config_dir() -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Run `jungle <verb> ...`; return the exit code."""
-    argv = sys.argv[1:] if argv is None else argv
+    argv = _joined(sys.argv[1:] if argv is None else argv)
     if "LOCAL_RANK" in os.environ and _VERB in os.environ and (not argv or argv[0] not in VERBS):
         return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: jungle <verb> [key=value ...]\n")
         for verb, (_, what) in VERBS.items():
-            print(f"  {verb:<10} {what}")
+            print(f"  {verb.replace('_', ' '):<16} {what}")
         print("\njungle <verb> --help shows a verb's settings")
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
@@ -61,10 +62,20 @@ def main(argv: list[str] | None = None) -> int:
         print(f"jungle {__version__}")
         return 0
     if argv[0] not in VERBS:
-        return _fail(UsageError(f"no verb named {argv[0]!r}.{nearest(argv[0], VERBS)}"))
+        typed = [verb.replace("_", " ") for verb in VERBS]
+        word = argv[0].replace("_", " ")
+        return _fail(UsageError(f"no verb named {word!r}.{nearest(word, typed)}"))
     if argv[0] in COMPOSED:
         return run(argv[0], argv[1:])
     return guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """Return the command line with a verb of two words as one: `ensemble stack` is `ensemble_stack`."""
+    firsts = {verb.split("_")[0] for verb in VERBS if "_" in verb}
+    if len(argv) > 1 and argv[0] in firsts and argv[1].isidentifier():
+        return [f"{argv[0]}_{argv[1]}", *argv[2:]]
+    return argv
 
 
 def run(verb: str, argv: list[str] | None = None) -> int:

@@ -139,8 +139,9 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
                 )
             missing = OmegaConf.missing_keys(cfg)
             if missing:
+                verb = name.replace("_", " ")
                 raise UsageError(
-                    f"{', '.join(sorted(missing))}= is needed: jungle {name} --help says what it is"
+                    f"{', '.join(sorted(missing))}= is needed: jungle {verb} --help says what it is"
                 )
             plain = OmegaConf.to_container(cfg, resolve=True)
         except (HydraException, OmegaConfBaseException) as e:
