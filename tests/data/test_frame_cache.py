@@ -1,8 +1,12 @@
 """The frame cache: what comes out of it is what decoding gives, or it is decoded."""
 
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from jungle.data.augment import Augmentation
 from jungle.data.cached_frames import FULL, made_by
 from jungle.data.frame_cache import FrameCache
 from jungle.data.loader import Sample
-from jungle.data.shared_folder import LOCK, Ledger
+from jungle.data.shared_folder import LOCK, TRYING, Ledger
 from jungle.data.video_reader import VideoReader
 from jungle.errors import UsageError, UserError
 from jungle.memory import free_memory
@@ -317,6 +321,65 @@ def test_what_a_kill_leaves_is_cleared_when_nobody_works_there(paths, tmp_path) 
     assert_same(plain, read(paths, spec, third, (0, 1), numbers=[0]))
     assert kept(third) == [file]
     assert abs(third.ledger.used - taken(third)) < 10_000
+
+
+FILL = """
+import sys
+from pathlib import Path
+from jungle.data.frame_cache import FrameCache
+from jungle.data.video_reader import VideoReader
+from jungle.video import ClipSpec, Frames
+
+if __name__ == "__main__":
+    folder, *paths = sys.argv[1:]
+    cache = FrameCache(Path(folder), 1 << 30, paths)
+    reader = VideoReader(paths, ClipSpec(Frames("random", 4), (32, 48)), 2, 60, 5, cache=cache)
+    print("ready", flush=True)
+    for number, _ in reader(list(range(len(paths))), 0):
+        print(number, flush=True)
+"""
+
+
+def test_killed_at_any_moment_it_holds_whole_clips_alone(survey, tmp_path) -> None:
+    paths = sorted(str(p) for p in (survey / "clips").glob("*.mp4"))
+    numbers = list(range(len(paths)))
+    spec = ClipSpec(Frames("random", 4), SIZE)
+    plain = read(paths, spec, None, numbers=numbers)
+    script = tmp_path / "fill.py"
+    script.write_text(FILL)
+    folder, grown = tmp_path / "cache", []
+    for stop_after in (0, 5, 11):  # clips that have come out when the kill comes
+        with subprocess.Popen(
+            [sys.executable, script, folder, *paths], stdout=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stdout is not None
+            for _ in range(stop_after + 1):
+                assert run.stdout.readline()
+            run.kill()
+        wait_until_left(folder)
+        cache = FrameCache(folder, 1 << 30, paths)
+        assert abs(cache.ledger.used - taken(cache)) < 10_000
+        assert not [f for f in folder.rglob("*") if ".part" in f.name or f.name.endswith(TRYING)]
+        grown.append(len(kept(cache)))
+        cache.close()
+    assert grown == sorted(grown)
+    assert grown[0] < len(paths)
+    cache = FrameCache(folder, 1 << 30, paths)
+    assert_same(plain, read(paths, spec, cache, numbers=numbers))
+    assert len(kept(cache)) == len(paths)
+    cache.close()
+
+
+def wait_until_left(folder: Path) -> None:
+    """Wait for the workers of a killed process, which end when they find it gone."""
+    with open(folder / LOCK, "rb") as lock:
+        for _ in range(300):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(0.1)
+    raise AssertionError("somebody still holds the cache")
 
 
 def test_in_memory_the_last_removes_it_and_the_next_what_a_kill_left(paths, tmp_path, monkeypatch) -> None:
