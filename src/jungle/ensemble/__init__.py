@@ -1,0 +1,1 @@
+"""Several models together: what they answer, how they are joined, what that is worth."""

@@ -1,0 +1,137 @@
+"""Blends: a few weights that join the members' answers class by class.
+
+Each takes the answers for n clips and their labels `[n, C]` (nan where unknown), and returns what turns answers
+into probabilities `[n, C]`, with a few plain values that say what it has found.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jungle.ensemble.board import Answers
+from jungle.ensemble.odds import probs_of, scores_of, whole
+from jungle.metrics.scores import log_loss
+
+Blend = Callable[[Answers], np.ndarray]
+Fitted = tuple[Blend, dict[str, Any]]
+
+ROUNDS = 50  # of the greedy choice
+PULL = 0.02  # of log-linear weights towards equal ones: one clip's worth, soon outweighed
+
+
+def mean(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+    """The plain mean; of a class, over the members that know it."""
+    members = len(answers.probs_MNC)
+    return _weighted(np.full(members, 1 / members)), {}
+
+
+def weighted(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+    """The mean with weights that add up to 1, those of the least log loss."""
+    import torch
+
+    probs_MNC = torch.from_numpy(_filled(answers.probs_MNC))
+
+    def blend(free_M: Any) -> Any:
+        return torch.tensordot(free_M.softmax(0), probs_MNC, 1)
+
+    found = _least(blend, np.zeros(len(probs_MNC)), targets_NC, pull=0.0)
+    weights = np.exp(found - found.max()) / np.exp(found - found.max()).sum()
+    return _weighted(weights), {"weights": weights.round(4).tolist()}
+
+
+def greedy(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+    """Members chosen one by one, again and again, as long as the mean gets better (Caruana et al. 2004)."""
+    members = len(answers.probs_MNC)
+    counts, best = np.zeros(members), np.inf
+    for _ in range(ROUNDS):
+        trials = [log_loss(_joined(answers, counts + one), targets_NC) for one in np.eye(members)]
+        chosen = int(np.argmin(trials))
+        if trials[chosen] >= best - 1e-9:
+            break
+        best = trials[chosen]
+        counts[chosen] += 1
+    weights = counts / counts.sum()
+    return _weighted(weights), {"weights": weights.round(4).tolist()}
+
+
+def loglinear(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+    """A product of experts: the sum of the members' log-odds, one weight a member and one bias a class.
+
+    Weights may add up to more than 1, which sharpens what several timid members agree on.
+    """
+    import torch
+
+    z_MNC = torch.from_numpy(_filled(scores_of(answers.probs_MNC, answers.task)))
+    members, _, classes = z_MNC.shape
+
+    def joined(free: Any) -> Any:
+        z_NC = torch.tensordot(free[:members].exp(), z_MNC, 1) + free[members:]
+        return z_NC.softmax(1) if answers.task == "exclusive" else z_NC.sigmoid()
+
+    start = np.concatenate([np.full(members, -np.log(members)), np.zeros(classes)])
+    found = _least(joined, start, targets_NC, PULL)
+    weights, bias = np.exp(found[:members]), found[members:]
+
+    def blend(given: Answers) -> np.ndarray:
+        z = _filled(scores_of(given.probs_MNC, given.task))
+        return probs_of(np.tensordot(weights, z, 1) + bias, given.task)
+
+    return blend, {"weights": weights.round(4).tolist(), "bias": bias.round(4).tolist()}
+
+
+def _least(join: Callable[[Any], Any], start: np.ndarray, targets_NC: np.ndarray, pull: float) -> np.ndarray:
+    """Return the numbers, near `start`, for which `join` gives probabilities of the least log loss."""
+    import torch
+
+    target = torch.from_numpy(np.nan_to_num(targets_NC).astype(np.float64))
+    known = torch.from_numpy(np.isfinite(targets_NC))
+    origin = torch.from_numpy(start.astype(np.float64))
+    free = origin.clone().requires_grad_()
+    search = torch.optim.LBFGS([free], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Any:
+        search.zero_grad()
+        p = join(free).clamp(1e-12, 1 - 1e-12)
+        cells = -(target * p.log() + (1 - target) * (-p).log1p())
+        loss = cells[known].mean() + pull * ((free - origin) ** 2).sum() / len(target)
+        loss.backward()
+        return loss
+
+    search.step(closure)
+    return free.detach().numpy()
+
+
+def _weighted(weights: np.ndarray) -> Blend:
+    return lambda given: _joined(given, weights)
+
+
+def _joined(answers: Answers, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted mean; of a class, over the members that know it."""
+    total = np.zeros(answers.probs_MNC.shape[1:])
+    weight = np.zeros(answers.probs_MNC.shape[2])
+    for w, probs_NC in zip(weights, answers.probs_MNC, strict=True):
+        known_C = np.isfinite(probs_NC[:1])[0] if len(probs_NC) else np.ones(probs_NC.shape[1], bool)
+        total[:, known_C] += w * probs_NC[:, known_C]
+        weight[known_C] += w
+    if (weight <= 0).any():  # all the weight is with members that do not know the class
+        every = np.nanmean(answers.probs_MNC, axis=0)
+        total[:, weight <= 0] = every[:, weight <= 0]
+    return whole(total / np.where(weight > 0, weight, 1), answers.task)
+
+
+def _filled(scores_MNC: np.ndarray) -> np.ndarray:
+    """Return scores with the mean of those who know a class in the place of those who do not."""
+    if np.isfinite(scores_MNC).all():
+        return scores_MNC.astype(np.float64)
+    return np.where(
+        np.isfinite(scores_MNC), scores_MNC, np.nanmean(scores_MNC, axis=0, keepdims=True)
+    ).astype(np.float64)
+
+
+def _softmax(free: np.ndarray) -> np.ndarray:
+    e = np.exp(free - free.max())
+    return e / e.sum()
+
+
+BLENDS = {"mean": mean, "weighted": weighted, "greedy": greedy, "loglinear": loglinear}

@@ -1,0 +1,65 @@
+"""How sure a score is: clips, or whole sites, drawn again and again (Efron 1979)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jungle.metrics.scores import log_loss, top_k
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score with the interval that holds 95 % of its values over draws."""
+
+    value: float
+    low: float
+    high: float
+
+
+def intervals(
+    probs_NC: np.ndarray,
+    targets_NC: np.ndarray,
+    groups_N: np.ndarray,
+    against_NC: np.ndarray | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Return `log_loss` and `accuracy` with their intervals; with `against_NC`, of the differences to it.
+
+    Clips of one site are alike, so sites are drawn, with all their clips; where each clip has a group of its own,
+    clips. A difference below 0 in log loss, above 0 in accuracy, means that `probs_NC` is the better one.
+    """
+    loss_N, cells_N = _losses(probs_NC, targets_NC)
+    right_N, counts_N = _right(probs_NC, targets_NC)
+    value = {"log_loss": log_loss(probs_NC, targets_NC), "accuracy": top_k(probs_NC, targets_NC)}
+    if against_NC is not None:
+        loss_N = loss_N - _losses(against_NC, targets_NC)[0]
+        right_N = right_N - _right(against_NC, targets_NC)[0]
+        value["log_loss"] -= log_loss(against_NC, targets_NC)
+        value["accuracy"] -= top_k(against_NC, targets_NC)
+    _, group_N = np.unique(groups_N, return_inverse=True)
+    groups = group_N.max() + 1
+    sums = np.stack([np.bincount(group_N, v, groups) for v in (loss_N, cells_N, right_N, counts_N)])
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((draws, 2))
+    for i in range(draws):
+        loss, cells, right, counts = sums @ np.bincount(rng.integers(0, groups, groups), minlength=groups)
+        drawn[i] = loss / max(cells, 1), right / max(counts, 1)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    return {name: Interval(value[name], float(low[i]), float(high[i])) for i, name in enumerate(value)}
+
+
+def _losses(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each clip's summed loss and its number of known cells."""
+    p = np.clip(probs_NC.astype(np.float64), 1e-15, 1 - 1e-15)
+    cells = -(targets_NC * np.log(p) + (1 - targets_NC) * np.log1p(-p))
+    return np.nansum(cells, axis=1), np.isfinite(targets_NC).sum(1).astype(float)
+
+
+def _right(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return whether each clip's first class is right, and whether it has one."""
+    y = np.nan_to_num(targets_NC) == 1
+    first = np.argsort(-probs_NC, axis=1, kind="stable")[:, 0]
+    return y[np.arange(len(y)), first].astype(float), y.any(1).astype(float)

@@ -1,0 +1,55 @@
+"""What a stacker of columns sees of a clip: every answer of every member, and whatever else was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from jungle.ensemble.board import Answers, Board
+from jungle.ensemble.odds import scores_of
+from jungle.errors import UsageError
+
+
+def plain(answers: Answers) -> np.ndarray:
+    """Return `[n, M*C + F]` float32: the log-odds of each member's classes, then the extra columns.
+
+    Classes that a member does not know have no column.
+    """
+    z_MNC = scores_of(answers.probs_MNC, "multilabel")
+    z_NK = z_MNC.transpose(1, 0, 2).reshape(len(answers), -1)
+    known_K = np.isfinite(z_NK).all(0)
+    return np.concatenate([z_NK[:, known_K], answers.extra_NF], axis=1).astype(np.float32)
+
+
+def neighbours(board: Board) -> np.ndarray:
+    """Return `[N, 2*C]` float32: the members' mean answer to the clip before and to the one after at its site.
+
+    The first and the last clip of a site see their own answer there. Only answers are looked at, never labels;
+    but a camera's clips are then no longer judged one by one: see the note in docs/ensembles.md.
+
+    Raises:
+        UsageError: the clips have no site or no time.
+    """
+    table = board.clips.table
+    for column in ("site", "time"):
+        if column not in table.columns or table[column].null_count() == len(table):
+            raise UsageError(
+                f"neighbours=true: the clips have no {column}; give the labels a {column} column"
+            )
+    mean_NC = scores_of(np.nanmean(board.probs_MNC, axis=0), "multilabel")
+    order = (
+        table.select("site", "time")
+        .with_row_index("row")
+        .sort("site", "time", "row", nulls_last=True)
+        .with_columns(
+            before=pl.col("row").shift(1).over("site"),
+            after=pl.col("row").shift(-1).over("site"),
+        )
+        .sort("row")
+    )
+    alone = pl.col("site").is_null()
+    sides = [
+        order.select(pl.when(alone).then("row").otherwise(pl.coalesce(side, "row"))).to_series().to_numpy()
+        for side in ("before", "after")
+    ]
+    return np.concatenate([mean_NC[side] for side in sides], axis=1).astype(np.float32)

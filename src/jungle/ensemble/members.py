@@ -1,0 +1,187 @@
+"""The members of an ensemble: training runs, and runs that differ in their fold alone as one."""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jungle.data import predictions
+from jungle.data.clips import Clips
+from jungle.errors import UsageError, UserError
+
+FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
+SPLITS = ("val", "test")
+ONE = 1e-3  # how far from 1 the probabilities of exclusive classes may add up
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model's answers, of one training run or of a run a fold.
+
+    Attributes:
+        name: what tables call it; no two members of an ensemble share it.
+        runs: folders of the runs.
+        folds: the clips of each run's val split, in the order of `runs`.
+        classes: class names.
+        task: `exclusive` or `multilabel`.
+        clips: labels, sites and splits as the first run had them.
+        answers: `val` and, where there are test clips, `test`: a predictions table each. Of folds, `val` is
+            out of fold, each clip by the run that did not train on it, and `test` the mean of the runs.
+    """
+
+    name: str
+    runs: tuple[Path, ...]
+    folds: tuple[frozenset[str], ...]
+    classes: tuple[str, ...]
+    task: str
+    clips: Clips
+    answers: dict[str, pl.DataFrame]
+
+
+def load_members(paths: Sequence[str | Path]) -> list[Member]:
+    """Return the members that folders hold; each is a run, a folder of runs (a sweep), or a pattern of such.
+
+    Raises:
+        UsageError: a folder is no finished run, or two folds of one member have a clip in common.
+        UserError: a table in it is damaged.
+    """
+    groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    for run in runs_of(paths):
+        settings = _settings(run)
+        groups.setdefault(_but_for_fold(settings), []).append((run, settings))
+    named: dict[str, Member] = {}
+    for found in groups.values():
+        name, n = _name(found[0][1]), 2
+        plain = name
+        while name in named:
+            name, n = f"{plain} ({n})", n + 1
+        named[name] = _member(name, [run for run, _ in found])
+    return list(named.values())
+
+
+def runs_of(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the training runs that paths name, each once, in their order.
+
+    Raises:
+        UsageError: a path holds none, or a run that has not ended.
+    """
+    runs: dict[Path, None] = {}
+    for path in paths:
+        found = [Path(p) for p in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [Path(path)]
+        if not found:
+            raise UsageError(f"members={path}: nothing of that name")
+        before = len(runs)
+        for folder in found:
+            inner = [folder] if _is_run(folder) else sorted(f for f in folder.glob("*") if _is_run(f))
+            runs |= dict.fromkeys(f.resolve() for f in inner if not (f.is_symlink() and len(inner) > 1))
+        if len(runs) == before and not any(_is_run(f) for f in found):
+            raise UsageError(
+                f"members={path}: no training run there (a run holds {', '.join(FILES)}), nor a folder of them"
+            )
+    for run in runs:
+        if _json(run / "run.json").get("state", "finished") != "finished":
+            raise UsageError(f"members: {run} has not ended; give its command again to go on with it")
+    return list(runs)
+
+
+def _is_run(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in FILES)
+
+
+def _settings(run: Path) -> dict[str, Any]:
+    import yaml
+
+    file = run / "config.yaml"
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+        assert isinstance(found, dict)
+        assert isinstance(found.get("data", {}), dict)
+    except (OSError, ValueError, yaml.YAMLError, AssertionError):
+        raise UserError(f"{file}: not the settings of a training run") from None
+    return found
+
+
+def _but_for_fold(settings: dict[str, Any]) -> str:
+    """Return all settings that make a member another one; folds without a number are no folds."""
+    left_out = ("paths", "resume", "report", "checkpoint", "logger", "name")
+    kept = {k: v for k, v in settings.items() if k not in left_out}
+    data = dict(kept.get("data", {}))
+    data.pop("fold", None)
+    return json.dumps({**kept, "data": data}, sort_keys=True, default=str)
+
+
+def _name(settings: dict[str, Any]) -> str:
+    if settings.get("name"):
+        return str(settings["name"])
+    model, head = settings.get("model", {}), settings.get("head", {})
+    words = (model.get("backbone"), model.get("mode"), head.get("name"))
+    return " ".join(str(w) for w in words if w) or "run"
+
+
+def _member(name: str, runs: list[Path]) -> Member:
+    clips = [Clips.read(run / "clips.parquet") for run in runs]
+    tables = {split: [_table(run, split) for run in runs] for split in SPLITS}
+    val, test = ([t for t in tables[split] if t is not None] for split in SPLITS)
+    classes = predictions.classes_of(val[0])
+    for run, table in zip(runs, val, strict=True):
+        if set(predictions.classes_of(table)) != set(classes):
+            raise UsageError(f"members: {run} and {runs[0]} have other classes, yet the same settings")
+    folds = tuple(frozenset(table["clip"]) for table in val)
+    for i, fold in enumerate(folds):
+        for j in range(i):
+            if both := fold & folds[j]:
+                raise UsageError(
+                    f"members: {runs[j]} and {runs[i]} have the same settings and both keep {min(both)!r} for "
+                    "validation: give one of them, or folds of one data.folds"
+                )
+    answers = {"val": pl.concat([table.select(val[0].columns) for table in val])}
+    if test:
+        answers["test"] = _mean(test, classes)
+    sums = predictions.probabilities(answers["val"]).sum(1)
+    task = "exclusive" if len(classes) > 1 and np.abs(sums - 1).max() < ONE else "multilabel"
+    return Member(name, tuple(runs), folds, classes, task, clips[0], answers)
+
+
+def _table(run: Path, split: str) -> pl.DataFrame | None:
+    file = run / f"predictions_{split}.parquet"
+    if not file.is_file() and split != "val":
+        return None
+    try:
+        return predictions.read(file)
+    except UserError as e:
+        raise UserError(f"{file}: {e}" if str(file) not in str(e) else str(e)) from None
+
+
+def _mean(tables: list[pl.DataFrame], classes: tuple[str, ...]) -> pl.DataFrame:
+    """Return the mean of tables of the same clips; a clip counts as read where any of them has read it."""
+    if len(tables) == 1:
+        return tables[0]
+    whole = pl.concat([t.select(tables[0].columns) for t in tables])
+    order = whole.select("clip").unique(maintain_order=True)
+    answered = whole.filter(pl.col("status") != "failed")
+    failed = whole.filter(~pl.col("clip").is_in(answered["clip"].implode()))
+    means = (
+        pl.concat([answered, failed])
+        .group_by("clip", maintain_order=True)
+        .agg(
+            pl.first("status", "reason"),
+            *(pl.col(c).mean().cast(pl.Float32) for c in classes),
+            pl.first("times", "attention"),
+        )
+    )
+    return predictions.check(order.join(means.select(whole.columns), on="clip", maintain_order="left"))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

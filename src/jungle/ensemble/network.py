@@ -1,0 +1,109 @@
+"""The third place's second level: a small network over columns, the mean of ten."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+FOLDS, BATCH, EPOCHS, PATIENCE = 10, 512, 50, 6
+WIDTH = 512
+
+
+def fit_networks(
+    x_NF: np.ndarray, targets_NC: np.ndarray, task: str, seed: int
+) -> Callable[[Any], np.ndarray]:
+    """Fit ten networks, each on nine tenths of the rows and stopped by the tenth left; return their mean.
+
+    Layers, batch, epochs and patience are those of the seed (Pri-matrix Factorization, 2017, third place):
+    BatchNorm, dropout .15, twice (512, BatchNorm, ReLU, dropout .25), and one output a class.
+
+    Args:
+        x_NF: columns, float32.
+        targets_NC: labels; nan where unknown, which costs nothing.
+        task: `exclusive` (softmax) or `multilabel` (sigmoid).
+        seed: of the tenths, the weights and the order of rows.
+    """
+    import torch
+
+    center_F, scale_F = x_NF.mean(0), x_NF.std(0) + 1e-6
+    x = torch.from_numpy((x_NF - center_F) / scale_F)
+    y = torch.from_numpy(np.nan_to_num(targets_NC).astype(np.float32))
+    known = torch.from_numpy(np.isfinite(targets_NC).astype(np.float32))
+    part_N = np.random.default_rng(seed).permutation(len(x)) % FOLDS
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        models = [
+            _fit(
+                x,
+                y,
+                known,
+                task,
+                torch.from_numpy(np.flatnonzero(part_N != k)),
+                torch.from_numpy(np.flatnonzero(part_N == k)),
+            )
+            for k in range(min(FOLDS, len(x)))
+        ]
+
+    def predict(given_NF: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(((given_NF - center_F) / scale_F).astype(np.float32))
+        with torch.no_grad():
+            answers = [
+                torch.cat([_probabilities(model(part), task) for part in given.split(8192)])
+                for model in models
+            ]
+        return torch.stack(answers).mean(0).double().numpy()
+
+    return predict
+
+
+def _layers(columns: int, classes: int) -> Any:
+    from torch import nn
+
+    def block(before: int) -> list[nn.Module]:
+        return [nn.Linear(before, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Dropout(0.25)]
+
+    return nn.Sequential(
+        nn.BatchNorm1d(columns), nn.Dropout(0.15), *block(columns), *block(WIDTH), nn.Linear(WIDTH, classes)
+    )
+
+
+def _fit(x: Any, y: Any, known: Any, task: str, train: Any, held: Any) -> Any:
+    import torch
+
+    model = _layers(x.shape[1], y.shape[1])
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    best, state, since = float("inf"), None, 0
+    for _ in range(EPOCHS):
+        model.train()
+        for rows in train[torch.randperm(len(train))].split(min(BATCH, max(2, len(train) // 4))):
+            if len(rows) < 2:
+                continue  # BatchNorm needs two
+            optimizer.zero_grad()
+            _loss(model(x[rows]), y[rows], known[rows], task).backward()
+            optimizer.step()
+        model.eval()
+        with torch.no_grad():
+            value = float(_loss(model(x[held]), y[held], known[held], task))
+        if value < best:
+            best, since = value, 0
+            state = {k: v.clone() for k, v in model.state_dict().items()}
+        else:
+            since += 1
+            if since >= PATIENCE:
+                break
+    if state is not None:
+        model.load_state_dict(state)
+    return model.eval()
+
+
+def _loss(logits: Any, y: Any, known: Any, task: str) -> Any:
+    from torch.nn import functional as F
+
+    if task == "exclusive":
+        return F.cross_entropy(logits, y)
+    cells = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
+    return (cells * known).sum() / known.sum().clamp(min=1)
+
+
+def _probabilities(logits: Any, task: str) -> Any:
+    return logits.softmax(1) if task == "exclusive" else logits.sigmoid()

@@ -1,0 +1,172 @@
+"""A second level over members: a stacker, then a calibration, each chosen where it was not fitted.
+
+`fit` looks at some clips and their labels alone. Whatever it tries is judged on parts of them that were held
+back, whole sites at a time; `nested` does all of it again without each part in turn, so that the answer to a clip
+comes from a fit that saw neither the clip nor its site, choices included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from jungle.console import Progress
+from jungle.ensemble.blend import BLENDS, Blend
+from jungle.ensemble.board import Answers, Board
+from jungle.ensemble.calibrate import CALIBRATIONS, Calibration
+from jungle.ensemble.stackers import STACKERS
+from jungle.metrics.scores import log_loss
+
+PARTS = 5
+MANY = 3000  # clips from which trees are worth trying unasked
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What may be chosen. One name fixes it; with several the least log loss on held-back clips decides."""
+
+    stackers: tuple[str, ...]
+    calibrations: tuple[str, ...]
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A fitted second level.
+
+    Attributes:
+        stacker, calibration: what was chosen.
+        about: what each of the two has found, as plain values.
+        losses: log loss of each stacker and of each calibration tried, on clips held back from it.
+    """
+
+    stacker: str
+    calibration: str
+    about: dict[str, Any]
+    losses: dict[str, dict[str, float]]
+    _blend: Blend = field(repr=False)
+    _calibrate: Calibration = field(repr=False)
+
+    def __call__(self, answers: Answers) -> np.ndarray:
+        """Return probabilities, float64 `[n, C]`."""
+        return self._calibrate(self._blend(answers))
+
+
+def plan_of(stacker: str, calibration: str, clips: int, columns: bool, seed: int) -> Plan:
+    """Return what `stacker=` and `calibration=` ask for; `auto` is all that suits so many clips.
+
+    Args:
+        stacker, calibration: a name or `auto`.
+        clips: labelled clips to fit on.
+        columns: whether there are further columns, which blends cannot use.
+        seed: of parts and of what is fitted at random.
+    """
+    trees = ["lightgbm"] if clips >= MANY else []
+    every = ["logistic", *trees] if columns else [*BLENDS, "logistic", *trees]
+    smooth = ["none", "temperature", "clip", *(["platt"] if clips >= 500 else [])]
+    steps = ["isotonic"] if clips >= MANY else []
+    return Plan(
+        tuple(every) if stacker == "auto" else (stacker,),
+        (*smooth, *steps) if calibration == "auto" else (calibration,),
+        seed,
+    )
+
+
+def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Plan) -> Stack:
+    """Fit the second level to n clips, their labels `[n, C]` and their sites.
+
+    Each stacker is judged by its answers to parts that it was not fitted to. The calibration is fitted to those
+    answers of the best one: to what it says of clips that it has not seen, as it will have to.
+    """
+    parts = parts_of(targets_NC, groups_N, PARTS, plan.seed)
+    held = {name: _held_back(name, answers, targets_NC, parts, plan.seed) for name in plan.stackers}
+    losses = {name: log_loss(probs_NC, targets_NC) for name, probs_NC in held.items()}
+    chosen = min(losses, key=losses.__getitem__)
+    probs_NC = held[chosen]
+    moved = {
+        name: log_loss(_moved(name, probs_NC, targets_NC, answers.task, parts), targets_NC)
+        for name in plan.calibrations
+    }
+    calibration = min(moved, key=moved.__getitem__)
+    move, found = CALIBRATIONS[calibration](probs_NC, targets_NC, answers.task)
+    blend, about = _fitted(chosen, answers, targets_NC, plan.seed)
+    return Stack(
+        chosen,
+        calibration,
+        {"stacker": about, "calibration": found},
+        {"stackers": losses, "calibrations": moved},
+        blend,
+        move,
+    )
+
+
+def nested(board: Board, at: np.ndarray, plan: Plan) -> tuple[np.ndarray, list[Stack]]:
+    """Return an answer to each of the labelled clips `at`, `[n, C]`, that no fit on it or its site has shaped.
+
+    And the stacks that gave them, one a part.
+    """
+    targets_NC, groups_N = board.targets_NC[at], board.groups_N[at]
+    answers = board.rows(at)
+    probs_NC = np.empty(targets_NC.shape)
+    stacks: list[Stack] = []
+    parts = parts_of(targets_NC, groups_N, PARTS, plan.seed + 1)
+    with Progress("nested stacking", len(parts)) as bar:
+        for held in parts:
+            rest = np.setdiff1d(np.arange(len(at)), held)
+            stack = fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan)
+            probs_NC[held] = stack(answers.rows(held))
+            stacks.append(stack)
+            bar.advance()
+    return probs_NC, stacks
+
+
+def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
+    """Return the rows of each part: whole sites, classes spread as evenly as sites let them be."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rarest_first = np.argsort(np.nansum(targets_NC, axis=0), kind="stable")
+    has = np.nan_to_num(targets_NC)[:, rarest_first] == 1
+    label_N = np.where(has.any(1), has.argmax(1), -1)
+    count = min(parts, len(np.unique(groups_N)))
+    if count < 2:
+        from jungle.errors import UsageError
+
+        raise UsageError("stacking needs validation clips of at least two sites, or several without a site")
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes with fewer clips than parts
+        split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        found = [held for _, held in split.split(has, label_N, groups_N)]
+    return [held for held in found if len(held)]
+
+
+def _fitted(name: str, answers: Answers, targets_NC: np.ndarray, seed: int) -> tuple[Blend, dict[str, Any]]:
+    if name in BLENDS:
+        return BLENDS[name](answers, targets_NC)
+    return STACKERS[name](answers, targets_NC, seed)
+
+
+def _held_back(
+    name: str, answers: Answers, targets_NC: np.ndarray, parts: Sequence[np.ndarray], seed: int
+) -> np.ndarray:
+    probs_NC = np.empty(targets_NC.shape)
+    for held in parts:
+        rest = np.setdiff1d(np.arange(len(targets_NC)), held)
+        blend, _ = _fitted(name, answers.rows(rest), targets_NC[rest], seed)
+        probs_NC[held] = blend(answers.rows(held))
+    return probs_NC
+
+
+def _moved(
+    name: str, probs_NC: np.ndarray, targets_NC: np.ndarray, task: str, parts: Sequence[np.ndarray]
+) -> np.ndarray:
+    moved_NC = np.empty(probs_NC.shape)
+    for held in parts:
+        rest = np.setdiff1d(np.arange(len(probs_NC)), held)
+        move, _ = CALIBRATIONS[name](probs_NC[rest], targets_NC[rest], task)
+        moved_NC[held] = move(probs_NC[held])
+    return moved_NC
