@@ -25,6 +25,7 @@ VERBS = {
     "shrink": ("jungle.shrink", "make a smaller copy of a data set"),
     "doctor": ("jungle.doctor", "check this machine and say what to mend"),
     "download": ("jungle.download", "fetch the competition's public files"),
+    "ensemble_stack": ("jungle.stacking", "join trained models into one answer"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
 # What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
@@ -35,7 +36,7 @@ _OF_THE_DISK = {
         *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
     )
 }
-COMPOSED = ("train", "predict", "preview", "download", "index", "shrink")
+COMPOSED = ("train", "predict", "preview", "download", "index", "shrink", "ensemble_stack")
 _VERB = "JUNGLE_VERB"
 
 

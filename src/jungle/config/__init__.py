@@ -6,6 +6,7 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
+from jungle.config.ensemble import EnsembleStackConfig
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
 from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
@@ -15,6 +16,7 @@ __all__ = [
     "CONFIGS",
     "ClipsConfig",
     "DownloadConfig",
+    "EnsembleStackConfig",
     "IndexConfig",
     "PredictConfig",
     "PreviewConfig",
@@ -34,6 +36,7 @@ CONFIGS: dict[str, type[Section]] = {
     "download": DownloadConfig,
     "index": IndexConfig,
     "shrink": ShrinkConfig,
+    "ensemble_stack": EnsembleStackConfig,
 }
 
 

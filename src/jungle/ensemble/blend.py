@@ -1,7 +1,7 @@
 """Blends: a few weights that join the members' answers class by class.
 
-Each takes the answers for n clips and their labels `[n, C]` (nan where unknown), and returns what turns answers
-into probabilities `[n, C]`, with a few plain values that say what it has found.
+Each takes the answers for n clips and their labels `[n, C]` (nan where unknown), and returns what turns
+answers into probabilities `[n, C]`, with a few plain values that say what it has found.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def greedy(answers: Answers, targets_NC: np.ndarray) -> Fitted:
     members = len(answers.probs_MNC)
     counts, best = np.zeros(members), np.inf
     for _ in range(ROUNDS):
-        trials = [log_loss(_joined(answers, counts + one), targets_NC) for one in np.eye(members)]
+        trials = [log_loss(joined(answers, counts + one), targets_NC) for one in np.eye(members)]
         chosen = int(np.argmin(trials))
         if trials[chosen] >= best - 1e-9:
             break
@@ -65,12 +65,12 @@ def loglinear(answers: Answers, targets_NC: np.ndarray) -> Fitted:
     z_MNC = torch.from_numpy(_filled(scores_of(answers.probs_MNC, answers.task)))
     members, _, classes = z_MNC.shape
 
-    def joined(free: Any) -> Any:
+    def product(free: Any) -> Any:
         z_NC = torch.tensordot(free[:members].exp(), z_MNC, 1) + free[members:]
         return z_NC.softmax(1) if answers.task == "exclusive" else z_NC.sigmoid()
 
     start = np.concatenate([np.full(members, -np.log(members)), np.zeros(classes)])
-    found = _least(joined, start, targets_NC, PULL)
+    found = _least(product, start, targets_NC, PULL)
     weights, bias = np.exp(found[:members]), found[members:]
 
     def blend(given: Answers) -> np.ndarray:
@@ -103,10 +103,10 @@ def _least(join: Callable[[Any], Any], start: np.ndarray, targets_NC: np.ndarray
 
 
 def _weighted(weights: np.ndarray) -> Blend:
-    return lambda given: _joined(given, weights)
+    return lambda given: joined(given, weights)
 
 
-def _joined(answers: Answers, weights: np.ndarray) -> np.ndarray:
+def joined(answers: Answers, weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean; of a class, over the members that know it."""
     total = np.zeros(answers.probs_MNC.shape[1:])
     weight = np.zeros(answers.probs_MNC.shape[2])

@@ -26,10 +26,10 @@ def intervals(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return `log_loss` and `accuracy` with their intervals; with `against_NC`, of the differences to it.
+    """Return `log_loss` and `accuracy` with intervals; with `against_NC`, of the differences to it.
 
-    Clips of one site are alike, so sites are drawn, with all their clips; where each clip has a group of its own,
-    clips. A difference below 0 in log loss, above 0 in accuracy, means that `probs_NC` is the better one.
+    Clips of one site are alike, so sites are drawn, with all their clips; where each clip has a group of its
+    own, clips. A difference below 0 in log loss, or above 0 in accuracy, speaks for `probs_NC`.
     """
     loss_N, cells_N = _losses(probs_NC, targets_NC)
     right_N, counts_N = _right(probs_NC, targets_NC)

@@ -1,4 +1,4 @@
-"""Calibration: probabilities moved so that they mean what they say, fitted on answers to clips not trained on."""
+"""Calibration: probabilities moved so that they mean what they say, fitted on answers to unseen clips."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def temperature(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitt
 
 
 def platt(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
-    """A slope and an offset for the log-odds of each class (Platt 1999), held near 1 and 0 where it is rare."""
+    """A slope and an offset for the log-odds of each class (Platt 1999); a rare one is left as it is."""
     from sklearn.linear_model import LogisticRegression
 
     z_NC = scores_of(probs_NC, "multilabel")

@@ -22,10 +22,10 @@ def plain(answers: Answers) -> np.ndarray:
 
 
 def neighbours(board: Board) -> np.ndarray:
-    """Return `[N, 2*C]` float32: the members' mean answer to the clip before and to the one after at its site.
+    """Return `[N, 2*C]` float32: the members' mean answer to the clips before and after it at its site.
 
-    The first and the last clip of a site see their own answer there. Only answers are looked at, never labels;
-    but a camera's clips are then no longer judged one by one: see the note in docs/ensembles.md.
+    The first and the last clip of a site see their own answer there. Only answers are looked at, never
+    labels; but a camera's clips are then no longer judged one by one: see docs/ensembles.md.
 
     Raises:
         UsageError: the clips have no site or no time.

@@ -83,7 +83,7 @@ def runs_of(paths: Sequence[str | Path]) -> list[Path]:
             runs |= dict.fromkeys(f.resolve() for f in inner if not (f.is_symlink() and len(inner) > 1))
         if len(runs) == before and not any(_is_run(f) for f in found):
             raise UsageError(
-                f"members={path}: no training run there (a run holds {', '.join(FILES)}), nor a folder of them"
+                f"members={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
             )
     for run in runs:
         if _json(run / "run.json").get("state", "finished") != "finished":
@@ -138,8 +138,8 @@ def _member(name: str, runs: list[Path]) -> Member:
         for j in range(i):
             if both := fold & folds[j]:
                 raise UsageError(
-                    f"members: {runs[j]} and {runs[i]} have the same settings and both keep {min(both)!r} for "
-                    "validation: give one of them, or folds of one data.folds"
+                    f"members: {runs[j]} and {runs[i]} have the same settings and both keep {min(both)!r} "
+                    "for validation: give one of them, or folds of one data.folds"
                 )
     answers = {"val": pl.concat([table.select(val[0].columns) for table in val])}
     if test:

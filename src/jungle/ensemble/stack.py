@@ -1,8 +1,8 @@
 """A second level over members: a stacker, then a calibration, each chosen where it was not fitted.
 
 `fit` looks at some clips and their labels alone. Whatever it tries is judged on parts of them that were held
-back, whole sites at a time; `nested` does all of it again without each part in turn, so that the answer to a clip
-comes from a fit that saw neither the clip nor its site, choices included.
+back, whole sites at a time; `nested` does all of it again without each part in turn, so that the answer to a
+clip comes from a fit that saw neither the clip nor its site, choices included.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def plan_of(stacker: str, calibration: str, clips: int, columns: bool, seed: int
     """Return what `stacker=` and `calibration=` ask for; `auto` is all that suits so many clips.
 
     Args:
-        stacker, calibration: a name or `auto`.
+        stacker: a name or `auto`.
+        calibration: a name or `auto`.
         clips: labelled clips to fit on.
         columns: whether there are further columns, which blends cannot use.
         seed: of parts and of what is fitted at random.
@@ -78,8 +79,8 @@ def plan_of(stacker: str, calibration: str, clips: int, columns: bool, seed: int
 def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Plan) -> Stack:
     """Fit the second level to n clips, their labels `[n, C]` and their sites.
 
-    Each stacker is judged by its answers to parts that it was not fitted to. The calibration is fitted to those
-    answers of the best one: to what it says of clips that it has not seen, as it will have to.
+    Each stacker is judged by its answers to parts that it was not fitted to. The calibration is fitted to
+    those answers of the best one: to what it says of clips that it has not seen, as it will have to.
     """
     parts = parts_of(targets_NC, groups_N, PARTS, plan.seed)
     held = {name: _held_back(name, answers, targets_NC, parts, plan.seed) for name in plan.stackers}
@@ -104,9 +105,9 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
 
 
 def nested(board: Board, at: np.ndarray, plan: Plan) -> tuple[np.ndarray, list[Stack]]:
-    """Return an answer to each of the labelled clips `at`, `[n, C]`, that no fit on it or its site has shaped.
+    """Return answers `[n, C]` to the labelled clips `at`, and the stacks that gave them, one a part.
 
-    And the stacks that gave them, one a part.
+    No clip's answer was shaped by a fit on it or its site.
     """
     targets_NC, groups_N = board.targets_NC[at], board.groups_N[at]
     answers = board.rows(at)

@@ -1,7 +1,7 @@
 """Stackers: models over columns, the members' answers and what else is known of a clip.
 
-Each takes the answers for n clips and their labels `[n, C]` (nan where unknown), and returns what turns answers
-into probabilities `[n, C]`, with a few plain values that say what it is.
+Each takes the answers for n clips and their labels `[n, C]` (nan where unknown), and returns what turns
+answers into probabilities `[n, C]`, with a few plain values that say what it is.
 """
 
 from __future__ import annotations

@@ -1,17 +1,16 @@
 """`report.html`: one file that shows what a run did, with no script and nothing to fetch."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from jungle.files import write_text
 from jungle.report import charts, found, gallery, outcome
 from jungle.report.outcome import Outcome
-from jungle.report.wording import SPLITS, percent, plain, score, seconds
+from jungle.report.template import write_page
+from jungle.report.wording import SPLITS
 from jungle.video import ClipSpec
 
 MAX_CLIPS = 32
@@ -61,8 +60,6 @@ def write_report(
     Raises:
         OSError: the folder cannot be written.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     labelled = outcome.has_truth(clips, classes)
     judged: dict[str, Outcome] = {}
     if clips is not None and labelled:
@@ -80,20 +77,12 @@ def write_report(
     elif unlabelled is not None and table is not None:
         cards = gallery.of_found(unlabelled, table, classes, videos, max_clips)
     splits = [_split(s, judged[s], clips, classes, task, metrics or {}) for s in order if clips is not None]
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters |= {"percent": percent, "score": score, "seconds": seconds}
-    now = datetime.now()
-    page = environment.get_template("page.html.j2").render(
+    path = Path(folder) / "report.html"
+    write_page(
+        path,
+        "page.html.j2",
+        kind="training run" if splits else "prediction run",
         title=title,
-        css=(Path(__file__).parent / "page.css").read_text(encoding="utf-8"),
-        written=f"{now.day} {now:%B %Y, %H:%M}",
         task=task,
         classes=list(classes),
         splits=splits,
@@ -108,17 +97,7 @@ def write_report(
         config=_flat(config_summary or {}),
         counts=_counts(clips),
     )
-    path = Path(folder) / "report.html"
-    # A file name may hold bytes that are no UTF-8; they must not cost the report.
-    write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
-
-
-def _shown(value: Any) -> Any:
-    """A value as the template writes it: text loses what cannot be seen. Escaping comes after."""
-    from markupsafe import Markup
-
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _split(
