@@ -1,0 +1,31 @@
+"""The configs of the verbs over several trained models."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from jungle.config.groups import Paths
+from jungle.config.values import Section
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Members = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+
+
+class EnsembleStackConfig(Section):
+    """The whole of `configs/ensemble_stack.yaml`."""
+
+    paths: Paths
+    members: Members
+    out: Path | None
+    template: Path | None
+    stacker: Literal["auto", "mean", "weighted", "greedy", "loglinear", "logistic", "lightgbm", "nn"]
+    calibration: Literal["auto", "none", "temperature", "platt", "isotonic", "clip"]
+    neighbours: bool
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    overwrite: bool
+    report: bool

@@ -1,0 +1,185 @@
+"""`jungle ensemble stack`: from the answers of trained models to one answer, its scores and a submission."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.config import EnsembleStackConfig, typed
+from jungle.console import log, result, timed
+from jungle.errors import UsageError
+from jungle.files import write_json
+
+
+def main(raw: Any) -> None:
+    """Stack as a composed config says; a result that stands is not made again."""
+    cfg = typed(EnsembleStackConfig, raw)
+    from jungle.ensemble.members import load_members
+    from jungle.submission import read_template
+
+    template = read_template(cfg.template) if cfg.template else None
+    members = load_members(cfg.members)
+    fingerprint = _fingerprint(cfg, members)
+    out = cfg.out or cfg.paths.runs / "ensemble" / fingerprint
+    known = _known(out)
+    if known is not None and known != fingerprint and not cfg.overwrite:
+        raise UsageError(
+            f"out={out}: holds the result of other members or settings; name another, or overwrite=true"
+        )
+    if known == fingerprint and not cfg.overwrite:
+        log.info(f"{out} is finished already")
+    else:
+        for m in members:
+            log.info(
+                f"member {m.name}: {len(m.runs)} run{'s' if len(m.runs) > 1 else ''}, {len(m.answers['val'])} validation clips"
+            )
+        _stack(cfg, members, template, out, fingerprint)
+    for what, name in (
+        ("submission", "submission.csv"),
+        ("report", "report.html"),
+        ("predictions", "predictions_test.parquet"),
+    ):
+        if (out / name).is_file():
+            result(f"{what}: {out / name}")
+    result(f"metrics: {out / 'metrics.json'}")
+
+
+def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fingerprint: str) -> None:
+    from dataclasses import replace
+
+    from jungle.data import predictions
+    from jungle.ensemble import columns, stack
+    from jungle.ensemble.board import board_of, table_of
+    from jungle.metrics.scores import all_scores
+
+    boards = {split: board_of(members, split) for split in ("val", "test")}
+    if cfg.neighbours:
+        boards = {s: b and replace(b, extra_NF=columns.neighbours(b)) for s, b in boards.items()}
+    val, test = boards["val"], boards["test"]
+    assert val is not None
+    at = np.flatnonzero(np.isfinite(val.targets_NC).any(1))
+    if not len(at):
+        raise UsageError("members: none of the validation clips has a label, so there is nothing to fit on")
+    if cfg.neighbours and cfg.stacker in ("mean", "weighted", "greedy", "loglinear"):
+        raise UsageError(
+            f"stacker={cfg.stacker} joins answers alone: neighbours=true needs logistic, lightgbm or nn"
+        )
+    plan = stack.plan_of(cfg.stacker, cfg.calibration, len(at), cfg.neighbours, cfg.seed)
+    if template is not None:
+        _check_template(template, test)
+    with timed("stacking"):
+        nested_NC, _ = stack.nested(val, at, plan)
+        final = stack.fit(val.rows(at), val.targets_NC[at], val.groups_N[at], plan)
+    log.info(f"stacker {final.stacker}, calibration {final.calibration}")
+    probs = {"val": final(val.rows(np.arange(len(val.clips))))}
+    probs["val"][at] = nested_NC  # what has a label is answered by a fit that did not see it
+    if test is not None:
+        probs["test"] = final(test.rows(np.arange(len(test.clips))))
+    scores: dict[str, float] = {}
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "stack.json").unlink(missing_ok=True)  # until all is written, nothing stands here
+    for split, board in boards.items():
+        if board is None:
+            continue
+        table = table_of(board, probs[split])
+        predictions.write(table, out / f"predictions_{split}.parquet")
+        labelled = np.isfinite(board.targets_NC).any(1)
+        if labelled.any():
+            found = all_scores(probs[split][labelled], board.targets_NC[labelled], board.classes, board.task)
+            scores |= {f"{split}/{k}": v for k, v in found.items()}
+            log.info(
+                f"{split}: log loss {found['log_loss']:.4f}, accuracy {found.get('accuracy', float('nan')):.4f}"
+            )
+        if split == "test" and template is not None:
+            from jungle.submission import write_submission
+
+            write_submission(table, template, out / "submission.csv")
+    judged = _judged(cfg, boards, probs, at, final)
+    write_json(out / "metrics.json", scores)
+    if cfg.report:
+        from jungle.report.ensemble import write_ensemble_report
+
+        with timed("report"):
+            write_ensemble_report(
+                out, judged=judged, boards=boards, probs=probs, stack=final, neighbours=cfg.neighbours
+            )
+    write_json(out / "stack.json", {"fingerprint": fingerprint, **_facts(members, final, judged)})
+
+
+def _judged(cfg: EnsembleStackConfig, boards: Any, probs: Any, at: np.ndarray, final: Any) -> list[Any]:
+    """Judge each split that has labels; leaving a member out fits what was chosen anew without it."""
+    from jungle.ensemble import stack
+    from jungle.ensemble.judged import judge
+
+    val = boards["val"]
+    plan = stack.Plan((final.stacker,), (final.calibration,), cfg.seed)
+    members = range(len(val.names))
+    few = len(members) > 1
+
+    def on(split: str) -> Any:
+        board = boards[split]
+
+        def without(i: int) -> np.ndarray:
+            rest = [m for m in members if m != i]
+            if split == "val":
+                left = probs["val"].copy()
+                left[at] = stack.nested(val.of(rest), at, plan)[0]
+                return left
+            fitted = stack.fit(val.of(rest).rows(at), val.targets_NC[at], val.groups_N[at], plan)
+            return fitted(board.of(rest).rows(np.arange(len(board.clips))))
+
+        return judge(board, probs[split], split, without if few else None)
+
+    found = [on(split) for split in ("test", "val") if boards[split] is not None]
+    return [j for j in found if j is not None]
+
+
+def _check_template(template: Any, test: Any) -> None:
+    if test is None:
+        raise UsageError("template: the members have predicted no test clips")
+    template.check_classes(test.classes)
+    if lost := set(template.names) - set(test.clips.table["clip"]):
+        raise UsageError(
+            f"template={template.file}: {len(lost)} of its {len(template.names)} clips were not predicted by the "
+            f"members, as {min(lost)!r}"
+        )
+
+
+def _facts(members: Any, final: Any, judged: Any) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "members": [{"name": m.name, "runs": [str(r) for r in m.runs]} for m in members],
+        "stacker": final.stacker,
+        "calibration": final.calibration,
+        "about": final.about,
+        "held_back_log_loss": final.losses,
+        "judged": {j.split: asdict(j) for j in judged},
+    }
+
+
+def _fingerprint(cfg: EnsembleStackConfig, members: Any) -> str:
+    """Hash of what the members answered and of the settings that shape the result."""
+    seen = hashlib.blake2b(digest_size=8)
+    settings = cfg.model_dump(
+        mode="json", exclude={"paths", "members", "out", "overwrite", "report", "template"}
+    )
+    seen.update(json.dumps(settings, sort_keys=True).encode())
+    if cfg.template is not None:
+        seen.update(cfg.template.read_bytes())
+    for m in members:
+        for run in m.runs:
+            for name in ("predictions_val.parquet", "predictions_test.parquet", "clips.parquet"):
+                file = run / name
+                seen.update(file.read_bytes() if file.is_file() else b"none")
+    return seen.hexdigest()
+
+
+def _known(out: Path) -> str | None:
+    """Return the fingerprint of the result in `out`; None where there is none, or half of one."""
+    try:
+        return str(json.loads((out / "stack.json").read_text(encoding="utf-8"))["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
