@@ -15,8 +15,8 @@ from typing import Any
 
 from jungle.errors import Stopped, UsageError, UserError, nearest
 
-# verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of two
-# words is typed with a space: `jungle ensemble stack`.
+# verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
+# two words is typed with a space: `jungle ensemble stack`.
 VERBS = {
     "train": ("jungle.train", "train a classifier on labelled clips"),
     "predict": ("jungle.predict", "say what is in every clip"),

@@ -33,7 +33,8 @@ def main(raw: Any) -> None:
     else:
         for m in members:
             log.info(
-                f"member {m.name}: {len(m.runs)} run{'s' if len(m.runs) > 1 else ''}, {len(m.answers['val'])} validation clips"
+                f"member {m.name}: {len(m.runs)} run{'s' if len(m.runs) > 1 else ''}, "
+                f"{len(m.answers['val'])} validation clips"
             )
         _stack(cfg, members, template, out, fingerprint)
     for what, name in (
@@ -90,7 +91,8 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
             found = all_scores(probs[split][labelled], board.targets_NC[labelled], board.classes, board.task)
             scores |= {f"{split}/{k}": v for k, v in found.items()}
             log.info(
-                f"{split}: log loss {found['log_loss']:.4f}, accuracy {found.get('accuracy', float('nan')):.4f}"
+                f"{split}: log loss {found['log_loss']:.4f}, "
+                f"accuracy {found.get('accuracy', float('nan')):.4f}"
             )
         if split == "test" and template is not None:
             from jungle.submission import write_submission
@@ -142,8 +144,8 @@ def _check_template(template: Any, test: Any) -> None:
     template.check_classes(test.classes)
     if lost := set(template.names) - set(test.clips.table["clip"]):
         raise UsageError(
-            f"template={template.file}: {len(lost)} of its {len(template.names)} clips were not predicted by the "
-            f"members, as {min(lost)!r}"
+            f"template={template.file}: {len(lost)} of its {len(template.names)} clips were not predicted by "
+            f"the members, as {min(lost)!r}"
         )
 
 

@@ -1,4 +1,4 @@
-"""What an ensemble is worth: beside its members, class by class, without each member, and how sure that is."""
+"""What an ensemble is worth: beside its members, by class, without each member, and how sure that is."""
 
 from __future__ import annotations
 

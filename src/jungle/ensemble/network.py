@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-FOLDS, BATCH, EPOCHS, PATIENCE = 10, 512, 50, 6
+NETWORKS, BATCH, EPOCHS, PATIENCE = 10, 512, 50, 6
 WIDTH = 512
 
 
 def fit_networks(
-    x_NF: np.ndarray, targets_NC: np.ndarray, task: str, seed: int
+    x_NF: np.ndarray, targets_NC: np.ndarray, task: str, seed: int, networks: int = NETWORKS
 ) -> Callable[[Any], np.ndarray]:
     """Fit ten networks, each on nine tenths of the rows and stopped by the tenth left; return their mean.
 
@@ -22,6 +22,7 @@ def fit_networks(
         targets_NC: labels; nan where unknown, which costs nothing.
         task: `exclusive` (softmax) or `multilabel` (sigmoid).
         seed: of the tenths, the weights and the order of rows.
+        networks: fit only the first so many of the ten.
     """
     import torch
 
@@ -29,7 +30,7 @@ def fit_networks(
     x = torch.from_numpy((x_NF - center_F) / scale_F)
     y = torch.from_numpy(np.nan_to_num(targets_NC).astype(np.float32))
     known = torch.from_numpy(np.isfinite(targets_NC).astype(np.float32))
-    part_N = np.random.default_rng(seed).permutation(len(x)) % FOLDS
+    part_N = np.random.default_rng(seed).permutation(len(x)) % NETWORKS
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         models = [
@@ -41,7 +42,7 @@ def fit_networks(
                 torch.from_numpy(np.flatnonzero(part_N != k)),
                 torch.from_numpy(np.flatnonzero(part_N == k)),
             )
-            for k in range(min(FOLDS, len(x)))
+            for k in range(min(networks, len(x)))
         ]
 
     def predict(given_NF: np.ndarray) -> np.ndarray:

@@ -82,6 +82,11 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
     Each stacker is judged by its answers to parts that it was not fitted to. The calibration is fitted to
     those answers of the best one: to what it says of clips that it has not seen, as it will have to.
     """
+    if len(plan.stackers) == 1 and plan.calibrations == ("none",):  # nothing to choose
+        blend, about = _fitted(plan.stackers[0], answers, targets_NC, plan.seed)
+        nothing: dict[str, dict[str, float]] = {"stackers": {}, "calibrations": {}}
+        none, _ = CALIBRATIONS["none"](np.empty(0), np.empty(0), answers.task)
+        return Stack(plan.stackers[0], "none", {"stacker": about, "calibration": {}}, nothing, blend, none)
     parts = parts_of(targets_NC, groups_N, PARTS, plan.seed)
     held = {name: _held_back(name, answers, targets_NC, parts, plan.seed) for name in plan.stackers}
     losses = {name: log_loss(probs_NC, targets_NC) for name, probs_NC in held.items()}
@@ -145,10 +150,12 @@ def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int
     return [held for held in found if len(held)]
 
 
-def _fitted(name: str, answers: Answers, targets_NC: np.ndarray, seed: int) -> tuple[Blend, dict[str, Any]]:
+def _fitted(
+    name: str, answers: Answers, targets_NC: np.ndarray, seed: int, quick: bool = False
+) -> tuple[Blend, dict[str, Any]]:
     if name in BLENDS:
         return BLENDS[name](answers, targets_NC)
-    return STACKERS[name](answers, targets_NC, seed)
+    return STACKERS[name](answers, targets_NC, seed, quick)
 
 
 def _held_back(
@@ -157,7 +164,7 @@ def _held_back(
     probs_NC = np.empty(targets_NC.shape)
     for held in parts:
         rest = np.setdiff1d(np.arange(len(targets_NC)), held)
-        blend, _ = _fitted(name, answers.rows(rest), targets_NC[rest], seed)
+        blend, _ = _fitted(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
         probs_NC[held] = blend(answers.rows(held))
     return probs_NC
 

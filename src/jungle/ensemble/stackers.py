@@ -20,7 +20,7 @@ from jungle.ensemble.odds import whole
 FEW = 5  # labelled clips of a class: with fewer it is answered with its share
 
 
-def logistic(answers: Answers, targets_NC: np.ndarray, seed: int = 0) -> Fitted:
+def logistic(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
     """Logistic regression on standardised log-odds, one a class; the penalty suits some hundred clips."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -32,7 +32,7 @@ def logistic(answers: Answers, targets_NC: np.ndarray, seed: int = 0) -> Fitted:
     return _one_a_class(answers, targets_NC, model)
 
 
-def lightgbm(answers: Answers, targets_NC: np.ndarray, seed: int = 0) -> Fitted:
+def lightgbm(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
     """Boosted trees (LightGBM), one model a class."""
     from lightgbm import LGBMClassifier
 
@@ -56,12 +56,12 @@ def lightgbm(answers: Answers, targets_NC: np.ndarray, seed: int = 0) -> Fitted:
     return _one_a_class(answers, targets_NC, model)
 
 
-def nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0) -> Fitted:
-    """The third place's network (see `network`), the mean of ten, each stopped by a tenth it did not see."""
-    from jungle.ensemble.network import fit_networks
+def nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
+    """The third place's network, the mean of ten, each stopped by a tenth of the rows; `quick`, of three."""
+    from jungle.ensemble.network import NETWORKS, fit_networks
 
-    predict = fit_networks(plain(answers), targets_NC, answers.task, seed)
-    return lambda given: predict(plain(given)), {"networks": 10}
+    predict = fit_networks(plain(answers), targets_NC, answers.task, seed, 3 if quick else NETWORKS)
+    return lambda given: predict(plain(given)), {"networks": NETWORKS}
 
 
 def _one_a_class(answers: Answers, targets_NC: np.ndarray, model: Callable[[], Any]) -> Fitted:
@@ -89,7 +89,7 @@ def _one_a_class(answers: Answers, targets_NC: np.ndarray, model: Callable[[], A
     return predict, {}
 
 
-STACKERS: dict[str, Callable[[Answers, np.ndarray, int], Fitted]] = {
+STACKERS: dict[str, Callable[[Answers, np.ndarray, int, bool], Fitted]] = {
     "logistic": logistic,
     "lightgbm": lightgbm,
     "nn": nn,

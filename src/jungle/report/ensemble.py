@@ -1,0 +1,114 @@
+"""The page of an ensemble: what it scores and how sure that is, its members, its classes, its calibration."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.ensemble.board import Board
+from jungle.ensemble.bootstrap import Interval
+from jungle.ensemble.judged import Judged, completed
+from jungle.ensemble.stack import Stack
+from jungle.report import charts, outcome
+from jungle.report.outcome import Outcome
+from jungle.report.template import write_page
+from jungle.report.wording import SPLITS
+
+TRIED = {
+    "mean": "plain mean",
+    "weighted": "weighted mean",
+    "greedy": "greedy choice",
+    "loglinear": "weighted log-odds",
+    "logistic": "logistic regression",
+    "lightgbm": "boosted trees",
+    "nn": "network",
+    "none": "as it is",
+    "temperature": "temperature",
+    "platt": "Platt, a class at a time",
+    "isotonic": "isotonic, a class at a time",
+    "clip": "floor and ceiling, a class at a time",
+}
+
+
+def write_ensemble_report(
+    folder: Path,
+    *,
+    judged: Sequence[Judged],
+    boards: Mapping[str, Board | None],
+    probs: Mapping[str, np.ndarray],
+    stack: Stack,
+    neighbours: bool,
+) -> Path:
+    """Write `report.html` into `folder`; return its path.
+
+    Args:
+        folder: where the report goes.
+        judged: the ensemble on each split that has labels, the one to lead with first.
+        boards: the members' answers to each split.
+        probs: the ensemble's answers to each split, in the boards' order.
+        stack: the second level that was fitted to all validation clips.
+        neighbours: whether it saw the answers to a camera's neighbouring clips.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    board = next(b for b in boards.values() if b is not None)
+    path = folder / "report.html"
+    write_page(
+        path,
+        "ensemble.html.j2",
+        kind="ensemble",
+        title=f"{len(board.names)} models together" if len(board.names) > 1 else board.names[0],
+        splits=[_split(j, boards[j.split], probs[j.split]) for j in judged],
+        classes=list(board.classes),
+        task=board.task,
+        stacker=TRIED[stack.stacker],
+        calibration=TRIED[stack.calibration],
+        tried=[
+            (what, _tried(stack.losses[key]))
+            for what, key in (("second level", "stackers"), ("calibration", "calibrations"))
+            if len(stack.losses[key]) > 1
+        ],
+        weights=_weights(board, stack),
+        neighbours=neighbours,
+    )
+    return path
+
+
+def _split(judged: Judged, board: Board | None, probs_NC: np.ndarray) -> dict[str, Any]:
+    assert board is not None
+    known = np.isfinite(board.targets_NC).any(1)
+    best = completed(board, board.names.index(judged.best))
+    seen = {"ensemble": probs_NC, f"best member, {judged.best}": best}
+    names = board.clips.table["clip"].filter(known.tolist()).to_list()
+    drawn = []
+    for name, p_NC in seen.items():
+        found = Outcome(names, p_NC[known].astype(np.float64), board.targets_NC[known].astype(np.float64))
+        drawn.append(
+            {"name": name, "reliability": charts.reliability(outcome.calibration(found, board.task))}
+        )
+    loss, gain = judged.scores["log_loss"], judged.against["log_loss"]
+    worst = max(m.log_loss for m in judged.members)
+    return {
+        "key": judged.split,
+        "name": SPLITS.get(judged.split, judged.split),
+        "judged": judged,
+        "loss": loss,
+        "accuracy": judged.scores["accuracy"],
+        "gain": Interval(-gain.value, -gain.high, -gain.low),
+        "more": judged.against["accuracy"],
+        "members": sorted(judged.members, key=lambda m: m.log_loss),
+        "worst": max(worst, loss.value),
+        "classes": sorted(judged.classes, key=lambda c: -c[3]),
+        "drawn": drawn,
+    }
+
+
+def _tried(losses: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(((TRIED[name], value) for name, value in losses.items()), key=lambda pair: pair[1])
+
+
+def _weights(board: Board, stack: Stack) -> list[tuple[str, float]]:
+    found = stack.about["stacker"].get("weights", [])
+    return list(zip(board.names, found, strict=True)) if found else []
