@@ -7,7 +7,13 @@ from jungle import helping, overrides
 from jungle.cli import COMPOSED, config_dir, main
 from jungle.errors import UsageError
 
-NEEDED = {"predict": ["ckpt=a"], "index": ["videos=a"], "shrink": ["videos=a", "out=b", "shrink=64x64"]}
+NEEDED = {
+    "predict": ["ckpt=a"],
+    "index": ["videos=a"],
+    "shrink": ["videos=a", "out=b", "shrink=64x64"],
+    "ensemble_stack": ["members=a"],
+    "ensemble_report": ["members=a"],
+}
 
 
 def leaves(tree: dict, prefix: str = "") -> set[str]:

@@ -105,7 +105,12 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
 
         with timed("report"):
             write_ensemble_report(
-                out, judged=judged, boards=boards, probs=probs, stack=final, neighbours=cfg.neighbours
+                out / "report.html",
+                judged=judged,
+                boards=boards,
+                probs=probs,
+                stack=final,
+                neighbours=cfg.neighbours,
             )
     write_json(out / "stack.json", {"fingerprint": fingerprint, **_facts(members, final, judged)})
 

@@ -316,6 +316,18 @@ def test_unlabelled_clips_are_answered_and_do_not_count(tmp_path) -> None:
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+def test_a_report_alone_fits_nothing(tmp_path, capsys) -> None:
+    members(tmp_path / "runs", SKILLS)
+    page = tmp_path / "page.html"
+    assert main(["ensemble", "report", f"members={tmp_path / 'runs'}", f"out={page}"]) == 0
+    board = board_of(load_members([tmp_path / "runs"]), "test")
+    assert board is not None
+    mean = log_loss(board.probs_MNC.mean(0), board.targets_NC)
+    assert f"<b>{mean:.4f}</b>" in page.read_text()
+    assert main(["ensemble", "report", f"members={tmp_path / 'runs'}", f"out={tmp_path}"]) == 2
+    assert "ends in .html" in capsys.readouterr().err
+
+
 def test_a_clip_that_a_member_could_not_read_is_marked(tmp_path) -> None:
     (path,) = members(tmp_path, {"a": 2.0})
     file: Path = path / "predictions_test.parquet"

@@ -29,3 +29,11 @@ class EnsembleStackConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     overwrite: bool
     report: bool
+
+
+class EnsembleReportConfig(Section):
+    """The whole of `configs/ensemble_report.yaml`."""
+
+    paths: Paths
+    members: Members
+    out: Path

@@ -32,7 +32,7 @@ TRIED = {
 
 
 def write_ensemble_report(
-    folder: Path,
+    path: Path,
     *,
     judged: Sequence[Judged],
     boards: Mapping[str, Board | None],
@@ -40,10 +40,10 @@ def write_ensemble_report(
     stack: Stack,
     neighbours: bool,
 ) -> Path:
-    """Write `report.html` into `folder`; return its path.
+    """Write the page of an ensemble to `path`; return it.
 
     Args:
-        folder: where the report goes.
+        path: where the page goes.
         judged: the ensemble on each split that has labels, the one to lead with first.
         boards: the members' answers to each split.
         probs: the ensemble's answers to each split, in the boards' order.
@@ -54,12 +54,11 @@ def write_ensemble_report(
         OSError: the folder cannot be written.
     """
     board = next(b for b in boards.values() if b is not None)
-    path = folder / "report.html"
     write_page(
         path,
         "ensemble.html.j2",
         kind="ensemble",
-        title=f"{len(board.names)} models together" if len(board.names) > 1 else board.names[0],
+        title=f"{len(board.names)} models together" if len(board.names) > 1 else "".join(board.names),
         splits=[_split(j, boards[j.split], probs[j.split]) for j in judged],
         classes=list(board.classes),
         task=board.task,
@@ -81,7 +80,7 @@ def _split(judged: Judged, board: Board | None, probs_NC: np.ndarray) -> dict[st
     known = np.isfinite(board.targets_NC).any(1)
     best = completed(board, board.names.index(judged.best))
     seen = {"ensemble": probs_NC, f"best member, {judged.best}": best}
-    names = board.clips.table["clip"].filter(known.tolist()).to_list()
+    names = [c for c, k in zip(board.clips.table["clip"], known, strict=True) if k]
     drawn = []
     for name, p_NC in seen.items():
         found = Outcome(names, p_NC[known].astype(np.float64), board.targets_NC[known].astype(np.float64))
