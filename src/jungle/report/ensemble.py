@@ -77,10 +77,10 @@ def write_ensemble_report(
 
 def _split(judged: Judged, board: Board | None, probs_NC: np.ndarray) -> dict[str, Any]:
     assert board is not None
-    known = np.isfinite(board.targets_NC).any(1)
+    known = np.any(np.isfinite(board.targets_NC), axis=1)
     best = completed(board, board.names.index(judged.best))
     seen = {"ensemble": probs_NC, f"best member, {judged.best}": best}
-    names = [c for c, k in zip(board.clips.table["clip"], known, strict=True) if k]
+    names = [c for c, k in zip(board.clips.table["clip"], known.tolist(), strict=True) if k]
     drawn = []
     for name, p_NC in seen.items():
         found = Outcome(names, p_NC[known].astype(np.float64), board.targets_NC[known].astype(np.float64))
