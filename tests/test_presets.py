@@ -11,6 +11,7 @@ from jungle.models.backbone import Backbone
 
 CLASSES = ("blank", "hog", "lion")
 SMALL = ["model.pretrained=false", "model.size=96x96", "optim.schedule=constant", "optim.warmup=0"]
+SMALL += ["optim.plateau=null"]
 LIGHT = ["model=finetune", "model.backbone=test_efficientnet"]
 
 

@@ -13,6 +13,7 @@ from jungle.data.sampling import Sampler
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import LossPlan, class_weights, prior_shift
 from jungle.models.module import ClipClassifier, Training
+from jungle.models.optimizer import PLATEAU
 from jungle.video import ClipSpec, Frames
 
 
@@ -20,7 +21,12 @@ def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
     """Return which backbone the config asks for."""
     weights = str(cfg.model.weights) if cfg.model.weights else None
     return BackboneSpec(
-        cfg.model.backbone, cfg.model.pretrained, weights, cfg.model.size, tuple(cfg.model.taps)
+        cfg.model.backbone,
+        cfg.model.pretrained,
+        weights,
+        cfg.model.size,
+        tuple(cfg.model.taps),
+        cfg.model.pool,
     )
 
 
@@ -86,6 +92,7 @@ def model_of(
         unfreeze=cfg.model.unfreeze,
         norm_stats=cfg.model.norm_stats,
         monitor=(cfg.callbacks.monitor, cfg.callbacks.mode),
+        plateau=(fall.factor, fall.patience, fall.lowest) if (fall := cfg.optim.plateau) else PLATEAU,
     )
     if cfg.sampler != "natural":
         draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))

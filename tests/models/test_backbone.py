@@ -1,6 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
+from jungle import build, overrides
+from jungle.cli import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.parallel import side_by_side
@@ -108,6 +112,72 @@ def test_taps_are_pooled_and_joined() -> None:
     assert Backbone(spec).dim == 64 + 512
     with pytest.raises(UsageError, match="layer4"):
         Backbone(BackboneSpec("resnet18", pretrained=False, taps=("layer5",)))
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "gem"])
+@pytest.mark.parametrize("name", ["resnet18", "swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
+def test_every_kind_of_map_is_pooled_over_space(name: str, pool: str) -> None:
+    taps = {"resnet18": ("layer2",), "swin_tiny_patch4_window7_224": ("layers.1",)}.get(name, ("blocks.3",))
+    made = Backbone(BackboneSpec(name, False, None, (64, 64), taps, pool)).eval()
+    kept: list[torch.Tensor] = []
+    dict(made.model.named_modules())[taps[0]].register_forward_hook(lambda _m, _i, out: kept.append(out))
+    with torch.inference_mode():
+        x_ND = made(torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8))
+    out = kept[-1]
+    places = {"resnet18": (2, 3), "swin_tiny_patch4_window7_224": (1, 2)}.get(name, (1,))
+    wanted = {
+        "mean": lambda: out.mean(places),
+        "max": lambda: out.amax(places),
+        "gem": lambda: out.clamp(min=1e-6).pow(3).mean(places).pow(1 / 3),
+    }[pool]()
+    torch.testing.assert_close(x_ND, wanted)
+    again = Backbone.from_dict(made.to_dict())
+    assert again.spec.pool == pool
+
+
+@pytest.mark.parametrize(
+    ("preset", "size", "parts"),
+    [
+        ("resnet152", (404, 404), [256, 512, 1024, 2048]),
+        ("inception_v4", (404, 404), [384, 1024, 1536]),
+        ("inception_resnet_v2", (404, 404), [320, 1088, 2080]),
+        ("nasnet", (331, 331), [1344, 2688, 4032]),
+    ],
+)
+def test_the_seeds_four_backbones_have_its_dimensions(preset: str, size: tuple, parts: list[int]) -> None:
+    cfg = overrides.composed("train", [f"model=primatrix_{preset}", "model.pretrained=false"], config_dir())
+    spec = build.backbone_spec(cfg)
+    assert spec.size == size
+    made = Backbone(replace(spec, size=(96, 96)))
+    kept: dict[str, int] = {}
+    for tap in spec.taps:
+        module = dict(made.model.named_modules())[tap]
+        module.register_forward_hook(lambda _m, _i, out, tap=tap: kept.update({tap: out.shape[1]}))
+    with torch.inference_mode():
+        made.eval()(torch.zeros(1, 96, 96, 3, dtype=torch.uint8))
+    assert [kept[tap] for tap in spec.taps] == parts
+    assert made.dim == sum(parts)
+    halves = [0.5 * 255] * 3
+    assert (made.mean.flatten().tolist() == halves) == (preset != "resnet152")
+
+
+def test_weights_in_the_original_zoos_key_names(tmp_path) -> None:
+    """Its files are of 2017: no counters in BatchNorm, `last_linear` for the classes, `module.` before."""
+    made = Backbone(BackboneSpec("inception_v4", pretrained=False, size=(96, 96)))
+    state = {k: v + 0.25 for k, v in made.model.state_dict().items() if not k.endswith("num_batches_tracked")}
+    zoo = {f"module.{k}": v for k, v in state.items()}
+    zoo |= {
+        "module.last_linear.weight": torch.zeros(1000, 1536),
+        "module.last_linear.bias": torch.zeros(1000),
+    }
+    torch.save(zoo, tmp_path / "inceptionv4-8e4777a0.pth")
+    spec = replace(made.spec, weights=str(tmp_path / "inceptionv4-8e4777a0.pth"))
+    loaded = Backbone(spec).model.state_dict()
+    assert all(torch.equal(loaded[k], v) for k, v in state.items())
+    del zoo["module.features.0.conv.weight"]
+    torch.save(zoo, tmp_path / "inceptionv4-8e4777a0.pth")
+    with pytest.raises(UserError, match=r"1 of \d+ tensors are missing \(features.0.conv.weight"):
+        Backbone(spec)
 
 
 def test_a_vision_transformer_takes_another_size() -> None:

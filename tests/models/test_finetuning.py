@@ -131,6 +131,16 @@ def test_onecycle_fits_the_shortest_run(total: int) -> None:
         schedule.step()
 
 
+def test_a_plateau_is_the_one_asked_for() -> None:
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1e-3)
+    described = make_schedule("plateau", optimizer, 20, 0.0, "val/log_loss", "min", (0.7, 1, 6e-4))
+    rates = []
+    for _ in range(7):
+        described["scheduler"].step(1.0)
+        rates.append(round(optimizer.param_groups[0]["lr"], 6))
+    assert rates == [1e-3, 1e-3, 7e-4, 7e-4, 6e-4, 6e-4, 6e-4]
+
+
 def test_a_plateau_halves_the_rate() -> None:
     layer = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(layer.parameters(), 1.0)

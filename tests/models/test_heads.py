@@ -10,7 +10,7 @@ from jungle.cli import config_dir
 from jungle.errors import UsageError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
-from jungle.models.heads import POOLS, completed, make_head
+from jungle.models.heads import HEADS, POOLS, completed, make_head
 from jungle.models.inference import answers
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames
@@ -22,8 +22,9 @@ KINDS = [
     *(f"attention head.score={s} head.span={span}" for s in ("tanh", "linear") for span in ("true", "false")),
     "gru head.bidirectional=false",
 ]
-ORDERED = {"gru", "tcn", "transformer", "flatten"}
+ORDERED = {"gru", "tcn", "transformer", "flatten", "primatrix_gru"}
 LOOKING = {"attention", "gated_attention", "multi_query", "gru", "tcn", "transformer"}
+LOOKING |= {"primatrix_attention", "primatrix_gru"}
 
 
 @cache
@@ -46,7 +47,7 @@ def clips(batch: int = 3, frames: int = 5) -> tuple[torch.Tensor, torch.Tensor, 
 
 
 def test_every_head_has_a_config_of_its_name() -> None:
-    assert set(CONFIGS) == set(POOLS)
+    assert set(CONFIGS) == set(HEADS)
 
 
 @pytest.mark.parametrize("padding", [99.0, float("nan")])
@@ -189,6 +190,46 @@ def test_the_seeds_two_scores() -> None:
         b = next((v for k, v in weights.items() if k.endswith("bias")), torch.zeros(1))
         s = x @ w + b
         torch.testing.assert_close(pool(x, mask, times)[1], (s.tanh() if score == "tanh" else s).softmax(1))
+
+
+def test_the_seeds_models_layer_for_layer() -> None:
+    def layers(made) -> list[str]:
+        return [
+            type(m).__name__ + (f" {m.in_features}-{m.out_features}" if hasattr(m, "in_features") else "")
+            for m in made.classify
+        ]
+
+    wide = {"hidden": 1024, "dropout": 0.25, "score": "tanh"}
+    attention = make_head({"name": "primatrix_attention", **wide}, 3840, 24)
+    dense = ["BatchNorm", "ReLU", "Dropout"]
+    assert layers(attention) == [
+        *("BatchNorm", "Dropout", "Linear 7680-1024", *dense, "Linear 1024-1024", *dense, "Linear 1024-24")
+    ]
+    gru = {"name": "primatrix_gru", **wide, "dropout": 0.3, "units": 512, "mix_dropout": 0.15}
+    made = make_head(gru, 64, 24)
+    joined = 2 * (64 + 2 * 512)
+    after = ["ReLU", "Dropout"]
+    assert layers(made) == [
+        *("BatchNorm", f"Linear {joined}-1024", *after, "Linear 1024-1024", *after, "Linear 1024-24")
+    ]
+    assert [(g.input_size, g.hidden_size, g.bidirectional) for g in (made.mix.first, made.mix.second)] == [
+        (64, 512, False),
+        (512, 512, False),
+    ]
+
+
+def test_padding_is_in_no_statistic_of_the_seeds_norm() -> None:
+    x, mask, times = clips(4, 6)
+    mask[:, 3:] = False
+    long, short = (head("primatrix_attention", dropout=0.0).train() for _ in range(2))
+    padded = long(x.masked_fill(~mask.unsqueeze(2), 50.0), mask, times).logits_BC
+    torch.testing.assert_close(padded, short(x[:, :3], mask[:, :3], times[:, :3]).logits_BC)
+    torch.testing.assert_close(long.norm.running_mean, short.norm.running_mean)
+
+
+def test_a_batch_of_one_clip_trains() -> None:
+    made = head("primatrix_attention").train()
+    assert made(*clips(1, 1)).logits_BC.isfinite().all()
 
 
 def test_a_recurrent_head_of_one_way_looks_back_from_the_end() -> None:

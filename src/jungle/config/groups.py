@@ -132,6 +132,7 @@ class Model(Section):
     weights: Path | None
     size: Size
     taps: list[str]
+    pool: Literal["mean", "max", "gem"]
     unfreeze: Annotated[dict[NonNegativeInt, str], BeforeValidator(_plan)] = Field({0: "all"})
     norm_stats: Literal["move", "keep"] = "move"
     grad_checkpointing: bool = False
@@ -140,6 +141,8 @@ class Model(Section):
     @model_validator(mode="after")
     def _known(self) -> "Model":
         check_backbone(self.backbone)
+        if self.pool != "mean" and not self.taps:
+            raise ValueError(f"pool={self.pool} is of what model.taps names: name some, or leave it out")
         wrong = [part for part in self.unfreeze.values() if not PART.fullmatch(part)]
         if wrong or 0 not in self.unfreeze:
             raise ValueError(
@@ -147,6 +150,14 @@ class Model(Section):
                 "which each holds, from 0 on: {0: head, 2: last_3, 5: all}"
             )
         return self
+
+
+class Plateau(Section):
+    """What a plateau does to the learning rate."""
+
+    factor: Annotated[float, Field(gt=0, lt=1)]
+    patience: NonNegativeInt
+    lowest: Annotated[float, Field(ge=0)]
 
 
 class Optim(Section):
@@ -173,6 +184,7 @@ class Optim(Section):
     weight_decay: Annotated[float, Field(ge=0)]
     schedule: Literal["cosine", "constant", "onecycle", "plateau"]
     warmup: Fraction
+    plateau: Plateau | None
     ema: Annotated[float, Field(gt=0, lt=1)] | None
 
     @model_validator(mode="after")
@@ -181,6 +193,8 @@ class Optim(Section):
             raise ValueError(
                 "lr=auto finds one rate for all: leave optim.backbone_lr out (optim.layer_decay is kept)"
             )
+        if self.plateau is not None and self.schedule != "plateau":
+            raise ValueError("plateau belongs to optim.schedule=plateau: add that, or leave it out")
         return self
 
 

@@ -92,6 +92,22 @@ class FlattenHead(_Head):
     width: PositiveInt
 
 
+class PrimatrixAttentionHead(_Head):
+    """The seed's attention model."""
+
+    name: Literal["primatrix_attention"]
+    score: Literal["tanh", "linear"]
+
+
+class PrimatrixGruHead(_Head):
+    """The seed's GRU model."""
+
+    name: Literal["primatrix_gru"]
+    score: Literal["tanh", "linear"]
+    units: PositiveInt
+    mix_dropout: Fraction
+
+
 Head = Annotated[
     PlainHead
     | LseHead
@@ -101,6 +117,8 @@ Head = Annotated[
     | GruHead
     | TcnHead
     | TransformerHead
-    | FlattenHead,
+    | FlattenHead
+    | PrimatrixAttentionHead
+    | PrimatrixGruHead,
     Field(discriminator="name"),
 ]

@@ -57,7 +57,7 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
         "backbone": own["name"],
         "weights": weights_hash,
         "taps": own["taps"],
-        "pool": "mean",
+        "pool": own["pool"],
         "dtype": dtype,
         "clip": clip.to_dict(),
     }

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import logging
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class BackboneSpec:
     """(height, width) of the frames it will see; None = its own."""
     taps: tuple[str, ...] = field(default_factory=tuple)
     """Names of inner modules whose outputs are pooled over space and joined; empty = the pooled last map."""
+    pool: str = "mean"
+    """How the maps of taps are pooled: one of `POOLS`."""
 
 
 class Backbone(nn.Module):
@@ -87,7 +90,14 @@ class Backbone(nn.Module):
             return self.model(x_NCHW).float()
         self.model.forward_features(x_NCHW)
         here = threading.get_ident()
-        return torch.cat([_pooled(self._tapped.pop((here, name))) for name in self.spec.taps], dim=1).float()
+        return torch.cat([self._pooled(self._tapped.pop((here, name))) for name in self.spec.taps], dim=1)
+
+    def _pooled(self, out: Tensor) -> Tensor:
+        """Pool over space what a tap gives: maps NCHW, or NHWC where the model has such, or tokens NLC."""
+        if out.ndim == 4:
+            last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
+            out = out.flatten(1, 2) if last else out.flatten(2).transpose(1, 2)
+        return POOLS[self.spec.pool](out.float()) if out.ndim == 3 else out.float()
 
     def save_memory(self) -> None:
         """Compute activations a second time in the backward pass instead of keeping them.
@@ -151,7 +161,8 @@ class Backbone(nn.Module):
     def from_dict(cls, values: dict[str, Any]) -> "Backbone":
         """Build the model of `to_dict` with random weights, for its state dict."""
         size, taps = values["size"], tuple(str(t) for t in values["taps"])
-        spec = BackboneSpec(str(values["name"]), False, None, (int(size[0]), int(size[1])), taps)
+        pool = str(values.get("pool", "mean"))  # of checkpoints from before there was a choice
+        spec = BackboneSpec(str(values["name"]), False, None, (int(size[0]), int(size[1])), taps, pool)
         return cls(spec, load=False)
 
     def _hook(self, taps: tuple[str, ...]) -> None:
@@ -223,6 +234,13 @@ def _sized(spec: BackboneSpec, pretrained: bool) -> Any:
     return timm.create_model(spec.name, pretrained=pretrained, num_classes=0)
 
 
-def _pooled(out: Tensor) -> Tensor:
-    """Mean over space: maps NCHW, or tokens NLC."""
-    return out.mean((2, 3)) if out.ndim == 4 else out.mean(1) if out.ndim == 3 else out
+def _gem(x_NPC: Tensor) -> Tensor:
+    return x_NPC.clamp(min=1e-6).pow(3).mean(1).pow(1 / 3)
+
+
+# What places `[N, places, C]` become. `gem`: the generalised mean with p = 3 (Radenovic et al. 2018).
+POOLS: dict[str, Callable[[Tensor], Tensor]] = {
+    "mean": lambda x_NPC: x_NPC.mean(1),
+    "max": lambda x_NPC: x_NPC.amax(1),
+    "gem": _gem,
+}

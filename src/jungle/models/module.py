@@ -12,7 +12,7 @@ from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
 from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
 from jungle.models.mixing import mixed
-from jungle.models.optimizer import make_optimizer, make_schedule, parameter_groups
+from jungle.models.optimizer import PLATEAU, make_optimizer, make_schedule, parameter_groups
 from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
 Batch = dict[str, Any]
@@ -39,6 +39,8 @@ class Training:
     """`move`: BatchNorm statistics follow the clips where the layer is trained; `keep`: they stay."""
     monitor: tuple[str, str] = ("val/log_loss", "min")
     """What a plateau is one of, and whether less is better."""
+    plateau: tuple[float, int, float] = PLATEAU
+    """By which factor the rate falls on one, after how many epochs, and how far at most."""
 
 
 class ClipClassifier(pl.LightningModule):
@@ -205,7 +207,7 @@ class ClipClassifier(pl.LightningModule):
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
         total = max(int(self.trainer.estimated_stepping_batches), 1)
-        schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor)
+        schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor, plan.plateau)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def describe(self) -> dict[str, Any]:

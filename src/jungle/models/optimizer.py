@@ -8,6 +8,9 @@ from torch import nn
 
 from jungle.models.backbone import Backbone
 
+PLATEAU = (0.5, 2, 0.0)
+"""What a plateau does unless told: the factor of the rate, after how many epochs, and the lowest rate."""
+
 
 def parameter_groups(
     backbone: Backbone,
@@ -50,16 +53,26 @@ def make_optimizer(name: str, groups: list[dict[str, Any]], lr: float) -> torch.
 
 
 def make_schedule(
-    name: str, optimizer: torch.optim.Optimizer, total: int, warmup: float, monitor: str, mode: Any
+    name: str,
+    optimizer: torch.optim.Optimizer,
+    total: int,
+    warmup: float,
+    monitor: str,
+    mode: Any,
+    plateau: tuple[float, int, float] = PLATEAU,
 ) -> dict[str, Any]:
     """Return Lightning's description of a schedule over `total` steps, the share `warmup` of them warm-up.
 
     `cosine` and `constant` follow a linear warm-up; `onecycle` rises for `warmup` of the steps and anneals
-    (Smith 2018); `plateau` halves the rate after two epochs in which `monitor` got no better.
+    (Smith 2018); `plateau` lowers the rate by a factor after so many epochs in which `monitor` got no better,
+    at most to a lowest one: the three numbers of `plateau`.
     """
     if name == "plateau":
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode, factor=0.5, patience=2)
-        return {"scheduler": plateau, "interval": "epoch", "monitor": monitor}
+        factor, patience, lowest = plateau
+        falls = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, mode, factor=factor, patience=patience, min_lr=lowest
+        )
+        return {"scheduler": falls, "interval": "epoch", "monitor": monitor}
     if name == "onecycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         # One step more than is taken, because the last one would otherwise ask for a step behind the end.
@@ -73,11 +86,11 @@ def make_schedule(
         return {"scheduler": cycle, "interval": "step"}
     warm = round(warmup * total)
 
-    def factor(step: int) -> float:
+    def share(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
         if name == "constant":
             return 1.0
         return 0.5 * (1 + math.cos(math.pi * min((step - warm) / max(total - warm, 1), 1.0)))
 
-    return {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor), "interval": "step"}
+    return {"scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, share), "interval": "step"}

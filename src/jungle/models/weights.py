@@ -34,6 +34,8 @@ def load_weights(model: nn.Module, file: Path) -> None:
         raise UserError(f"model.weights={file}: holds no table of weights")
     wanted = model.state_dict()
     found = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
+    # Files of 2017 lack a counter that no inference uses; the original model zoo's other names are timm's.
+    found = {**{k: v for k, v in wanted.items() if k.endswith(".num_batches_tracked")}, **found}
     missing = [k for k in wanted if k not in found]
     wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
     if missing or wrong:

@@ -8,12 +8,13 @@ from torch import nn
 from jungle.models.heads.attention import AttentionPool, MultiQueryPool
 from jungle.models.heads.gru import GruMix
 from jungle.models.heads.head import Answer, Head
+from jungle.models.heads.primatrix import PrimatrixHead
 from jungle.models.heads.sequence import SequencePool
 from jungle.models.heads.statistics import FlattenPool, LsePool, MaxMinPool, MaxPool, MeanPool
 from jungle.models.heads.tcn import TcnMix
 from jungle.models.heads.transformer import TransformerMix
 
-__all__ = ["POOLS", "Answer", "Head", "completed", "make_head"]
+__all__ = ["HEADS", "Answer", "Head", "completed", "make_head"]
 
 # Called with the width of a frame's feature and the head's own settings.
 POOLS: dict[str, Callable[..., nn.Module]] = {
@@ -30,6 +31,13 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
     "flatten": FlattenPool,
 }
 
+# Heads of a shape of their own: called with the width of a feature, the number of classes, and all settings.
+WHOLE: dict[str, Callable[..., nn.Module]] = {
+    "primatrix_attention": PrimatrixHead,
+    "primatrix_gru": PrimatrixHead,
+}
+HEADS = (*POOLS, *WHOLE)
+
 # Settings that came after checkpoints of the head had been made: what these were built with.
 _CAME_LATER: dict[str, dict[str, Any]] = {"attention": {"score": "mlp", "span": True}}
 
@@ -39,7 +47,7 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
     return {**_CAME_LATER.get(values["name"], {}), **values}
 
 
-def make_head(values: dict[str, Any], dim: int, classes: int) -> Head:
+def make_head(values: dict[str, Any], dim: int, classes: int) -> nn.Module:
     """Build a head of plain values for features of width `dim`.
 
     Args:
@@ -48,6 +56,8 @@ def make_head(values: dict[str, Any], dim: int, classes: int) -> Head:
         classes: how many there are.
     """
     values = completed(values)
+    if values["name"] in WHOLE:
+        return WHOLE[values["name"]](dim, classes, **{k: v for k, v in values.items() if k != "name"})
     own = {k: v for k, v in values.items() if k not in ("name", "hidden", "dropout")}
     pool = POOLS[values["name"]](dim, **own)
     return Head(pool, dim, classes, int(values["hidden"]), float(values["dropout"]))
