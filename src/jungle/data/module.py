@@ -8,7 +8,8 @@ import torch
 
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
-from jungle.data.sampling import Sampler
+from jungle.data.sampling import Mix, Sampler
+from jungle.data.soft_labels import SoftLabels
 
 
 class ClipData(pl.LightningDataModule):
@@ -48,27 +49,51 @@ class ClipData(pl.LightningDataModule):
         self._weight = weight.astype(np.float32)
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
+        self._soft: SoftLabels | None = None
         self.failures: dict[int, str] = {}
+
+    def learn_from(self, soft: SoftLabels, share: float) -> None:
+        """Train on clips with soft labels too, `share` of every batch; their own labels are not used."""
+        self._soft, self._share = soft, share
+
+    @property
+    def has_soft_labels(self) -> bool:
+        """Whether there are clips with soft labels, even if none of them can be read."""
+        return self._soft is not None
+
+    @property
+    def soft_numbers(self) -> np.ndarray:
+        """Numbers of the clips with soft labels, those left out excepted."""
+        none = np.empty(0, np.int64)
+        return none if self._soft is None else self._kept(self._soft.numbers)
 
     def numbers(self, split: str, labelled: bool = False) -> np.ndarray:
         """Return the numbers of a split's clips, those left out excepted; `labelled`: only with a label."""
         chosen = (self._splits == split) & (self._labelled if labelled else True)
-        return np.array([n for n in np.flatnonzero(chosen) if int(n) not in self.left_out], np.int64)
+        return self._kept(np.flatnonzero(chosen))
+
+    def _kept(self, numbers: np.ndarray) -> np.ndarray:
+        return np.array([n for n in numbers if int(n) not in self.left_out], np.int64)
 
     def loader(
         self, split: str, train: bool = False, labelled: bool = True, rank: int = 0, world: int = 1
     ) -> ClipLoader:
         """Return the batches of a split for one device."""
+        targets, weight, mix = self._targets, self._weight, None
+        if train and self._soft is not None:
+            targets, weight, mix = targets.copy(), weight.copy(), Mix(self.soft_numbers, self._share)
+            targets[self._soft.numbers], weight[self._soft.numbers] = self._soft.probs_PC, self._soft.weight_P
         return ClipLoader(
             self.read_train if train else self.read_eval,
             self.key,
             self.numbers(split, labelled),
-            self._targets,
-            self._weight,
+            targets,
+            weight,
             self.batch_size,
             train=train,
             seed=self.seed,
             draw=self._draw,
+            mix=mix,
             rank=rank,
             world=world,
             max_failed_fraction=self.max_failed_fraction,
