@@ -7,7 +7,12 @@ from jungle import helping, overrides
 from jungle.cli import COMPOSED, config_dir, main
 from jungle.errors import UsageError
 
-NEEDED = {"predict": ["ckpt=a"], "index": ["videos=a"], "shrink": ["videos=a", "out=b", "shrink=64x64"]}
+NEEDED = {
+    "predict": ["ckpt=a"],
+    "index": ["videos=a"],
+    "shrink": ["videos=a", "out=b", "shrink=64x64"],
+    "ensemble_pseudo": ["members=[a,b]", "out=c"],
+}
 
 
 def leaves(tree: dict, prefix: str = "") -> set[str]:

@@ -26,6 +26,7 @@ VERBS = {
     "doctor": ("jungle.doctor", "check this machine and say what to mend"),
     "download": ("jungle.download", "fetch the competition's public files"),
     "ensemble_stack": ("jungle.stacking", "join trained models into one answer"),
+    "ensemble_pseudo": ("jungle.pseudo", "label clips where models agree, ask people where they do not"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
 # What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
@@ -36,7 +37,10 @@ _OF_THE_DISK = {
         *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
     )
 }
-COMPOSED = ("train", "predict", "preview", "download", "index", "shrink", "ensemble_stack")
+COMPOSED = (
+    *("train", "predict", "preview", "download", "index", "shrink"),
+    *("ensemble_stack", "ensemble_pseudo"),
+)
 _VERB = "JUNGLE_VERB"
 
 

@@ -6,7 +6,7 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
-from jungle.config.ensemble import EnsembleStackConfig
+from jungle.config.ensemble import EnsemblePseudoConfig, EnsembleStackConfig
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
 from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
@@ -16,6 +16,7 @@ __all__ = [
     "CONFIGS",
     "ClipsConfig",
     "DownloadConfig",
+    "EnsemblePseudoConfig",
     "EnsembleStackConfig",
     "IndexConfig",
     "PredictConfig",
@@ -37,6 +38,7 @@ CONFIGS: dict[str, type[Section]] = {
     "index": IndexConfig,
     "shrink": ShrinkConfig,
     "ensemble_stack": EnsembleStackConfig,
+    "ensemble_pseudo": EnsemblePseudoConfig,
 }
 
 

@@ -69,8 +69,8 @@ class Mix:
     """Puts clips with soft labels among the labelled ones of an epoch.
 
     They lie as evenly as can be: any n clips in a row hold n x share of them, give or take one, and so does
-    every batch of every device. An epoch stays one pass over the labelled clips; of the others come as many as
-    that takes, none again before all have been there.
+    every batch of every device. An epoch stays one pass over the labelled clips; of the others come as many
+    as that takes, none again before all have been there.
 
     Attributes:
         soft: clip numbers.

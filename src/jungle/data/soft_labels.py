@@ -39,7 +39,7 @@ class SoftLabels:
 
 
 def free(clips: Clips) -> np.ndarray:
-    """Return which clips may take soft labels, bool `[N]`: test clips, and others without a label; no val clip.
+    """Return which clips may take soft labels, bool `[N]`: test clips and those without a label; none of val.
 
     A test clip's label is never looked at: whether it has one makes no difference.
     """
