@@ -75,10 +75,13 @@ class Mix:
     Attributes:
         soft: clip numbers.
         share: of what is trained on, above 0 and below 1.
+        longer: whether they come on top of the labelled ones; else an epoch keeps its length, and ends before
+            it has been through those.
     """
 
     soft: np.ndarray
     share: float
+    longer: bool = True
 
     def __call__(
         self, labelled: np.ndarray, rng: np.random.Generator, rank: int = 0, world: int = 1
@@ -91,4 +94,4 @@ class Mix:
         order = np.empty(len(is_soft), labelled.dtype)
         order[~is_soft] = labelled
         order[is_soft] = _cycled(self.soft, int(is_soft.sum()) * world, rng)[rank::world]
-        return order
+        return order if self.longer else order[: len(labelled)]
