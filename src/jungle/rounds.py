@@ -9,11 +9,12 @@ from pytorch_lightning.callbacks import Callback
 
 from jungle.console import log
 from jungle.data.soft_labels import SoftLabels
+from jungle.errors import UserError
 from jungle.models.inference import answers
 
 
 class Rounds(Callback):
-    """Make soft labels at the start of each of the last epochs, anew, of a random part of the unlabelled clips.
+    """Make soft labels at the start of each of the last epochs, of a random part of the unlabelled clips.
 
     The third place's of Pri-matrix Factorization (2017). The part hangs on seed and epoch, the labels on the
     weights at the epoch's start; both travel in `last.ckpt`, so that a run which goes on equals one that was
@@ -31,7 +32,13 @@ class Rounds(Callback):
         self.first, self.part, self.weight, self.share, self.seed = first, part, weight, share, seed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A run that goes on may have no start of its epoch."""
+        """A run that goes on may have no start of its epoch.
+
+        Raises:
+            UserError: no clip is there to label.
+        """
+        if not len(trainer.datamodule.free_numbers):  # type: ignore[attr-defined]
+            raise UserError("data.pseudo=self: no clip without a label is left that can be read")
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

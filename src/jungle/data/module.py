@@ -82,6 +82,7 @@ class ClipData(pl.LightningDataModule):
 
     def _add_soft(self, loader: ClipLoader) -> None:
         """Give a loader of training clips those with soft labels."""
+        loader.mix = None
         if self._soft is None or not len(self.soft_numbers):
             return
         loader.mix = Mix(self.soft_numbers, self._share, longer=self.soft_epoch is None)

@@ -6,6 +6,7 @@ Lee 2013, "Pseudo-Label: the simple and efficient semi-supervised learning metho
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -77,7 +78,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     lacking = [c for c in clips.classes if c not in columns]
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:
-        table = table.filter(pl.col("status").fill_null("ok") != "failed")
+        table = table.filter(pl.col("status").cast(pl.String).fill_null("ok") != "failed")
     numbered = pl.DataFrame({"clip": clips.table["clip"]}).with_row_index("number")
     table = table.with_columns(pl.col("clip").cast(pl.String)).join(
         numbered, on="clip", how="left", maintain_order="left"
@@ -85,7 +86,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     _check_clips(table, clips, problems, partial)
     classes = [c for c in clips.classes if c in columns]
     values_PC = _numbers(table, classes)
-    outside_P = ~((values_PC >= 0) & (values_PC <= 1)).all(1)
+    outside_P = ~np.all((values_PC >= 0) & (values_PC <= 1), axis=1)
     problems.add("clips have a probability that is none from 0 to 1", _of(table, outside_P), "Correct them.")
     off_P = ~outside_P & (np.abs(values_PC.sum(1) - 1) > TOLERANCE)
     if task == "exclusive" and not lacking:
@@ -135,12 +136,13 @@ def _check_clips(table: pl.DataFrame, clips: Clips, problems: Problems, partial:
 
 
 def _numbers(table: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """Return columns of text as float64 `[P, columns]`, NaN where a cell is no number."""
-    cells = table.select(pl.col(c).cast(pl.Float64, strict=False).fill_null(float("nan")) for c in columns)
-    return cells.to_numpy().reshape(len(table), len(columns))
+    """Return columns as float64 `[P, columns]`, NaN where a cell is no number."""
+    # By way of text, so that dates and truth values are no numbers.
+    cells = table.select(pl.col(c).cast(pl.String).cast(pl.Float64, strict=False) for c in columns)
+    return cells.fill_null(float("nan")).to_numpy().reshape(len(table), len(columns))
 
 
-def _of(table: pl.DataFrame, chosen_P: np.ndarray) -> list[str]:
+def _of(table: pl.DataFrame, chosen_P: Any) -> list[str]:
     return table["clip"].filter(pl.Series(chosen_P, dtype=pl.Boolean)).fill_null("(no name)").to_list()
 
 
