@@ -96,6 +96,8 @@ def model_of(
     )
     if cfg.sampler != "natural":
         draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))
+        if cfg.data.pseudo is not None:  # drawn as they are, and taken to be like the labelled ones
+            draws = (1 - cfg.data.pseudo_share) * draws + cfg.data.pseudo_share
         shift_C = prior_shift(targets, task, torch.from_numpy(draws).float())
         about = {**about, "prior_shift": dict(zip(clips.classes, shift_C.tolist(), strict=True))}
     head = cfg.head.model_dump()

@@ -18,6 +18,7 @@ from jungle.config import TrainConfig
 from jungle.console import log
 from jungle.errors import UserError
 from jungle.files import write_json
+from jungle.rounds import Rounds
 
 
 class StepSeed(Callback):
@@ -107,6 +108,10 @@ def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
     )
     last = Last(checkpoints / "last.ckpt", cfg.checkpoint.every_n_minutes)
     found: list[Callback] = [StepSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
+    if cfg.pseudo_rounds:
+        part = cfg.data.pseudo_part or 0.5
+        share, weight = cfg.data.pseudo_share, cfg.data.pseudo_weight
+        found.append(Rounds(cfg.epochs_before_rounds, part, weight, share, cfg.seed))
     if cfg.optim.ema is not None:
         found.append(EMAWeightAveraging(decay=cfg.optim.ema))
     if cfg.callbacks.patience is not None:

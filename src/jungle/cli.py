@@ -27,6 +27,7 @@ VERBS = {
     "download": ("jungle.download", "fetch the competition's public files"),
     "ensemble_stack": ("jungle.stacking", "join trained models into one answer"),
     "ensemble_report": ("jungle.judging", "what trained models score together, and how sure that is"),
+    "ensemble_pseudo": ("jungle.pseudo", "label clips where models agree, ask people where they do not"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
 # What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
@@ -37,7 +38,10 @@ _OF_THE_DISK = {
         *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
     )
 }
-COMPOSED = ("train", "predict", "preview", "download", "index", "shrink", "ensemble_stack", "ensemble_report")
+COMPOSED = (
+    *("train", "predict", "preview", "download", "index", "shrink"),
+    *("ensemble_stack", "ensemble_report", "ensemble_pseudo"),
+)
 _VERB = "JUNGLE_VERB"
 
 
@@ -133,6 +137,11 @@ def _run(verb: str, argv: list[str]) -> int:
     from jungle import overrides, sweeps
 
     signal.signal(signal.SIGTERM, _stop)
+    if verb == "train" and any(a.startswith("experiment=") and "/" in a for a in argv):
+        from jungle import recipe
+
+        if (file := recipe.find(argv, config_dir())) is not None:
+            return recipe.main(argv, file, config_dir())
 
     code = 0
     if overrides.is_checked(argv):

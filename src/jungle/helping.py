@@ -47,7 +47,8 @@ def text(verb: str, argv: Sequence[str], configs: Path) -> str:
 
 def choices_of(group: Path) -> list[str]:
     """Return the choices of a group; what several of them share is none."""
-    return sorted(file.stem for file in group.glob("*.yaml") if file.stem != "base")
+    found = (str(file.relative_to(group).with_suffix("")) for file in group.rglob("*.yaml"))
+    return sorted(name for name in found if name != "base")
 
 
 def _settings(group: Path, choice: str) -> dict[str, tuple[str, str]]:

@@ -158,6 +158,8 @@ def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
 
     # A cache in memory is gone when the test clips are read for the first and last time.
     again = ("train", "val") if cfg.data.cache == "ram" else ("train", "val", "test")
+    if cfg.data.pseudo is not None:
+        again = ("train", "val", "test", "unlabelled")
     paths = clips.table["path"].filter(clips.splits().is_in(again)).to_list()
     cache = FrameCache.open(cfg.data.cache, cfg.paths.cache, cfg.data.cache_gb, paths)
     atexit.register(cache.close)
@@ -191,3 +193,5 @@ def check_left(clips: Clips, data: Any, most: float) -> None:
     for split in ("train", "val"):
         if not len(data.numbers(split, labelled=True)):
             raise UserError(f"no labelled {split} clip is left that can be read; their reasons stand above")
+    if data.has_soft_labels and not len(data.soft_numbers):
+        raise UserError("no clip of data.pseudo is left that can be read; their reasons stand above")

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from jungle.config import ClipsConfig
+from jungle.config import ClipsConfig, TrainConfig
 from jungle.console import log
 from jungle.data.clips import Clips
+from jungle.data.soft_labels import SoftLabels, free, read
+from jungle.errors import UsageError
 
 
 def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
@@ -91,3 +93,24 @@ def priors(clips: Clips) -> dict[str, float]:
     known = np.isfinite(train).sum(0)
     share = np.nansum(train, axis=0) / np.maximum(known, 1)
     return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
+
+
+def soft_labels(cfg: TrainConfig, clips: Clips, task: str) -> SoftLabels | None:
+    """Return the soft labels of the table `data.pseudo`; None where there is none.
+
+    Raises:
+        UserError: one message with all that is wrong with its table.
+    """
+    if cfg.data.pseudo is None:
+        return None
+    if cfg.data.pseudo == "self":  # the model makes them as it goes
+        if not free(clips).any():
+            raise UsageError("data.pseudo=self: there is no clip without a label (split unlabelled or test)")
+        return None
+    soft = read(cfg.data.pseudo, clips, task, cfg.data.pseudo_weight, partial=cfg.data.limit is not None)
+    test = int((clips.splits() == "test").fill_null(False).to_numpy()[soft.numbers].sum())
+    log.info(
+        f"{len(soft)} clips with soft labels are trained on, {test} of them test clips, whose labels are "
+        "not read"
+    )
+    return soft

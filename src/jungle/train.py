@@ -73,6 +73,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         check_compiler(build.devices_of(cfg)[0])
     clips, lost = labelled.load(cfg)
     task = build.task_of(cfg, clips)
+    soft = labelled.soft_labels(cfg, clips, task)
     if runs.rank() == 0:
         clips.write(folder / "clips.parquet")
         log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
@@ -100,6 +101,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         data = inputs.videos(cfg, clips, train_spec, eval_spec)
     data.failures.update({int(i): reason for i, reason in lost.items()})
     data.left_out |= set(data.failures)
+    if soft is not None:
+        data.learn_from(soft, cfg.data.pseudo_share)
     name, logger = cfg.name or f"{cfg.model.backbone} {cfg.model.mode} {cfg.head.name}", None
     try:
         inputs.check_left(clips, data, cfg.max_failed_fraction)

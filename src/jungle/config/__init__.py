@@ -6,7 +6,7 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
-from jungle.config.ensemble import EnsembleReportConfig, EnsembleStackConfig
+from jungle.config.ensemble import EnsemblePseudoConfig, EnsembleReportConfig, EnsembleStackConfig
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
 from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
@@ -17,6 +17,7 @@ __all__ = [
     "ClipsConfig",
     "DownloadConfig",
     "EnsembleReportConfig",
+    "EnsemblePseudoConfig",
     "EnsembleStackConfig",
     "IndexConfig",
     "PredictConfig",
@@ -39,6 +40,7 @@ CONFIGS: dict[str, type[Section]] = {
     "shrink": ShrinkConfig,
     "ensemble_stack": EnsembleStackConfig,
     "ensemble_report": EnsembleReportConfig,
+    "ensemble_pseudo": EnsemblePseudoConfig,
 }
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from jungle.config.groups import Paths
 from jungle.config.values import Section
@@ -37,3 +37,17 @@ class EnsembleReportConfig(Section):
     paths: Paths
     members: Members
     out: Path
+
+
+class EnsemblePseudoConfig(Section):
+    """The whole of `configs/ensemble_pseudo.yaml`."""
+
+    paths: Paths
+    members: Members
+    out: Path
+    split: Literal["test", "unlabelled"]
+    clips: Path | None
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    agree: PositiveInt | None
+    worst: NonNegativeInt
+    overwrite: bool

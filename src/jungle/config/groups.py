@@ -48,6 +48,11 @@ class Data(Section):
     timeout_s: Annotated[float, Field(gt=0)]
     cache: Literal["none", "ram", "disk"]
     cache_gb: Annotated[float, Field(ge=0.1)] | None
+    pseudo: Literal["self"] | Path | None
+    pseudo_share: Annotated[float, Field(gt=0, lt=1)]
+    pseudo_weight: Annotated[float, Field(gt=0)]
+    pseudo_rounds: PositiveInt | None
+    pseudo_part: Annotated[float, Field(gt=0, le=1)] | None
     sample_clips: PositiveInt = 240
 
     @model_validator(mode="after")
@@ -56,6 +61,15 @@ class Data(Section):
             raise ValueError("folds and fold go together: data.folds=5 data.fold=0")
         if self.folds is not None and self.fold is not None and self.fold >= self.folds:
             raise ValueError(f"fold {self.fold} of {self.folds} folds: the last is {self.folds - 1}")
+        if self.pseudo is None and (self.pseudo_share, self.pseudo_weight) != (0.3125, 1):
+            raise ValueError(
+                "pseudo_share and pseudo_weight are of soft labels: add data.pseudo=<table of clip and a "
+                "probability a class>"
+            )
+        if self.pseudo != "self" and (self.pseudo_rounds or self.pseudo_part):
+            raise ValueError(
+                "pseudo_rounds and pseudo_part are of data.pseudo=self: add it, or leave them out"
+            )
         if self.cache == "none" and self.cache_gb is not None:
             raise ValueError("cache_gb is the room of a frame cache: add data.cache=ram or data.cache=disk")
         if self.format == "csv" and (self.labels is None or self.root is None):

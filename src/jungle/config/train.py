@@ -88,6 +88,16 @@ class TrainConfig(ClipsConfig):
             )
         if self.decoder.device in ("gpu", "cuda") and self.data.cache != "none":
             raise ValueError("data.cache keeps what the CPU decodes: decoder.device=cpu, or data.cache=none")
+        if self.data.pseudo == "self" and self.callbacks.patience is not None:
+            raise ValueError(
+                "data.pseudo=self adds rounds behind the last epoch, which early stopping may never reach: "
+                "add callbacks=no_early_stopping"
+            )
+        if self.data.pseudo == "self" and self.sampler != "natural":
+            raise ValueError(
+                f"data.pseudo=self with sampler={self.sampler}: the priors of its last epochs are others "
+                "than those before, and could not be undone: use sampler=natural"
+            )
         if self.task != "auto" and TASK_OF.get(self.loss.name, self.task) != self.task:
             raise ValueError(f"loss={self.loss.name} is of another task than task={self.task}: use loss=auto")
         return self
@@ -104,8 +114,18 @@ class TrainConfig(ClipsConfig):
 
     @property
     def max_epochs(self) -> int:
-        """Most passes over the training clips."""
+        """Most passes over the training clips, the rounds of `data.pseudo=self` included."""
+        return self.epochs_before_rounds + self.pseudo_rounds
+
+    @property
+    def epochs_before_rounds(self) -> int:
+        """Most passes over the training clips before the rounds of `data.pseudo=self`."""
         return self.trainer.max_epochs or self.by_mode(30, 10)
+
+    @property
+    def pseudo_rounds(self) -> int:
+        """Epochs at the end with the model's own soft labels."""
+        return (self.data.pseudo_rounds or 5) if self.data.pseudo == "self" else 0
 
     @property
     def lr(self) -> float:

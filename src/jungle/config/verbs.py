@@ -17,6 +17,12 @@ class PreviewConfig(ClipsConfig):
     clips: Annotated[int, Field(ge=1, le=100)]
     epochs: Annotated[int, Field(ge=1, le=20)]
 
+    @model_validator(mode="after")
+    def _shown(self) -> "PreviewConfig":
+        if self.data.pseudo is not None:
+            raise ValueError("data.pseudo: preview shows labelled clips; leave it out")
+        return self
+
 
 class DecoderAgain(Section):
     """Which library reads video for a model that is trained already, and where."""

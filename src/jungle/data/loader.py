@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from jungle.data.sampling import Mix
 from jungle.errors import UserError
 
 
@@ -61,6 +62,8 @@ class ClipLoader:
     max_failed_fraction: float = 1.0
     draw: Draw = _shuffled
     """Chooses and orders the training clips of an epoch."""
+    mix: Mix | None = None
+    """Puts clips with soft labels among them; None = there are none."""
     epoch_now: Callable[[], int] = int
     """Called when an epoch starts: its number chooses the order of training clips."""
     start_now: Callable[[], int] = int
@@ -114,17 +117,19 @@ class ClipLoader:
 
     def _mine(self, epoch: int) -> np.ndarray:
         """The clip numbers of this device in this epoch."""
-        order = self.numbers
-        if self.train:
-            order = self.draw(order, np.random.default_rng([self.seed, epoch]))
-            order = np.resize(order, math.ceil(len(order) / self.world) * self.world)
-        return order[self.rank :: self.world]
+        if not self.train:
+            return self.numbers[self.rank :: self.world]
+        rng = np.random.default_rng([self.seed, epoch])
+        order = self.draw(self.numbers, rng)
+        order = np.resize(order, math.ceil(len(order) / self.world) * self.world)[self.rank :: self.world]
+        return order if self.mix is None else self.mix(order, rng, self.rank, self.world)
 
     def _failed(self, number: int, reason: str) -> None:
         self.failures[int(number)] = reason
-        if len(self.failures) > max(self.max_failed_fraction * len(self.numbers), 1):
+        every = len(self.numbers) + (0 if self.mix is None else len(self.mix.soft))
+        if len(self.failures) > max(self.max_failed_fraction * every, 1):
             raise UserError(
-                f"{len(self.failures)} of {len(self.numbers)} clips could not be read (the last: {reason}). "
+                f"{len(self.failures)} of {every} clips could not be read (the last: {reason}). "
                 "Is the disk well? max_failed_fraction says how many are let pass"
             )
 

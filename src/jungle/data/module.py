@@ -8,7 +8,8 @@ import torch
 
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
-from jungle.data.sampling import Sampler
+from jungle.data.sampling import Mix, Sampler
+from jungle.data.soft_labels import SoftLabels, free
 
 
 class ClipData(pl.LightningDataModule):
@@ -48,21 +49,72 @@ class ClipData(pl.LightningDataModule):
         self._weight = weight.astype(np.float32)
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
+        self._soft: SoftLabels | None = None
+        self.soft_epoch: int | None = None  # which epoch they are of; None = of every one
+        self._training: ClipLoader | None = None
         self.failures: dict[int, str] = {}
+
+    def learn_from(self, soft: SoftLabels, share: float, epoch: int | None = None) -> None:
+        """Train on clips with soft labels too, `share` of every batch; their own labels are not used.
+
+        `epoch`: they are of this epoch alone, which stays as long as it is; None: of every epoch, each a pass
+        over the labelled clips.
+        """
+        self._soft, self._share, self.soft_epoch = soft, share, epoch
+        if self._training is not None:
+            self._add_soft(self._training)
+
+    @property
+    def has_soft_labels(self) -> bool:
+        """Whether there are clips with soft labels, even if none of them can be read."""
+        return self._soft is not None
+
+    @property
+    def soft_numbers(self) -> np.ndarray:
+        """Numbers of the clips with soft labels, those left out excepted."""
+        none = np.empty(0, np.int64)
+        return none if self._soft is None else self._kept(self._soft.numbers)
+
+    @property
+    def free_numbers(self) -> np.ndarray:
+        """Numbers of the clips that may take soft labels, those left out excepted."""
+        return self._kept(np.flatnonzero(free(self.clips)))
+
+    def _add_soft(self, loader: ClipLoader) -> None:
+        """Give a loader of training clips those with soft labels."""
+        loader.mix = None
+        if self._soft is None or not len(self.soft_numbers):
+            return
+        loader.mix = Mix(self.soft_numbers, self._share, longer=self.soft_epoch is None)
+        loader.targets, loader.weight = self._targets.copy(), self._weight.copy()
+        loader.targets[self._soft.numbers] = self._soft.probs_PC
+        loader.weight[self._soft.numbers] = self._soft.weight_P
 
     def numbers(self, split: str, labelled: bool = False) -> np.ndarray:
         """Return the numbers of a split's clips, those left out excepted; `labelled`: only with a label."""
         chosen = (self._splits == split) & (self._labelled if labelled else True)
-        return np.array([n for n in np.flatnonzero(chosen) if int(n) not in self.left_out], np.int64)
+        return self._kept(np.flatnonzero(chosen))
+
+    def _kept(self, numbers: np.ndarray) -> np.ndarray:
+        return np.array([n for n in numbers if int(n) not in self.left_out], np.int64)
 
     def loader(
         self, split: str, train: bool = False, labelled: bool = True, rank: int = 0, world: int = 1
     ) -> ClipLoader:
         """Return the batches of a split for one device."""
+        made = self.loader_of(self.numbers(split, labelled), rank, world, train)
+        if train:
+            self._add_soft(made)
+        return made
+
+    def loader_of(
+        self, numbers: np.ndarray, rank: int = 0, world: int = 1, train: bool = False
+    ) -> ClipLoader:
+        """Return the batches of these clips for one device."""
         return ClipLoader(
             self.read_train if train else self.read_eval,
             self.key,
-            self.numbers(split, labelled),
+            numbers,
             self._targets,
             self._weight,
             self.batch_size,
@@ -78,7 +130,7 @@ class ClipData(pl.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         """Training batches of this device."""
-        loader = self.loader("train", True, True, *self._place())
+        loader = self._training = self.loader("train", True, True, *self._place())
         if self.trainer is not None:
             trainer = self.trainer
             loader.epoch_now = lambda: trainer.current_epoch
@@ -90,16 +142,23 @@ class ClipData(pl.LightningDataModule):
         return self.loader("val", False, True, *self._place())
 
     def state_dict(self) -> dict[str, Any]:
-        """For `last.ckpt`: the clips that failed on any device; those after them moved up in the order."""
+        """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""
         parts: list[Any] = [self.failures]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             parts = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, self.failures)
-        return {"failures": {n: reason for part in parts for n, reason in part.items()}}
+        state: dict[str, Any] = {"failures": {n: reason for part in parts for n, reason in part.items()}}
+        if self._soft is not None and self.soft_epoch is not None:
+            made = {k: torch.from_numpy(v) for k, v in vars(self._soft).items()}
+            state["soft"] = {"epoch": self.soft_epoch, "share": self._share, **made}
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From `last.ckpt`."""
         self.failures.update(state_dict["failures"])
+        if soft := dict(state_dict.get("soft", {})):
+            epoch, share = soft.pop("epoch"), soft.pop("share")
+            self.learn_from(SoftLabels(**{k: v.numpy() for k, v in soft.items()}), share, epoch)
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

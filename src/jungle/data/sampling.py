@@ -1,4 +1,4 @@
-"""Which training clips an epoch holds: as they are, or some of them drawn by class."""
+"""Which training clips an epoch holds: as they are, some drawn by class, some with soft labels among them."""
 
 from dataclasses import dataclass
 
@@ -62,3 +62,36 @@ def _cycled(clips: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarr
     if not count:
         return clips[:0]
     return np.concatenate([rng.permutation(clips) for _ in range(-(-count // len(clips)))])[:count]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Puts clips with soft labels among the labelled ones of an epoch.
+
+    They lie as evenly as can be: any n clips in a row hold n x share of them, give or take one, and so does
+    every batch of every device. An epoch stays one pass over the labelled clips; of the others come as many
+    as that takes, none again before all have been there.
+
+    Attributes:
+        soft: clip numbers.
+        share: of what is trained on, above 0 and below 1.
+        longer: whether they come on top of the labelled ones; else an epoch keeps its length, and ends before
+            it has been through those.
+    """
+
+    soft: np.ndarray
+    share: float
+    longer: bool = True
+
+    def __call__(
+        self, labelled: np.ndarray, rng: np.random.Generator, rank: int = 0, world: int = 1
+    ) -> np.ndarray:
+        """Return the clips of one device in order, given its labelled ones; `rng` is alike on each device."""
+        most = int(len(labelled) / (1 - self.share)) + 2
+        # A hair above, so that 20 of 64 are 20 whatever the rounding.
+        is_soft = np.diff(np.floor(np.arange(most + 1) * self.share + 1e-9)) > 0
+        is_soft = is_soft[: np.searchsorted(np.cumsum(~is_soft), len(labelled)) + 1]
+        order = np.empty(len(is_soft), labelled.dtype)
+        order[~is_soft] = labelled
+        order[is_soft] = _cycled(self.soft, int(is_soft.sum()) * world, rng)[rank::world]
+        return order if self.longer else order[: len(labelled)]

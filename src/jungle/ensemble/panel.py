@@ -1,0 +1,145 @@
+"""What several models say of the clips that have no label to learn from: test clips, or unlabelled ones."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jungle.data import predictions
+from jungle.data.clips import Clips
+from jungle.ensemble.members import ONE, load_members
+from jungle.errors import UsageError, UserError
+
+PREDICTED = "predictions.parquet"
+HOW = "python predict.py ckpt=<run> videos=<data.root> out=<folder>, and give that folder"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The answers of M members for N clips; nothing in it knows a label.
+
+    Attributes:
+        names: of the members, no two alike.
+        classes: C class names.
+        exclusive: whether each member's probabilities of a clip add up to 1.
+        clips: `clip`, `path`, and `site` where known; the order of N.
+        probs_MNC: float32.
+        left_out: clips of the split that some member has not predicted, or could not read.
+    """
+
+    names: tuple[str, ...]
+    classes: tuple[str, ...]
+    exclusive: bool
+    clips: pl.DataFrame
+    probs_MNC: np.ndarray
+    left_out: int
+
+
+def panel_of(paths: Sequence[str], split: str, clips: Path | None = None) -> Panel:
+    """Return what members say of a split.
+
+    Args:
+        paths: training runs (as in `load_members`) and folders of `predict.py`, or patterns of such.
+        split: `test` or `unlabelled`.
+        clips: a run, or its `clips.parquet`, that says which clips those are; None = the first training run.
+
+    Raises:
+        UsageError: members that do not go together, or have not predicted the split.
+        UserError: a table is damaged.
+    """
+    runs, folders = _told_apart(paths)
+    members = load_members(runs) if runs else []
+    tables = [(m.name, m.answers.get(split)) for m in members]
+    tables += [(f.name, predictions.read(f / PREDICTED)) for f in folders]
+    if len(tables) < 2:
+        raise UsageError(f"members: {len(tables)}, and one model has nobody to agree with: name two or more")
+    for name, table in tables:
+        if table is None:
+            raise UsageError(
+                f"members: the run {name!r} has predicted no {split} clips (training predicts val and test "
+                f"alone). Predict them: {HOW}"
+            )
+    if clips is None and not members:
+        raise UsageError(
+            f"members are results of predict.py: which of their clips are {split}? clips=<a training run>"
+        )
+    asked = _clips(clips) if clips is not None else members[0].clips
+    wanted = _unlabelled(asked, split, clips)
+    return _joined(wanted, _named_apart([(n, t) for n, t in tables if t is not None]), split)
+
+
+def _told_apart(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
+    """Return the paths that are training runs (or wrong), and the folders of `predict.py`, each once."""
+    runs: list[str] = []
+    folders: dict[Path, None] = {}
+    for path in paths:
+        found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]
+        predicted = [Path(f).resolve() for f in found if (Path(f) / PREDICTED).is_file()]
+        folders |= dict.fromkeys(predicted)
+        if not predicted:
+            runs.append(path)
+        elif len(predicted) < len(found):
+            runs += [f for f in found if not (Path(f) / PREDICTED).is_file()]
+    return runs, list(folders)
+
+
+def _clips(where: Path) -> Clips:
+    file = where / "clips.parquet" if where.is_dir() else where
+    if not file.is_file():
+        raise UsageError(f"clips={where}: no training run (a run holds clips.parquet)")
+    return Clips.read(file)
+
+
+def _unlabelled(clips: Clips, split: str, where: Path | None) -> pl.DataFrame:
+    """Return the clips of the split without their labels, so that nothing can look at them."""
+    table = clips.of(split).table
+    if not len(table):
+        raise UsageError(f"split={split}: {where or 'the first member'} has no such clips")
+    return table.select(c for c in ("clip", "path", "site") if c in table.columns)
+
+
+def _named_apart(tables: list[tuple[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
+    named: dict[str, pl.DataFrame] = {}
+    for plain, table in tables:
+        name, n = plain, 2
+        while name in named:
+            name, n = f"{plain} ({n})", n + 1
+        named[name] = table
+    return named
+
+
+def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -> Panel:
+    first = next(iter(tables))
+    classes = predictions.classes_of(tables[first])
+    both = wanted.select("clip")
+    for name, table in tables.items():
+        own = predictions.classes_of(table)
+        if set(own) != set(classes):
+            odd = sorted(set(own) ^ set(classes))
+            raise UsageError(f"members: {name!r} has other classes than {first!r}: {', '.join(odd[:5])}")
+        if not table["clip"].is_in(wanted["clip"].implode()).any():
+            like = f", its clips are like {table['clip'][0]}" if len(table) else ""
+            raise UsageError(
+                f"members: {name!r} has predicted none of the {len(wanted)} {split} clips, as "
+                f"{wanted['clip'][0]}{like}. Predict them: {HOW}"
+            )
+        both = both.join(table.filter(pl.col("status") != "failed"), on="clip", how="semi")
+    if not len(both):
+        raise UserError(f"members: there is no {split} clip that all of them have predicted")
+    kept = wanted.join(both, on="clip", how="semi", maintain_order="left")
+    probs_MNC = np.stack(
+        [
+            kept.select("clip")
+            .join(t, on="clip", how="left", maintain_order="left")
+            .select(classes)
+            .to_numpy()
+            for t in tables.values()
+        ]
+    ).astype(np.float32)
+    exclusive = len(classes) > 1 and bool((np.abs(probs_MNC.sum(2) - 1) < ONE).all())
+    return Panel(tuple(tables), classes, exclusive, kept, probs_MNC, len(wanted) - len(kept))

@@ -1,0 +1,211 @@
+"""Soft labels: who may have them, what of a stranger's table is refused, and that they reach the loss."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from jungle.data import predictions, soft_labels
+from jungle.data.clips import Clips
+from jungle.data.loader import Sample
+from jungle.data.module import ClipData
+from jungle.data.sampling import Mix
+from jungle.errors import UserError
+from jungle.models.losses import loss
+
+CLASSES = ("blank", "lion")
+SPLITS = ["train"] * 22 + ["val"] * 4 + ["test"] * 6 + ["unlabelled"] * 8
+
+
+def clips(test_label: int = 0) -> Clips:
+    split = pl.Series(SPLITS)
+    lion = [None if s == "unlabelled" else test_label if s == "test" else i % 2 for i, s in enumerate(SPLITS)]
+    table = pl.DataFrame({"clip": [f"c{i:02d}.mp4" for i in range(len(SPLITS))], "split": split})
+    table = table.with_columns(pl.col("clip").alias("path"), pl.Series("lion", lion, dtype=pl.Int8))
+    return Clips(table.with_columns((1 - pl.col("lion")).alias("blank")), CLASSES)
+
+
+def table(names: list[str], lion: float = 0.75, **columns: list) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"clip": names, "blank": [1 - lion] * len(names), "lion": [lion] * len(names), **columns}
+    )
+
+
+FREE = [f"c{i}.mp4" for i in range(26, 40)]
+
+
+def read(made: pl.DataFrame, tmp_path: Path, task: str = "multilabel", **options) -> soft_labels.SoftLabels:
+    file = tmp_path / "pseudo.parquet"
+    made.write_parquet(file)
+    return soft_labels.read(file, clips(), task, **options)
+
+
+def data(soft: soft_labels.SoftLabels | None, share: float = 0.3125, test_label: int = 0) -> ClipData:
+    def read_clips(numbers, epoch):
+        for n in map(int, numbers):
+            yield n, Sample(np.full((1, 4), n, np.float16), np.zeros(1, np.float32))
+
+    made = ClipData(clips(test_label), read_clips, read_clips, "x_BTD", 16)
+    if soft is not None:
+        made.learn_from(soft, share)
+    return made
+
+
+def test_unlabelled_and_test_clips_take_soft_labels_in_any_order(tmp_path: Path) -> None:
+    made = table(["c39.mp4", "c26.mp4"], weight=[0.5, 2.0])
+    for file in (tmp_path / "p.csv", tmp_path / "p.parquet"):
+        made.write_csv(file) if file.suffix == ".csv" else made.write_parquet(file)
+        soft = soft_labels.read(file, clips(), "exclusive", weight=3.0)
+        assert soft.numbers.tolist() == [39, 26]
+        assert soft.probs_PC.tolist() == [[0.25, 0.75]] * 2
+        assert soft.weight_P.tolist() == [1.5, 6.0]
+
+
+def test_a_predictions_table_is_one_without_its_failures(tmp_path: Path) -> None:
+    rows = [
+        {"clip": "c30.mp4", "status": "ok", "reason": "", "probs": [0.1, 0.9], "times": [0.5]},
+        {"clip": "c31.mp4", "status": "failed", "reason": "broken", "probs": [0.5, 0.5]},
+    ]
+    for name in ("p.parquet", "p.csv"):
+        predictions.write(predictions.make(rows, CLASSES), tmp_path / name)
+        soft = soft_labels.read(tmp_path / name, clips(), "exclusive")
+        assert soft.numbers.tolist() == [30]
+        np.testing.assert_allclose(soft.probs_PC, [[0.1, 0.9]], rtol=1e-5)
+
+
+def test_labels_of_people_win(tmp_path: Path) -> None:
+    assert read(table(["c00.mp4", "c27.mp4"]), tmp_path).numbers.tolist() == [27]
+    with pytest.raises(UserError, match="None of its 2 clips"):
+        read(table(["c00.mp4", "c01.mp4"]), tmp_path)
+
+
+def test_val_clips_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"1 clips are of the val split.*c23\.mp4"):
+        read(table(["c23.mp4", "c27.mp4"]), tmp_path)
+
+
+HOSTILE = {
+    "no clip": (table(FREE).drop("clip"), "No column clip"),
+    "unknown class": (table(FREE).with_columns(lino=0.0), r"columns are no classes: lino.*Nearest: lion"),
+    "a class less": (table(FREE).drop("blank"), "classes have no column: blank"),
+    "unknown clip": (table(["c27.mp4", "c99.mp4"]), r"1 clips are unknown: c99\.mp4"),
+    "no name": (table(["c27.mp4"]).with_columns(clip=pl.lit(None, pl.String)), "1 clips are unknown"),
+    "twice": (table(["c27.mp4"] * 2), r"more than one row: c27\.mp4"),
+    "above 1": (table(FREE, lion=1.5), r"14 clips have a probability that is none from 0 to 1: c26\.mp4"),
+    "nan": (table(FREE, lion=float("nan")), "14 clips have a probability"),
+    "text": (table(["c27.mp4"]).with_columns(lion=pl.lit("yes")), "1 clips have a probability"),
+    "empty": (table(["c27.mp4"]).with_columns(lion=pl.lit(None, pl.Float64)), "1 clips have a probability"),
+    "list": (table(["c27.mp4"]).with_columns(lion=pl.lit([0.5])), "1 clips have a probability"),
+    "truth": (table(["c27.mp4"]).with_columns(lion=pl.lit(True)), "1 clips have a probability"),
+    "date": (table(["c27.mp4"]).with_columns(lion=pl.date(1970, 1, 1)), "1 clips have a probability"),
+    "number for a status": (table(["c99.mp4"], status=[1]), "1 clips are unknown"),
+    "number for a name": (table(["c27.mp4"]).with_columns(clip=pl.lit(27)), "1 clips are unknown: 27"),
+    "weight": (table(["c27.mp4"], weight=[-1.0]), "1 clips have a weight"),
+    "no rows": (table([]), "None of its 0 clips"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_table_is_one_message(name: str, tmp_path: Path) -> None:
+    made, said = HOSTILE[name]
+    with pytest.raises(UserError, match=said):
+        read(made, tmp_path)
+
+
+def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    made = table(["c23.mp4", "c99.mp4", "c27.mp4"], lion=-1).with_columns(lino=0.0)
+    with pytest.raises(UserError, match="4 kinds of problems"):
+        read(made, tmp_path)
+
+
+def test_exclusive_probabilities_add_up(tmp_path: Path) -> None:
+    off = table(["c27.mp4"]).with_columns(blank=pl.lit(0.75))
+    assert len(read(off, tmp_path)) == 1
+    with pytest.raises(UserError, match="do not add up to 1"):
+        read(off, tmp_path, "exclusive")
+
+
+def test_a_part_of_the_data_set_leaves_the_others_out(tmp_path: Path) -> None:
+    assert read(table(["c27.mp4", "c99.mp4"]), tmp_path, partial=True).numbers.tolist() == [27]
+
+
+def test_what_a_test_clips_label_says_changes_nothing(tmp_path: Path) -> None:
+    table(FREE).write_parquet(tmp_path / "p.parquet")
+    seen = []
+    for label in (0, 1):
+        soft = soft_labels.read(tmp_path / "p.parquet", clips(label), "exclusive")
+        batches = list(data(soft, test_label=label).loader("train", train=True))
+        seen.append(
+            [(b["number_B"].tolist(), b["targets_BC"].tolist(), b["weight_B"].tolist()) for b in batches]
+        )
+    assert seen[0] == seen[1]
+
+
+def test_soft_targets_reach_the_batch_and_the_loss(tmp_path: Path) -> None:
+    made = data(read(table(FREE, lion=0.8), tmp_path, weight=0.5))
+    for batch in made.loader("train", train=True):
+        soft = batch["number_B"] >= 26
+        assert soft.any()
+        assert torch.equal(batch["targets_BC"][soft], torch.tensor([0.2, 0.8]).expand(int(soft.sum()), 2))
+        assert set(batch["weight_B"][soft].tolist()) == {0.5}
+        assert set(batch["targets_BC"][~soft].unique().tolist()) == {0.0, 1.0}
+        assert set(batch["weight_B"][~soft].tolist()) == {1.0}
+    evaluated = [b for split in ("val", "test") for b in made.loader(split)]
+    assert {v for b in evaluated for v in b["targets_BC"].unique().tolist()} == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("task", ["multilabel", "exclusive"])
+def test_a_soft_target_is_what_the_loss_is_least_at(task: str) -> None:
+    target = torch.tensor([[0.2, 0.8]])
+    logits = (torch.logit(target) if task == "multilabel" else target.log()).requires_grad_()
+    loss(logits, target, torch.ones(1), task).backward()
+    torch.testing.assert_close(logits.grad, torch.zeros(1, 2), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "share", "soft"), [(64, 0.3125, {20}), (48, 1 / 3, {16}), (16, 0.3125, {5}), (8, 0.3125, {2, 3})]
+)
+@pytest.mark.parametrize("world", [1, 3])
+def test_every_batch_has_its_share_and_an_epoch_is_a_pass_over_the_labelled(
+    size: int, share: float, soft: set[int], world: int
+) -> None:
+    labelled, others = np.arange(960), np.arange(1000, 1100)
+    mix = Mix(others, share)
+    orders = [mix(labelled[r::world], np.random.default_rng(0), r, world) for r in range(world)]
+    assert len({len(o) for o in orders}) == 1
+    for order in orders:
+        whole = order[: len(order) // size * size].reshape(-1, size)
+        assert set((whole >= 1000).sum(1).tolist()) == soft
+    every = np.concatenate(orders)
+    assert sorted(every[every < 1000]) == labelled.tolist()
+    often = np.bincount(every[every >= 1000] - 1000, minlength=100)
+    assert np.ptp(often) <= 1
+    assert (every >= 1000).mean() == pytest.approx(share, abs=0.005)
+
+
+def test_an_epoch_that_was_cut_off_goes_on_with_the_same_batches(tmp_path: Path) -> None:
+    soft = read(table(FREE), tmp_path)
+
+    def numbers(start: int, epoch: int = 0) -> list[list[int]]:
+        loader = data(soft).loader("train", train=True)
+        loader.start_now, loader.epoch_now = (lambda: start), (lambda: epoch)
+        return [b["number_B"].tolist() for b in loader]
+
+    whole = numbers(0)
+    assert len(whole) == 2  # 22 labelled clips and 9 or 10 others
+    assert numbers(1) == whole[1:]
+    assert numbers(0, epoch=1) != whole
+
+
+def test_a_clip_that_cannot_be_read_is_not_drawn(tmp_path: Path) -> None:
+    made = data(read(table(FREE), tmp_path))
+    made.left_out.add(26)
+    assert 26 not in made.soft_numbers
+    assert all(26 not in b["number_B"].tolist() for b in made.loader("train", train=True))
+
+
+def test_without_soft_labels_nothing_changes() -> None:
+    numbers = [n for b in data(None).loader("train", train=True) for n in b["number_B"].tolist()]
+    assert sorted(numbers) == list(range(22))

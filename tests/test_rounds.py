@@ -1,0 +1,210 @@
+"""Rounds of the model's own soft labels, and training with a table of them, as a user starts them."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from jungle import build, overrides
+from jungle import train as training
+from jungle.checkpoints import Last
+from jungle.cli import config_dir
+from jungle.data import predictions
+from jungle.data.clips import Clips
+from jungle.data.loader import ClipLoader
+from jungle.errors import UsageError, UserError
+from jungle.models.backbone import Backbone
+from jungle.rounds import Rounds
+from tests.conftest import Command, survey_args
+
+
+def settings(survey: Path, labels: Path, root: Path) -> list[str]:
+    return [
+        *survey_args(survey),
+        f"data.labels={labels}",
+        f"paths.cache={root}/cache",
+        "model=frozen",
+        "model.backbone=test_efficientnet",
+        "model.pretrained=false",
+        "model.size=64x96",
+        "data.batch_size=6",
+        "trainer.max_epochs=2",
+        "callbacks=no_early_stopping",
+    ]
+
+
+@pytest.fixture(scope="module")
+def part(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A survey of which one site has no labels: 18 clips to train on, 6 each of val, test and unlabelled."""
+    root = tmp_path_factory.mktemp("part")
+    rows = (survey / "labels.csv").read_text().splitlines()
+    bare = [f"{r.split(',')[0]},,,site3" if r.endswith(",site3") else r for r in rows]
+    (root / "labels.csv").write_text("\n".join(bare) + "\n")
+    return settings(survey, root / "labels.csv", root)
+
+
+def run(part: list[str], folder: Path, *more: str) -> dict[str, Any]:
+    training._train(overrides.composed("train", [*part, *more], config_dir()), folder)
+    return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+ROUNDS = ("data.pseudo=self", "data.pseudo_rounds=2", "data.pseudo_part=0.75")
+
+
+class Enough(Exception):
+    """The run is cut off here."""
+
+
+def stop_at_step(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(self: Last, trainer: Any, *_: Any) -> None:
+        if trainer.global_step == step:
+            self._save(trainer)
+            raise Enough
+
+    monkeypatch.setattr(Last, "on_train_batch_end", end)
+
+
+def stop_after_epoch(epoch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(self: Last, trainer: Any, *_: Any) -> None:
+        self._save(trainer)
+        if trainer.current_epoch == epoch:
+            raise Enough
+
+    monkeypatch.setattr(Last, "on_train_epoch_end", end)
+
+
+def test_rounds_that_were_cut_off_go_on_as_if_they_had_not_been(
+    part: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(part, tmp_path / "whole", *ROUNDS)
+    assert whole["epoch"] == 3
+    made: list[int] = []
+
+    def watched(self: Rounds, trainer: Any, *args: Any, once: Any = Rounds._predicted) -> Any:
+        made.append(trainer.current_epoch)
+        return once(self, trainer, *args)
+
+    # Three steps an epoch. Within a round its labels are kept, at its start they are made anew.
+    for stop, at, anew in ((stop_at_step, 7, [3]), (stop_after_epoch, 2, [3])):
+        folder = tmp_path / stop.__name__
+        with monkeypatch.context() as patch:
+            stop(at, patch)
+            with pytest.raises(Enough):
+                run(part, folder, *ROUNDS)
+        made.clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(Rounds, "_predicted", watched)
+            again = run(part, folder, *ROUNDS)
+        assert made == anew
+        for name, value in whole["state_dict"].items():
+            torch.testing.assert_close(again["state_dict"][name], value, rtol=0, atol=0, msg=name)
+
+
+def test_a_round_mixes_clips_that_have_no_label(
+    part: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, Any]] = []
+    collated = ClipLoader._collated
+
+    def watched(self: ClipLoader, batch: list) -> dict:
+        made = collated(self, batch)
+        if self.train:
+            seen.append((self.epoch_now(), made))
+        return made
+
+    monkeypatch.setattr(ClipLoader, "_collated", watched)
+    run(part, tmp_path / "run", *ROUNDS, "data.pseudo_share=0.5", "data.pseudo_weight=0.25")
+    split = pl.read_parquet(tmp_path / "run" / "clips.parquet")["split"].to_numpy()
+    assert [e for e, _ in seen] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+    drawn: dict[int, set[int]] = {2: set(), 3: set()}
+    for epoch, batch in seen:
+        numbers = batch["number_B"].numpy()
+        soft = np.isin(split[numbers], ["test", "unlabelled"])
+        assert soft.sum() == (3 if epoch > 1 else 0)
+        assert set(split[numbers[~soft]]) == {"train"}
+        targets = batch["targets_BC"].numpy()
+        assert np.isin(targets[~soft], [0, 1]).all()
+        assert not np.isin(targets[soft], [0, 1]).any()
+        np.testing.assert_allclose(targets.sum(1), 1, rtol=1e-5)
+        assert (batch["weight_B"].numpy() == np.where(soft, 0.25, 1)).all()
+        if epoch > 1:
+            drawn[epoch] |= set(numbers[soft].tolist())
+    assert {len(d) for d in drawn.values()} == {9}  # three quarters of twelve, each once
+    assert drawn[2] != drawn[3]
+
+
+def test_a_table_is_trained_on_and_test_labels_are_not_read(part: list[str], tmp_path: Path) -> None:
+    labels = [p for p in part if p.startswith("data.labels=")][-1]  # the last one holds
+    rows = Path(labels.split("=")[1]).read_text().splitlines()
+    swap = {"lion": "hog", "hog": "blank", "blank": "lion"}
+    other = [",".join([(w := r.split(","))[0], swap[w[1]], *w[2:]]) if ",test," in r else r for r in rows]
+    (tmp_path / "other.csv").write_text("\n".join(other) + "\n")
+    plain = run(part, tmp_path / "plain")
+    table = f"data.pseudo={tmp_path / 'plain' / 'predictions_test.parquet'}"
+    weights = [
+        run([*part, *more], tmp_path / f"run{i}", table)["state_dict"]
+        for i, more in enumerate(([], [f"data.labels={tmp_path / 'other.csv'}"]))
+    ]
+    assert all(torch.equal(v, weights[1][k]) for k, v in weights[0].items())
+    assert not all(torch.equal(v, plain["state_dict"][k]) for k, v in weights[0].items())
+    val = f"data.pseudo={tmp_path / 'plain' / 'predictions_val.parquet'}"
+    with pytest.raises(UserError, match="6 clips are of the val split"):
+        run(part, tmp_path / "refused", val)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["data.pseudo=self", "callbacks=default"], "callbacks=no_early_stopping"),
+        (["data.pseudo=self", "sampler=mixed"], "sampler=natural"),
+        (["data.pseudo_share=0.5"], "add data.pseudo"),
+        (["data.pseudo=table.csv", "data.pseudo_rounds=3"], "are of data.pseudo=self"),
+        (["data.pseudo=self", "data.pseudo_share=1"], "pseudo_share"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(part: list[str], more: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        overrides.composed("train", [*part, *more], config_dir())
+
+
+def test_rounds_need_clips_without_a_label(survey: Path, part: list[str], tmp_path: Path) -> None:
+    rows = (survey / "labels.csv").read_text().splitlines()
+    (tmp_path / "labels.csv").write_text("\n".join(r for r in rows if ",test," not in r) + "\n")
+    with pytest.raises(UsageError, match="no clip without a label"):
+        run([*part, f"data.labels={tmp_path / 'labels.csv'}"], tmp_path / "run", *ROUNDS)
+
+
+def test_the_priors_that_are_undone_are_those_of_the_mixed_batches(part: list[str]) -> None:
+    cfg = overrides.composed(
+        "train", [*part, "sampler=balanced", "data.pseudo=p.csv", "data.pseudo_share=0.25"], config_dir()
+    )
+    prior_C = np.array([0.5, 0.375, 0.125])
+    labels = np.repeat(np.arange(3), (4, 3, 1))
+    names = [f"c{i}.mp4" for i in range(8)]
+    table = pl.DataFrame({"clip": names, "path": names, "split": ["train"] * 8})
+    table = table.with_columns(pl.Series(c, (labels == i).astype(int)) for i, c in enumerate("abc"))
+    backbone = Backbone(build.backbone_spec(cfg))
+    shift = build.model_of(cfg, backbone, Clips(table, tuple("abc")), "exclusive", {}).about["prior_shift"]
+    mixed_C = 0.75 / 3 + 0.25 * prior_C  # by class where labelled, as they are where not
+    np.testing.assert_allclose(list(shift.values()), np.log(mixed_C / prior_C), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_rounds_on_two_devices_from_videos(part: list[str], command: Command, tmp_path: Path) -> None:
+    tuned = [
+        "model=finetune",
+        "model.backbone=test_efficientnet",
+        "model.pretrained=false",
+        "model.size=64x96",
+    ]
+    short = ["trainer=ddp_sim", "trainer.max_epochs=1", "data.pseudo_rounds=1"]
+    done = command("train", *part, *tuned, *ROUNDS, *short, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "round 1: 9 of 12 clips take soft labels" in done.stderr
+    run_folder = tmp_path / "runs" / "train" / "latest"
+    assert len(predictions.read(run_folder / "predictions_test.parquet")) == 6
+    saved = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert len(saved["ClipData"]["soft"]["numbers"]) == 9
