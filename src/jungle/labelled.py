@@ -1,5 +1,6 @@
 """From a config to the clips of a training run, checked and split."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,21 @@ def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     Raises:
         UserError: one message with all that is wrong with the labels.
     """
+    clips, lost = _checked(cfg)
+    return (clips if cfg.data.only is None else _only(clips, cfg.data.only)), lost
+
+
+def _only(clips: Clips, names: Sequence[str]) -> Clips:
+    """Return the clips with some of their classes alone: clips of the others have none of these."""
+    from jungle.errors import UsageError, nearest
+
+    if lost := [n for n in names if n not in clips.classes]:
+        raise UsageError(f"data.only: there is no class {lost[0]!r}.{nearest(lost[0], clips.classes)}")
+    kept = [c for c in clips.classes if c in names]
+    return Clips(clips.table.drop([c for c in clips.classes if c not in names]), tuple(kept))
+
+
+def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     from jungle.data.checks import check
     from jungle.data.problems import Problems
     from jungle.data.splits import assign_splits

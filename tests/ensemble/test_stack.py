@@ -133,6 +133,13 @@ def test_a_clips_site_never_shapes_its_answer(tmp_path, monkeypatch) -> None:
     assert sorted(np.concatenate(parts).tolist()) == list(range(120))
 
 
+def test_parts_of_few_clips_are_whole_sites_too() -> None:
+    groups_N = np.array([0, 0, 1, 2])
+    parts = stack.parts_of(np.eye(4), groups_N, 5, 0)
+    assert sorted(np.concatenate(parts).tolist()) == [0, 1, 2, 3]
+    assert len(parts) == 3
+
+
 def test_the_seeds_clipping_is_not_scored_on_the_rows_it_was_tuned_on(monkeypatch) -> None:
     clips = labelled(200, seed=5)
     probs_NC = answers(clips, 3.0, 1, sharp=3.0)

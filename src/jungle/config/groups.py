@@ -35,6 +35,7 @@ class Data(Section):
     test_labels: Path | None
     sites: Path | None
     classes: list[str] | None
+    only: Annotated[list[str], Field(min_length=1)] | None
     filepath_column: str | None
     label_column: str | None
     missing: Literal["error", "skip"]

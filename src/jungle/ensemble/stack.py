@@ -131,7 +131,7 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> tuple[np.ndarray, list[S
 
 def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
     """Return the rows of each part: whole sites, classes spread as evenly as sites let them be."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     rarest_first = np.argsort(np.nansum(targets_NC, axis=0), kind="stable")
     has = np.nan_to_num(targets_NC)[:, rarest_first] == 1
@@ -145,7 +145,9 @@ def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer clips than parts
-        split = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+        stratified = max(np.bincount(label_N + 1)) >= count  # else no class has a clip for each part
+        kind = StratifiedGroupKFold if stratified else GroupKFold
+        split = kind(count, shuffle=True, random_state=seed)
         found = [held for _, held in split.split(has, label_N, groups_N)]
     return [held for held in found if len(held)]
 

@@ -1,0 +1,55 @@
+"""What may stand in a recipe: an experiment of several stages, each a command of this program."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from jungle.config.values import Section
+
+PLACE = re.compile(r"\{(\w+)\}")
+"""`{name}` in an argument: the folder of the stage of that name."""
+
+
+class Stage(Section):
+    """One command, or one a fold."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
+    verb: Literal["train", "ensemble_stack", "ensemble_pseudo"]
+    args: list[str] = Field([])
+    members: list[str] = Field([])
+    """Train stages whose runs an ensemble joins."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    tiny: list[str] = Field([])
+    """What is different with scale=tiny."""
+
+
+class Recipe(Section):
+    """The whole of `configs/experiment/<folder>/<name>.yaml`."""
+
+    about: str
+    args: list[str] = Field([])
+    """Of every train stage."""
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    tiny: list[str] = Field([])
+    """Of every train stage with scale=tiny."""
+    tiny_folds: Annotated[int, Field(ge=1, le=100)] = 2
+    """Folds with scale=tiny; 1 = a run without folds."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Recipe":
+        known: dict[str, str] = {}
+        for stage in self.stages:
+            if stage.name in known:
+                raise ValueError(f"two stages are named {stage.name}")
+            wanted = {*stage.members, *(n for a in stage.args for n in PLACE.findall(a))}
+            if lost := sorted(wanted - known.keys()):
+                raise ValueError(f"stage {stage.name} needs {lost[0]}, which is no stage before it")
+            if wrong := [m for m in stage.members if known[m] != "train"]:
+                raise ValueError(f"stage {stage.name}: {wrong[0]} trains no model, so it is no member")
+            if (stage.verb == "train") == bool(stage.members):
+                raise ValueError(f"stage {stage.name}: an ensemble has members, a training run has none")
+            if stage.folds is not None and stage.verb != "train":
+                raise ValueError(f"stage {stage.name}: only training has folds")
+            known[stage.name] = stage.verb
+        return self

@@ -1,0 +1,180 @@
+"""Recipes: experiments of several stages, planned, run, stopped and gone on with."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+import yaml
+
+from jungle import recipe, runs
+from jungle.cli import config_dir, main
+from jungle.config import check
+from jungle.config.recipe import Recipe
+from jungle.errors import UsageError
+from tests.conftest import ROOT
+
+NAMES = sorted(f"primatrix/{f.stem}" for f in (config_dir() / "experiment" / "primatrix").glob("*.yaml"))
+
+
+def plan(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
+    code = main(["train", "plan=true", *args])
+    said = capsys.readouterr()
+    return code, said.err + said.out
+
+
+@pytest.mark.parametrize("scale", ["full", "tiny"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_stage_composes_and_is_planned(name: str, scale: str, tmp_path, capsys) -> None:
+    code, said = plan(capsys, f"experiment={name}", f"scale={scale}", f"paths.runs={tmp_path / 'runs'}")
+    assert code == 0, said
+    stages = recipe.read(config_dir() / "experiment" / f"{name}.yaml").stages
+    assert all(stage.name in said for stage in stages)
+    assert "not measured" in said
+    assert not (tmp_path / "runs").exists()  # a plan runs and writes nothing
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["experiment=primatrix/bst"], "Nearest: primatrix/best"),
+        (["experiment=primatrix/best", "scale=tinny"], "scale is full or tiny"),
+        (["experiment=primatrix/best", "stage=stak"], "Nearest: stack"),
+        (["experiment=primatrix/best", "modle.size=64"], "model.size"),
+        (["experiment=primatrix/best", "data.fold=1"], "deals out its folds itself"),
+        (["experiment=primatrix/best", "-m"], "key=value"),
+        (["experiment=primatrix/best", "hydra.run.dir=x"], "chooses its folders itself"),
+        (["experiment=primatrix/best", "stage=stack", "plan=false"], "needs lite0 first"),
+    ],
+)
+def test_a_wrong_word_is_answered_before_anything_runs(args, says, tmp_path, capsys) -> None:
+    assert main(["train", *args, f"paths.runs={tmp_path}"]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("error: ")
+    assert says in said
+    assert not list(tmp_path.rglob("run.json"))
+
+
+@pytest.mark.parametrize(
+    ("stages", "says"),
+    [
+        ([{"name": "a", "verb": "train"}, {"name": "a", "verb": "train"}], "two stages are named a"),
+        ([{"name": "s", "verb": "ensemble_stack", "members": ["a"]}], "needs a, which is no stage before it"),
+        ([{"name": "a", "verb": "train", "args": ["x={b}"]}], "needs b"),
+        ([{"name": "s", "verb": "ensemble_stack"}], "an ensemble has members"),
+        ([{"name": "a", "verb": "rm"}], "Valid: "),
+    ],
+)
+def test_a_recipe_that_does_not_hold_together_is_refused(stages, says) -> None:
+    with pytest.raises(UsageError, match=says):
+        check(Recipe, {"about": "", "stages": stages})
+
+
+def test_settings_name_the_folders(tmp_path) -> None:
+    """Another setting is another folder: an old result is never taken for a new one."""
+    file = config_dir() / "experiment" / "primatrix" / "best.yaml"
+    words = {"scale": "full", "plan": "false", "stage": "", "template": ""}
+
+    def folders(*given: str, tiny: bool = False) -> list[Path]:
+        args = [f"paths.runs={tmp_path}", *given]
+        return [
+            j.folder
+            for j in recipe._jobs(recipe.read(file), "primatrix/best", words, args, tiny, config_dir())[0]
+        ]
+
+    plain = folders()
+    assert plain == folders()
+    assert len(set(plain)) == 4 * 5 + 1
+    for other in (folders("seed=1"), folders(tiny=True), folders("data=sample")):
+        assert not set(plain) & set(other)
+
+
+def args_of(name: str, tmp_path: Path, cache: Path) -> list[str]:
+    return [
+        *(f"experiment={name}", "scale=tiny", "data=sample", "data.sample_clips=40"),
+        *(f"paths.runs={tmp_path / 'runs'}", f"paths.cache={cache}", "trainer=cpu", "data.workers=1"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(args: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
+    door = [sys.executable, str(ROOT / "train.py"), *args]
+    return subprocess.run(door, cwd=cwd, text=True, capture_output=True, timeout=600, check=False)
+
+
+def check_submission(done: subprocess.CompletedProcess[str], cache: Path) -> None:
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    written = pl.read_csv(said["submission"])
+    template = pl.read_csv(cache / "sample" / "submission_format.csv")
+    assert written.columns == template.columns
+    assert written["filename"].equals(template["filename"])
+    probs = written.drop("filename").to_numpy()
+    assert ((probs > 0) & (probs < 1)).all()
+    assert Path(said["report"]).is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [n for n in NAMES if n not in ("primatrix/best", "primatrix/micro")])
+def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache) -> None:
+    check_submission(run(args_of(name, tmp_path, cache), tmp_path), cache)
+
+
+@pytest.mark.slow
+def test_micro_reads_the_competitions_small_clips(tmp_path, cache) -> None:
+    """The sample in the place and form of the 64x64 set."""
+    from jungle.data.sample import ensure_sample
+
+    ensure_sample(cache / "sample", clips=40)
+    (tmp_path / "data" / "micro").mkdir(parents=True)
+    for clip in (cache / "sample" / "raw").iterdir():
+        os.link(clip, tmp_path / "data" / "micro" / clip.name)
+    for table in ("train_labels.csv", "submission_format.csv"):
+        (tmp_path / "data" / table).write_bytes((cache / "sample" / table).read_bytes())
+    args = [
+        "experiment=primatrix/micro",
+        "scale=tiny",
+        "trainer=cpu",
+        "data.workers=1",
+        f"paths.cache={cache}",
+    ]
+    check_submission(run([*args, "data.root=data/micro"], tmp_path), cache)
+
+
+@pytest.mark.slow
+def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache) -> None:
+    args = args_of("primatrix/best", tmp_path, cache)
+    door = [sys.executable, str(ROOT / "train.py"), *args]
+    members = tmp_path / "runs" / "recipes" / "primatrix_best" / "members"
+
+    def finished() -> list[Path]:
+        return sorted(f for f in members.glob("*/*") if runs.state(f).get("state") == "finished")
+
+    with open(tmp_path / "said", "w") as said, subprocess.Popen(door, cwd=tmp_path, stderr=said) as first:
+        late = time.monotonic() + 300
+        while not finished() and first.poll() is None and time.monotonic() < late:
+            time.sleep(0.2)
+        assert len(finished()) == 1, (tmp_path / "said").read_text()[-3000:]
+        second = run(args, tmp_path)
+        assert second.returncode == 2
+        assert "another process" in second.stderr
+        assert "1 of 1" in second.stderr  # its plan says what stands
+        first.send_signal(signal.SIGKILL)
+    (done,) = finished()
+    before = (done / "run.json").stat().st_mtime_ns
+    check_submission(run(args, tmp_path), cache)
+    assert (done / "run.json").stat().st_mtime_ns == before
+    assert len(finished()) == 4
+    settings = yaml.safe_load((done / "config.yaml").read_text())
+    assert settings["model"]["backbone"] == "tf_efficientnet_lite0"
+    again = run(args, tmp_path)
+    assert "finished already" in again.stderr
+    assert len(finished()) == 4
