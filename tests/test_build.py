@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from jungle import build, overrides
+from jungle import build, labelled, overrides
 from jungle.cli import config_dir
+from jungle.data import predictions
+from tests.conftest import survey_args
 
 
 def composed(*settings: str) -> Any:
@@ -35,3 +38,22 @@ def test_a_short_trainer_steps_as_the_runs_own(tmp_path: Any) -> None:
     assert short.max_steps == 7
     assert (short.num_devices, whole.num_devices) == (1, 2)
     assert short.checkpoint_callbacks == []
+
+
+def test_a_model_of_some_classes_alone_learns_against_the_others(survey, command, tmp_path) -> None:
+    """`data.only=[blank]`: blank or not, with the clips of all other classes as its negatives."""
+    cfg = composed(*survey_args(survey), "data.only=[blank]")
+    clips, _ = labelled.load(cfg)
+    assert clips.classes == ("blank",)
+    assert len(clips) == 36
+    assert clips.targets().sum() == 12
+    assert np.isfinite(clips.targets()).all()
+    assert build.task_of(cfg, clips) == "multilabel"  # softmax over one class would always be 1
+    done = command("train", *survey_args(survey), "data.only=[blank]")
+    assert done.returncode == 0, done.stderr[-3000:]
+    table = predictions.read(tmp_path / "runs" / "train" / "latest" / "predictions_test.parquet")
+    assert predictions.classes_of(table) == ("blank",)
+    assert 0 < table["blank"].min() < table["blank"].max() < 1
+    done = command("train", *survey_args(survey), "data.only=[blnk]")
+    assert done.returncode == 2
+    assert "data.only: there is no class 'blnk'. Nearest: blank" in done.stderr

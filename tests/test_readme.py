@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jungle import overrides
+from jungle import overrides, recipe
 from jungle.cli import COMPOSED, VERBS, _joined, config_dir
 from tests.conftest import ROOT, Command
 
@@ -53,6 +53,9 @@ def test_every_command_is_a_command(line: str) -> None:
     elif words[0] == "python" and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
         args = [w for w in words[2:] if w not in ("--help", "-m")]
+        if file := recipe.find(args, config_dir()):
+            assert recipe.main([*args, "plan=true"], file, config_dir()) == 0
+            return
         overrides.composed(words[1].removesuffix(".py"), args, config_dir())
     elif words[0] == "jungle":
         words = ["jungle", *_joined(words[1:])]

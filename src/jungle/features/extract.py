@@ -57,7 +57,7 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
         "backbone": own["name"],
         "weights": weights_hash,
         "taps": own["taps"],
-        "pool": own["pool"],
+        "pool": own["pool"] + (" of patches" if backbone.prefix and own["taps"] else ""),
         "dtype": dtype,
         "clip": clip.to_dict(),
     }

@@ -71,6 +71,7 @@ class Backbone(nn.Module):
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1) * 255, persistent=False)
         self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1) * 255, persistent=False)
+        self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))
         self._tapped: dict[tuple[int, str], Tensor] = {}  # by thread: clips may run side by side
         self._hook(spec.taps)
         self.dim = self._measure()
@@ -97,6 +98,8 @@ class Backbone(nn.Module):
         if out.ndim == 4:
             last = getattr(self.model, "output_fmt", "NCHW") == "NHWC"
             out = out.flatten(1, 2) if last else out.flatten(2).transpose(1, 2)
+        elif out.ndim == 3 and out.shape[1] > self.prefix:
+            out = out[:, self.prefix :]  # class and register tokens are no places
         return POOLS[self.spec.pool](out.float()) if out.ndim == 3 else out.float()
 
     def save_memory(self) -> None:
@@ -238,7 +241,8 @@ def _gem(x_NPC: Tensor) -> Tensor:
     return x_NPC.clamp(min=1e-6).pow(3).mean(1).pow(1 / 3)
 
 
-# What places `[N, places, C]` become. `gem`: the generalised mean with p = 3 (Radenovic et al. 2018).
+# What places `[N, places, C]` become. `gem`: the generalised mean, p = 3, of what is above 0, as maps behind
+# a ReLU are (Radenovic et al. 2018).
 POOLS: dict[str, Callable[[Tensor], Tensor]] = {
     "mean": lambda x_NPC: x_NPC.mean(1),
     "max": lambda x_NPC: x_NPC.amax(1),
