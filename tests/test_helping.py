@@ -13,6 +13,7 @@ NEEDED = {
     "shrink": ["videos=a", "out=b", "shrink=64x64"],
     "ensemble_stack": ["members=a"],
     "ensemble_report": ["members=a"],
+    "ensemble_check": ["members=a"],
     "ensemble_pseudo": ["members=[a,b]", "out=c"],
 }
 

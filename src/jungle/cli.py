@@ -27,6 +27,7 @@ VERBS = {
     "download": ("jungle.download", "fetch the competition's public files"),
     "ensemble_stack": ("jungle.stacking", "join trained models into one answer"),
     "ensemble_report": ("jungle.judging", "what trained models score together, and how sure that is"),
+    "ensemble_check": ("jungle.leaks", "say what leaks between training, validation and test"),
     "ensemble_pseudo": ("jungle.pseudo", "label clips where models agree, ask people where they do not"),
     "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
 }
@@ -40,7 +41,7 @@ _OF_THE_DISK = {
 }
 COMPOSED = (
     *("train", "predict", "preview", "download", "index", "shrink"),
-    *("ensemble_stack", "ensemble_report", "ensemble_pseudo"),
+    *("ensemble_stack", "ensemble_report", "ensemble_check", "ensemble_pseudo"),
 )
 _VERB = "JUNGLE_VERB"
 

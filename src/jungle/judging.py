@@ -15,6 +15,7 @@ def main(raw: Any) -> None:
     if cfg.out.suffix != ".html":
         raise UsageError(f"out={cfg.out}: the report is a page: give it a name that ends in .html")
     from jungle.ensemble import stack
+    from jungle.ensemble.blend import BLENDS
     from jungle.ensemble.board import board_of
     from jungle.ensemble.judged import judge
     from jungle.ensemble.members import load_members
@@ -30,12 +31,11 @@ def main(raw: Any) -> None:
         every = np.arange(len(board.clips))
         probs[split] = mean(board.rows(every))
 
-        def without(i: int, board: Any = board, every: np.ndarray = every) -> np.ndarray:
-            rest = board.of([m for m in range(len(board.names)) if m != i])
-            kept = stack.fit(rest.rows(every[:0]), board.targets_NC[:0], board.groups_N[:0], plan)
-            return kept(rest.rows(every))
+        def of(members: list[int], board: Any = board, every: np.ndarray = every) -> np.ndarray:
+            some = board.of(members)
+            return BLENDS["mean"](some.rows(every[:0]), board.targets_NC[:0])[0](some.rows(every))
 
-        found = judge(board, probs[split], split, without if len(board.names) > 1 else None)
+        found = judge(board, probs[split], split, of if len(board.names) > 1 else None)
         judged += [found] if found is not None else []
     if not judged:
         raise UsageError("members: none of the clips that they have predicted has a label")

@@ -34,19 +34,24 @@ def _only(clips: Clips, names: Sequence[str]) -> Clips:
 
 def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     from jungle.data.checks import check
+    from jungle.data.duplicates import contents_of, warn_of_copies, with_copies_at_one_site
     from jungle.data.problems import Problems
     from jungle.data.splits import assign_splits
 
     problems = Problems()
     clips = _load(cfg, problems)
-    clips = assign_splits(
-        clips,
+    contents = contents_of(clips, cfg.data.duplicates) if cfg.data.duplicates else None
+    cut = assign_splits(
+        clips if contents is None else with_copies_at_one_site(clips, contents),
         val_fraction=cfg.data.val_fraction,
         test_fraction=cfg.data.test_fraction,
         folds=cfg.data.folds,
         fold=cfg.data.fold,
         seed=cfg.seed,
     )
+    clips = clips.with_columns(split=cut.splits())
+    if contents is not None:
+        warn_of_copies(clips, contents)
     fixed = cfg.data.format in ("sample", "primatrix", "primatrix_micro") or cfg.data.folds is not None
     where = cfg.data.labels or cfg.data.root
     checked = check(

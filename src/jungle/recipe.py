@@ -176,9 +176,7 @@ def _jobs(
             own = [a for a in given if a.startswith("paths.")]
             args = [
                 f"members=[{','.join(_quoted(m) for m in members)}]",
-                *args,
-                *(stage.tiny if tiny else []),
-                *own,
+                *_last(args, stage.tiny if tiny else [], own),
             ]
             key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
             folder = root / f"{stage.name}-{key}"

@@ -98,7 +98,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
             from jungle.submission import write_submission
 
             write_submission(table, template, out / "submission.csv")
-    judged = _judged(cfg, boards, probs, at, final)
+    judged = _judged(boards, probs, at, final, cfg.seed)
     write_json(out / "metrics.json", scores)
     if cfg.report:
         from jungle.report.ensemble import write_ensemble_report
@@ -115,31 +115,26 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     write_json(out / "stack.json", {"fingerprint": fingerprint, **_facts(members, final, judged)})
 
 
-def _judged(cfg: EnsembleStackConfig, boards: Any, probs: Any, at: np.ndarray, final: Any) -> list[Any]:
-    """Judge each split that has labels; leaving a member out fits what was chosen anew without it."""
+def _judged(boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int) -> list[Any]:
+    """Judge each split that has labels; on the first, what each member adds."""
     from jungle.ensemble import stack
     from jungle.ensemble.judged import judge
 
     val = boards["val"]
-    plan = stack.Plan((final.stacker,), (final.calibration,), cfg.seed)
-    members = range(len(val.names))
-    few = len(members) > 1
-
-    def on(split: str) -> Any:
+    found: list[Any] = []
+    for split in ("test", "val"):
         board = boards[split]
+        if board is None:
+            continue
 
-        def without(i: int) -> np.ndarray:
-            rest = [m for m in members if m != i]
+        def of(members: list[int], board: Any = board, split: str = split) -> np.ndarray:
             if split == "val":
-                left = probs["val"].copy()
-                left[at] = stack.nested(val.of(rest), at, plan)[0]
-                return left
-            fitted = stack.fit(val.of(rest).rows(at), val.targets_NC[at], val.groups_N[at], plan)
-            return fitted(board.of(rest).rows(np.arange(len(board.clips))))
+                answered = probs["val"].copy()
+                answered[at] = stack.held_back(final, val.of(members), at, seed)
+                return answered
+            return stack.again(final, val.of(members), at, board.of(members), seed)
 
-        return judge(board, probs[split], split, without if few else None)
-
-    found = [on(split) for split in ("test", "val") if boards[split] is not None]
+        found.append(judge(board, probs[split], split, None if any(found) or len(val.names) < 2 else of))
     return [j for j in found if j is not None]
 
 

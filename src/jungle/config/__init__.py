@@ -6,7 +6,12 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
-from jungle.config.ensemble import EnsemblePseudoConfig, EnsembleReportConfig, EnsembleStackConfig
+from jungle.config.ensemble import (
+    EnsembleCheckConfig,
+    EnsemblePseudoConfig,
+    EnsembleReportConfig,
+    EnsembleStackConfig,
+)
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
 from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
@@ -16,6 +21,7 @@ __all__ = [
     "CONFIGS",
     "ClipsConfig",
     "DownloadConfig",
+    "EnsembleCheckConfig",
     "EnsemblePseudoConfig",
     "EnsembleReportConfig",
     "EnsembleStackConfig",
@@ -40,6 +46,7 @@ CONFIGS: dict[str, type[Section]] = {
     "shrink": ShrinkConfig,
     "ensemble_stack": EnsembleStackConfig,
     "ensemble_report": EnsembleReportConfig,
+    "ensemble_check": EnsembleCheckConfig,
     "ensemble_pseudo": EnsemblePseudoConfig,
 }
 

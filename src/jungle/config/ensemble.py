@@ -39,6 +39,15 @@ class EnsembleReportConfig(Section):
     out: Path
 
 
+class EnsembleCheckConfig(Section):
+    """The whole of `configs/ensemble_check.yaml`."""
+
+    paths: Paths
+    members: Members
+    index: Path | None
+    out: Path | None
+
+
 class EnsemblePseudoConfig(Section):
     """The whole of `configs/ensemble_pseudo.yaml`."""
 

@@ -39,6 +39,7 @@ class Data(Section):
     filepath_column: str | None
     label_column: str | None
     missing: Literal["error", "skip"]
+    duplicates: Path | None
     val_fraction: Fraction
     test_fraction: Fraction
     folds: Annotated[int, Field(ge=2)] | None

@@ -21,7 +21,9 @@ class Row:
     log_loss: float
     accuracy: float
     without: float | None
-    """Log loss of the ensemble fitted without this member; None where it is the only one."""
+    """Log loss of the ensemble fitted without this member; None where that was not asked."""
+    adds: float | None
+    """How the log loss changes by this member, all fitted alike: below 0 it helps."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Judged:
 
 
 def judge(
-    board: Board, probs_NC: np.ndarray, split: str, without: Callable[[int], np.ndarray] | None
+    board: Board, probs_NC: np.ndarray, split: str, of: Callable[[list[int]], np.ndarray] | None
 ) -> Judged | None:
     """Judge the ensemble's `probs_NC` for the clips of a board; None where none has a label.
 
@@ -50,7 +52,7 @@ def judge(
         board: the members' answers.
         probs_NC: the ensemble's, for all clips of the board.
         split: its name.
-        without: answers for the board's clips of the ensemble without one member, by its number.
+        of: answers for the board's clips of the ensemble of some members, by their numbers.
     """
     at = np.flatnonzero(np.isfinite(board.targets_NC).any(1))
     if not len(at):
@@ -59,15 +61,13 @@ def judge(
     singles = [completed(board, i)[at] for i in range(len(board.names))]
     losses = [log_loss(p, y_NC) for p in singles]
     best = int(np.argmin(losses))
-    rows = [
-        Row(
-            name,
-            losses[i],
-            top_k(singles[i], y_NC),
-            None if without is None else log_loss(without(i)[at], y_NC),
-        )
-        for i, name in enumerate(board.names)
-    ]
+    every = range(len(board.names))
+    whole = None if of is None else log_loss(of(list(every))[at], y_NC)
+    rows = []
+    for i, name in enumerate(board.names):
+        left = None if of is None else log_loss(of([m for m in every if m != i])[at], y_NC)
+        adds = None if left is None or whole is None else whole - left
+        rows.append(Row(name, losses[i], top_k(singles[i], y_NC), left, adds))
     loss_C, best_C = class_log_loss(probs_NC[at], y_NC), class_log_loss(singles[best], y_NC)
     total = float(np.nansum(loss_C))
     classes = [

@@ -129,6 +129,23 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> tuple[np.ndarray, list[S
     return probs_NC, stacks
 
 
+def again(stack: Stack, fitted_on: Board, at: np.ndarray, board: Board, seed: int) -> np.ndarray:
+    """Return what the stack's kind says of all clips of `board` when fitted to the clips `at` of another.
+
+    Quickly, and with the stack's own calibration: to compare sets of members with each other.
+    """
+    targets_NC = fitted_on.targets_NC[at]
+    blend, _ = _fitted(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
+    return stack._calibrate(blend(board.rows(np.arange(len(board.clips)))))
+
+
+def held_back(stack: Stack, board: Board, at: np.ndarray, seed: int) -> np.ndarray:
+    """As `again`, for the clips `at` themselves, each answered by a fit that saw neither it nor its site."""
+    targets_NC = board.targets_NC[at]
+    parts = parts_of(targets_NC, board.groups_N[at], PARTS, seed + 1)
+    return stack._calibrate(_held_back(stack.stacker, board.rows(at), targets_NC, parts, seed))
+
+
 def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
     """Return the rows of each part: whole sites, classes spread as evenly as sites let them be."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold

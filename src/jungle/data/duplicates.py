@@ -1,0 +1,95 @@
+"""Clips that are copies of each other, as an index of `jungle index` tells, kept on one side of every cut."""
+
+from pathlib import Path
+
+import polars as pl
+
+from jungle.console import log
+from jungle.data.clips import Clips
+from jungle.data.problems import shown
+from jungle.data.tables import read_table
+from jungle.errors import UsageError
+
+COPY = "copies of "  # a site's name cannot hold the control character behind it
+
+
+def contents_of(clips: Clips, index: Path) -> pl.Series:
+    """Return what each clip holds, as the index names it: str `[N]`, null where the index lacks the clip.
+
+    Raises:
+        UserError: the index cannot be read.
+        UsageError: it is no index, or of other clips.
+    """
+    table = read_table(index, typed=True).frame
+    if not {"clip", "hash"} <= set(table.columns):
+        raise UsageError(
+            f"data.duplicates={index}: not an index (no columns clip and hash): jungle index makes one"
+        )
+    known = table.select(pl.col("clip").cast(pl.String), pl.col("hash").cast(pl.String)).unique("clip")
+    found = clips.table.select("clip").join(known, on="clip", how="left", maintain_order="left")["hash"]
+    if found.null_count() == len(found) and len(found):
+        raise UsageError(
+            f"data.duplicates={index}: none of the clips is in it, as {shown(clips.table['clip'][0])!r}; "
+            "make it of the folder that data.root names: jungle index videos=<data.root>"
+        )
+    if lost := found.null_count():
+        log.warning(
+            f"data.duplicates: {lost} of {len(found)} clips are not in {index}: their copies are not known"
+        )
+    return found
+
+
+def with_copies_at_one_site(clips: Clips, contents: pl.Series) -> Clips:
+    """Return the clips, sites that share a copy as one, and copies without a site at one of their own.
+
+    For cutting alone: whole sites go to one side, and so do copies then.
+    """
+    site = (
+        clips.table["site"]
+        if "site" in clips.table.columns
+        else pl.Series([None] * len(clips), dtype=pl.String)
+    )
+    copied = contents.is_duplicated() & contents.is_not_null()
+    leader: dict[str, str] = {}
+
+    def lead(name: str) -> str:
+        while leader.setdefault(name, name) != name:
+            leader[name] = leader[leader[name]]
+            name = leader[name]
+        return name
+
+    names = [f"{COPY}\0{h}" if c else None for h, c in zip(contents, copied, strict=True)]
+    for where, copy in zip(site, names, strict=True):
+        if where is not None and copy is not None:
+            a, b = sorted((lead(where), lead(copy)))
+            leader[b] = a
+    merged = [
+        lead(where) if where is not None else lead(copy) if copy is not None else None
+        for where, copy in zip(site, names, strict=True)
+    ]
+    return clips.with_columns(site=pl.Series(merged, dtype=pl.String))
+
+
+def warn_of_copies(clips: Clips, contents: pl.Series) -> None:
+    """Say how many training clips are copies of clips to be judged on, where splits were given."""
+    both = copies_between(clips.table.select("clip", "split"), contents)
+    if len(both):
+        first = shown(both["clip"][0])
+        log.warning(
+            f"warning: {len(both)} training clips are copies of val or test clips, as {first!r}: scores will "
+            "be too good; the splits of the labels are kept"
+        )
+
+
+def copies_between(splits: pl.DataFrame, contents: pl.Series) -> pl.DataFrame:
+    """Return the training clips that are copies of val or test clips: `clip` and its `copy`.
+
+    Args:
+        splits: `clip` and `split` of each clip.
+        contents: what each holds; null where unknown.
+    """
+    table = splits.with_columns(hash=contents).filter(pl.col("hash").is_not_null())
+    judged = table.filter(pl.col("split").is_in(["val", "test"])).select("hash", copy="clip").unique("hash")
+    return (
+        table.filter(pl.col("split") == "train").join(judged, on="hash").select("clip", "copy").sort("clip")
+    )

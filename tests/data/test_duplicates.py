@@ -1,0 +1,82 @@
+"""Copies of a clip stay on one side of every cut."""
+
+import polars as pl
+import pytest
+from tests.conftest import survey_args
+
+from jungle import labelled, overrides
+from jungle.cli import config_dir
+from jungle.data.clips import Clips
+from jungle.data.duplicates import contents_of, copies_between, with_copies_at_one_site
+from jungle.data.splits import assign_splits
+from jungle.errors import UsageError
+
+
+def table(n: int = 40, **columns: list) -> Clips:
+    names = [f"c{i:02d}.mp4" for i in range(n)]
+    return Clips(
+        pl.DataFrame({"clip": names, "path": names, **columns, "a": [i % 2 for i in range(n)]}), ("a",)
+    )
+
+
+def sides(cut: Clips, contents: pl.Series) -> set[int]:
+    """How many different splits the copies of one content are in, over all contents."""
+    both = pl.DataFrame({"hash": contents, "split": cut.splits()}).drop_nulls("hash")
+    return set(both.group_by("hash").agg(pl.col("split").n_unique())["split"])
+
+
+@pytest.mark.parametrize("sites", [None, [f"s{i % 13:02d}" for i in range(40)]])
+@pytest.mark.parametrize("folds", [None, 4])
+def test_copies_are_never_on_both_sides(sites, folds) -> None:
+    contents = pl.Series([f"h{i % 17}" if i % 3 else None for i in range(40)])
+    clips = table(**({} if sites is None else {"site": sites}))
+    how = {"folds": folds, "fold": 1 if folds else None, "val_fraction": 0.3}
+    plain = [assign_splits(clips, seed=s, **how) for s in range(5)]
+    assert any(sides(cut, contents) != {1} for cut in plain)  # else this test could not fail
+    few = pl.Series([h if h in ("h1", "h2", "h4") else None for h in contents])
+    merged = with_copies_at_one_site(clips, few)
+    for seed in range(5):
+        assert sides(assign_splits(merged, seed=seed, **how), few) == {1}
+
+
+def test_sites_that_share_a_copy_go_together_and_others_do_not() -> None:
+    clips = table(6, site=["a", "b", "b", "c", "d", None])
+    merged = with_copies_at_one_site(clips, pl.Series(["x", "x", "y", "y", "z", None]))
+    site = merged.table["site"].to_list()
+    assert len(set(site[:4])) == 1
+    assert site[4] == "d"
+    assert site[5] is None
+
+
+def test_an_index_of_other_clips_is_refused(tmp_path, caplog) -> None:
+    index = tmp_path / "index.parquet"
+    pl.DataFrame({"clip": ["c00.mp4", "c01.mp4"], "hash": ["x", "x"]}).write_parquet(index)
+    assert contents_of(table(4), index).to_list() == ["x", "x", None, None]
+    assert "2 of 4 clips are not in" in caplog.text
+    pl.DataFrame({"clip": ["other"], "hash": ["x"]}).write_parquet(index)
+    with pytest.raises(UsageError, match="none of the clips is in it"):
+        contents_of(table(4), index)
+    pl.DataFrame({"clip": ["other"]}).write_parquet(index)
+    with pytest.raises(UsageError, match="not an index"):
+        contents_of(table(4), index)
+
+
+def test_training_clips_that_are_copies_of_judged_ones_are_named() -> None:
+    splits = pl.DataFrame({"clip": ["a", "b", "c", "d"], "split": ["train", "val", "train", "test"]})
+    found = copies_between(splits, pl.Series(["x", "x", None, "x"]))
+    assert found["clip"].to_list() == ["a"]
+    assert found["copy"].to_list() in (["b"], ["d"])
+
+
+def test_the_setting_reaches_the_splits(survey, tmp_path, caplog) -> None:
+    names = sorted(f"clips/{f.name}" for f in (survey / "clips").glob("*.mp4"))
+    index = tmp_path / "index.parquet"
+    pl.DataFrame({"clip": names, "hash": ["same"] * 2 + [str(i) for i in range(34)]}).write_parquet(index)
+    args = [*survey_args(survey), f"data.duplicates={index}"]
+    given = labelled.load(overrides.composed("train", args, config_dir()))[0]
+    assert "site" in given.table.columns
+    assert set(given.table["site"]) == {f"site{i}" for i in range(6)}  # sites are as they were
+    for fold in range(2):
+        cfg = overrides.composed("train", [*args, "data.folds=2", f"data.fold={fold}"], config_dir())
+        clips = labelled.load(cfg)[0].table
+        assert clips.filter(pl.col("clip").is_in(names[:2]))["split"].n_unique() == 1
