@@ -32,7 +32,7 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
 }
 
 # Heads of a shape of their own: called with the width of a feature, the number of classes, and all settings.
-WHOLE: dict[str, Callable[..., nn.Module]] = {
+WHOLE: dict[str, Callable[..., PrimatrixHead]] = {
     "primatrix_attention": PrimatrixHead,
     "primatrix_gru": PrimatrixHead,
 }
@@ -47,7 +47,7 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
     return {**_CAME_LATER.get(values["name"], {}), **values}
 
 
-def make_head(values: dict[str, Any], dim: int, classes: int) -> nn.Module:
+def make_head(values: dict[str, Any], dim: int, classes: int) -> Head | PrimatrixHead:
     """Build a head of plain values for features of width `dim`.
 
     Args:
