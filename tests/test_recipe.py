@@ -110,22 +110,22 @@ def run(args: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(door, cwd=cwd, text=True, capture_output=True, timeout=600, check=False)
 
 
-def check_submission(done: subprocess.CompletedProcess[str], cache: Path) -> None:
+def check_submission(done: subprocess.CompletedProcess[str], cache: Path, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
-    written = pl.read_csv(said["submission"])
+    written = pl.read_csv(cwd / said["submission"])
     template = pl.read_csv(cache / "sample" / "submission_format.csv")
     assert written.columns == template.columns
     assert written["filename"].equals(template["filename"])
     probs = written.drop("filename").to_numpy()
     assert ((probs > 0) & (probs < 1)).all()
-    assert Path(said["report"]).is_file()
+    assert (cwd / said["report"]).is_file()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("primatrix/best", "primatrix/micro")])
 def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache) -> None:
-    check_submission(run(args_of(name, tmp_path, cache), tmp_path), cache)
+    check_submission(run(args_of(name, tmp_path, cache), tmp_path), cache, tmp_path)
 
 
 @pytest.mark.slow
@@ -146,7 +146,7 @@ def test_micro_reads_the_competitions_small_clips(tmp_path, cache) -> None:
         "data.workers=1",
         f"paths.cache={cache}",
     ]
-    check_submission(run([*args, "data.root=data/micro"], tmp_path), cache)
+    check_submission(run([*args, "data.root=data/micro"], tmp_path), cache, tmp_path)
 
 
 @pytest.mark.slow
@@ -170,7 +170,7 @@ def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache) -> None:
         first.send_signal(signal.SIGKILL)
     (done,) = finished()
     before = (done / "run.json").stat().st_mtime_ns
-    check_submission(run(args, tmp_path), cache)
+    check_submission(run(args, tmp_path), cache, tmp_path)
     assert (done / "run.json").stat().st_mtime_ns == before
     assert len(finished()) == 4
     settings = yaml.safe_load((done / "config.yaml").read_text())
