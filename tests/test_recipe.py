@@ -16,6 +16,7 @@ from jungle.cli import config_dir, main
 from jungle.config import check
 from jungle.config.recipe import Recipe
 from jungle.errors import UsageError
+from jungle.stages import jobs_of
 from tests.conftest import ROOT
 
 NAMES = sorted(f"primatrix/{f.stem}" for f in (config_dir() / "experiment" / "primatrix").glob("*.yaml"))
@@ -77,14 +78,10 @@ def test_a_recipe_that_does_not_hold_together_is_refused(stages, says) -> None:
 def test_settings_name_the_folders(tmp_path) -> None:
     """Another setting is another folder: an old result is never taken for a new one."""
     file = config_dir() / "experiment" / "primatrix" / "best.yaml"
-    words = {"scale": "full", "plan": "false", "stage": "", "template": ""}
 
     def folders(*given: str, tiny: bool = False) -> list[Path]:
         args = [f"paths.runs={tmp_path}", *given]
-        return [
-            j.folder
-            for j in recipe._jobs(recipe.read(file), "primatrix/best", words, args, tiny, config_dir())[0]
-        ]
+        return [j.folder for j in jobs_of(recipe.read(file), "primatrix/best", args, tiny, config_dir())[0]]
 
     plain = folders()
     assert plain == folders()

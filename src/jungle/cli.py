@@ -138,7 +138,7 @@ def _run(verb: str, argv: list[str]) -> int:
     from jungle import overrides, sweeps
 
     signal.signal(signal.SIGTERM, _stop)
-    if verb == "train" and any(a.startswith("experiment=") and "/" in a for a in argv):
+    if verb == "train":
         from jungle import recipe
 
         if (file := recipe.find(argv, config_dir())) is not None:

@@ -15,7 +15,6 @@ def main(raw: Any) -> None:
     if cfg.out.suffix != ".html":
         raise UsageError(f"out={cfg.out}: the report is a page: give it a name that ends in .html")
     from jungle.ensemble import stack
-    from jungle.ensemble.blend import BLENDS
     from jungle.ensemble.board import board_of
     from jungle.ensemble.judged import judge
     from jungle.ensemble.members import load_members
@@ -28,13 +27,12 @@ def main(raw: Any) -> None:
     mean = stack.fit(lead.rows(np.arange(0)), lead.targets_NC[:0], lead.groups_N[:0], plan)
     probs, judged = {}, []
     for split, board in boards.items():
-        every = np.arange(len(board.clips))
-        probs[split] = mean(board.rows(every))
 
-        def of(members: list[int], board: Any = board, every: np.ndarray = every) -> np.ndarray:
+        def of(members: list[int], board: Any = board) -> np.ndarray:
             some = board.of(members)
-            return BLENDS["mean"](some.rows(every[:0]), board.targets_NC[:0])[0](some.rows(every))
+            return stack.again(mean, some, np.arange(0), some, plan.seed)
 
+        probs[split] = of(list(range(len(board.names))))
         found = judge(board, probs[split], split, of if len(board.names) > 1 else None)
         judged += [found] if found is not None else []
     if not judged:

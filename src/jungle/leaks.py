@@ -7,7 +7,7 @@ import polars as pl
 
 from jungle.config import EnsembleCheckConfig, typed
 from jungle.console import log, result
-from jungle.errors import UsageError, UserError
+from jungle.errors import UserError
 from jungle.files import replacing
 
 
@@ -45,7 +45,4 @@ def _contents(index: Path, members: Any) -> pl.DataFrame:
     from jungle.data.duplicates import contents_of
 
     clips = members[0].clips
-    try:
-        return pl.DataFrame({"clip": clips.table["clip"], "hash": contents_of(clips, index)})
-    except UsageError as e:
-        raise UsageError(str(e).replace("data.duplicates=", "index=")) from None
+    return pl.DataFrame({"clip": clips.table["clip"], "hash": contents_of(clips, index, "index")})

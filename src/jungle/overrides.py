@@ -49,9 +49,9 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
     if sweeps.is_sweep(args.multirun, args.overrides):
         argv = [a for a in argv if a not in ("-m", "--multirun")]
         folder = [] if "hydra.sweep.dir" in given else [sweeps.choose(plain, argv)]
-        return [*argv, *(f"hydra.sweep.dir={_quoted(f)}" for f in folder), "-m"]
+        return [*argv, *(f"hydra.sweep.dir={quoted(f)}" for f in folder), "-m"]
     if "hydra.run.dir" not in given:
-        return [*argv, f"hydra.run.dir={_quoted(runs.choose(plain))}"]
+        return [*argv, f"hydra.run.dir={quoted(runs.choose(plain))}"]
     return argv
 
 
@@ -78,7 +78,7 @@ def _parsable(arg: str) -> str:
     try:
         OverridesParser.create().parse_override(arg)
     except HydraException:
-        return f"{key}={_quoted(value)}"
+        return f"{key}={quoted(value)}"
     return arg
 
 
@@ -102,7 +102,7 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
     except HydraException as e:
         raise UsageError(f"{_one_line(e)} An override is key=value.") from None
     search = (
-        [f"hydra.searchpath=[{_quoted('file://' + str(Path(extra_dir).absolute()))}]"] if extra_dir else []
+        [f"hydra.searchpath=[{quoted('file://' + str(Path(extra_dir).absolute()))}]"] if extra_dir else []
     )
     if nameless := next((o for o in parsed if not o.key_or_group), None):
         raise UsageError(f"{nameless.input_line}: an override is key=value")
@@ -197,7 +197,8 @@ def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
             yield from _keys(value, f"{prefix}{key}.")
 
 
-def _quoted(text: object) -> str:
+def quoted(text: object) -> str:
+    """Return a value as Hydra reads it whatever is in it."""
     escaped = str(text).replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 

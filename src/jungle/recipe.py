@@ -5,53 +5,20 @@ is finished there is not run again, so the same command goes on after a stop, an
 setting never takes an old result for its own.
 """
 
-import hashlib
-import json
 import os
-import signal
-import subprocess
-import sys
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from jungle import runs
+from jungle import processes, runs
 from jungle.config import check
-from jungle.config.recipe import PLACE, Recipe, Stage
+from jungle.config.recipe import PLACE, Recipe
 from jungle.console import log, result
-from jungle.errors import Stopped, UsageError, UserError, nearest
-from jungle.files import write_json
+from jungle.errors import UsageError, UserError, nearest
+from jungle.files import read_json, write_json
+from jungle.stages import Job, jobs_of, template_of
 
 WORDS = {"scale": ("full", "tiny"), "plan": ("false", "true"), "stage": None, "template": None}
 """What a recipe takes besides the settings of its training runs, and which values where they are few."""
-GRACE_S = 120  # for a stage that was told to stop: it has a step to finish and a checkpoint to write
-
-
-@dataclass
-class Job:
-    """One command of a stage."""
-
-    stage: Stage
-    folder: Path
-    args: list[str] = field(default_factory=list)
-
-    @property
-    def finished(self) -> bool:
-        """Whether its outputs stand; its folder is named by what shaped them."""
-        if self.stage.verb == "train":
-            return runs.state(self.folder).get("state") == "finished"
-        return (self.folder / DONE[self.stage.verb]).is_file()
-
-    @property
-    def command(self) -> list[str]:
-        """The words that run it."""
-        where = "hydra.run.dir" if self.stage.verb == "train" else "out"
-        words = self.stage.verb.split("_")
-        return [*words, *self.args, f"{where}={self.folder}"]
-
-
-DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
 
 
 def find(argv: list[str], configs: Path) -> Path | None:
@@ -94,8 +61,8 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     words, given = _split(argv)
     recipe = read(file)
     tiny = words["scale"] == "tiny"
-    jobs, root, template = _jobs(recipe, name, words, given, tiny, configs)
-    seconds = _seconds(root)
+    jobs, root, first = jobs_of(recipe, name, given, tiny, configs)
+    seconds = read_json(root / "seconds.json")
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
     if not chosen:
         raise UsageError(
@@ -108,7 +75,10 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     with runs.hold(root):
         for job in chosen:
             _check_inputs(job, jobs)
-            if job.stage.verb == "ensemble_stack" and (found := template()) is not None:
+            if (
+                job.stage.verb == "ensemble_stack"
+                and (found := template_of(words["template"], first)) is not None
+            ):
                 job.args.append(f"template={found}")
             if job.finished and job.stage.verb == "train":
                 continue
@@ -147,76 +117,6 @@ def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     return words, given
 
 
-def _jobs(
-    recipe: Recipe, name: str, words: dict[str, str], given: list[str], tiny: bool, configs: Path
-) -> tuple[list[Job], Path, Any]:
-    """Compose and check the command of every stage; return them, the recipe's folder, and its template."""
-    from jungle import overrides
-
-    jobs: list[Job] = []
-    folders: dict[str, Path] = {}
-    root, first = Path(), None
-    for stage in recipe.stages:
-        args = [PLACE.sub(lambda found: str(folders[found[1]]), a) for a in stage.args]
-        small = [*recipe.tiny, *stage.tiny] if tiny else []
-        if stage.verb == "train":
-            args = _last(recipe.args, args, small, given)
-            folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
-            folds = None if folds == 1 else folds
-            cfg = overrides.composed("train", [*args, *_fold(folds, 0)], configs)
-            first = first or cfg
-            root = cfg.paths.runs / "recipes" / name.replace("/", "_")
-            folder = root / "members" / f"{stage.name}-{cfg.fingerprint()[:8]}"
-            for k in range(folds) if folds else (None,):
-                jobs.append(
-                    Job(stage, folder / ("run" if k is None else f"fold{k}"), [*args, *_fold(folds, k)])
-                )
-        else:
-            members = [str(folders[m]) for m in stage.members]
-            own = [a for a in given if a.startswith("paths.")]
-            args = [
-                f"members=[{','.join(_quoted(m) for m in members)}]",
-                *_last(args, stage.tiny if tiny else [], own),
-            ]
-            key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
-            folder = root / f"{stage.name}-{key}"
-            overrides.composed(stage.verb, [*args, f"out={_quoted(folder)}"], configs)
-            jobs.append(Job(stage, folder, args))
-        folders[stage.name] = folder
-    assert first is not None
-    return jobs, root, lambda: _template(words["template"], first)
-
-
-def _last(*groups: list[str]) -> list[str]:
-    """Return settings of which the later ones count: Hydra takes no group twice."""
-    found: dict[str, str] = {}
-    for arg in (a for group in groups for a in group):
-        found.pop(arg.split("=", 1)[0], None)
-        found[arg.split("=", 1)[0]] = arg
-    return list(found.values())
-
-
-def _fold(folds: int | None, k: int | None) -> list[str]:
-    return [f"data.folds={folds}", f"data.fold={k}"] if folds else []
-
-
-def _quoted(path: object) -> str:
-    return "'" + str(path).replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _template(given: str, cfg: Any) -> Path | None:
-    """Return the submission format: the one given, the data's own, or the one that lies beside it."""
-    if given or cfg.data.template:
-        return Path(given or cfg.data.template)
-    if cfg.data.format not in ("sample", "primatrix", "primatrix_micro"):
-        return None
-    from jungle.data.formats.primatrix import TEMPLATE
-
-    root = Path(cfg.data.root)
-    places = [root, root.parent, *([Path(cfg.data.labels).parent] if cfg.data.labels else [])]
-    return next((p / n for p in places for n in TEMPLATE if (p / n).is_file()), None)
-
-
 def _check_inputs(job: Job, jobs: list[Job]) -> None:
     """Refuse a stage by itself whose members are not there yet."""
     wanted = {*job.stage.members, *(n for a in job.stage.args for n in PLACE.findall(a))}
@@ -225,14 +125,6 @@ def _check_inputs(job: Job, jobs: list[Job]) -> None:
             raise UsageError(
                 f"stage={job.stage.name} needs {other.stage.name} first: {other.folder} is not finished"
             )
-
-
-def _seconds(root: Path) -> dict[str, list[float]]:
-    try:
-        found = json.loads((root / "seconds.json").read_text(encoding="utf-8"))
-        return {str(k): [float(v) for v in values] for k, values in found.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
 
 
 def _show(recipe: Recipe, name: str, jobs: list[Job], seconds: dict[str, list[float]], scale: str) -> None:
@@ -279,20 +171,7 @@ def _run(job: Job) -> None:
         UserError: it failed.
     """
     log.info(f"stage {job.stage.name}: jungle {' '.join(job.command)}")
-    env = {**os.environ, runs.STARTER: str(os.getpid())}  # a stage ends with what started it
-    process = subprocess.Popen([sys.executable, "-m", "jungle", *job.command], env=env)
-    try:
-        code = process.wait()
-    except BaseException:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        raise
-    if code in (128 + signal.SIGTERM, 130):
-        raise Stopped(signal.SIGTERM if code != 130 else signal.SIGINT)
-    if code:
+    if code := processes.run(job.command):
         raise UserError(
             f"stage {job.stage.name} failed (exit code {code}): what it said stands above; mend that, and "
             "give the same command again"

@@ -10,7 +10,7 @@ import polars as pl
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.evaluate import write_failures
-from jungle.files import replacing, write_json
+from jungle.files import read_json, replacing, write_json
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
@@ -39,8 +39,8 @@ class Rows:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
-        known = _json(self.out / PLAN)
-        if known is not None and known != self.plan and not self.overwrite:
+        known = read_json(self.out / PLAN)
+        if known and known != self.plan and not self.overwrite:
             self._lock.release()
             raise UsageError(
                 f"out={self.out}: holds the predictions of other checkpoints; name another, or overwrite=true"
@@ -138,12 +138,3 @@ def _read(path: Path) -> pl.DataFrame:
     except Exception as e:
         why = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
         raise UserError(f"{path}: damaged ({why}); delete it, its clips are predicted again") from None
-
-
-def _json(path: Path) -> Any:
-    import json
-
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

@@ -37,14 +37,15 @@ class Rounds(Callback):
         Raises:
             UserError: no clip is there to label.
         """
-        if not len(trainer.datamodule.free_numbers):  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, untyped
+        if not len(data.free_numbers):
             raise UserError("data.pseudo=self: no clip without a label is left that can be read")
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Make the soft labels of this epoch, unless they came with the checkpoint."""
         epoch = trainer.current_epoch
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # as above
         if epoch < self.first or data.soft_epoch == epoch:
             return
         free = data.free_numbers

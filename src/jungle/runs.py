@@ -1,6 +1,5 @@
 """Folders of training runs: which one a command writes into, and which one it goes on with."""
 
-import json
 import os
 import threading
 import time
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jungle.errors import UsageError
-from jungle.files import write_json
+from jungle.files import read_json, write_json
 
 STATE = "run.json"
 STARTER = "JUNGLE_STARTER"
@@ -76,11 +75,7 @@ def unfinished(root: Path, fingerprint: str, look: bool = True) -> Path:
 
 def state(folder: Path) -> dict[str, Any]:
     """Return what `run.json` of a run says; empty where there is none."""
-    try:
-        found = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return read_json(folder / STATE)
 
 
 def mark(folder: Path, fingerprint: str, what: str, reason: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jungle.config import EnsembleStackConfig, typed
 from jungle.console import log, result, timed
 from jungle.errors import UsageError
-from jungle.files import write_json
+from jungle.files import read_json, write_json
 
 
 def main(raw: Any) -> None:
@@ -23,7 +24,7 @@ def main(raw: Any) -> None:
     members = load_members(cfg.members)
     fingerprint = _fingerprint(cfg, members)
     out = cfg.out or cfg.paths.runs / "ensemble" / fingerprint
-    known = _known(out)
+    known = read_json(out / "stack.json").get("fingerprint")
     if known is not None and known != fingerprint and not cfg.overwrite:
         raise UsageError(
             f"out={out}: holds the result of other members or settings; name another, or overwrite=true"
@@ -48,8 +49,6 @@ def main(raw: Any) -> None:
 
 
 def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fingerprint: str) -> None:
-    from dataclasses import replace
-
     from jungle.data import predictions
     from jungle.ensemble import columns, stack
     from jungle.ensemble.board import board_of, table_of
@@ -60,7 +59,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         boards = {s: b and replace(b, extra_NF=columns.neighbours(b)) for s, b in boards.items()}
     val, test = boards["val"], boards["test"]
     assert val is not None
-    at = np.flatnonzero(np.isfinite(val.targets_NC).any(1))
+    at = np.flatnonzero(val.labelled_N)
     if not len(at):
         raise UsageError("members: none of the validation clips has a label, so there is nothing to fit on")
     if cfg.neighbours and cfg.stacker in ("mean", "weighted", "greedy", "loglinear"):
@@ -71,7 +70,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     if template is not None:
         _check_template(template, test)
     with timed("stacking"):
-        nested_NC, _ = stack.nested(val, at, plan)
+        nested_NC = stack.nested(val, at, plan)
         final = stack.fit(val.rows(at), val.targets_NC[at], val.groups_N[at], plan)
     log.info(f"stacker {final.stacker}, calibration {final.calibration}")
     probs = {"val": final(val.rows(np.arange(len(val.clips))))}
@@ -86,8 +85,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
             continue
         table = table_of(board, probs[split])
         predictions.write(table, out / f"predictions_{split}.parquet")
-        labelled = np.isfinite(board.targets_NC).any(1)
-        if labelled.any():
+        if (labelled := board.labelled_N).any():
             found = all_scores(probs[split][labelled], board.targets_NC[labelled], board.classes, board.task)
             scores |= {f"{split}/{k}": v for k, v in found.items()}
             log.info(
@@ -150,8 +148,6 @@ def _check_template(template: Any, test: Any) -> None:
 
 
 def _facts(members: Any, final: Any, judged: Any) -> dict[str, Any]:
-    from dataclasses import asdict
-
     return {
         "members": [{"name": m.name, "runs": [str(r) for r in m.runs]} for m in members],
         "stacker": final.stacker,
@@ -177,11 +173,3 @@ def _fingerprint(cfg: EnsembleStackConfig, members: Any) -> str:
                 file = run / name
                 seen.update(file.read_bytes() if file.is_file() else b"none")
     return seen.hexdigest()
-
-
-def _known(out: Path) -> str | None:
-    """Return the fingerprint of the result in `out`; None where there is none, or half of one."""
-    try:
-        return str(json.loads((out / "stack.json").read_text(encoding="utf-8"))["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

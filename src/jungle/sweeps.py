@@ -9,21 +9,17 @@ for the next.
 import hashlib
 import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jungle import runs
+from jungle import processes, runs
 from jungle.console import log, result
-from jungle.errors import SomeFailed, Stopped, UsageError
-from jungle.files import write_json
+from jungle.errors import SomeFailed, UsageError
+from jungle.files import read_json, write_json
 
 TRIAL = "trial.json"
 _FOLDER = "hydra.sweep.dir="
-GRACE_S = 120  # for a trial that was told to stop: it has a step to finish and a checkpoint to write
 
 
 def is_sweep(multirun: bool, overrides: list[str]) -> bool:
@@ -77,13 +73,12 @@ def trial(raw: Any) -> float | None:
 
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
-    known = _read(folder / TRIAL)
+    known = read_json(folder / TRIAL)
     if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
     write_json(folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor})
     if runs.state(folder).get("state") != "finished":
-        command = [sys.executable, "-m", "jungle", "train", *overrides, f"hydra.run.dir='{folder}'"]
-        code = _wait(subprocess.Popen(command, env={**os.environ, runs.STARTER: str(os.getpid())}))
+        code = processes.run(["train", *overrides, f"hydra.run.dir='{folder}'"])
         if code:
             why = runs.state(folder).get("reason") or (
                 f"killed by signal {-code}; for want of memory?" if code < 0 else f"exit code {code}"
@@ -93,33 +88,7 @@ def trial(raw: Any) -> float | None:
                 folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor, "reason": why}
             )
             return None
-    return _read(folder / "metrics.json").get(raw.callbacks.monitor)
-
-
-def _wait(process: subprocess.Popen) -> int:
-    """Wait for a trial; where this process is told to stop, tell the trial too, and wait for it."""
-    try:
-        code = process.wait()
-    except (Stopped, KeyboardInterrupt):
-        process.terminate()
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-        raise
-    if code in (
-        128 + signal.SIGTERM,
-        128 + signal.SIGINT,
-    ):  # it was told, not this process: the sweep ends too
-        raise Stopped(code - 128)
-    return code
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
 
 
 def summarise(folder: Path) -> None:
@@ -136,14 +105,14 @@ def summarise(folder: Path) -> None:
     jobs = sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))
     if not jobs:
         return
-    facts = {job: _read(job / TRIAL) for job in jobs}
+    facts = {job: read_json(job / TRIAL) for job in jobs}
     monitor = facts[jobs[0]]["monitor"]
     settings = [dict(o.lstrip("+").split("=", 1) for o in facts[job]["overrides"]) for job in jobs]
     swept = [k for k in settings[0] if len({s.get(k) for s in settings}) > 1]
     rows = []
     for job, chosen in zip(jobs, settings, strict=True):
         done = runs.state(job).get("state") == "finished"
-        scores = _read(job / "metrics.json") if done else {}
+        scores = read_json(job / "metrics.json") if done else {}
         rows.append(
             {
                 "trial": job.name,

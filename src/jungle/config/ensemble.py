@@ -1,19 +1,14 @@
 """The configs of the verbs over several trained models."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
 from jungle.config.groups import Paths
-from jungle.config.values import Section
+from jungle.config.values import Section, listed
 
-
-def _listed(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-Members = Annotated[list[str], BeforeValidator(_listed), Field(min_length=1)]
+Members = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
 
 
 class EnsembleStackConfig(Section):

@@ -15,12 +15,12 @@ from jungle.config.groups import (
     FramesChoice,
     Logger,
     Model,
-    Optim,
     Paths,
     TrainerChoice,
 )
 from jungle.config.heads import Head
 from jungle.config.losses import TASK_OF, Loss
+from jungle.config.optim import Optim
 from jungle.config.values import Section
 
 

@@ -26,6 +26,11 @@ def parse_size(value: Any) -> tuple[int, int] | None:
 Size = Annotated[tuple[int, int] | None, BeforeValidator(parse_size)]
 
 
+def listed(value: Any) -> Any:
+    """Turn one value into a list of it; a list stays as it is."""
+    return value if isinstance(value, list) else [value]
+
+
 class Section(BaseModel):
     """One group of a config: unknown keys are refused, values are what they say."""
 

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_
 
 from jungle.config.groups import Paths, check_decoder
 from jungle.config.train import ClipsConfig
-from jungle.config.values import Section
+from jungle.config.values import Section, listed
 
 
 class PreviewConfig(ClipsConfig):
@@ -43,9 +43,7 @@ class PredictConfig(Section):
     """The whole of `configs/predict.yaml`."""
 
     paths: Paths
-    ckpt: Annotated[
-        list[Path], BeforeValidator(lambda v: v if isinstance(v, list) else [v]), Field(min_length=1)
-    ]
+    ckpt: Annotated[list[Path], BeforeValidator(listed), Field(min_length=1)]
     videos: str | list[str] | None
     template: Path | None
     out: Path | None

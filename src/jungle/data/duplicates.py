@@ -13,8 +13,13 @@ from jungle.errors import UsageError
 COPY = "copies of "  # a site's name cannot hold the control character behind it
 
 
-def contents_of(clips: Clips, index: Path) -> pl.Series:
+def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> pl.Series:
     """Return what each clip holds, as the index names it: str `[N]`, null where the index lacks the clip.
+
+    Args:
+        clips: the clips.
+        index: what `jungle index` wrote.
+        setting: which setting names it, for messages.
 
     Raises:
         UserError: the index cannot be read.
@@ -23,19 +28,17 @@ def contents_of(clips: Clips, index: Path) -> pl.Series:
     table = read_table(index, typed=True).frame
     if not {"clip", "hash"} <= set(table.columns):
         raise UsageError(
-            f"data.duplicates={index}: not an index (no columns clip and hash): jungle index makes one"
+            f"{setting}={index}: not an index (no columns clip and hash): jungle index makes one"
         )
     known = table.select(pl.col("clip").cast(pl.String), pl.col("hash").cast(pl.String)).unique("clip")
     found = clips.table.select("clip").join(known, on="clip", how="left", maintain_order="left")["hash"]
     if found.null_count() == len(found) and len(found):
         raise UsageError(
-            f"data.duplicates={index}: none of the clips is in it, as {shown(clips.table['clip'][0])!r}; "
+            f"{setting}={index}: none of the clips is in it, as {shown(clips.table['clip'][0])!r}; "
             "make it of the folder that data.root names: jungle index videos=<data.root>"
         )
     if lost := found.null_count():
-        log.warning(
-            f"data.duplicates: {lost} of {len(found)} clips are not in {index}: their copies are not known"
-        )
+        log.warning(f"{setting}: {lost} of {len(found)} clips are not in {index}: their copies are not known")
     return found
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -38,24 +39,20 @@ class Board:
     groups_N: np.ndarray
     extra_NF: np.ndarray
 
-    @property
+    @cached_property
     def targets_NC(self) -> np.ndarray:
         """Labels as float32; nan where unknown."""
         return self.clips.targets()
 
+    @property
+    def labelled_N(self) -> np.ndarray:
+        """Whether a clip has any label."""
+        return np.asarray(np.isfinite(self.targets_NC).any(1))
+
     def of(self, members: Sequence[int]) -> Board:
         """Return the board of some of the members."""
         at = list(members)
-        return Board(
-            self.clips,
-            self.classes,
-            self.task,
-            tuple(self.names[i] for i in at),
-            self.probs_MNC[at],
-            self.failed_N,
-            self.groups_N,
-            self.extra_NF,
-        )
+        return replace(self, names=tuple(self.names[i] for i in at), probs_MNC=self.probs_MNC[at])
 
     def rows(self, at: np.ndarray) -> Answers:
         """Return the answers for some of the clips, as stackers take them."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jungle.metrics.scores import log_loss, top_k
+from jungle.metrics.scores import cell_losses, log_loss, top_k
 
 DRAWS = 1000
 
@@ -53,13 +53,10 @@ def intervals(
 
 def _losses(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each clip's summed loss and its number of known cells."""
-    p = np.clip(probs_NC.astype(np.float64), 1e-15, 1 - 1e-15)
-    cells = -(targets_NC * np.log(p) + (1 - targets_NC) * np.log1p(-p))
-    return np.nansum(cells, axis=1), np.isfinite(targets_NC).sum(1).astype(float)
+    return np.nansum(cell_losses(probs_NC, targets_NC), axis=1), np.isfinite(targets_NC).sum(1).astype(float)
 
 
 def _right(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return whether each clip's first class is right, and whether it has one."""
     y = np.nan_to_num(targets_NC) == 1
-    first = np.argsort(-probs_NC, axis=1, kind="stable")[:, 0]
-    return y[np.arange(len(y)), first].astype(float), y.any(1).astype(float)
+    return y[np.arange(len(y)), probs_NC.argmax(1)].astype(float), y.any(1).astype(float)

@@ -54,7 +54,7 @@ def judge(
         split: its name.
         of: answers for the board's clips of the ensemble of some members, by their numbers.
     """
-    at = np.flatnonzero(np.isfinite(board.targets_NC).any(1))
+    at = np.flatnonzero(board.labelled_N)
     if not len(at):
         return None
     y_NC, groups_N = board.targets_NC[at], board.groups_N[at]

@@ -15,6 +15,7 @@ import polars as pl
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
+from jungle.files import read_json
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")
@@ -56,14 +57,31 @@ def load_members(paths: Sequence[str | Path]) -> list[Member]:
     for run in runs_of(paths):
         settings = _settings(run)
         groups.setdefault(_but_for_fold(settings), []).append((run, settings))
-    named: dict[str, Member] = {}
-    for found in groups.values():
-        name, n = _name(found[0][1]), 2
-        plain = name
-        while name in named:
+    names = told_apart([_name(found[0][1]) for found in groups.values()])
+    return [
+        _member(name, [run for run, _ in found]) for name, found in zip(names, groups.values(), strict=True)
+    ]
+
+
+def told_apart(names: Sequence[str]) -> list[str]:
+    """Return the names, those that have been before with a number behind them: `lite0`, `lite0 (2)`."""
+    seen: list[str] = []
+    for plain in names:
+        name, n = plain, 2
+        while name in seen:
             name, n = f"{plain} ({n})", n + 1
-        named[name] = _member(name, [run for run, _ in found])
-    return list(named.values())
+        seen.append(name)
+    return seen
+
+
+def expanded(path: str | Path) -> list[Path]:
+    """Return what a path or a pattern names, in order; of a path itself, whether it is there or not."""
+    return [Path(p) for p in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [Path(path)]
+
+
+def adds_to_one(probs: np.ndarray) -> bool:
+    """Tell whether the probabilities `[..., C]` are of classes that exclude each other."""
+    return probs.shape[-1] > 1 and bool((np.abs(probs.sum(-1) - 1) < ONE).all())
 
 
 def runs_of(paths: Sequence[str | Path]) -> list[Path]:
@@ -74,7 +92,7 @@ def runs_of(paths: Sequence[str | Path]) -> list[Path]:
     """
     runs: dict[Path, None] = {}
     for path in paths:
-        found = [Path(p) for p in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [Path(path)]
+        found = expanded(path)
         if not found:
             raise UsageError(f"members={path}: nothing of that name")
         before = len(runs)
@@ -86,7 +104,7 @@ def runs_of(paths: Sequence[str | Path]) -> list[Path]:
                 f"members={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
             )
     for run in runs:
-        if _json(run / "run.json").get("state", "finished") != "finished":
+        if read_json(run / "run.json").get("state", "finished") != "finished":
             raise UsageError(f"members: {run} has not ended; give its command again to go on with it")
     return list(runs)
 
@@ -144,8 +162,7 @@ def _member(name: str, runs: list[Path]) -> Member:
     answers = {"val": pl.concat([table.select(val[0].columns) for table in val])}
     if test:
         answers["test"] = _mean(test, classes)
-    sums = predictions.probabilities(answers["val"]).sum(1)
-    task = "exclusive" if len(classes) > 1 and np.abs(sums - 1).max() < ONE else "multilabel"
+    task = "exclusive" if adds_to_one(predictions.probabilities(answers["val"])) else "multilabel"
     return Member(name, tuple(runs), folds, classes, task, clips[0], answers)
 
 
@@ -177,11 +194,3 @@ def _mean(tables: list[pl.DataFrame], classes: tuple[str, ...]) -> pl.DataFrame:
         )
     )
     return predictions.check(order.join(means.select(whole.columns), on="clip", maintain_order="left"))
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

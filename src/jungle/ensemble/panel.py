@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import polars as pl
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble.members import ONE, load_members
+from jungle.ensemble.members import adds_to_one, expanded, load_members, told_apart
 from jungle.errors import UsageError, UserError
 
 PREDICTED = "predictions.parquet"
@@ -52,7 +51,7 @@ def panel_of(paths: Sequence[str], split: str, clips: Path | None = None) -> Pan
         UsageError: members that do not go together, or have not predicted the split.
         UserError: a table is damaged.
     """
-    runs, folders = _told_apart(paths)
+    runs, folders = _kinds_of(paths)
     members = load_members(runs) if runs else []
     tables = [(m.name, m.answers.get(split)) for m in members]
     tables += [(f.name, predictions.read(f / PREDICTED)) for f in folders]
@@ -70,21 +69,23 @@ def panel_of(paths: Sequence[str], split: str, clips: Path | None = None) -> Pan
         )
     asked = _clips(clips) if clips is not None else members[0].clips
     wanted = _unlabelled(asked, split, clips)
-    return _joined(wanted, _named_apart([(n, t) for n, t in tables if t is not None]), split)
+    names = told_apart([name for name, _ in tables])
+    known = {name: t for name, (_, t) in zip(names, tables, strict=True) if t is not None}
+    return _joined(wanted, known, split)
 
 
-def _told_apart(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
+def _kinds_of(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
     """Return the paths that are training runs (or wrong), and the folders of `predict.py`, each once."""
     runs: list[str] = []
     folders: dict[Path, None] = {}
     for path in paths:
-        found = sorted(glob.glob(path)) if glob.has_magic(path) else [path]
-        predicted = [Path(f).resolve() for f in found if (Path(f) / PREDICTED).is_file()]
+        found = expanded(path)
+        predicted = [f.resolve() for f in found if (f / PREDICTED).is_file()]
         folders |= dict.fromkeys(predicted)
         if not predicted:
             runs.append(path)
         elif len(predicted) < len(found):
-            runs += [f for f in found if not (Path(f) / PREDICTED).is_file()]
+            runs += [str(f) for f in found if not (f / PREDICTED).is_file()]
     return runs, list(folders)
 
 
@@ -101,16 +102,6 @@ def _unlabelled(clips: Clips, split: str, where: Path | None) -> pl.DataFrame:
     if not len(table):
         raise UsageError(f"split={split}: {where or 'the first member'} has no such clips")
     return table.select(c for c in ("clip", "path", "site") if c in table.columns)
-
-
-def _named_apart(tables: list[tuple[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]:
-    named: dict[str, pl.DataFrame] = {}
-    for plain, table in tables:
-        name, n = plain, 2
-        while name in named:
-            name, n = f"{plain} ({n})", n + 1
-        named[name] = table
-    return named
 
 
 def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -> Panel:
@@ -141,5 +132,4 @@ def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -
             for t in tables.values()
         ]
     ).astype(np.float32)
-    exclusive = len(classes) > 1 and bool((np.abs(probs_MNC.sum(2) - 1) < ONE).all())
-    return Panel(tuple(tables), classes, exclusive, kept, probs_MNC, len(wanted) - len(kept))
+    return Panel(tuple(tables), classes, adds_to_one(probs_MNC), kept, probs_MNC, len(wanted) - len(kept))

@@ -7,7 +7,7 @@ clip comes from a fit that saw neither the clip nor its site, choices included.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,24 +109,21 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
     )
 
 
-def nested(board: Board, at: np.ndarray, plan: Plan) -> tuple[np.ndarray, list[Stack]]:
-    """Return answers `[n, C]` to the labelled clips `at`, and the stacks that gave them, one a part.
+def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
+    """Return answers `[n, C]` to the labelled clips `at`.
 
     No clip's answer was shaped by a fit on it or its site.
     """
     targets_NC, groups_N = board.targets_NC[at], board.groups_N[at]
     answers = board.rows(at)
-    probs_NC = np.empty(targets_NC.shape)
-    stacks: list[Stack] = []
     parts = parts_of(targets_NC, groups_N, PARTS, plan.seed + 1)
     with Progress("nested stacking", len(parts)) as bar:
-        for held in parts:
-            rest = np.setdiff1d(np.arange(len(at)), held)
-            stack = fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan)
-            probs_NC[held] = stack(answers.rows(held))
-            stacks.append(stack)
+
+        def answered(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
             bar.advance()
-    return probs_NC, stacks
+            return fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan)(answers.rows(held))
+
+        return _part_by_part(parts, targets_NC.shape, answered)
 
 
 def again(stack: Stack, fitted_on: Board, at: np.ndarray, board: Board, seed: int) -> np.ndarray:
@@ -180,20 +177,30 @@ def _fitted(
 def _held_back(
     name: str, answers: Answers, targets_NC: np.ndarray, parts: Sequence[np.ndarray], seed: int
 ) -> np.ndarray:
-    probs_NC = np.empty(targets_NC.shape)
-    for held in parts:
-        rest = np.setdiff1d(np.arange(len(targets_NC)), held)
+    def answered(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
         blend, _ = _fitted(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
-        probs_NC[held] = blend(answers.rows(held))
-    return probs_NC
+        return blend(answers.rows(held))
+
+    return _part_by_part(parts, targets_NC.shape, answered)
 
 
 def _moved(
     name: str, probs_NC: np.ndarray, targets_NC: np.ndarray, task: str, parts: Sequence[np.ndarray]
 ) -> np.ndarray:
-    moved_NC = np.empty(probs_NC.shape)
-    for held in parts:
-        rest = np.setdiff1d(np.arange(len(probs_NC)), held)
+    def moved(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
         move, _ = CALIBRATIONS[name](probs_NC[rest], targets_NC[rest], task)
-        moved_NC[held] = move(probs_NC[held])
-    return moved_NC
+        return move(probs_NC[held])
+
+    return _part_by_part(parts, probs_NC.shape, moved)
+
+
+def _part_by_part(
+    parts: Sequence[np.ndarray],
+    shape: tuple[int, ...],
+    answer: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Return probabilities `shape`: each part's from `answer(rows of the others, its own rows)`."""
+    probs_NC = np.empty(shape)
+    for held in parts:
+        probs_NC[held] = answer(np.setdiff1d(np.arange(shape[0]), held), held)
+    return probs_NC

@@ -10,16 +10,17 @@ def log_loss(probs_NC: Array, targets_NC: Array) -> float:
 
     Probabilities are clipped to [1e-15, 1 - 1e-15] in float64, as DrivenData does. Lower is better.
     """
-    cells = _cells(probs_NC, targets_NC)
+    cells = cell_losses(probs_NC, targets_NC)
     return float(np.nanmean(cells)) if np.isfinite(cells).any() else float("nan")
 
 
 def class_log_loss(probs_NC: Array, targets_NC: Array) -> Array:
     """The binary log loss of each class, `[C]`; their mean is `log_loss`."""
-    return _column_mean(_cells(probs_NC, targets_NC))
+    return _column_mean(cell_losses(probs_NC, targets_NC))
 
 
-def _cells(probs_NC: Array, targets_NC: Array) -> Array:
+def cell_losses(probs_NC: Array, targets_NC: Array) -> Array:
+    """The binary log loss of each clip and class, float64 `[N, C]`; NaN where the target is unknown."""
     p = np.clip(np.asarray(probs_NC, dtype=np.float64), 1e-15, 1 - 1e-15)
     y = np.asarray(targets_NC, dtype=np.float64)
     return -(y * np.log(p) + (1 - y) * np.log1p(-p))

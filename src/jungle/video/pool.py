@@ -149,7 +149,7 @@ class _Read:
         self.spec, self.transform, self.gpu, self.source = spec, transform, gpu, source
 
     def prepare(self) -> None:
-        # For their loading alone, before the first clip's time begins to count.
+        # Imported for their loading alone (hence F401), before the first clip's time begins to count.
         import av.video.reformatter  # noqa: F401
 
         from jungle.video import decode_decord, decode_torchcodec, reader  # noqa: F401

@@ -64,7 +64,7 @@ def load_primatrix(
             "jungle download."
         )
     train = load_csv(found, raw, classes=classes, problems=gathered)
-    template = _given_or_found(template, TEMPLATE, (found.parent, raw, raw.parent))
+    template = find_template(raw, found, template)
     if template is None:
         log.warning(f"no {' or '.join(TEMPLATE)} beside {found}: there are no test clips")
         clips = train
@@ -89,6 +89,13 @@ def load_primatrix_micro(
     labels = labels if labels is not None else _given_or_found(None, LABELS, beside)
     # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
     return load_primatrix(inner if inner.is_dir() else micro, labels, template, **options)  # type: ignore[arg-type]
+
+
+def find_template(raw: str | Path, labels: str | Path | None, given: str | Path | None = None) -> Path | None:
+    """Return the submission format: the one given, or the one beside the labels or the clips, if any is."""
+    raw = absolute(raw)
+    beside = (Path(labels).parent,) if labels is not None else ()
+    return _given_or_found(given, TEMPLATE, (*beside, raw, raw.parent))
 
 
 def _given_or_found(given: str | Path | None, names: Sequence[str], folders: Iterable[Path]) -> Path | None:

@@ -1,0 +1,113 @@
+"""The commands that the stages of a recipe are, and the folders of what they make."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jungle import runs
+from jungle.config.recipe import PLACE, Recipe, Stage
+
+DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
+
+
+@dataclass
+class Job:
+    """One command of a stage."""
+
+    stage: Stage
+    folder: Path
+    args: list[str] = field(default_factory=list)
+
+    @property
+    def finished(self) -> bool:
+        """Whether its outputs stand; its folder is named by what shaped them."""
+        if self.stage.verb == "train":
+            return runs.state(self.folder).get("state") == "finished"
+        return (self.folder / DONE[self.stage.verb]).is_file()
+
+    @property
+    def command(self) -> list[str]:
+        """The words that run it."""
+        where = "hydra.run.dir" if self.stage.verb == "train" else "out"
+        words = self.stage.verb.split("_")
+        return [*words, *self.args, f"{where}={self.folder}"]
+
+
+def jobs_of(
+    recipe: Recipe, name: str, given: list[str], tiny: bool, configs: Path
+) -> tuple[list[Job], Path, Any]:
+    """Compose and check the command of every stage.
+
+    Args:
+        recipe: what it is made of.
+        name: of the recipe, as it is typed.
+        given: settings of the command line, for its training runs.
+        tiny: whether it is scaled down.
+        configs: the folder of configs.
+
+    Returns:
+        The commands, the recipe's folder, and the config of its first training run.
+
+    Raises:
+        UsageError: a setting is not valid.
+    """
+    from jungle import overrides
+
+    jobs: list[Job] = []
+    folders: dict[str, Path] = {}
+    root, first = Path(), None
+    for stage in recipe.stages:
+        args = [PLACE.sub(lambda found: str(folders[found[1]]), a) for a in stage.args]
+        small = [*recipe.tiny, *stage.tiny] if tiny else []
+        if stage.verb == "train":
+            args = _last(recipe.args, args, small, given)
+            folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
+            folds = None if folds == 1 else folds
+            cfg = overrides.composed("train", [*args, *_fold(folds, 0)], configs)
+            first = first or cfg
+            root = cfg.paths.runs / "recipes" / name.replace("/", "_")
+            folder = root / "members" / f"{stage.name}-{cfg.fingerprint()[:8]}"
+            for k in range(folds) if folds else (None,):
+                jobs.append(
+                    Job(stage, folder / ("run" if k is None else f"fold{k}"), [*args, *_fold(folds, k)])
+                )
+        else:
+            members = [str(folders[m]) for m in stage.members]
+            own = [a for a in given if a.startswith("paths.")]
+            args = [
+                f"members=[{','.join(overrides.quoted(m) for m in members)}]",
+                *_last(args, stage.tiny if tiny else [], own),
+            ]
+            key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
+            folder = root / f"{stage.name}-{key}"
+            overrides.composed(stage.verb, [*args, f"out={overrides.quoted(folder)}"], configs)
+            jobs.append(Job(stage, folder, args))
+        folders[stage.name] = folder
+    assert first is not None
+    return jobs, root, first
+
+
+def _last(*groups: list[str]) -> list[str]:
+    """Return settings of which the later ones count: Hydra takes no group twice."""
+    found: dict[str, str] = {}
+    for arg in (a for group in groups for a in group):
+        found.pop(arg.split("=", 1)[0], None)
+        found[arg.split("=", 1)[0]] = arg
+    return list(found.values())
+
+
+def _fold(folds: int | None, k: int | None) -> list[str]:
+    return [f"data.folds={folds}", f"data.fold={k}"] if folds else []
+
+
+def template_of(given: str, cfg: Any) -> Path | None:
+    """Return the submission format: the one given, the data's own, or the one that lies beside it."""
+    if given or cfg.data.template:
+        return Path(given or cfg.data.template)
+    if cfg.data.format not in ("sample", "primatrix", "primatrix_micro"):
+        return None
+    from jungle.data.formats.primatrix import find_template
+
+    return find_template(cfg.data.root, cfg.data.labels)
