@@ -40,6 +40,7 @@ def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec
             crop_bottom=cfg.decoder.crop_bottom or 0,
             decoder=cfg.decoder.name,
             interpolation=backbone.interpolation,
+            focus=cfg.frames.focus,
         )
 
     kind, count = cfg.frames.kind, cfg.frames.count

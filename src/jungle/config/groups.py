@@ -113,6 +113,7 @@ class FramesChoice(Section):
     count: Annotated[int, Field(ge=1, le=1024)]
     fps: Annotated[float, Field(gt=0)] | None
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
+    focus: Literal["whole", "motion"]
 
     @model_validator(mode="after")
     def _together(self) -> "FramesChoice":

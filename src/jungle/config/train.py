@@ -35,6 +35,12 @@ class ClipsConfig(Section):
     model: Model
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
+    @model_validator(mode="after")
+    def _cut_on_the_cpu(self) -> "ClipsConfig":
+        if self.frames.focus != "whole" and self.decoder.device in ("gpu", "cuda"):
+            raise ValueError("frames.focus=motion cuts frames on the CPU: decoder.device=cpu, or auto")
+        return self
+
 
 class TrainConfig(ClipsConfig):
     """The whole of `configs/train.yaml`."""

@@ -28,7 +28,12 @@ TRIAL_GB = 64.0  # of memory: torch, CUDA and what they reserve
 
 
 def on_gpu(spec: ClipSpec) -> ClipSpec | None:
-    """The spec for decoding on a GPU, None where its decoder has no such side; `auto` means torchcodec."""
+    """The spec for decoding on a GPU; `auto` means torchcodec.
+
+    None where its decoder has no such side, or frames are cut on the CPU.
+    """
+    if spec.focus != "whole":
+        return None
     decoder = {"auto": "torchcodec"}.get(spec.decoder, spec.decoder)
     return replace(spec, decoder=decoder, device="cuda") if decoder in ("torchcodec", "decord") else None
 

@@ -11,6 +11,7 @@ import numpy as np
 from jungle.video import decode_decord, decode_pyav, decode_torchcodec, motion, salvage
 from jungle.video.container import check_file, opened, reason_of
 from jungle.video.ending import declared_size
+from jungle.video.focus import backdrop_of, focused
 from jungle.video.frames import pick
 from jungle.video.plan import Plan, cpu_reason
 from jungle.video.scale import Scaler
@@ -65,7 +66,13 @@ def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip 
     try:
         while True:
             try:
-                return read_by(path, spec, seed, how, gpu)
+                found = read_by(path, spec, seed, how, gpu)
+                if spec.focus == "whole" or isinstance(found, Plan):
+                    return found
+                other = backdrop_of(spec, found)
+                backdrop = read_by(path, other, seed, how, gpu) if other else found
+                assert isinstance(backdrop, Clip)  # nothing that is cut is planned for a GPU
+                return focused(found, backdrop.frames, spec)
             except WrongTimeline as wrong:
                 how = wrong.instead
     except MemoryError as error:
@@ -73,7 +80,10 @@ def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip 
 
 
 def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
-    """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`."""
+    """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`.
+
+    Of a spec with a focus the frames come uncut, as `jungle.video.focus` takes them.
+    """
     size = check_file(path)
     with opened(path, trust_index=how == "index") as (container, stream):
         timeline = list_frames(path, size, container, stream, how)
@@ -170,7 +180,7 @@ def _moving(
     numbers = motion.candidates(total, count)
     if total <= count:
         return numbers
-    small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area"))
+    small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole"))
     if timeline.counted:
         images, _ = salvage.by_count(path, timeline, numbers, small)
     else:

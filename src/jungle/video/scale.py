@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from jungle.video.focus import wide_size
 from jungle.video.types import ClipSpec
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Scaler:
         self._keep = Interpolation.BILINEAR  # at its own size a frame comes out as from decord and torchcodec
         self._reformatter = VideoReformatter()
         self._spec = spec
-        self._size = spec.size
+        self._size = spec.size if spec.focus == "whole" else None
         self._crops: dict[Any, Any] = {}
         self.source = (0, 0)
         """(height, width) of the source, upright, once a frame has come."""
@@ -48,21 +49,24 @@ class Scaler:
         rows = self._spec.rows_kept(frame.height)
         if rows < frame.height:
             frame = self._crop(frame, rows)
-        image = self._rgb(frame, self._size)
-        self._size = self._size or (image.shape[0], image.shape[1])
-        return image
+        self._size = self._size or self._own_size(rows, frame.width)
+        return self._rgb(frame, self._size)
 
     def from_rgb(self, image: np.ndarray) -> np.ndarray:
         """uint8 `[H, W, 3]` of an upright RGB picture `[H, W, 3]` at the source's size."""
         self.source = (image.shape[0], image.shape[1])
         image = image[: self._spec.rows_kept(image.shape[0])]
         # A clip whose frame size changes midway keeps the size of its first frame.
-        self._size = self._size or (image.shape[0], image.shape[1])
+        self._size = self._size or self._own_size(image.shape[0], image.shape[1])
         if image.shape[:2] == self._size:
             return np.ascontiguousarray(image)
         from av import VideoFrame
 
         return self._rgb(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), self._size)
+
+    def _own_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the output where the spec leaves it to the source."""
+        return (height, width) if self._spec.focus == "whole" else wide_size(self._spec, height, width)
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
         height, width = size or (frame.height, frame.width)

@@ -16,6 +16,7 @@ KINDS = ("uniform", "fps", "random", "early_bias", "keyframe", "motion")
 DECODERS = ("auto", "decord", "torchcodec", "pyav")
 DEVICES = ("cpu", "cuda")
 ON_GPU = ("torchcodec", "decord")  # decoders that have a GPU side
+FOCI = ("whole", "motion")
 INTERPOLATIONS = ("area", "bilinear", "bicubic", "nearest")
 MAX_SIDE = 4096  # pixels of an output side; more is a typing error, not a wish
 MAX_COUNT = 4096  # frames of one clip held in memory at once
@@ -87,6 +88,8 @@ class ClipSpec:
     device: str = "cpu"
     """One of `DEVICES`, where frames are decoded; `cuda` for the decoders of `ON_GPU` only. Which GPU is no
     part of a spec. A clip that the GPU cannot decode is read by PyAV: see `Clip.on_cpu`."""
+    focus: str = "whole"
+    """One of `FOCI`: the `whole` picture, or its part where there is `motion` (`jungle.video.focus`)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.frames, dict):
@@ -102,6 +105,7 @@ class ClipSpec:
             ("decoder", DECODERS),
             ("interpolation", INTERPOLATIONS),
             ("device", DEVICES),
+            ("focus", FOCI),
         ):
             value = getattr(self, name)
             if value not in valid:
@@ -111,9 +115,13 @@ class ClipSpec:
                 f"decoder={self.decoder} has no GPU side: decoder.device=cuda needs decoder=torchcodec, "
                 "or decoder=decord built with CUDA."
             )
+        if self.focus != "whole" and (self.size is None or self.device == "cuda"):
+            raise UsageError(
+                "focus=motion cuts decoded frames on the CPU to a size: give size, and device=cpu."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and fingerprints; the device only where it changes the frames."""
+        """Plain types, for checkpoints and fingerprints; device and focus where they change the frames."""
         return {
             "frames": self.frames.to_dict(),
             "size": None if self.size is None else list(self.size),
@@ -121,6 +129,7 @@ class ClipSpec:
             "decoder": self.decoder,
             "interpolation": self.interpolation,
             **({} if self.device == "cpu" else {"device": self.device}),
+            **({} if self.focus == "whole" else {"focus": self.focus}),
         }
 
     @classmethod

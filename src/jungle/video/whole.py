@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from jungle.video.container import check_file, opened
+from jungle.video.focus import BACKDROP, focused, wide_size
+from jungle.video.frames import pick
 from jungle.video.reader import list_frames, read_by
 from jungle.video.timeline import WrongTimeline
 from jungle.video.types import MAX_COUNT, Clip, ClipError, ClipSpec, Frames
@@ -35,7 +37,11 @@ def read_whole(path: str | Path, spec: ClipSpec, most_bytes: int, gpu: int = 0) 
     try:
         size = check_file(path)
         with opened(path) as (container, stream):
-            height, width = spec.size or (stream.codec_context.height, stream.codec_context.width)
+            height, width = stream.codec_context.height, stream.codec_context.width
+            if spec.focus != "whole":
+                height, width = wide_size(spec, height, width)
+            elif spec.size is not None:
+                height, width = spec.size
             total = len(list_frames(path, size, container, stream, "index").pts)
         if total >= MAX_COUNT or total * height * width * 3 > most_bytes:
             raise NotWhole(TOO_LONG)
@@ -47,4 +53,6 @@ def read_whole(path: str | Path, spec: ClipSpec, most_bytes: int, gpu: int = 0) 
         raise NotWhole("damaged")
     if spec.decoder not in ("auto", clip.decoder):
         raise NotWhole(f"read by {clip.decoder} instead of {spec.decoder}")
+    if spec.focus != "whole":
+        clip = focused(clip, clip.frames[pick(BACKDROP, clip.times, clip.times >= 0)], spec)
     return clip
