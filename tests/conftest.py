@@ -77,10 +77,11 @@ def warm() -> Iterator[subprocess.Popen[str] | None]:
 
 @pytest.fixture
 def command(warm: subprocess.Popen[str] | None, tmp_path: Path) -> Command:
-    """Run `python <door>.py ...` as a user does, in an empty folder; stdout and stderr are text."""
+    """Run `python <door>.py ...`, or `jungle ...`, as a user does, in an empty folder; output is text."""
 
     def run(door: str, *args: str, timeout: float = 300, **env: str) -> subprocess.CompletedProcess[str]:
-        argv = [sys.executable, str(ROOT / f"{door}.py"), *args]
+        script = ["-m", door] if door == "jungle" else [str(ROOT / f"{door}.py")]
+        argv = [sys.executable, *script, *args]
         how: dict[str, Any] = {"cwd": str(tmp_path), "env": {**os.environ, **env}}
         if warm is None:
             quiet = subprocess.DEVNULL

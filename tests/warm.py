@@ -25,7 +25,7 @@ assert len(os.listdir("/proc/self/task")) == 1, "threads do not outlive a fork"
 
 
 def become(door: str, args: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:
-    """Turn into `python <door>.py <args>`."""
+    """Turn into `python <door>.py <args>`, or `python -m jungle <args>`."""
     os.setpgid(0, 0)
     os.chdir(cwd)
     os.environ.clear()
@@ -34,7 +34,10 @@ def become(door: str, args: list[str], cwd: str, env: dict[str, str], out: str, 
         os.dup2(os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600), to)
     script = str(ROOT / f"{door}.py")
     sys.path[0], sys.argv = str(ROOT), [script, *args]
-    runpy.run_path(script, run_name="__main__")
+    if door == "jungle":
+        runpy.run_module(door, run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(script, run_name="__main__")
 
 
 for line in sys.stdin:
