@@ -20,6 +20,7 @@ from jungle.errors import Stopped, UsageError, UserError, nearest
 VERBS = {
     "train": ("jungle.train", "train a classifier on labelled clips"),
     "predict": ("jungle.predict", "say what is in every clip"),
+    "extract": ("jungle.extract", "keep what frozen backbones see in every clip"),
     "preview": ("jungle.preview", "show training clips as training sees them"),
     "index": ("jungle.index", "list what every video file is"),
     "shrink": ("jungle.shrink", "make a smaller copy of a data set"),

@@ -65,22 +65,14 @@ def workers_of(cfg: TrainConfig) -> int:
     return share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
 
 
-def stored_features(
-    cfg: TrainConfig, clips: Clips, backbone: Any, spec: Any, weights_hash: str
-) -> tuple[Any, str]:
-    """Fill the feature store with what it lacks; return the data module that reads it, and the dtype."""
+def extraction(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> Any:
+    """Return how the features of a config are made, and where they are kept."""
     from jungle import build
-    from jungle.data.identity import content_keys
-    from jungle.data.module import ClipData
     from jungle.features import extract
-    from jungle.features.reader import FeatureReader
 
-    devices = build.devices_of(cfg)
-    keys = content_keys(clips.table["path"].to_list())
-    lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
-    dtype = extract.compute_dtype(devices[0])
+    dtype = extract.compute_dtype(build.devices_of(cfg)[0])
     shape = extract.feature_spec(backbone, spec, weights_hash, dtype)
-    plan = extract.Extraction(
+    return extract.Extraction(
         backbone=build.backbone_spec(cfg),
         clip=spec,
         store=cfg.paths.features,
@@ -91,19 +83,41 @@ def stored_features(
         dtype=dtype,
         max_failed_fraction=cfg.max_failed_fraction,
     )
+
+
+def keyed(clips: Clips) -> tuple[list[Any], list[Any]]:
+    """Return the content key of each clip, or why its file cannot be read, and the clips that have one."""
+    from jungle.data.identity import content_keys
+    from jungle.features.extract import Wanted
+
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
-    wanted = [
-        extract.Wanted(k, c, p) for k, c, p in zip(keys, names, paths, strict=True) if isinstance(k, str)
-    ]
+    keys = list(content_keys(paths))
+    wanted = [Wanted(k, c, p) for k, c, p in zip(keys, names, paths, strict=True) if isinstance(k, str)]
+    return keys, wanted
+
+
+def stored_features(
+    cfg: TrainConfig, clips: Clips, backbone: Any, spec: Any, weights_hash: str
+) -> tuple[Any, str]:
+    """Fill the feature store with what it lacks; return the data module that reads it, and the dtype."""
+    from jungle import build
+    from jungle.data.module import ClipData
+    from jungle.features import extract
+    from jungle.features.reader import FeatureReader
+
+    devices = build.devices_of(cfg)
+    plan = extraction(cfg, backbone, spec, weights_hash)
+    keys, wanted = keyed(clips)
+    lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         # Started by torchrun, SLURM or Lightning: this process is one of several, and does its own share.
         rank, world = int(os.environ.get("RANK", os.environ["LOCAL_RANK"])), int(os.environ["WORLD_SIZE"])
         device = devices[int(os.environ["LOCAL_RANK"]) % len(devices)]
-        extract.extract(plan, wanted[rank::world], [device], backbone)
+        extract.extract([plan], wanted[rank::world], [device], [backbone])
         extract.wait_for(plan, wanted)
     else:
         with timed("features"):
-            extract.extract(plan, wanted, devices, backbone)
+            extract.extract([plan], wanted, devices, [backbone])
     store = plan.open()
     bad = store.failures()
     lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
@@ -112,7 +126,7 @@ def stored_features(
         clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
     )
     data.failures.update(lost)
-    return data, dtype
+    return data, plan.dtype
 
 
 def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:

@@ -149,6 +149,31 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
     return check(CONFIGS[name], plain) if name in CONFIGS else plain  # type: ignore[arg-type]
 
 
+def variants(overrides: list[str]) -> list[list[str]]:
+    """Return the command lines of one value a setting that one with several values stands for.
+
+    Raises:
+        UsageError: an override is none, or has no values that can be counted.
+    """
+    from itertools import product
+
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    overrides = [_parsable(o) for o in overrides]
+    try:
+        parsed = OverridesParser.create().parse_overrides(overrides)
+        choices = [
+            [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
+            if o.is_sweep_override()
+            else [str(o.input_line)]
+            for o in parsed
+        ]
+    except HydraException as e:
+        raise UsageError(f"{_one_line(e)} An override is key=value, or key=one,another.") from None
+    return [list(chosen) for chosen in product(*choices)]
+
+
 def _check_strangers(whole: Any, own: Any) -> None:
     """Refuse configs of a folder beside the program's that change what Hydra itself builds or sets.
 

@@ -5,12 +5,13 @@ is finished there is not run again, so the same command goes on after a stop, an
 setting never takes an old result for its own.
 """
 
+import json
 import os
 import time
 from pathlib import Path
 
 from jungle import processes, runs
-from jungle.config import check
+from jungle.config import TrainConfig, check
 from jungle.config.recipe import PLACE, Recipe
 from jungle.console import log, result
 from jungle.errors import UsageError, UserError, nearest
@@ -73,6 +74,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         return 0
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
+        _extract(argv, chosen)
         for job in chosen:
             _check_inputs(job, jobs)
             if (
@@ -92,6 +94,39 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         if (last / what).is_file():
             result(f"{Path(what).stem}: {last / what}")
     return 0
+
+
+def frozen(argv: list[str], file: Path, configs: Path) -> list[TrainConfig]:
+    """Return the configs of a recipe's training runs on stored features, of each stage one.
+
+    Raises:
+        UsageError: a word of the command is not valid, or there is none such.
+    """
+    words, given = _split(argv)
+    name = str(file.relative_to(configs / "experiment").with_suffix(""))
+    jobs, _, _ = jobs_of(read(file), name, given, words["scale"] == "tiny", configs)
+    found = {j.stage.name: j.config for j in jobs if j.config is not None and j.config.model.mode == "frozen"}
+    if not found:
+        raise UsageError(f"experiment={name}: it has no frozen backbone, whose features are kept")
+    return list(found.values())
+
+
+def _extract(argv: list[str], jobs: list[Job]) -> None:
+    """Have one decoding feed all backbones, where several are to be run over the clips.
+
+    Raises:
+        UserError: it failed.
+    """
+    seen = {
+        json.dumps(j.config.model_dump(mode="json", include={"model", "frames", "decoder"}), sort_keys=True)
+        for j in jobs
+        if j.config is not None and j.config.model.mode == "frozen" and not j.finished
+    }
+    if len(seen) < 2:
+        return
+    log.info(f"features of {len(seen)} backbones, each clip decoded once for all")
+    if code := processes.run(["extract", *argv]):
+        raise UserError(f"extracting features failed (exit code {code}): what it said stands above")
 
 
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -19,6 +19,8 @@ class Job:
     stage: Stage
     folder: Path
     args: list[str] = field(default_factory=list)
+    config: Any = None
+    """The checked config of a training run."""
 
     @property
     def finished(self) -> bool:
@@ -70,9 +72,8 @@ def jobs_of(
             root = cfg.paths.runs / "recipes" / name.replace("/", "_")
             folder = root / "members" / f"{stage.name}-{cfg.fingerprint()[:8]}"
             for k in range(folds) if folds else (None,):
-                jobs.append(
-                    Job(stage, folder / ("run" if k is None else f"fold{k}"), [*args, *_fold(folds, k)])
-                )
+                where = folder / ("run" if k is None else f"fold{k}")
+                jobs.append(Job(stage, where, [*args, *_fold(folds, k)], cfg))
         else:
             members = [str(folders[m]) for m in stage.members]
             own = [a for a in given if a.startswith("paths.")]

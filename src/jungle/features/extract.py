@@ -1,9 +1,10 @@
-"""Run a frozen backbone over every clip that the feature store lacks, once, on all devices."""
+"""Run frozen backbones over every clip that their feature stores lack, once, on all devices."""
 
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from jungle.errors import UserError
 from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.parallel import side_by_side
-from jungle.video import Clip, ClipSpec
+from jungle.video import Clip, ClipError, ClipSpec
+from jungle.video.each import EachPool
 from jungle.video.gpu_pool import open_pool
 from jungle.video.pool import Job
 from jungle.video.serving import die_with
@@ -69,31 +71,44 @@ def compute_dtype(device: str) -> str:
 
 
 def extract(
-    plan: Extraction, wanted: Sequence[Wanted], devices: Sequence[str], backbone: Backbone | None = None
+    plans: Sequence[Extraction],
+    wanted: Sequence[Wanted],
+    devices: Sequence[str],
+    backbones: Sequence[Backbone] = (),
 ) -> None:
-    """Fill the store with what it lacks of `wanted`, each device doing a share.
+    """Fill the store of each plan with what it lacks of `wanted`, each device doing a share.
 
-    Killed at any time, the same call goes on from the clips already stored. `backbone` saves building it
-    again where there is one device.
+    A clip is decoded once for all plans; where the GPU decodes, once for each. Killed at any time, the same
+    call goes on from the clips already stored. `backbones` saves building them where there is one device.
 
     Raises:
         UserError: more than `max_failed_fraction` of the clips cannot be read.
     """
-    store = plan.open()
-    lacking = set(store.missing([w.key for w in wanted]))
-    todo = list({w.key: w for w in wanted if w.key in lacking}.values())
+    if len(plans) > 1 and any(p.clip.device != "cpu" for p in plans):
+        for i, plan in enumerate(plans):
+            extract([plan], wanted, devices, backbones[i : i + 1])
+        return
+    unique = {w.key: w for w in wanted}
+    which: dict[str, tuple[int, ...]] = {}
+    for i, plan in enumerate(plans):
+        store = plan.open()
+        lacking = store.missing(list(unique))
+        if lacking:
+            log.info(
+                f"features: {len(unique) - len(lacking)} of {len(unique)} clips are in {store.folder}, "
+                f"{len(lacking)} to do"
+            )
+        for key in lacking:
+            which[key] = (*which.get(key, ()), i)
+    todo = [(w, which[w.key]) for w in unique.values() if w.key in which]
     if not todo:
         return
-    log.info(
-        f"features: {len(wanted) - len(lacking)} of {len(wanted)} clips are in {store.folder}, "
-        f"{len(todo)} to do"
-    )
     if len(devices) == 1:
-        _share(plan, todo, devices[0], backbone, len(wanted))
+        _share(plans, todo, devices[0], backbones, len(unique))
     else:
         context = torch.multiprocessing.get_context("spawn")
         shares = [
-            (plan, todo[i :: len(devices)], device, None, len(wanted)) for i, device in enumerate(devices)
+            (plans, todo[i :: len(devices)], device, (), len(unique)) for i, device in enumerate(devices)
         ]
         processes = [context.Process(target=_share_in_process, args=s, daemon=False) for s in shares]
         for process in processes:
@@ -122,39 +137,68 @@ def _share_in_process(*args: Any) -> None:
 
 
 def _share(
-    plan: Extraction, todo: Sequence[Wanted], device: str, backbone: Backbone | None, total: int
+    plans: Sequence[Extraction],
+    todo: Sequence[tuple[Wanted, tuple[int, ...]]],
+    device: str,
+    backbones: Sequence[Backbone],
+    total: int,
 ) -> None:
-    model = (backbone or Backbone(plan.backbone)).eval()
-    model = model.folded() if device == "cpu" else model.to(device)
-    by_key = {w.key: w for w in todo}
+    models = [m.eval() for m in (backbones or [Backbone(p.backbone) for p in plans])]
+    models = [m.folded() if device == "cpu" else m.to(device) for m in models]
+    by_key = {w.key: w for w, _ in todo}
     per_step = 2 * torch.get_num_threads() if device == "cpu" else 8
+    most = max(max(p.max_failed_fraction for p in plans) * total, 1)
     failed = 0
-    with (
-        plan.open().writer() as writer,
-        open_pool(plan.clip, device=device, workers=plan.workers, timeout_s=plan.timeout_s) as pool,
-        Progress(f"features on {device}", len(todo)) as bar,
-    ):
-        waiting: list[tuple[Wanted, Clip]] = []
-        jobs = (Job(w.key, w.path, 0) for w in todo)
-        for job, clip in pool.map(jobs, ahead=2 * max(plan.workers, 1) + per_step):
-            item = by_key[job.key]
-            if isinstance(clip, Clip):
-                waiting.append((item, clip))
-            else:
+    with ExitStack() as stack:
+        writers = [stack.enter_context(p.open().writer()) for p in plans]
+        bar = stack.enter_context(Progress(f"features on {device}", len(todo)))
+        waiting: list[list[tuple[Wanted, Clip]]] = [[] for _ in plans]
+
+        def flush(i: int, least: int) -> None:
+            if len(waiting[i]) >= least:
+                _store(writers[i], models[i], waiting[i], device, plans[i].dtype)
+                waiting[i] = []
+
+        for key, which, found in _read(plans, todo, device, per_step, stack):
+            item = by_key[key]
+            if isinstance(found, ClipError):
                 failed += 1
-                writer.fail(item.key, item.clip, str(clip))
-                log.warning(f"{item.clip}: {clip}")
-                if failed > max(plan.max_failed_fraction * total, 1):
+                for i in which:
+                    writers[i].fail(item.key, item.clip, str(found))
+                log.warning(f"{item.clip}: {found}")
+                if failed > most:
                     raise UserError(
-                        f"{failed} of {total} clips could not be read (the last: {item.clip}: {clip}). Is "
+                        f"{failed} of {total} clips could not be read (the last: {item.clip}: {found}). Is "
                         "the disk well? max_failed_fraction says how many are let pass"
                     )
-            if len(waiting) >= per_step:
-                _store(writer, model, waiting, device, plan.dtype)
-                waiting = []
+            else:
+                for i, clip in zip(which, found, strict=True):
+                    waiting[i].append((item, clip))
+                    flush(i, per_step)
             bar.advance()
-        if waiting:
-            _store(writer, model, waiting, device, plan.dtype)
+        for i in range(len(plans)):
+            flush(i, 1)
+
+
+def _read(
+    plans: Sequence[Extraction],
+    todo: Sequence[tuple[Wanted, tuple[int, ...]]],
+    device: str,
+    per_step: int,
+    stack: ExitStack,
+) -> Iterator[tuple[str, tuple[int, ...], list[Clip] | ClipError]]:
+    """Yield the key of each clip, the plans that want it, and the clip as each of those sees it."""
+    workers, timeout_s = plans[0].workers, plans[0].timeout_s
+    ahead = 2 * max(workers, 1) + per_step
+    orders = ((Job(w.key, w.path, 0), which) for w, which in todo)
+    if len(plans) > 1:
+        each = stack.enter_context(EachPool([p.clip for p in plans], workers=workers, timeout_s=timeout_s))
+        for job, which, clips in each.map(orders, ahead=ahead):
+            yield job.key, which, clips
+        return
+    pool = stack.enter_context(open_pool(plans[0].clip, device=device, workers=workers, timeout_s=timeout_s))
+    for job, clip in pool.map((job for job, _ in orders), ahead=ahead):
+        yield job.key, (0,), clip if isinstance(clip, ClipError) else [clip]
 
 
 def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], device: str, dtype: str) -> None:

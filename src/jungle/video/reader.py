@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jungle.video import decode_decord, decode_pyav, decode_torchcodec, motion, salvage
+from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
 from jungle.video.container import check_file, opened, reason_of
 from jungle.video.ending import declared_size
 from jungle.video.focus import backdrop_of, focused
-from jungle.video.frames import pick
+from jungle.video.picking import picks_of
 from jungle.video.plan import Plan, cpu_reason
 from jungle.video.scale import Scaler
 from jungle.video.timeline import Timeline, WrongTimeline, read_timeline
-from jungle.video.types import Clip, ClipError, ClipSpec, Frames
+from jungle.video.types import Clip, ClipError, ClipSpec
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -67,16 +67,25 @@ def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip 
         while True:
             try:
                 found = read_by(path, spec, seed, how, gpu)
-                if spec.focus == "whole" or isinstance(found, Plan):
-                    return found
-                other = backdrop_of(spec, found)
-                backdrop = read_by(path, other, seed, how, gpu) if other else found
-                assert isinstance(backdrop, Clip)  # nothing that is cut is planned for a GPU
-                return focused(found, backdrop.frames, spec)
+                return found if isinstance(found, Plan) else as_seen(found, path, spec, seed, how)
             except WrongTimeline as wrong:
                 how = wrong.instead
     except MemoryError as error:
         raise ClipError(reason_of(error)) from None
+
+
+def as_seen(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: str = "index") -> Clip:
+    """The clip as the model sees it: frames that `read_by` gave, cut where the spec has a focus.
+
+    Raises:
+        WrongTimeline: as `read_by`.
+    """
+    if spec.focus == "whole":
+        return clip
+    other = backdrop_of(spec, clip)
+    backdrop = read_by(path, other, seed, how, 0) if other else clip
+    assert isinstance(backdrop, Clip)  # nothing that is cut is planned for a GPU
+    return focused(clip, backdrop.frames, spec)
 
 
 def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
@@ -87,10 +96,7 @@ def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> 
     size = check_file(path)
     with opened(path, trust_index=how == "index") as (container, stream):
         timeline = list_frames(path, size, container, stream, how)
-        if spec.frames.kind == "motion":
-            picks = _moving(path, container, stream, timeline, spec)
-        else:
-            picks = pick(spec.frames, timeline.times, timeline.key, seed)
+        picks = picks_of(path, container, stream, timeline, spec, seed)
         found = _as_asked(path, spec, timeline, picks, container.format.name, stream, how, gpu)
         if not isinstance(found, str):
             return found
@@ -99,7 +105,7 @@ def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> 
             images, broken = salvage.by_count(path, timeline, picks, scaler)
             reason = timeline.damage or _damaged(len(picks), 0, len(broken))
             pts = timeline.pts[list(images)]
-            clip = _clip("pyav", scaler, timeline, pts, list(images.values()), reason)
+            clip = made("pyav", scaler, timeline, pts, list(images.values()), reason)
         else:
             clip = _read_pyav(path, container, stream, timeline, picks, scaler)
         return clip.replace(on_cpu=found) if spec.device == "cuda" else clip
@@ -135,7 +141,7 @@ def _as_asked(
             images = list(decode_decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
         else:
             images = list(other.read(path, picks, timeline, scaler.from_rgb))
-        return _clip(_name(spec), scaler, timeline, timeline.pts[picks], images, "")
+        return made(_name(spec), scaler, timeline, timeline.pts[picks], images, "")
     except ClipError as error:
         return str(error)
 
@@ -172,29 +178,6 @@ def list_frames(
     return timeline
 
 
-def _moving(
-    path: str | Path, container: InputContainer, stream: VideoStream, timeline: Timeline, spec: ClipSpec
-) -> np.ndarray:
-    """Frames of kind `motion`: by thumbnails that PyAV decodes, whichever decoder reads the frames later."""
-    total, count = len(timeline.pts), spec.frames.count
-    numbers = motion.candidates(total, count)
-    if total <= count:
-        return numbers
-    small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole"))
-    if timeline.counted:
-        images, _ = salvage.by_count(path, timeline, numbers, small)
-    else:
-        wanted = decode_pyav.Wanted(numbers, timeline, small)
-        decode_pyav.decode(path, container, stream, timeline, wanted)
-        if wanted.disordered:
-            raise WrongTimeline("count")
-        images = wanted.images
-    if not images:
-        return pick(Frames("uniform", count), timeline.times, timeline.key)
-    seen = sorted(images)
-    return motion.pick_moving(np.array(seen), np.stack([images[n] for n in seen]), total, count)
-
-
 def _read_pyav(
     path: str | Path,
     container: InputContainer,
@@ -220,7 +203,7 @@ def _read_pyav(
     if not images:
         raise ClipError(timeline.damage or "no frame can be decoded")
     order = sorted(images)
-    return _clip("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
+    return made("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
 
 
 def _damaged(asked: int, moved: int, broken: int) -> str:
@@ -232,9 +215,14 @@ def _damaged(asked: int, moved: int, broken: int) -> str:
     return "; ".join(parts)
 
 
-def _clip(
+def made(
     decoder: str, scaler: Scaler, timeline: Timeline, pts: np.ndarray, images: list[np.ndarray], damage: str
 ) -> Clip:
+    """The clip that these frames, shown at `pts`, are of.
+
+    Raises:
+        ClipError: there is none.
+    """
     if not images:
         raise ClipError(damage or "no frame can be decoded")
     height, width = scaler.source

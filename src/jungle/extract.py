@@ -1,0 +1,90 @@
+"""`jungle extract`: what frozen backbones see in every clip, from one decoding for all of them."""
+
+from pathlib import Path
+from typing import Any
+
+from jungle.config import TrainConfig
+from jungle.console import log, result, speak, timed
+from jungle.errors import UsageError
+
+USAGE = """usage: jungle extract [key=value ...]
+
+Fill the feature stores that training with frozen backbones reads, each clip decoded once for all of them.
+Settings are those of jungle train; where one has several values, each of them (and each combination):
+
+  jungle extract model=resnet152_frozen,nasnet_frozen data=csv data.root=clips data.labels=labels.csv
+  jungle extract experiment=primatrix/third_place      all frozen backbones of a recipe"""
+
+
+def main(argv: list[str]) -> int:
+    """Fill the stores; what they hold already is not made again.
+
+    Raises:
+        UsageError: a setting is not valid, or asks for what is not frozen.
+        UserError: more than `max_failed_fraction` of the clips cannot be read.
+    """
+    if {"-h", "--help"} & set(argv):
+        print(USAGE)
+        return 0
+    speak()
+    configs = _configs(argv)
+    with timed("imports"):
+        from jungle import build, inputs, labelled
+        from jungle.features import extract
+
+    inputs.check_decoder(configs[0])
+    clips, _ = labelled.load(configs[0])
+    plans, backbones = _plans(configs, clips)
+    keys, wanted = inputs.keyed(clips)
+    for clip, key in zip(clips.table["clip"], keys, strict=True):
+        if isinstance(key, OSError):
+            log.warning(f"{clip}: {key}")
+    with timed("features"):
+        extract.extract(plans, wanted, build.devices_of(configs[0]), backbones)
+    for plan in plans:
+        store = plan.open()
+        bad = store.failures()
+        lost = sum(w.key in bad for w in wanted) + len(keys) - len(wanted)
+        said = f", {lost} clips cannot be read" if lost else ""
+        result(f"features: {store.folder} ({len(keys) - lost} of {len(keys)} clips{said})")
+    return 0
+
+
+def _configs(argv: list[str]) -> list[TrainConfig]:
+    """Return the checked config of each backbone that is asked for."""
+    from jungle import overrides, recipe
+    from jungle.cli import config_dir
+
+    if (file := recipe.find(argv, config_dir())) is not None:
+        found = recipe.frozen(argv, file, config_dir())
+    else:
+        found = [overrides.composed("train", given, config_dir()) for given in overrides.variants(argv)]
+        if thawed := next((c for c in found if c.model.mode != "frozen"), None):
+            raise UsageError(
+                f"model.backbone={thawed.model.backbone} is fine-tuned: what it sees changes as it learns, "
+                "and is not kept. Give a frozen model"
+            )
+    for cfg in found[1:]:
+        for name in ("format", "root", "labels", "limit"):
+            if (a := getattr(cfg.data, name)) != (b := getattr(found[0].data, name)):
+                raise UsageError(f"data.{name}={a} and {b}: one call reads one set of clips")
+    return found
+
+
+def _plans(configs: list[TrainConfig], clips: Any) -> tuple[list[Any], list[Any]]:
+    """Return how the features of each backbone are made, each store once, and the backbones."""
+    from jungle import build, inputs
+    from jungle.models.backbone import Backbone
+
+    plans: dict[Path, Any] = {}
+    backbones = []
+    for cfg in configs:
+        backbone = Backbone(build.backbone_spec(cfg))
+        weights_hash = backbone.weights_hash()
+        _, spec = inputs.settled(cfg, None, clips, backbone, weights_hash)
+        plan = inputs.extraction(cfg, backbone, spec, weights_hash)
+        folder = plan.open().folder
+        if folder not in plans:
+            plans[folder] = plan
+            backbones.append(backbone)
+    return list(plans.values()), backbones
