@@ -55,6 +55,7 @@ def test_training_finds_what_was_extracted_from_one_decoding(survey, tmp_path, m
         (["model=finetune"], "is fine-tuned"),
         (["model=frozen", "data.limit=1,2"], "one call reads one set of clips"),
         (["model=frzen"], "Nearest: frozen"),
+        (["model=frozen", "model.also=[{backbone: resnet81}]"], "Nearest: resnet18"),
         (["experiment=primatrix/lst"], "no such recipe"),
         (["model.size=range(64,96"], "a size is"),
     ],
@@ -69,3 +70,34 @@ def test_what_cannot_be_is_one_line(survey, tmp_path, capfd, args, says) -> None
 def test_help_says_how(capfd) -> None:
     assert main(["extract", "--help"]) == 0
     assert "each clip decoded once" in capfd.readouterr().out
+
+
+def test_joined_backbones_read_the_stores_of_their_parts(survey, tmp_path) -> None:
+    """One store a backbone, whoever reads it; and from the checkpoint alone the clips are read anew."""
+    import polars as pl
+    import torch
+
+    args = [*args_of(survey, tmp_path), "model=frozen", "trainer.max_epochs=1"]
+    run = tmp_path / "run"
+    joined = ["model.backbone=test_resnet", "model.also=[{backbone: test_efficientnet}]"]
+    assert main(["train", *args, *joined, f"hydra.run.dir={run}"]) == 0
+    assert set(stores(tmp_path)) == {"test_resnet", "test_efficientnet"}
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["jungle"]
+    assert [saved["backbone"]["name"], *(a["name"] for a in saved["backbone"]["also"])] == [
+        "test_resnet",
+        "test_efficientnet",
+    ]
+    answers = []
+    for name, features in (("stored", tmp_path / "features"), ("anew", tmp_path / "elsewhere")):
+        out = tmp_path / name
+        told = [f"ckpt={run}", f"videos={survey}", f"out={out}", f"paths.features={features}", "workers=0"]
+        assert main(["predict", *told, "device=cpu", "report=false"]) == 0
+        answers.append(pl.read_parquet(out / "predictions.parquet").sort("clip"))
+    classes = [c for c in answers[0].columns if answers[0][c].dtype == pl.Float32]
+    off = (answers[0].select(classes).to_numpy() - answers[1].select(classes).to_numpy()).max()
+    assert abs(off) < 1e-3
+    own = pl.read_parquet(run / "predictions_test.parquet").sort("clip")
+    both = own.join(answers[1], on="clip", suffix="_anew")
+    assert len(both) == len(own)
+    for c in classes:
+        assert float((both[c] - both[f"{c}_anew"]).abs().max()) < 1e-3

@@ -27,6 +27,17 @@ def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
         cfg.model.size,
         tuple(cfg.model.taps),
         cfg.model.pool,
+        tuple(
+            BackboneSpec(
+                a.backbone,
+                cfg.model.pretrained,
+                str(a.weights) if a.weights else None,
+                cfg.model.size,
+                tuple(a.taps),
+                a.pool,
+            )
+            for a in cfg.model.also
+        ),
     )
 
 
@@ -126,6 +137,11 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
     other = load_checkpoint(file).model
     for what, own, its in (
         ("model.backbone", model.backbone.spec.name, other.backbone.spec.name),
+        (
+            "model.also",
+            [s.name for s in model.backbone.spec.also],
+            [s.name for s in other.backbone.spec.also],
+        ),
         ("model.taps", list(model.backbone.spec.taps), list(other.backbone.spec.taps)),
         ("head", model.head_values, other.head_values),
         ("classes", list(model.classes), list(other.classes)),

@@ -74,17 +74,18 @@ def _configs(argv: list[str]) -> list[TrainConfig]:
 def _plans(configs: list[TrainConfig], clips: Any) -> tuple[list[Any], list[Any]]:
     """Return how the features of each backbone are made, each store once, and the backbones."""
     from jungle import build, inputs
-    from jungle.models.backbone import Backbone
+    from jungle.models.joined import backbones_of, make_backbone
 
     plans: dict[Path, Any] = {}
     backbones = []
     for cfg in configs:
-        backbone = Backbone(build.backbone_spec(cfg))
+        backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
         _, spec = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        plan = inputs.extraction(cfg, backbone, spec, weights_hash)
-        folder = plan.open().folder
-        if folder not in plans:
-            plans[folder] = plan
-            backbones.append(backbone)
+        made = inputs.extractions(cfg, backbone, spec, weights_hash)
+        for plan, part in zip(made, backbones_of(backbone), strict=True):
+            folder = plan.open().folder
+            if folder not in plans:
+                plans[folder] = plan
+                backbones.append(part)
     return list(plans.values()), backbones

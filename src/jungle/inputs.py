@@ -42,8 +42,8 @@ def settled(
     device = build.devices_of(cfg)[0]
 
     def stored(made: ClipSpec) -> bool:
-        shape = extract.feature_spec(backbone, made, weights_hash, extract.compute_dtype(device))
-        return FeatureStore.folder_of(cfg.paths.features, shape["backbone"], shape).is_dir()
+        shapes = extract.feature_specs(backbone, made, weights_hash, extract.compute_dtype(device))
+        return all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
 
     eval_spec = decoding.settle(
         eval_spec,
@@ -65,24 +65,28 @@ def workers_of(cfg: TrainConfig) -> int:
     return share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
 
 
-def extraction(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> Any:
-    """Return how the features of a config are made, and where they are kept."""
+def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> list[Any]:
+    """Return how the features of each backbone of a config are made, and where they are kept."""
     from jungle import build
     from jungle.features import extract
+    from jungle.models.joined import backbones_of
 
     dtype = extract.compute_dtype(build.devices_of(cfg)[0])
-    shape = extract.feature_spec(backbone, spec, weights_hash, dtype)
-    return extract.Extraction(
-        backbone=build.backbone_spec(cfg),
-        clip=spec,
-        store=cfg.paths.features,
-        name=shape["backbone"],
-        spec=shape,
-        workers=workers_of(cfg),
-        timeout_s=cfg.data.timeout_s,
-        dtype=dtype,
-        max_failed_fraction=cfg.max_failed_fraction,
-    )
+    shapes = extract.feature_specs(backbone, spec, weights_hash, dtype)
+    return [
+        extract.Extraction(
+            backbone=part.spec,
+            clip=spec,
+            store=cfg.paths.features,
+            name=shape["backbone"],
+            spec=shape,
+            workers=workers_of(cfg),
+            timeout_s=cfg.data.timeout_s,
+            dtype=dtype,
+            max_failed_fraction=cfg.max_failed_fraction,
+        )
+        for part, shape in zip(backbones_of(backbone), shapes, strict=True)
+    ]
 
 
 def keyed(clips: Clips) -> tuple[list[Any], list[Any]]:
@@ -99,34 +103,36 @@ def keyed(clips: Clips) -> tuple[list[Any], list[Any]]:
 def stored_features(
     cfg: TrainConfig, clips: Clips, backbone: Any, spec: Any, weights_hash: str
 ) -> tuple[Any, str]:
-    """Fill the feature store with what it lacks; return the data module that reads it, and the dtype."""
+    """Fill the feature stores with what they lack; return the data module that reads them, and the dtype."""
     from jungle import build
     from jungle.data.module import ClipData
     from jungle.features import extract
     from jungle.features.reader import FeatureReader
+    from jungle.models.joined import backbones_of
 
     devices = build.devices_of(cfg)
-    plan = extraction(cfg, backbone, spec, weights_hash)
+    plans, parts = extractions(cfg, backbone, spec, weights_hash), backbones_of(backbone)
     keys, wanted = keyed(clips)
     lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         # Started by torchrun, SLURM or Lightning: this process is one of several, and does its own share.
         rank, world = int(os.environ.get("RANK", os.environ["LOCAL_RANK"])), int(os.environ["WORLD_SIZE"])
         device = devices[int(os.environ["LOCAL_RANK"]) % len(devices)]
-        extract.extract([plan], wanted[rank::world], [device], [backbone])
-        extract.wait_for(plan, wanted)
+        extract.extract(plans, wanted[rank::world], [device], parts)
+        for plan in plans:
+            extract.wait_for(plan, wanted)
     else:
         with timed("features"):
-            extract.extract([plan], wanted, devices, [backbone])
-    store = plan.open()
-    bad = store.failures()
-    lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
-    reader = FeatureReader(store, [k if isinstance(k, str) else None for k in keys])
+            extract.extract(plans, wanted, devices, parts)
+    stores = [plan.open() for plan in plans]
+    for bad in (store.failures() for store in stores):
+        lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
+    reader = FeatureReader(stores, [k if isinstance(k, str) else None for k in keys])
     data = ClipData(
         clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
     )
     data.failures.update(lost)
-    return data, plan.dtype
+    return data, plans[0].dtype
 
 
 def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:

@@ -21,14 +21,12 @@ def settled(
 ) -> ClipSpec:
     """Return the spec with the decoder that the command names and the device to decode on."""
     from jungle import decoding
-    from jungle.features.extract import compute_dtype, feature_spec
-    from jungle.features.store import FeatureStore
+    from jungle.features.extract import compute_dtype
 
     first = members[0]
 
     def stored(made: ClipSpec) -> bool:
-        shape = feature_spec(first.model.backbone, made, first.weights_hash, compute_dtype(device))
-        return FeatureStore.folder_of(cfg.paths.features, shape["backbone"], shape).is_dir()
+        return _stores(cfg, first, made, compute_dtype(device)) is not None
 
     if cfg.decoder.name is not None:
         spec = replace(spec, decoder=cfg.decoder.name, device="cpu")
@@ -43,6 +41,17 @@ def settled(
     )
 
 
+def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list[Any] | None:
+    """Open the stores of what a member's backbones see; None where one of them is not there."""
+    from jungle.features.extract import feature_specs
+    from jungle.features.store import FeatureStore
+
+    shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
+    if not all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
+        return None
+    return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
+
+
 def group_answers(
     cfg: PredictConfig, spec: ClipSpec, members: list[Any], clips: list[Clip], device: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -50,31 +59,21 @@ def group_answers(
 
     Where all members share one frozen backbone, what the feature store has is taken from there.
     """
-    from jungle.features.extract import compute_dtype, feature_spec
+    from jungle.features.extract import compute_dtype
     from jungle.features.reader import FeatureReader
-    from jungle.features.store import FeatureStore
 
     dtype = compute_dtype(device)
     first = members[0]
     stored: set[int] = set()
-    if all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members):
-        made_by = feature_spec(first.model.backbone, spec, first.weights_hash, dtype)
-        if FeatureStore.folder_of(cfg.paths.features, made_by["backbone"], made_by).is_dir():
-            store = FeatureStore.open(cfg.paths.features, made_by["backbone"], made_by)
-            keys = [k for _, _, k in clips]
-            lacking, bad = set(store.missing(keys)), store.failures()
-            stored = {i for i, k in enumerate(keys) if k not in lacking and k not in bad}
-            if stored:
-                yield from _rows(
-                    cfg,
-                    members,
-                    FeatureReader(store, keys),
-                    "x_BTD",
-                    sorted(stored),
-                    device,
-                    dtype,
-                    len(clips),
-                )
+    alike = all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members)
+    stores = _stores(cfg, first, spec, dtype) if alike else None
+    if stores is not None:
+        keys = [k for _, _, k in clips]
+        unread = {k for store in stores for k in (*store.missing(keys), *store.failures())}
+        stored = {i for i, k in enumerate(keys) if k not in unread}
+        if stored:
+            reader = FeatureReader(stores, keys)
+            yield from _rows(cfg, members, reader, "x_BTD", sorted(stored), device, dtype, len(clips))
     rest = [i for i in range(len(clips)) if i not in stored]
     if not rest:
         return

@@ -49,7 +49,7 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
     # The number of a clip in the whole table is part of what is drawn for it.
     numbers = [clips.table["clip"].to_list().index(names[i]) for i in keep]
     # Only its frame size is wanted: no weights are fetched.
-    backbone = Backbone(replace(build.backbone_spec(cfg), pretrained=False, weights=None))
+    backbone = Backbone(replace(build.backbone_spec(cfg), pretrained=False, weights=None, also=()))
     spec = build.clip_specs(cfg, backbone)[0]
     paths, augment = clips.table["path"].to_list(), Augmentation(**cfg.augment.picture())
     read: dict[int, list[Sample | str]] = {n: [] for n in numbers}

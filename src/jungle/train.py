@@ -61,8 +61,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
 
         from jungle import build, evaluate, inputs, labelled, loggers, searching
         from jungle.data.checks import counts_table, sites_line
-        from jungle.models.backbone import Backbone
         from jungle.models.compiling import check_compiler, explained
+        from jungle.models.joined import make_backbone
 
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -79,7 +79,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
         if "site" in clips.table.columns:
             log.info(sites_line(clips))
-    backbone = Backbone(build.backbone_spec(cfg))
+    backbone = make_backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
     about = {

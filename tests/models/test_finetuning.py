@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from jungle.config.groups import Optim
+from jungle.config.optim import Optim
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss
 from jungle.models.module import ClipClassifier, Training

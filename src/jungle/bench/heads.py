@@ -113,11 +113,11 @@ class _Bench:
     def _shared(self) -> tuple[Any, ...]:
         if self._made is None:
             from jungle import build, inputs, labelled
-            from jungle.models.backbone import Backbone
+            from jungle.models.joined import make_backbone
 
             cfg = self.cfg
             clips, lost = labelled.load(cfg)
-            backbone = Backbone(build.backbone_spec(cfg))
+            backbone = make_backbone(build.backbone_spec(cfg))
             weights_hash = backbone.weights_hash()
             spec = build.clip_specs(cfg, backbone)[1]
             about = {"clip": spec.to_dict(), "priors": labelled.priors(clips), "weights_hash": weights_hash}

@@ -93,10 +93,10 @@ class _Bench:
 
     @classmethod
     def made(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
-        from jungle.models.backbone import Backbone
+        from jungle.models.joined import make_backbone
 
         clips, lost = labelled.load(cfg)
-        backbone = Backbone(build.backbone_spec(cfg))
+        backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
         specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
         about = {"clip": specs[1].to_dict(), "priors": labelled.priors(clips), "weights_hash": weights_hash}

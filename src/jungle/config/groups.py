@@ -140,6 +140,20 @@ class Augment(Section):
         return self.model_dump(exclude={"mixup", "cutmix"})
 
 
+class Also(Section):
+    """A further backbone that sees the same frames."""
+
+    backbone: str
+    weights: Path | None = None
+    taps: list[str] = Field([])
+    pool: Literal["mean", "max", "gem"] = "mean"
+
+    @model_validator(mode="after")
+    def _known(self) -> "Also":
+        check_backbone(self.backbone)
+        return self
+
+
 class Model(Section):
     """Which backbone, frozen or fine-tuned."""
 
@@ -150,6 +164,7 @@ class Model(Section):
     size: Size
     taps: list[str]
     pool: Literal["mean", "max", "gem"]
+    also: list[Also] = Field([])
     unfreeze: Annotated[dict[NonNegativeInt, str], BeforeValidator(_plan)] = Field({0: "all"})
     norm_stats: Literal["move", "keep"] = "move"
     grad_checkpointing: bool = False
@@ -158,6 +173,8 @@ class Model(Section):
     @model_validator(mode="after")
     def _known(self) -> "Model":
         check_backbone(self.backbone)
+        if self.also and self.mode != "frozen":
+            raise ValueError("model.also joins frozen backbones: leave it out to fine-tune one")
         if self.pool != "mean" and not self.taps:
             raise ValueError(f"pool={self.pool} is of what model.taps names: name some, or leave it out")
         wrong = [part for part in self.unfreeze.values() if not PART.fullmatch(part)]

@@ -15,6 +15,7 @@ from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.joined import Joined, backbones_of
 from jungle.models.parallel import side_by_side
 from jungle.video import Clip, ClipError, ClipSpec
 from jungle.video.each import EachPool
@@ -63,6 +64,15 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
         "dtype": dtype,
         "clip": clip.to_dict(),
     }
+
+
+def feature_specs(
+    backbone: Backbone | Joined, clip: ClipSpec, weights_hash: str, dtype: str
+) -> list[dict[str, Any]]:
+    """Return the `feature_spec` of each backbone that one is made of: joined ones keep a store each."""
+    if not isinstance(backbone, Joined):
+        return [feature_spec(backbone, clip, weights_hash, dtype)]
+    return [feature_spec(p, clip, p.weights_hash(), dtype) for p in backbones_of(backbone)]
 
 
 def compute_dtype(device: str) -> str:

@@ -36,6 +36,8 @@ class BackboneSpec:
     """Names of inner modules whose outputs are pooled over space and joined; empty = the pooled last map."""
     pool: str = "mean"
     """How the maps of taps are pooled: one of `POOLS`."""
+    also: tuple["BackboneSpec", ...] = ()
+    """Further backbones that see the same frames: see `jungle.models.joined`."""
 
 
 class Backbone(nn.Module):
@@ -158,7 +160,8 @@ class Backbone(nn.Module):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, enough to build the same model for its saved weights."""
-        return {**asdict(self.spec), "weights": None, "size": list(self.size), "taps": list(self.spec.taps)}
+        own = {k: v for k, v in asdict(self.spec).items() if k != "also"}
+        return {**own, "weights": None, "size": list(self.size), "taps": list(self.spec.taps)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Backbone":

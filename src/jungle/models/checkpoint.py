@@ -10,7 +10,7 @@ import torch
 
 from jungle.data import predictions
 from jungle.errors import UserError
-from jungle.models.backbone import Backbone
+from jungle.models.joined import backbone_from
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec
@@ -81,9 +81,7 @@ def _build(
     }
 
     def build() -> ClipClassifier:
-        return ClipClassifier(
-            Backbone.from_dict(about["backbone"]), dict(about["head"]), classes, task, mode, own
-        )
+        return ClipClassifier(backbone_from(about["backbone"]), dict(about["head"]), classes, task, mode, own)
 
     with torch.device("meta"):  # takes no memory: a description may claim a model that no machine can hold
         wanted = {k: v.shape for k, v in build().state_dict().items()}

@@ -26,7 +26,7 @@ def parameter_groups(
     the one behind it (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    trained = [(name, p) for name, p in backbone.model.named_parameters() if p.requires_grad]
+    trained = [(n.removeprefix("model."), p) for n, p in backbone.named_parameters() if p.requires_grad]
     if trained:
         depth = backbone.depth_of() if layer_decay < 1 else {}
         deepest = max(depth.values(), default=0)

@@ -32,9 +32,9 @@ def settle(backbone: Backbone, norm_stats: str) -> None:
 
     Statistics move with `norm_stats=move`, and only in BatchNorm layers whose own weights are trained.
     """
-    if not any(p.requires_grad for p in backbone.model.parameters()):
+    if not any(p.requires_grad for p in backbone.parameters()):
         backbone.eval()
-    for module in backbone.model.modules():
+    for module in backbone.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not (
             norm_stats == "move" and any(p.requires_grad for p in module.parameters(recurse=False))
         ):
