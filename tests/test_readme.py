@@ -60,6 +60,9 @@ def test_every_command_is_a_command(line: str) -> None:
     elif words[0] == "jungle":
         words = ["jungle", *_joined(words[1:])]
         assert words[1] in VERBS
+        if words[1] == "extract":
+            for given in overrides.variants(words[2:]):
+                overrides.composed("train", given, config_dir())
         if words[1] in COMPOSED:
             overrides.composed(words[1], words[2:], config_dir())
     elif words[:2] == ["docker", "build"]:

@@ -3,7 +3,7 @@ import pytest
 
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames, read_clip
-from jungle.video.focus import box_of, wide_size
+from jungle.video.focus import box_of, median_of, wide_size
 from jungle.video.whole import read_whole
 from jungle.video.write import write_clip
 
@@ -136,3 +136,9 @@ def test_a_spec_keeps_its_focus_and_an_old_one_is_whole() -> None:
         ClipSpec(size=SIZE, decoder="torchcodec", device="cuda", focus="motion")
     with pytest.raises(UsageError, match="Nearest: motion"):
         ClipSpec(size=SIZE, focus="motoin")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 10, 16, 45])
+def test_the_median_is_the_median(count: int) -> None:
+    arrays = np.random.default_rng(count).integers(-200, 200, (count, 7, 5)).astype(np.int16)
+    np.testing.assert_array_equal(median_of(list(arrays)), np.sort(arrays, axis=0)[count // 2])
