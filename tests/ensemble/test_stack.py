@@ -194,9 +194,11 @@ def test_runs_of_folds_are_one_member_out_of_fold(tmp_path) -> None:
         )
         clips = whole.with_columns(split=split)
         probs = {s: answers(clips.of(s), 2.0, k) for s in ("val", "test")}
-        settings = {"model": {"backbone": "net"}, "data": {"folds": 2, "fold": k}}
+        later = {"also": []} if k else {}  # a setting that came between the two runs
+        settings = {"model": {"backbone": "net", **later}, "data": {"folds": 2, "fold": k}}
         paths.append(run_folder(tmp_path / f"fold{k}", clips, probs, settings=settings))
     (member,) = load_members([tmp_path])
+    assert member.name == "net"
     assert member.runs == tuple(p.resolve() for p in paths)
     assert sorted(member.answers["val"]["clip"]) == sorted(val)
     first = predictions.read(paths[0] / "predictions_test.parquet")

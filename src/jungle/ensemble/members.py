@@ -127,19 +127,30 @@ def _settings(run: Path) -> dict[str, Any]:
 
 
 def _but_for_fold(settings: dict[str, Any]) -> str:
-    """Return all settings that make a member another one; folds without a number are no folds."""
+    """Return all settings that make a member another one; folds without a number are no folds.
+
+    One that is empty counts as not there: a later version of this program may have brought it.
+    """
     left_out = ("paths", "resume", "report", "checkpoint", "logger", "name")
     kept = {k: v for k, v in settings.items() if k not in left_out}
     data = dict(kept.get("data", {}))
     data.pop("fold", None)
-    return json.dumps({**kept, "data": data}, sort_keys=True, default=str)
+    return json.dumps(_filled({**kept, "data": data}), sort_keys=True, default=str)
+
+
+def _filled(settings: Any) -> Any:
+    if not isinstance(settings, dict):
+        return settings
+    return {k: _filled(v) for k, v in settings.items() if v not in (None, [], {})}
 
 
 def _name(settings: dict[str, Any]) -> str:
     if settings.get("name"):
         return str(settings["name"])
-    model, head = settings.get("model", {}), settings.get("head", {})
-    words = (model.get("backbone"), model.get("mode"), head.get("name"))
+    model, head, frames = (settings.get(k, {}) for k in ("model", "head", "frames"))
+    focus = frames.get("focus")
+    seen = f"on {focus}" if focus not in (None, "whole") else None
+    words = (model.get("backbone"), model.get("mode"), head.get("name"), seen)
     return " ".join(str(w) for w in words if w) or "run"
 
 
