@@ -149,6 +149,7 @@ def test_all_that_shapes_frames_names_the_folder() -> None:
         "decoder": "decord",
         "interpolation": "bilinear",
         "device": "cuda",
+        "focus": "motion",
     }
     assert set(others) == {f.name for f in fields(ClipSpec)}
     decord = replace(base, decoder="decord")
