@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from jungle.data import predictions
+from jungle.data.metadata import FACTS
 from tests.conftest import Command, survey_args
 
 
@@ -97,3 +99,40 @@ def test_a_frozen_run_starts_a_fine_tuned_one(survey: Path, command: Command, tm
     own, averaged = saved["current_model_state"], saved["state_dict"]
     assert any(not torch.equal(own[k], averaged[k]) for k in moved)
     assert saved["jungle"]["clip"]["frames"]["count"] == 3
+
+
+@pytest.mark.parametrize("head", ["attention", "primatrix_gru"])
+def test_metadata_train_and_predict(head: str, survey: Path, command: Command, tmp_path: Path) -> None:
+    args = ["trainer.max_epochs=2", "frames.count=4", f"head={head}", "data.metadata=index", "report=false"]
+    done = command("train", *survey_args(survey), *args, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    run = tmp_path / "runs" / "train" / "latest"
+    best = run / "checkpoints" / "best.ckpt"
+    saved = torch.load(best, weights_only=True)["jungle"]["metadata"]
+    index = pl.read_parquet(tmp_path / "cache" / "index.parquet")
+    split = pl.read_csv(survey / "labels.csv").select(
+        "split", path=pl.lit(str(survey.resolve()) + "/") + pl.col("filepath")
+    )
+    of_train = index.join(split.filter(pl.col("split") == "train"), on="path")
+    assert len(of_train) == 24
+    assert saved["mean"][FACTS.index("bit_rate")] == pytest.approx(
+        of_train["bit_rate"].log().mean(), rel=1e-5
+    )
+    done = command("predict", f"ckpt={best}", f"videos={survey}", "out=out", "report=false")
+    assert done.returncode == 0, done.stderr[-3000:]
+    own = predictions.read(run / "predictions_test.parquet")
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
+    np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
+    # An index in which all clips are shorter: the head sees it.
+    other = index.with_columns(
+        pl.col("bit_rate", "size") // 100,
+        pl.col("path").str.strip_prefix(str(survey.resolve()) + "/").alias("clip"),
+    )
+    other.write_parquet(tmp_path / "other.parquet")
+    done = command(
+        "predict", f"ckpt={best}", f"videos={survey}", "out=out2", "report=false", "metadata=other.parquet"
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    moved = predictions.read(tmp_path / "out2" / "predictions.parquet")
+    assert not np.allclose(predictions.probabilities(moved), predictions.probabilities(table), atol=1e-3)

@@ -144,6 +144,7 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
         ),
         ("model.taps", list(model.backbone.spec.taps), list(other.backbone.spec.taps)),
         ("head", model.head_values, other.head_values),
+        ("data.metadata", _columns(model), _columns(other)),
         ("classes", list(model.classes), list(other.classes)),
         ("task", model.task, other.task),
     ):
@@ -151,6 +152,10 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
             raise UserError(f"model.warm_start={file}: its {what} is {its}, this run's {own}")
     model.load_state_dict(other.state_dict())
     model.move_priors(model.prior_shift_C - other.prior_shift_C)
+
+
+def _columns(model: ClipClassifier) -> list[str]:
+    return list(model.metadata.columns) if model.metadata else []
 
 
 def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:

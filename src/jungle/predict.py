@@ -8,8 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from jungle import facts
 from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
+from jungle.cores import share_of_cores
 from jungle.data import predictions
 from jungle.data.problems import shown
 from jungle.errors import SomeFailed, UsageError, UserError
@@ -43,6 +45,8 @@ def main(raw: Any) -> None:
 
         files = [path / "checkpoints" / "best.ckpt" if path.is_dir() else path for path in cfg.ckpt]
         loaded = [load_checkpoint(path) for path in files]  # a run folder means its best
+    if cfg.metadata is not None and not any(m.model.metadata for m in loaded):
+        raise UsageError(f"metadata={cfg.metadata}: no model of ckpt sees metadata: leave it out")
     classes = loaded[0].model.classes
     for path, other in zip(cfg.ckpt, loaded, strict=True):
         if other.model.classes != classes:
@@ -111,10 +115,21 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
     groups: dict[Any, list[Any]] = {}
     for spec, members in trained.items():
         groups.setdefault(settled(cfg, spec, members, files, device), []).extend(members)
+    known = None
+    if any(m.model.metadata for m in loaded):
+        known = facts.of_clips(
+            [a.clip for a, _ in todo],
+            [a.path for a, _ in todo],
+            cfg.metadata,
+            cfg.paths.cache,
+            "metadata",
+            share_of_cores() if cfg.workers is None else max(cfg.workers, 1),
+            cfg.timeout_s,
+        )
     last = time.monotonic()
     with Progress("predicting", len(todo)) as bar:
         try:
-            for number, row in _averaged(cfg, groups, todo, device):
+            for number, row in _averaged(cfg, groups, todo, known, device):
                 ask, key = todo[number]
                 rows.add({**row, "clip": ask.clip, "key": key})
                 bar.advance()
@@ -130,7 +145,11 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
 
 
 def _averaged(
-    cfg: PredictConfig, groups: dict[Any, list[Any]], todo: list[tuple[Ask, str]], device: str
+    cfg: PredictConfig,
+    groups: dict[Any, list[Any]],
+    todo: list[tuple[Ask, str]],
+    known: Any,
+    device: str,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each clip's row, the mean of the models, a block of clips at a time."""
     from jungle.predicting import group_answers
@@ -139,10 +158,11 @@ def _averaged(
     block = len(todo) if len(groups) == 1 else 64
     for start in range(0, len(todo), block):
         part = todo[start : start + block]
+        facts_NF = None if known is None else known[start : start + block]
         sums: dict[int, dict[str, Any]] = {}
         for n, (spec, members) in enumerate(groups.items()):
             for number, row in group_answers(
-                cfg, spec, members, [(a.clip, a.path, k) for a, k in part], device
+                cfg, spec, members, [(a.clip, a.path, k) for a, k in part], facts_NF, device
             ):
                 if len(groups) == 1:
                     yield start + number, row

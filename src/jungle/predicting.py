@@ -53,10 +53,16 @@ def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list
 
 
 def group_answers(
-    cfg: PredictConfig, spec: ClipSpec, members: list[Any], clips: list[Clip], device: str
+    cfg: PredictConfig,
+    spec: ClipSpec,
+    members: list[Any],
+    clips: list[Clip],
+    facts_NF: np.ndarray | None,
+    device: str,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each clip's number and row: the mean of the members' probabilities, the first one's attention.
 
+    `facts_NF`: what is known of the clips besides, where a member sees it (`jungle.data.metadata`).
     Where all members share one frozen backbone, what the feature store has is taken from there.
     """
     from jungle.features.extract import compute_dtype
@@ -73,7 +79,9 @@ def group_answers(
         stored = {i for i, k in enumerate(keys) if k not in unread}
         if stored:
             reader = FeatureReader(stores, keys)
-            yield from _rows(cfg, members, reader, "x_BTD", sorted(stored), device, dtype, len(clips))
+            yield from _rows(
+                cfg, members, reader, "x_BTD", sorted(stored), facts_NF, device, dtype, len(clips)
+            )
     rest = [i for i in range(len(clips)) if i not in stored]
     if not rest:
         return
@@ -81,7 +89,7 @@ def group_answers(
     paths = [str(Path(p or "").absolute()) for _, p, _ in clips]
     reader = VideoReader(paths, spec, workers, cfg.timeout_s, device=device)
     try:
-        yield from _rows(cfg, members, reader, "frames_BTHWC", rest, device, dtype, len(clips))
+        yield from _rows(cfg, members, reader, "frames_BTHWC", rest, facts_NF, device, dtype, len(clips))
     finally:
         reader.close()
 
@@ -92,6 +100,7 @@ def _rows(
     read: Any,
     key: str,
     numbers: list[int],
+    facts_NF: np.ndarray | None,
     device: str,
     dtype: str,
     total: int,
@@ -108,6 +117,7 @@ def _rows(
         np.ones(total, np.float32),
         cfg.batch_size,
         max_failed_fraction=1.0,
+        facts=facts_NF,
     )
     said: set[int] = set()
     for batch in loader:

@@ -59,7 +59,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         import pytorch_lightning as pl
         import torch
 
-        from jungle import build, evaluate, inputs, labelled, loggers, searching
+        from jungle import build, evaluate, facts, inputs, labelled, loggers, searching
         from jungle.data.checks import counts_table, sites_line
         from jungle.models.compiling import check_compiler, explained
         from jungle.models.joined import make_backbone
@@ -82,11 +82,13 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     backbone = make_backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
-    about = {
+    about: dict[str, Any] = {
         "clip": eval_spec.to_dict(),
         "priors": labelled.priors(clips),
         "weights_hash": weights_hash,
     }
+
+    known = facts.of_training(cfg, clips, about)
 
     def fresh(asked: TrainConfig) -> Any:
         return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
@@ -99,6 +101,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     else:
         data = inputs.videos(cfg, clips, train_spec, eval_spec)
+    data.facts = known
     data.failures.update({int(i): reason for i, reason in lost.items()})
     data.left_out |= set(data.failures)
     if soft is not None:

@@ -112,7 +112,7 @@ class _Bench:
 
     def _shared(self) -> tuple[Any, ...]:
         if self._made is None:
-            from jungle import build, inputs, labelled
+            from jungle import build, facts, inputs, labelled
             from jungle.models.joined import make_backbone
 
             cfg = self.cfg
@@ -120,9 +120,14 @@ class _Bench:
             backbone = make_backbone(build.backbone_spec(cfg))
             weights_hash = backbone.weights_hash()
             spec = build.clip_specs(cfg, backbone)[1]
-            about = {"clip": spec.to_dict(), "priors": labelled.priors(clips), "weights_hash": weights_hash}
+            about: dict[str, Any] = {
+                "clip": spec.to_dict(),
+                "priors": labelled.priors(clips),
+                "weights_hash": weights_hash,
+            }
             with timed("features"):
                 data, _ = inputs.stored_features(cfg, clips, backbone, spec, weights_hash)
+            data.facts = facts.of_training(cfg, clips, about)
             data.failures.update(lost)
             data.left_out |= set(data.failures)
             inputs.check_left(clips, data, cfg.max_failed_fraction)

@@ -40,7 +40,9 @@ def flops_a_clip(model: Any, batch: dict[str, Any]) -> float:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    first = {name: batch[name][:1] for name in ("frames_BTHWC", "mask_BT", "times_BT")}
+    first = {
+        name: batch[name][:1] for name in ("frames_BTHWC", "mask_BT", "times_BT", "facts_BF") if name in batch
+    }
     model.train()
     with FlopCounterMode(display=False) as counter:
         model(first).logits_BC.float().sum().backward()

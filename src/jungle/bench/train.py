@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from jungle import build, inputs, labelled
+from jungle import build, facts, inputs, labelled
 from jungle.bench.clock import Clock
 from jungle.bench.peak import flops_a_clip, peak_tflops
 from jungle.callbacks import StepSeed, StopOnNan
@@ -90,6 +90,7 @@ class _Bench:
     weights_hash: str
     model: Any
     lost: dict[int, str]
+    facts_NF: Any
 
     @classmethod
     def made(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
@@ -99,9 +100,14 @@ class _Bench:
         backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
         specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        about = {"clip": specs[1].to_dict(), "priors": labelled.priors(clips), "weights_hash": weights_hash}
+        about: dict[str, Any] = {
+            "clip": specs[1].to_dict(),
+            "priors": labelled.priors(clips),
+            "weights_hash": weights_hash,
+        }
+        known = facts.of_training(cfg, clips, about)
         model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
-        return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost)
+        return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost, known)
 
     def finetuning(self) -> dict[str, Any]:
         """Real clips, synthetic ones, the loader alone."""
@@ -143,6 +149,7 @@ class _Bench:
         return self._found(first, [head, decoding])
 
     def _checked(self, data: Any) -> Any:
+        data.facts = self.facts_NF
         data.failures.update(self.lost)
         data.left_out |= set(data.failures)
         inputs.check_left(self.clips, data, self.cfg.max_failed_fraction)

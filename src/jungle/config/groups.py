@@ -40,6 +40,7 @@ class Data(Section):
     label_column: str | None
     missing: Literal["error", "skip"]
     duplicates: Path | None
+    metadata: Literal["index"] | Path | None
     val_fraction: Fraction
     test_fraction: Fraction
     folds: Annotated[int, Field(ge=2)] | None

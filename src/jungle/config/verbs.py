@@ -46,6 +46,7 @@ class PredictConfig(Section):
     ckpt: Annotated[list[Path], BeforeValidator(listed), Field(min_length=1)]
     videos: str | list[str] | None
     template: Path | None
+    metadata: Path | None
     out: Path | None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     workers: NonNegativeInt | None

@@ -6,9 +6,8 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
+from jungle.data.indexed import rows_of
 from jungle.data.problems import shown
-from jungle.data.tables import read_table
-from jungle.errors import UsageError
 
 COPY = "copies of "  # a site's name cannot hold the control character behind it
 
@@ -25,21 +24,10 @@ def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> 
         UserError: the index cannot be read.
         UsageError: it is no index, or of other clips.
     """
-    table = read_table(index, typed=True).frame
-    if not {"clip", "hash"} <= set(table.columns):
-        raise UsageError(
-            f"{setting}={index}: not an index (no columns clip and hash): jungle index makes one"
-        )
-    known = table.select(pl.col("clip").cast(pl.String), pl.col("hash").cast(pl.String)).unique("clip")
-    found = clips.table.select("clip").join(known, on="clip", how="left", maintain_order="left")["hash"]
-    if found.null_count() == len(found) and len(found):
-        raise UsageError(
-            f"{setting}={index}: none of the clips is in it, as {shown(clips.table['clip'][0])!r}; "
-            "make it of the folder that data.root names: jungle index videos=<data.root>"
-        )
-    if lost := found.null_count():
-        log.warning(f"{setting}: {lost} of {len(found)} clips are not in {index}: their copies are not known")
-    return found
+    columns: dict = {"hash": pl.String()}
+    return rows_of(clips.table["clip"].to_list(), index, columns, setting, "their copies are not known")[
+        "hash"
+    ]
 
 
 def with_copies_at_one_site(clips: Clips, contents: pl.Series) -> Clips:

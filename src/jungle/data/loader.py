@@ -69,6 +69,8 @@ class ClipLoader:
     start_now: Callable[[], int] = int
     """Called when an epoch starts: how many of its training batches were taken before the run was cut off."""
     failures: dict[int, str] = field(default_factory=dict)
+    facts: np.ndarray | None = None
+    """float32 `[N, F]`, by clip number: see `jungle.data.metadata`; None = there are none."""
     pin: bool = False
     """Whether batches lie in pinned memory, from where a GPU copies while it computes."""
 
@@ -141,7 +143,9 @@ class ClipLoader:
         for i, (_, sample) in enumerate(batch):
             t = len(sample.values)
             times[i, :t], mask[i, :t] = sample.times, True
+        known = {} if self.facts is None else {"facts_BF": torch.from_numpy(self.facts[numbers])}
         return {
+            **known,
             self.key: padded([s.values for _, s in batch], longest, self.pin),
             "times_BT": torch.from_numpy(times),
             "mask_BT": torch.from_numpy(mask),

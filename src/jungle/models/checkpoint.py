@@ -77,7 +77,9 @@ def _build(
     if spec.size is not None and tuple(about["backbone"]["size"]) != spec.size:
         raise UserError("its backbone is for frames of another size than its clips have")
     own = {
-        k: about[k] for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift") if k in about
+        k: about[k]
+        for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift", "metadata")
+        if k in about
     }
 
     def build() -> ClipClassifier:

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from jungle.data.metadata import Metadata
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
@@ -48,7 +49,8 @@ class ClipClassifier(pl.LightningModule):
 
     A batch holds `mask_BT`, `times_BT`, `number_B` (rows of the clips table), for training `targets_BC` and
     `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone). It
-    may hold `real_N`: where in B x T the real frames are.
+    may hold `real_N`: where in B x T the real frames are. A model with metadata sees `facts_BF` too: see
+    `jungle.data.metadata`.
 
     Args:
         backbone: the frame feature extractor; in frozen mode it stays in eval, with no gradient, BatchNorm
@@ -58,7 +60,8 @@ class ClipClassifier(pl.LightningModule):
         task: `multilabel` or `exclusive`.
         mode: `frozen` or `finetune`.
         about: plain types that travel in the checkpoint: how clips become frames, what was trained on, and
-            `prior_shift`, by class: what the sampler of training clips adds to each logit.
+            `prior_shift`, by class: what the sampler of training clips adds to each logit; `metadata`: what
+            the facts of training clips look like, where the head sees facts.
         training: optimizer and loss settings.
     """
 
@@ -81,7 +84,9 @@ class ClipClassifier(pl.LightningModule):
             dict(about or {}),
             training or Training(),
         )
-        self.head = make_head(head, backbone.dim, len(self.classes))
+        found = self.about.get("metadata")
+        self.metadata = None if found is None else Metadata.from_dict(found)
+        self.head = make_head(head, backbone.dim, len(self.classes), self.metadata)
         shift = self.about.get("prior_shift", {})
         shift_C = torch.tensor([float(shift.get(c, 0.0)) for c in self.classes])
         self.register_buffer("prior_shift_C", shift_C, persistent=False)
@@ -157,7 +162,9 @@ class ClipClassifier(pl.LightningModule):
             x_BTD = self.features(batch["frames_BTHWC"], mask_BT, batch.get("real_N"))
         # Small and the place of the answer: the head computes in 32 bits, in training as in prediction.
         with torch.autocast(x_BTD.device.type, enabled=False):
-            answer = self.head(x_BTD, mask_BT, batch["times_BT"])
+            answer = self.head(
+                x_BTD, mask_BT, batch["times_BT"], batch["facts_BF"] if self.metadata else None
+            )
         return answer if self.training else answer._replace(logits_BC=answer.logits_BC - self.prior_shift_C)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from jungle import build
 from jungle.config import TrainConfig
 from jungle.console import log
+from jungle.data.metadata import FACTS
 from jungle.errors import UserError
 from jungle.models.module import Batch, ClipClassifier
 from jungle.searching import Make
@@ -110,6 +111,7 @@ def noise(model: ClipClassifier, spec: ClipSpec, size: int, device: str) -> Batc
             torch.arange(size, device=device) % len(model.classes)
         ],
         "weight_B": torch.ones(size, device=device),
+        "facts_BF": torch.zeros(size, len(FACTS), device=device),
     }
 
 

@@ -60,11 +60,12 @@ def index_clips(
     timeout_s: float = 120,
     name_pattern: str = NAME_PATTERN,
     file_time: bool = False,
+    keep: bool = False,
 ) -> pl.DataFrame:
     """Look into every file and write what it is.
 
     Killed at any moment, the same call goes on from where it was; called later, it looks only at files that
-    are new or have changed. Files that are no longer among `paths` leave the table.
+    are new or have changed. Files that are no longer among `paths` leave the table, unless it `keep`s them.
 
     Args:
         paths: video files.
@@ -74,6 +75,7 @@ def index_clips(
         timeout_s: seconds a file may take.
         name_pattern: regular expression that finds the time of recording in a file's name.
         file_time: take the file's own time where neither the container nor the name tells.
+        keep: rows of files that are not among `paths`.
 
     Returns:
         The table as written: columns `SCHEMA`, one row a file, in the order of `clip`. What could not be
@@ -88,8 +90,11 @@ def index_clips(
     names = clip_names(paths, root)
     out.parent.mkdir(parents=True, exist_ok=True)
     journal = Journal(out, set(SCHEMA))
-    parts = [_unchanged(_known(out, journal), names)]
+    known = _known(out, journal)
+    parts = [_unchanged(known, names)]
     done = set(parts[0]["clip"])
+    if keep:
+        parts.append(known.filter(~pl.col("clip").is_in(list(names))))
     if done:
         log.info(f"index: {len(done)} of {len(names)} files are known from before")
     left = [(name, path) for name, path in names.items() if name not in done]

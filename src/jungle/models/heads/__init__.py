@@ -5,9 +5,11 @@ from typing import Any
 
 from torch import nn
 
+from jungle.data.metadata import Metadata
 from jungle.models.heads.attention import AttentionPool, MultiQueryPool
 from jungle.models.heads.gru import GruMix
 from jungle.models.heads.head import Answer, Head
+from jungle.models.heads.metadata import MetadataBranch
 from jungle.models.heads.primatrix import PrimatrixHead
 from jungle.models.heads.sequence import SequencePool
 from jungle.models.heads.statistics import FlattenPool, LsePool, MaxMinPool, MaxPool, MeanPool
@@ -47,17 +49,22 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
     return {**_CAME_LATER.get(values["name"], {}), **values}
 
 
-def make_head(values: dict[str, Any], dim: int, classes: int) -> Head | PrimatrixHead:
+def make_head(
+    values: dict[str, Any], dim: int, classes: int, metadata: Metadata | None = None
+) -> Head | PrimatrixHead:
     """Build a head of plain values for features of width `dim`.
 
     Args:
         values: `name`, `hidden`, `dropout`, and the settings of the pool of that name.
         dim: width of a frame's feature.
         classes: how many there are.
+        metadata: what facts of clips look like, where the head sees these too.
     """
+    branch = None if metadata is None else MetadataBranch(metadata)
     values = completed(values)
     if values["name"] in WHOLE:
-        return WHOLE[values["name"]](dim, classes, **{k: v for k, v in values.items() if k != "name"})
+        own = {k: v for k, v in values.items() if k != "name"}
+        return WHOLE[values["name"]](dim, classes, **own, branch=branch)
     own = {k: v for k, v in values.items() if k not in ("name", "hidden", "dropout")}
     pool = POOLS[values["name"]](dim, **own)
-    return Head(pool, dim, classes, int(values["hidden"]), float(values["dropout"]))
+    return Head(pool, dim, classes, int(values["hidden"]), float(values["dropout"]), branch)

@@ -6,11 +6,12 @@ out of every mean, maximum and statistic.
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from jungle.models.heads.attention import AttentionPool
 from jungle.models.heads.gru import GruMix
 from jungle.models.heads.head import Answer
+from jungle.models.heads.metadata import MetadataBranch
+from jungle.models.heads.norm import BatchNorm
 from jungle.models.heads.statistics import span
 
 POOL_DROPOUT = 0.25  # of what the GRU model pools, before it is joined
@@ -30,6 +31,7 @@ class PrimatrixHead(nn.Module):
         dropout: before and after each dense layer.
         units: width of each GRU; 0 for none.
         mix_dropout: before, between and after the GRUs.
+        branch: for what is known of clips besides their pictures; None for none.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class PrimatrixHead(nn.Module):
         dropout: float,
         units: int = 0,
         mix_dropout: float = 0.0,
+        branch: MetadataBranch | None = None,
     ) -> None:
         super().__init__()
         self.norm = BatchNorm(dim)
@@ -48,17 +51,21 @@ class PrimatrixHead(nn.Module):
         width = dim + (2 * units if units else 0)
         self.look = AttentionPool(width, score, span=False)
         self.drop = nn.Dropout(POOL_DROPOUT if units else 0.0)
-        layers: list[nn.Module] = [BatchNorm(2 * width)]
+        self.branch = branch
+        joined = 2 * width + (branch.width if branch else 0)
+        layers: list[nn.Module] = [BatchNorm(joined)]
         if units:  # each dense layer is followed by ReLU and dropout
-            for before in (2 * width, hidden) if hidden else ():
+            for before in (joined, hidden) if hidden else ():
                 layers += [nn.Linear(before, hidden), nn.ReLU(), nn.Dropout(dropout)]
         else:
             layers.append(nn.Dropout(dropout))
-            for before in (2 * width, hidden) if hidden else ():
+            for before in (joined, hidden) if hidden else ():
                 layers += [nn.Linear(before, hidden), BatchNorm(hidden), nn.ReLU(), nn.Dropout(dropout)]
-        self.classify = nn.Sequential(*layers, nn.Linear(hidden or 2 * width, classes))
+        self.classify = nn.Sequential(*layers, nn.Linear(hidden or joined, classes))
 
-    def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> Answer:
+    def forward(
+        self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor, facts_BF: Tensor | None = None
+    ) -> Answer:
         """Answer for each clip: one frame at least, the real ones before the padded ones."""
         real_ND = self.norm(x_BTD[mask_BT])  # statistics of frames that exist
         x_BTD = torch.zeros_like(x_BTD, dtype=real_ND.dtype).masked_scatter(mask_BT.unsqueeze(2), real_ND)
@@ -66,16 +73,7 @@ class PrimatrixHead(nn.Module):
             x_BTD = torch.cat([self.mix(x_BTD, mask_BT, times_BT).to(x_BTD.dtype), x_BTD], dim=2)
         seen_BD, attention_BT = self.look(x_BTD, mask_BT, times_BT)
         pooled_BD = torch.cat([self.drop(seen_BD), self.drop(span(x_BTD, mask_BT))], dim=1)
+        if self.branch is not None:
+            assert facts_BF is not None
+            pooled_BD = torch.cat([pooled_BD, self.branch(facts_BF)], dim=1)
         return Answer(self.classify(pooled_BD), attention_BT)
-
-
-class BatchNorm(nn.BatchNorm1d):
-    """BatchNorm that uses its running statistics where a batch has one row, of which none can be made."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Normalise `[N, D]`."""
-        if self.training and len(input) == 1:
-            return F.batch_norm(
-                input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
-            )
-        return super().forward(input)

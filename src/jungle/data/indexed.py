@@ -1,0 +1,50 @@
+"""What an index of clips (`jungle index`) says of the clips of a table, matched by name."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from jungle.console import log
+from jungle.data.problems import shown
+from jungle.data.tables import read_table
+from jungle.errors import UsageError
+
+
+def rows_of(
+    clips: Sequence[str], index: Path, columns: dict[str, pl.DataType], setting: str, so: str
+) -> pl.DataFrame:
+    """Return columns of the index, one row a clip in the order given, nulls where the index lacks the clip.
+
+    Args:
+        clips: their names.
+        index: what `jungle index` wrote.
+        columns: name and type.
+        setting: which setting names the index, for messages.
+        so: what follows for clips that it lacks, for the warning.
+
+    Raises:
+        UserError: the index cannot be read.
+        UsageError: it is no index, or of other clips.
+    """
+    table = read_table(index, typed=True).frame
+    if lost := sorted({"clip", *columns} - set(table.columns)):
+        raise UsageError(
+            f"{setting}={index}: not an index (no column {', '.join(lost)}): jungle index makes one"
+        )
+    try:
+        known = table.select(pl.col("clip").cast(pl.String), *(pl.col(n).cast(t) for n, t in columns.items()))
+    except pl.exceptions.PolarsError as e:
+        raise UsageError(f"{setting}={index}: {str(e).splitlines()[0]}: jungle index makes one") from None
+    known = known.unique("clip").with_columns(known=True)
+    names = pl.DataFrame({"clip": list(clips)}, schema={"clip": pl.String})
+    found = names.join(known, on="clip", how="left", maintain_order="left")
+    lacks = int(found["known"].null_count())
+    if lacks == len(found) and lacks:
+        raise UsageError(
+            f"{setting}={index}: none of the clips is in it, as {shown(clips[0])!r}; "
+            "make it of the folder that their names are relative to: jungle index videos=<folder>"
+        )
+    if lacks:
+        log.warning(f"{setting}: {lacks} of {len(found)} clips are not in {index}: {so}")
+    return found.drop("known")

@@ -1,0 +1,136 @@
+"""What is known of a clip besides its pictures: its file, its light, its hour. Numbers for a model.
+
+The third place of Pri-matrix Factorization used sizes and rates: clips of nothing compress to smaller files.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+FACTS = (
+    "width",
+    "height",
+    "frames",
+    "fps",
+    "duration",
+    "size",
+    "bit_rate",
+    "brightness",
+    "saturation",
+    "infrared",
+    "hour_sin",
+    "hour_cos",
+)
+"""Columns of a facts array `[N, F]`, float32, nan where unknown; `size` and `bit_rate` are logarithms."""
+WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size"))
+SEEN_OF = (
+    "width",
+    "height",
+    "frames",
+    "fps",
+    "duration",
+    "size",
+    "bit_rate",
+    "brightness",
+    "saturation",
+    "infrared",
+)
+"""Columns of an index that the facts are made of, beside `time`."""
+MOST_SHAPES = 32
+FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
+
+
+def facts_of(index: pl.DataFrame) -> np.ndarray:
+    """Return the facts `[N, F]` of rows of an index (`jungle.video.index`); nulls become nan."""
+    day = 2 * np.pi / 86400
+    second = (
+        pl.col("time").dt.hour().cast(pl.Float64) * 3600
+        + pl.col("time").dt.minute().cast(pl.Float64) * 60
+        + pl.col("time").dt.second().cast(pl.Float64)
+    )
+    columns = index.with_columns(pl.col(name).cast(pl.Float64) for name in SEEN_OF).with_columns(
+        pl.when(pl.col(name) > 0).then(pl.col(name).log()) for name in ("size", "bit_rate")
+    )
+    columns = columns.with_columns(hour_sin=(second * day).sin(), hour_cos=(second * day).cos())
+    made = columns.select(pl.col(name).cast(pl.Float32).fill_null(float("nan")) for name in FACTS).to_numpy()
+    return np.where(np.isfinite(made), made, np.float32("nan"))
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What facts look like in the training clips, by which those of any clip are measured. Plain values."""
+
+    mean: tuple[float, ...]
+    """Of each of `FACTS`; `std` likewise, 1 where all clips are alike."""
+    std: tuple[float, ...]
+    widths: tuple[float, ...]
+    """That are common; `heights` likewise."""
+    heights: tuple[float, ...]
+    shapes: tuple[tuple[float, float, float, float], ...]
+    """Width, height, and mean and standard deviation of `size` in clips of that shape."""
+
+    @classmethod
+    def fit(cls, facts_NF: np.ndarray) -> "Metadata":
+        """Measure the facts of training clips: of no others."""
+        means, stds = zip(*(_spread(column[np.isfinite(column)]) for column in facts_NF.T), strict=True)
+        pairs = facts_NF[:, [WIDTH, HEIGHT]]
+        found, count = np.unique(pairs[np.isfinite(pairs).all(1)], axis=0, return_counts=True)
+        shapes = []
+        for shape in found[np.argsort(-count, kind="stable")][:MOST_SHAPES]:
+            sizes = facts_NF[(pairs == shape).all(1), SIZE]
+            sizes = sizes[np.isfinite(sizes)]
+            if len(sizes) >= FEW:
+                shapes.append((float(shape[0]), float(shape[1]), *_spread(sizes)))
+        return cls(
+            means,
+            stds,
+            tuple(sorted({s[0] for s in shapes})),
+            tuple(sorted({s[1] for s in shapes})),
+            tuple(shapes),
+        )
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numbers that a model sees: see `measured`."""
+        numbers = (*FACTS, "size_in_shape")
+        return (
+            *numbers,
+            *(f"no_{name}" for name in numbers),
+            *(f"width_{w:g}" for w in self.widths),
+            *(f"height_{h:g}" for h in self.heights),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint."""
+        return {k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Metadata":
+        """Read what `to_dict` gave.
+
+        Raises:
+            ValueError: it is something else.
+        """
+        made = cls(
+            *(tuple(float(v) for v in values[k]) for k in ("mean", "std", "widths", "heights")),
+            tuple(tuple(float(v) for v in shape) for shape in values["shapes"]),  # type: ignore[misc]
+        )
+        many = (len(made.widths), len(made.heights), len(made.shapes))
+        if (len(made.mean), len(made.std)) != (len(FACTS), len(FACTS)) or max(many) > MOST_SHAPES:
+            raise ValueError("its metadata are of other facts than this program knows")
+        every = [*made.mean, *made.std, *made.widths, *made.heights, *(v for s in made.shapes for v in s)]
+        if any(len(s) != 4 for s in made.shapes) or not np.isfinite(every).all():
+            raise ValueError("its metadata are no finite numbers")
+        if min(*made.std, *(s[3] for s in made.shapes)) <= 0:
+            raise ValueError("its metadata have a standard deviation that is not above 0")
+        return made
+
+
+def _spread(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation; 0 and 1 of nothing, 1 where all are alike."""
+    if not len(values):
+        return 0.0, 1.0
+    mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    return mean, std if std > 1e-6 * max(1.0, abs(mean)) else 1.0
