@@ -9,6 +9,9 @@ import torch
 from jungle import build, labelled, overrides
 from jungle.cli import config_dir
 from jungle.data import predictions
+from jungle.errors import UsageError
+from jungle.models.backbone import BackboneSpec
+from jungle.models.joined import make_backbone
 from tests.conftest import survey_args
 
 
@@ -57,3 +60,17 @@ def test_a_model_of_some_classes_alone_learns_against_the_others(survey, command
     done = command("train", *survey_args(survey), "data.only=[blnk]")
     assert done.returncode == 2
     assert "data.only: there is no class 'blnk'. Nearest: blank" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"), [([], "uniform"), (["frames.eval_kind=early_bias"], "early_bias")]
+)
+def test_frames_drawn_at_random_are_judged_on_others(asked: list[str], kind: str) -> None:
+    settings = ["data=sample", "model=finetune", "frames=random", "frames.eval_count=7"]
+    cfg = composed(*settings, *asked)
+    backbone = make_backbone(BackboneSpec("test_resnet", pretrained=False, size=(64, 96)))
+    train, judged = build.clip_specs(cfg, backbone)
+    assert train.frames.kind == "random"
+    assert (judged.frames.kind, judged.frames.count) == (kind, 7)
+    with pytest.raises(UsageError, match="eval_kind"):
+        composed(*settings, "frames.eval_kind=random")

@@ -297,7 +297,7 @@ def test_killed_in_prediction_it_ends_as_undisturbed(
 @pytest.mark.slow
 def test_two_processes_end_as_one_does(survey: Path, command: Command, tmp_path: Path) -> None:
     """One device, two of Lightning's, two of torchrun's: the same steps, each clip counted once."""
-    args = [*survey_args(survey), "head.dropout=0"]
+    args = [*survey_args(survey), "head.dropout=0", "frame_answers=true"]
     runs = [tmp_path / name / "train" / "run" for name in ("one", "two", "torchrun")]
     for run, more in zip(
         runs, (["data.batch_size=8"], ["trainer=ddp_sim", "data.batch_size=4"]), strict=False
@@ -315,6 +315,12 @@ def test_two_processes_end_as_one_does(survey: Path, command: Command, tmp_path:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     tables = [predictions.read(run / "predictions_val.parquet") for run in runs]
+    frames = [pl.read_parquet(run / "frames_val.parquet").sort("clip") for run in runs]
+    for found in frames:
+        assert found["clip"].to_list() == sorted(tables[0]["clip"])
+        assert set(found["lion"].list.len()) == {4}
+        ours, theirs = (np.stack(f["lion"].to_list()) for f in (found, frames[0]))
+        np.testing.assert_allclose(ours, theirs, atol=1e-3)
     for run, table in zip(runs, tables, strict=True):
         assert json.loads((run / "metrics.json").read_text())["val/clips"] == 6
         assert table["clip"].equals(tables[0]["clip"])

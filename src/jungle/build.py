@@ -55,7 +55,9 @@ def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec
         )
 
     kind, count = cfg.frames.kind, cfg.frames.count
-    return spec(kind, count), spec("uniform" if kind == "random" else kind, cfg.frames.eval_count or count)
+    return spec(kind, count), spec(
+        cfg.frames.eval_kind if kind == "random" else kind, cfg.frames.eval_count or count
+    )
 
 
 def task_of(cfg: TrainConfig, clips: Clips) -> str:

@@ -18,6 +18,8 @@ from jungle.video import ClipSpec
 def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, clips: Clips) -> None:
     """Write `predictions_{val,test}.parquet`, `metrics.json`, `failures.csv` and `report.html` into `folder`.
 
+    And `frames_{val,test}.parquet`, if asked for: of each clip that was read, a list a class over its frames.
+
     Every device predicts its share of the clips; the first one joins them by clip.
     """
     import torch
@@ -35,7 +37,7 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
         if not (clips.splits() == split).any():
             continue
         with timed(f"predicting the {split} clips"):
-            table = _predict(folder, trainer, model, data, clips, split)
+            table = _predict(folder, trainer, model, data, clips, split, cfg.frame_answers)
         if table is None:
             continue
         predictions.write(table, folder / f"predictions_{split}.parquet")
@@ -55,7 +57,7 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
 
 
 def _predict(
-    folder: Path, trainer: Any, model: Any, data: Any, clips: Clips, split: str
+    folder: Path, trainer: Any, model: Any, data: Any, clips: Clips, split: str, each_frame: bool
 ) -> pl.DataFrame | None:
     """Predict a split over all devices; return the whole table on the first, None on the others."""
     from jungle.models.inference import answers
@@ -65,9 +67,14 @@ def _predict(
     device = str(trainer.strategy.root_device)
     dtype = "bfloat16" if "bf16" in str(trainer.precision) and not model.is_frozen else "float32"
     names = clips.table["clip"]
-    rows = [{**row, "clip": names[row["number"]]} for row in answers(model, loader, device, dtype)]
+    found = answers(model, loader, device, dtype, each_frame)
+    rows = [{**row, "clip": names[row["number"]]} for row in found]
     share = predictions.make(rows, clips.classes)
     part = folder / f".{split}-{rank}.parquet"
+    if each_frame:
+        alone = folder / f"frames_{split}.parquet" if world == 1 else part.with_suffix(".frames.parquet")
+        with replacing(alone) as beside:
+            _frames(rows, clips.classes).write_parquet(beside)
     if world > 1:
         lost = pl.DataFrame(
             {"number": list(data.failures), "reason": list(data.failures.values())},
@@ -84,12 +91,26 @@ def _predict(
         share = pl.concat([pl.read_parquet(p) for p in parts]).unique(
             "clip", keep="first", maintain_order=True
         )
+        if each_frame:
+            frames = [p.with_suffix(".frames.parquet") for p in parts]
+            with replacing(folder / f"frames_{split}.parquet") as beside:
+                pl.concat([pl.read_parquet(f) for f in frames]).unique("clip", keep="first").write_parquet(
+                    beside
+                )
+            for f in frames:
+                f.unlink()
         for p in parts:
             failed = pl.read_parquet(p.with_suffix(".failures.parquet"))
             data.failures.update(dict(failed.iter_rows()))
             p.unlink()
             p.with_suffix(".failures.parquet").unlink()
     return complete(share, clips, split, data.failures, model.about["priors"])
+
+
+def _frames(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> pl.DataFrame:
+    lists = {c: [r["frames"][:, i].tolist() for r in rows] for i, c in enumerate(classes)}
+    types = {"clip": pl.String, **dict.fromkeys(classes, pl.List(pl.Float32))}
+    return pl.DataFrame({"clip": [r["clip"] for r in rows], **lists}, schema=types)
 
 
 def complete(

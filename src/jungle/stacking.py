@@ -57,16 +57,19 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     boards = {split: board_of(members, split) for split in ("val", "test")}
     if cfg.neighbours:
         boards = {s: b and replace(b, extra_NF=columns.neighbours(b)) for s, b in boards.items()}
+    if cfg.frame_statistics:
+        boards = {s: b and _with_frames(b, members, s) for s, b in boards.items()}
     val, test = boards["val"], boards["test"]
     assert val is not None
     at = np.flatnonzero(val.labelled_N)
     if not len(at):
         raise UsageError("members: none of the validation clips has a label, so there is nothing to fit on")
-    if cfg.neighbours and cfg.stacker in ("mean", "weighted", "greedy", "loglinear"):
+    more = [name for name in ("neighbours", "frame_statistics") if getattr(cfg, name)]
+    if more and cfg.stacker in ("mean", "weighted", "greedy", "loglinear"):
         raise UsageError(
-            f"stacker={cfg.stacker} joins answers alone: neighbours=true needs logistic, lightgbm or nn"
+            f"stacker={cfg.stacker} joins answers alone: {more[0]}=true needs logistic, lightgbm or nn"
         )
-    plan = stack.plan_of(cfg.stacker, cfg.calibration, len(at), cfg.neighbours, cfg.seed)
+    plan = stack.plan_of(cfg.stacker, cfg.calibration, len(at), bool(more), cfg.seed)
     if template is not None:
         _check_template(template, test)
     with timed("stacking"):
@@ -136,6 +139,15 @@ def _judged(boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int) -> l
     return [j for j in found if j is not None]
 
 
+def _with_frames(board: Any, members: Any, split: str) -> Any:
+    """Return the board with statistics of what each member says of single frames."""
+    from jungle.ensemble.frame_statistics import of_member
+
+    clips = board.clips.table["clip"].to_list()
+    own = [of_member(m, split, clips, board.classes, board.probs_MNC[i]) for i, m in enumerate(members)]
+    return replace(board, own_MNF=tuple(own))
+
+
 def _check_template(template: Any, test: Any) -> None:
     if test is None:
         raise UsageError("template: the members have predicted no test clips")
@@ -169,7 +181,9 @@ def _fingerprint(cfg: EnsembleStackConfig, members: Any) -> str:
         seen.update(cfg.template.read_bytes())
     for m in members:
         for run in m.runs:
-            for name in ("predictions_val.parquet", "predictions_test.parquet", "clips.parquet"):
+            names = ("predictions_val.parquet", "predictions_test.parquet", "clips.parquet")
+            frames = ("frames_val.parquet", "frames_test.parquet") if cfg.frame_statistics else ()
+            for name in (*names, *frames):
                 file = run / name
                 seen.update(file.read_bytes() if file.is_file() else b"none")
     return seen.hexdigest()

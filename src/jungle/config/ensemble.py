@@ -21,6 +21,7 @@ class EnsembleStackConfig(Section):
     stacker: Literal["auto", "mean", "weighted", "greedy", "loglinear", "logistic", "lightgbm", "nn"]
     calibration: Literal["auto", "none", "temperature", "platt", "isotonic", "clip"]
     neighbours: bool
+    frame_statistics: bool
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     overwrite: bool
     report: bool

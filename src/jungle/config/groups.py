@@ -114,6 +114,8 @@ class FramesChoice(Section):
     count: Annotated[int, Field(ge=1, le=1024)]
     fps: Annotated[float, Field(gt=0)] | None
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
+    eval_kind: Literal["uniform", "early_bias", "keyframe", "motion"] = "uniform"
+    """Of validation and prediction, where training draws at random."""
     focus: Literal["whole", "motion"]
 
     @model_validator(mode="after")

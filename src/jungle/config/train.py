@@ -59,6 +59,7 @@ class TrainConfig(ClipsConfig):
     name: str | None
     resume: str
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)]
+    frame_answers: bool
     report: bool
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ class Board:
         failed_N: clips that some member could not read: its answer there is the class shares.
         groups_N: the site of each clip as a number, or a number of its own where no site is known.
         extra_NF: float32; further columns for the stackers that take any, finite; mostly none.
+        own_MNF: the same of each member, which go with it; mostly no member has any.
     """
 
     clips: Clips
@@ -38,6 +39,7 @@ class Board:
     failed_N: np.ndarray
     groups_N: np.ndarray
     extra_NF: np.ndarray
+    own_MNF: tuple[np.ndarray, ...] = ()
 
     @cached_property
     def targets_NC(self) -> np.ndarray:
@@ -52,11 +54,15 @@ class Board:
     def of(self, members: Sequence[int]) -> Board:
         """Return the board of some of the members."""
         at = list(members)
-        return replace(self, names=tuple(self.names[i] for i in at), probs_MNC=self.probs_MNC[at])
+        own = tuple(self.own_MNF[i] for i in at) if self.own_MNF else ()
+        return replace(
+            self, names=tuple(self.names[i] for i in at), probs_MNC=self.probs_MNC[at], own_MNF=own
+        )
 
     def rows(self, at: np.ndarray) -> Answers:
         """Return the answers for some of the clips, as stackers take them."""
-        return Answers(self.probs_MNC[:, at], self.extra_NF[at], self.task)
+        extra = [self.extra_NF[at], *(own_NF[at] for own_NF in self.own_MNF)]
+        return Answers(self.probs_MNC[:, at], np.concatenate(extra, axis=1), self.task)
 
 
 @dataclass(frozen=True)

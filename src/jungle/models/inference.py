@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 
 from jungle.models.losses import probabilities
@@ -37,7 +38,7 @@ def frame_features(model: ClipClassifier, batch: Batch, device: str, dtype: str)
 
 
 def answers(
-    model: ClipClassifier, batches: Iterable[Batch], device: str, dtype: str
+    model: ClipClassifier, batches: Iterable[Batch], device: str, dtype: str, each_frame: bool = False
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each clip of each batch: `number`, `status`, `reason`, `probs`, `times`, `attention`.
 
@@ -46,6 +47,7 @@ def answers(
         batches: of frames or of features.
         device: a torch device.
         dtype: `bfloat16` or `float32`: what the backbone computes in. The head is always float32.
+        each_frame: rows have `frames` too, `[T, C]`: what the model says where it sees that frame alone.
     """
     model = model.eval().to(device)
     for batch in batches:
@@ -58,6 +60,7 @@ def answers(
             answer = model(ready)
             probs_BC = probabilities(answer.logits_BC, model.task).cpu().numpy()
             attention_BT = None if answer.attention_BT is None else answer.attention_BT.float().cpu().numpy()
+            frames = _frame_by_frame(model, ready) if each_frame else None
         mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
         for i, number in enumerate(batch["number_B"].tolist()):
             seen = mask_BT[i]
@@ -68,4 +71,20 @@ def answers(
                 "probs": probs_BC[i],
                 "times": times_BT[i][seen],
                 "attention": None if attention_BT is None else attention_BT[i][seen],
+                **({} if frames is None else {"frames": frames[i]}),
             }
+
+
+def _frame_by_frame(model: ClipClassifier, batch: Batch) -> list[np.ndarray]:
+    """Return the probabilities `[T, C]` of each clip's frames, each as a clip of one frame."""
+    mask_BT = batch["mask_BT"]
+    count_B = mask_BT.sum(1)
+    alone = {
+        "x_BTD": batch["x_BTD"][mask_BT].unsqueeze(1),
+        "mask_BT": mask_BT.new_ones(int(count_B.sum()), 1),
+        "times_BT": torch.zeros_like(batch["times_BT"][mask_BT]).unsqueeze(1),
+    }
+    if "facts_BF" in batch:
+        alone["facts_BF"] = batch["facts_BF"].repeat_interleave(count_B, dim=0)
+    probs_NC = probabilities(model(alone).logits_BC, model.task).cpu().numpy()
+    return np.split(probs_NC, np.cumsum(count_B.cpu().numpy())[:-1])

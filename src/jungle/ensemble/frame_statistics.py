@@ -1,0 +1,93 @@
+"""What a model says of each frame alone, as columns that know no order and no number of frames.
+
+After the first place of Pri-matrix Factorization (2017), whose trees saw such statistics of 32 frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jungle.ensemble.members import Member
+from jungle.ensemble.odds import scores_of
+from jungle.errors import UsageError, UserError
+
+QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+EDGES = (0.1, 0.5, 0.9)
+"""Between the bins of the histogram."""
+PARTS = 4
+"""Bins of the sorted frames, each of as many."""
+COLUMNS = 1 + len(QUANTILES) + len(EDGES) + 1 + PARTS
+
+
+def statistics(probs_TC: np.ndarray) -> np.ndarray:
+    """Return `[COLUMNS * C]` float32 of the answers to a clip's frames, in any order, one frame at least.
+
+    Of the log-odds of each class: the mean, quantiles (the least, the median and the most among them), and
+    the means of a quarter of the frames each, from those that say least to those that say most; and a
+    histogram of the probabilities, as shares of the frames.
+    """
+    z_TC = np.sort(scores_of(probs_TC, "multilabel"), axis=0)
+    bin_TC = np.searchsorted(EDGES, probs_TC, side="right")
+    shares = [(bin_TC == b).mean(0) for b in range(len(EDGES) + 1)]
+    ends = np.linspace(0, len(z_TC), PARTS + 1)
+    quarters = [z_TC[int(a) : max(int(np.ceil(b)), int(a) + 1)].mean(0) for a, b in pairwise(ends)]
+    rows = [z_TC.mean(0), *np.quantile(z_TC, QUANTILES, axis=0), *shares, *quarters]
+    return np.concatenate(rows).astype(np.float32)
+
+
+def of_member(
+    member: Member, split: str, clips: Sequence[str], classes: Sequence[str], probs_NC: np.ndarray
+) -> np.ndarray:
+    """Return `[N, COLUMNS * C]` of a member's frames, float32; of folds, for test clips, the mean over runs.
+
+    Args:
+        member: trained with `frame_answers=true`.
+        split: `val` or `test`.
+        clips: their names, in the order wanted.
+        classes: all C of them, in the order wanted; those that the member does not know have no columns.
+        probs_NC: the member's answers, nan for classes that it does not know: a clip that it could not read
+            is taken to have one frame that says this.
+
+    Raises:
+        UsageError: the member has no answers to frames.
+        UserError: a table of them is damaged.
+    """
+    at = [i for i, c in enumerate(classes) if c in member.classes]
+    sums_NF, runs_N = np.zeros((len(clips), COLUMNS * len(at))), np.zeros(len(clips))
+    row_of = {c: i for i, c in enumerate(clips)}
+    for run in member.runs:
+        file = run / f"frames_{split}.parquet"
+        if not file.is_file():
+            raise UsageError(
+                f"frame_statistics=true: {run} has no {file.name}: train it with frame_answers=true"
+            )
+        table = _read(file, [classes[i] for i in at])
+        for name, *lists in table.iter_rows():
+            if (i := row_of.get(name)) is not None:
+                sums_NF[i] += statistics(np.array(lists, np.float32).T)
+                runs_N[i] += 1
+    for i in np.flatnonzero(runs_N == 0):
+        sums_NF[i], runs_N[i] = statistics(probs_NC[i : i + 1, at]), 1
+    return (sums_NF / runs_N[:, None]).astype(np.float32)
+
+
+def _read(file: Path, classes: Sequence[str]) -> pl.DataFrame:
+    """Return `clip` and a list a class of the table, checked."""
+    try:
+        table = pl.read_parquet(file).select("clip", pl.col(list(classes)).cast(pl.List(pl.Float32)))
+    except (pl.exceptions.PolarsError, OSError) as e:
+        raise UserError(f"{file}: no table of answers to frames ({str(e).splitlines()[0][:120]})") from None
+    frames = pl.col(classes[0]).list.len()
+    sound = pl.all_horizontal(
+        *(pl.col(c).list.len() == frames for c in classes),
+        *(pl.col(c).list.eval(pl.element().is_between(0, 1)).list.all() for c in classes),
+        frames > 0,
+    )
+    if not table.select(sound.fill_null(False).all()).item():
+        raise UserError(f"{file}: a clip has no frame, or a frame no probability of each class")
+    return table
