@@ -39,8 +39,31 @@ def main(argv: list[str]) -> int:
     train.add_argument("--out", type=Path, default=Path("runs/bench/train"), help="folder")
     train.add_argument("--steps", type=int, default=20, help="steps that count")
     train.add_argument("--warmup", type=int, default=4, help="steps before them")
+    plan = what.add_parser(
+        "plan", help="what a whole competition costs here: disk, memory, hours of each stage"
+    )
+    plan.add_argument("files", type=Path, nargs="*", help="clips to decode; a rendered one if not given")
+    plan.add_argument("--out", type=Path, default=Path("runs/bench/plan"), help="folder; takes 4 GB")
+    plan.add_argument("--clips", type=int, default=291_615, help="to extract features of")
+    plan.add_argument("--trained", type=int, default=200_000, help="clips that have labels")
+    plan.add_argument("--seconds", type=float, default=20, help="of decoding, and of each backbone")
+    plan.add_argument("--steps", type=int, default=100, help="of a head's training")
+    plan.add_argument("--device", default="auto", help="where backbones run: cpu, cuda:0")
     args = parser.parse_args(argv)
     speak()
+    if args.what == "plan":
+        from jungle.bench.plan import bench_plan
+
+        bench_plan(
+            args.out,
+            args.files,
+            clips=args.clips,
+            trained=args.trained,
+            seconds=args.seconds,
+            steps=args.steps,
+            device=args.device,
+        )
+        return 0
     if args.what == "train":
         from jungle.bench.train import bench_train
 

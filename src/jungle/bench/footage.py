@@ -32,32 +32,34 @@ class Footage:
     """Leaves sway in a quarter of the picture, which makes every frame costly to decode."""
 
 
-def _x264(gop: int, rate: str = "5M") -> tuple[tuple[str, str], ...]:
+def x264(gop: int, rate: str = "5M") -> tuple[tuple[str, str], ...]:
+    """Options of the encoder for a group of pictures so long and so many bits a second."""
     return (("g", str(gop)), ("preset", "veryfast"), ("b", rate), ("x264-params", "scenecut=0"))
 
 
 FOOTAGE = {
-    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 6, "libx264", _x264(60), copies=5),
+    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 6, "libx264", x264(60), copies=5),
     "h264_720p30_30s_gop60_still.mp4": Footage(
-        720, 1280, 6, "libx264", _x264(60, "1500k"), copies=5, windy=False
+        720, 1280, 6, "libx264", x264(60, "1500k"), copies=5, windy=False
     ),
-    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", _x264(250)),
+    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", x264(250)),
     "mjpeg_720p30_30s.avi": Footage(720, 1280, 3, "mjpeg", (("qmin", "8"), ("qmax", "8")), copies=10),
-    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 6, "libx264", _x264(60), copies=10),
+    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 6, "libx264", x264(60), copies=10),
 }
 
 
 def render(folder: Path) -> list[Path]:
     """Write the clips of `FOOTAGE` that are not there yet; a minute or two the first time."""
-    paths = []
-    for name, footage in FOOTAGE.items():
-        path = folder / name
-        if not path.exists():
-            log.info(f"rendering {name}")
-            with replacing(path) as part:
-                _write(part, footage)
-        paths.append(path)
-    return paths
+    return [render_as(folder / name, footage) for name, footage in FOOTAGE.items()]
+
+
+def render_as(path: Path, footage: Footage) -> Path:
+    """Write a clip unless it is there; return its path."""
+    if not path.exists():
+        log.info(f"rendering {path.name}")
+        with replacing(path) as part:
+            _write(part, footage)
+    return path
 
 
 def _write(path: Path, footage: Footage) -> None:

@@ -5,18 +5,15 @@ that the system was told to drop the files from its page cache, which needs no r
 """
 
 import importlib.util
-import multiprocessing
 import os
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jungle.bench.alone import alone, own_memory_mb, processes
 from jungle.bench.layouts import INDEX_GROUP, LAYOUTS, NEEDS, fresh, group_of
 from jungle.console import log
 from jungle.errors import UsageError, nearest
@@ -80,21 +77,19 @@ def _measure(
     name: str, folder: Path, clips: int, frames: int, dim: int, seconds: float, index_clips: int
 ) -> dict[str, Any]:
     data, index = folder / "data", folder / "index"
-    row: dict[str, Any] = {
-        "write_mb_s": _alone(_write, name, data, clips, frames, dim, group_of(frames, dim))
-    }
+    row: dict[str, Any] = {"write_mb_s": alone(_write, name, data, clips, frames, dim, group_of(frames, dim))}
     row["disk_mb"] = sum(p.stat().st_size for p in _files(data)) / 1e6
     _drop_caches(data)
-    row["cold_clips_s"] = _alone(_read, name, data, 0, seconds)[0]
-    row["warm_clips_s"], row["read_mb"] = _alone(_read, name, data, 1, seconds)
-    with _processes(2) as pool:
+    row["cold_clips_s"] = alone(_read, name, data, 0, seconds)[0]
+    row["warm_clips_s"], row["read_mb"] = alone(_read, name, data, 1, seconds)
+    with processes(2) as pool:
         both = [pool.submit(_read, name, data, seed, seconds) for seed in (2, 3)]
         row["warm2_clips_s"] = sum(b.result()[0] for b in both)
     if index_clips:
-        _alone(_write, name, index, index_clips, 1, 1, INDEX_GROUP)
-        _alone(_open, name, index)  # a first opening may leave a better index behind
+        alone(_write, name, index, index_clips, 1, 1, INDEX_GROUP)
+        alone(_open, name, index)  # a first opening may leave a better index behind
         _drop_caches(index)
-        row["open_s"], row["open_mb"] = _alone(_open, name, index)
+        row["open_s"], row["open_mb"] = alone(_open, name, index)
     return row
 
 
@@ -136,7 +131,7 @@ def _read(name: str, folder: Path, seed: int, seconds: float) -> tuple[float, fl
                 break
         if not seed:
             break
-    return done / (time.perf_counter() - began), _memory_mb()
+    return done / (time.perf_counter() - began), own_memory_mb()
 
 
 def _open(name: str, folder: Path) -> tuple[float, float]:
@@ -144,9 +139,9 @@ def _open(name: str, folder: Path) -> tuple[float, float]:
     layout = LAYOUTS[name](folder)
     if name in NEEDS:
         importlib.import_module(NEEDS[name])
-    before, began = _memory_mb(), time.perf_counter()
+    before, began = own_memory_mb(), time.perf_counter()
     layout.open()
-    return time.perf_counter() - began, _memory_mb() - before
+    return time.perf_counter() - began, own_memory_mb() - before
 
 
 def _batches(rng: np.random.Generator, clips: int) -> Iterator[list[str]]:
@@ -175,25 +170,6 @@ def _drop_caches(folder: Path) -> None:
     for path in _files(folder):
         with open(path, "rb") as file:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _memory_mb() -> float:
-    """Return this process's own memory; mapped files, which the system may drop, are not its own."""
-    try:
-        with open("/proc/self/status") as status:
-            return sum(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024 / 1e6
-    except OSError:
-        scale = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
-
-
-def _processes(n: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(n, multiprocessing.get_context("spawn"))
-
-
-def _alone(step: Any, *args: Any) -> Any:
-    with _processes(1) as pool:
-        return pool.submit(step, *args).result()
 
 
 def _show(found: list[dict[str, Any]], index_clips: int) -> None:

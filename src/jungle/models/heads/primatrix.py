@@ -67,8 +67,11 @@ class PrimatrixHead(nn.Module):
         self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor, facts_BF: Tensor | None = None
     ) -> Answer:
         """Answer for each clip: one frame at least, the real ones before the padded ones."""
-        real_ND = self.norm(x_BTD[mask_BT])  # statistics of frames that exist
-        x_BTD = torch.zeros_like(x_BTD, dtype=real_ND.dtype).masked_scatter(mask_BT.unsqueeze(2), real_ND)
+        # Statistics of frames that exist. By their places: with the mask itself a step takes a quarter longer.
+        real_N = mask_BT.flatten().nonzero()[:, 0]
+        real_ND = self.norm(x_BTD.flatten(0, 1).index_select(0, real_N))
+        x_MD = real_ND.new_zeros(mask_BT.numel(), real_ND.shape[1]).index_copy(0, real_N, real_ND)
+        x_BTD = x_MD.view(*mask_BT.shape, -1)
         if self.mix is not None:
             x_BTD = torch.cat([self.mix(x_BTD, mask_BT, times_BT).to(x_BTD.dtype), x_BTD], dim=2)
         seen_BD, attention_BT = self.look(x_BTD, mask_BT, times_BT)

@@ -1,0 +1,122 @@
+"""Level 1 and level 2 of an ensemble at the size of a whole competition: each step in a process of its own.
+
+Features are random but of the real shape. A store of some thousand clips stands for all: each of its clips
+bears the number of many, so that tables, orders and batches are of the full size and the disk is spared.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from jungle.bench.alone import peak_memory
+
+STORED = 2048
+GROUP = 256
+CLASSES = tuple(f"class_{i:02d}" for i in range(24))  # as many as Pri-matrix Factorization had
+SIGNAL = 1.5  # of a member's log-odds, in standard deviations of its noise
+
+
+def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict[str, float]:
+    """Train a frozen model's head for some steps of an epoch over `clips` clips.
+
+    Args:
+        folder: for the store, which stays there.
+        clips: how many clips the table has.
+        settings: overrides of `jungle train` that choose model, head, frames and batch size.
+        steps: that count, behind a tenth as many to warm up.
+
+    Returns:
+        `clips_s`, `peak_mb` (the process's own memory, from its imports on) and `features_gb`, of all clips.
+    """
+    with peak_memory() as found:
+        import torch
+
+        from jungle import build, overrides
+        from jungle.bench.clock import Clock
+        from jungle.cli import config_dir
+        from jungle.data.clips import Clips
+        from jungle.data.module import ClipData
+        from jungle.features.reader import FeatureReader
+        from jungle.models.joined import make_backbone
+        from jungle.train import quiet
+
+        quiet()
+        cfg = overrides.composed("train", [*settings, "model.pretrained=false"], config_dir())
+        backbone = make_backbone(build.backbone_spec(cfg))
+        shape = (cfg.frames.count, backbone.dim)
+        store, keys = _store(folder, *shape)
+        rng = np.random.default_rng(0)
+        names = pl.Series("clip", np.arange(clips)).cast(pl.String) + ".mp4"
+        labels = {c: (rng.random(clips) < 0.05).astype(np.int8) for c in CLASSES}
+        split = np.where(np.arange(clips) % 5 == 0, "val", "train")
+        table = Clips(pl.DataFrame({"clip": names, "path": names, "split": split, **labels}), CLASSES)
+        reader = FeatureReader([store], [keys[i % len(keys)] for i in range(clips)])
+        data = ClipData(table, reader, reader, "x_BTD", cfg.batch_size)
+        model = build.model_of(cfg, backbone, table, "multilabel", {"clip": {}, "priors": {}})
+        if build.devices_of(cfg)[0] == "cpu":
+            torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # as `jungle train` does for a head
+        warmup = max(steps // 10, 1)
+        device = build.devices_of(cfg)[0]
+        clock = Clock(warmup, None if device == "cpu" else device)
+        build.short_trainer(cfg, steps + warmup, [clock]).fit(model, datamodule=data)
+    return {
+        "clips_s": clock.row("level 1")["clips_s"],
+        "peak_mb": found["peak_mb"],
+        "features_gb": clips * 2e-9 * float(np.prod(shape)),
+    }
+
+
+def _store(folder: Path, frames: int, dim: int) -> tuple[Any, list[str]]:
+    """Return a feature store of random clips of [frames, dim], and their keys."""
+    from jungle.features.store import FeatureStore
+
+    store = FeatureStore.open(folder, "simulated", {"frames": frames, "dim": dim})
+    keys = [f"{i:032x}" for i in range(STORED)]
+    rng = np.random.default_rng(0)
+    times = np.arange(frames, dtype=np.float32)
+    for start in range(0, STORED, GROUP):
+        lacks = store.missing(keys[start : start + GROUP])
+        if not lacks:
+            continue
+        with store.writer(flush_mb=1e9, flush_s=1e9) as writer:
+            for key in lacks:
+                values = np.abs(rng.standard_normal((frames, dim), np.float32)).astype(np.float16)
+                writer.add(key, f"{key}.mp4", values, times)
+    return FeatureStore.open(folder, "simulated", {"frames": frames, "dim": dim}), keys
+
+
+def level_two(stacker: str, clips: int, members: int) -> dict[str, float]:
+    """Fit a stacker once to answers to `clips` clips, and let it answer to them; of `nn` one network.
+
+    Returns:
+        `seconds`, and `peak_mb`: the process's own memory, from its imports on.
+    """
+    with peak_memory() as found:
+        from jungle.ensemble.blend import BLENDS, Blend
+        from jungle.ensemble.board import Answers
+        from jungle.ensemble.columns import plain
+        from jungle.ensemble.network import fit_networks
+        from jungle.ensemble.stackers import STACKERS
+
+        rng = np.random.default_rng(0)
+        targets_NC = (rng.random((clips, len(CLASSES))) < 0.05).astype(np.float32)
+        odds_MNC = rng.standard_normal((members, clips, len(CLASSES)), np.float32) - 3
+        odds_MNC += SIGNAL * (2 * targets_NC - 1)
+        answers = Answers(1 / (1 + np.exp(-odds_MNC)), np.zeros((clips, 0), np.float32), "multilabel")
+        began = time.perf_counter()
+        predict: Blend
+        if stacker in BLENDS:
+            predict, _ = BLENDS[stacker](answers, targets_NC)
+        elif stacker == "nn":
+            network = fit_networks(plain(answers), targets_NC, answers.task, 0, networks=1)
+            predict = lambda given: network(plain(given))  # noqa: E731
+        else:
+            predict, _ = STACKERS[stacker](answers, targets_NC, 0, False)
+        assert np.isfinite(predict(answers)).all()
+        seconds = time.perf_counter() - began
+    return {"seconds": seconds, "peak_mb": found["peak_mb"]}

@@ -1,0 +1,215 @@
+"""What a whole competition costs on this machine: disk, memory and hours of each stage, from measured rates.
+
+The stages are those of `experiment=primatrix/third_place`; the clips are like those of Pri-matrix
+Factorization: 15 seconds, 404x720, H.264.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.bench.alone import alone
+from jungle.bench.footage import Footage, render_as, x264
+from jungle.console import log, result
+from jungle.files import write_json, write_text
+
+CLIPS = 291_615  # of the competition, training and test
+FILM = Footage(404, 720, 5, "libx264", x264(60, "1500k"), copies=3)
+ATTENTION = ("data=primatrix", "head=primatrix_attention", "optim=primatrix", "data.batch_size=64")
+AT_3 = ("frames=fps", "frames.fps=3", "frames.count=45")
+AT_2 = ("frames=fps", "frames.fps=2", "frames.count=30")
+BACKBONES = {
+    "ResNet-152": ("model=primatrix_resnet152", *AT_3),
+    "Inception-v4": ("model=primatrix_inception_v4", *AT_3),
+    "Inception-ResNet-v2": ("model=primatrix_inception_resnet_v2", *AT_3),
+    "NASNet-A-Large": ("model=primatrix_nasnet", *AT_2),
+}
+MEMBERS = 8  # of 24 classes each, for the second level
+STACKERS = ("nn", "lightgbm", "loglinear")
+THEIRS = 152  # frames a second of one backbone on two GTX 1080 Ti: a day for 45 frames of all clips
+
+
+def bench_plan(
+    out: Path,
+    files: Sequence[Path] = (),
+    *,
+    clips: int = CLIPS,
+    trained: int = 200_000,
+    seconds: float = 20,
+    steps: int = 100,
+    device: str = "auto",
+    heads: Sequence[str] = tuple(BACKBONES),
+    stackers: Sequence[str] = STACKERS,
+) -> dict[str, Any]:
+    """Measure each stage; print a table, write `out/plan.json` and `out/plan.md`.
+
+    Args:
+        out: folder for the simulated features (some GB), which stay there, and for the figures.
+        files: clips to decode; a rendered one if not given.
+        clips: how many there are to extract features of.
+        trained: how many have labels: of level 1 and level 2.
+        seconds: how long decoding, and each backbone, is measured.
+        steps: of a head's training that count.
+        device: where backbones run: `auto`, `cpu`, `cuda:0`.
+        heads: backbones out of `BACKBONES` to measure, and to train heads on.
+        stackers: of level 2 to measure.
+    """
+    import torch
+
+    if device == "auto":
+        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    out.mkdir(parents=True, exist_ok=True)
+    cores = os.cpu_count() or 1
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{cores} CPU cores"
+    found: dict[str, Any] = {"device": name, "cores": cores, "clips": clips, "trained": trained}
+    settings = {b: list(BACKBONES[b]) for b in heads}
+    paths = [Path(f) for f in files] or [render_as(out / "clip.mp4", FILM)]
+    log.info("decoding")
+    found["decode_clips_s"] = alone(_decoded, paths, list(settings.values()), seconds) * cores
+    found["backbones"] = [
+        {"backbone": b, **_backbone(s, device, seconds, clips)} for b, s in settings.items()
+    ]
+    from jungle.bench.full_size import level_one, level_two
+
+    where = "trainer=cpu" if device == "cpu" else "trainer=gpu"
+    found["level_1"] = []
+    for b, s in settings.items():
+        log.info(f"level 1 on {b}")
+        row = alone(level_one, out / "features", trained, [*s, *ATTENTION, where], steps)
+        found["level_1"].append({"backbone": b, **row, "epoch_minutes": trained / row["clips_s"] / 60})
+        write_json(out / "plan.json", found)
+    found["level_2"] = []
+    for stacker in stackers:
+        log.info(f"level 2: {stacker}")
+        found["level_2"].append({"stacker": stacker, **alone(level_two, stacker, trained, MEMBERS)})
+        write_json(out / "plan.json", found)
+    found["hours"] = hours_of(found)
+    write_json(out / "plan.json", found)
+    table = markdown(found)
+    write_text(out / "plan.md", table)
+    result(table)
+    return found
+
+
+def _decoded(paths: list[Path], settings: list[list[str]], seconds: float) -> float:
+    """Return clips a second of one process that decodes each clip once for all backbones."""
+    from jungle.video.each import read_each
+
+    specs = [_clip_spec(s) for s in settings]
+    read_each(paths[0], specs)  # what is loaded and measured once
+    done, began = 0, time.perf_counter()
+    while (spent := time.perf_counter() - began) < seconds:
+        read_each(paths[done % len(paths)], specs)
+        done += 1
+    return done / spent
+
+
+def _clip_spec(settings: list[str]) -> Any:
+    from jungle import build
+    from jungle.models.joined import make_backbone
+
+    cfg, spec = _config(settings)
+    return build.clip_specs(cfg, make_backbone(spec))[1]
+
+
+def _config(settings: list[str]) -> tuple[Any, Any]:
+    from jungle import build, overrides
+    from jungle.cli import config_dir
+
+    cfg = overrides.composed("train", [*settings, *ATTENTION, "model.pretrained=false"], config_dir())
+    return cfg, build.backbone_spec(cfg)
+
+
+def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> dict[str, Any]:
+    """Return frames a second of a backbone, in bf16 on a GPU, and what all clips take."""
+    import torch
+
+    from jungle.models.joined import make_backbone
+
+    cfg, spec = _config(settings)
+    backbone = make_backbone(spec).eval().to(device)
+    on_gpu = device.startswith("cuda")
+    batch = 64 if on_gpu else 4
+    frames_NHWC = torch.from_numpy(
+        np.random.default_rng(0).integers(0, 256, (batch, *backbone.size, 3), dtype=np.uint8)
+    ).to(device)
+    log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
+    done, began = 0, 0.0
+    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=on_gpu):
+        for n in range(1_000_000):
+            backbone(frames_NHWC)
+            if on_gpu:
+                torch.cuda.synchronize(device)
+            if n == (2 if on_gpu else 0):  # the first ones choose kernels
+                done, began = 0, time.perf_counter()
+                continue
+            done += batch
+            if began and time.perf_counter() - began > seconds:
+                break
+    rate = done / (time.perf_counter() - began)
+    frames = cfg.frames.count
+    return {
+        "size": list(backbone.size),
+        "frames": frames,
+        "numbers": backbone.dim,
+        "frames_s": rate,
+        "disk_gb": clips * frames * backbone.dim * 2e-9,
+        "hours": clips * frames / rate / 3600,
+        "hours_theirs": clips * frames / THEIRS / 3600,
+    }
+
+
+def hours_of(found: dict[str, Any]) -> dict[str, float]:
+    """Return hours for all sets of features: decoding and backbones go side by side, the slower counts."""
+    decode = found["clips"] / found["decode_clips_s"] / 3600
+    backbones = sum(b["hours"] for b in found["backbones"])
+    return {
+        "decode": decode,
+        "backbones": backbones,
+        "features": max(decode, backbones),
+        "features_on_eight": max(decode, backbones) / 8,
+        "features_theirs": sum(b["hours_theirs"] for b in found["backbones"]),
+    }
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """Return the tables of `docs/scale.md`."""
+    hours, clips, trained = found["hours"], found["clips"], found["trained"]
+    rate = f"{found['cores']} cores decode {found['decode_clips_s']:.1f} clips/s"
+    lines = [
+        f"{found['device']}; {rate}, each clip once for all backbones",
+        "",
+        f"| features of {clips:,} clips | frames, size | numbers | disk GB | frames/s | hours | theirs |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for b in found["backbones"]:
+        size, disk = "x".join(map(str, b["size"])), f"{b['disk_gb']:,.0f}"
+        cells = (f"{b['frames']}, {size}", b["numbers"], disk, f"{b['frames_s']:,.1f}", f"{b['hours']:,.1f}")
+        lines.append(f"| {b['backbone']} | {' | '.join(map(str, cells))} | {b['hours_theirs']:.0f} |")
+    disk = sum(b["disk_gb"] for b in found["backbones"])
+    lines += [
+        f"| decoding, once for all | | | | | {hours['decode']:,.1f} | |",
+        f"| **all** | | | **{disk:,.0f}** | | **{hours['features']:,.1f}** "
+        f"| **{hours['features_theirs']:.0f}** |",
+        f"| on eight such | | | | | {hours['features_on_eight']:,.1f} | |",
+        "",
+        f"| level 1, {trained:,} clips | features GB | clips/s | minutes an epoch | memory GB |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for r in found["level_1"]:
+        lines.append(
+            f"| attention on {r['backbone']} | {r['features_gb']:.0f} | {r['clips_s']:,.0f} "
+            f"| {r['epoch_minutes']:.1f} | {r['peak_mb'] / 1000:.1f} |"
+        )
+    lines += ["", f"| level 2, {trained:,} clips | seconds a fit | memory GB |", "| --- | ---: | ---: |"]
+    named = {"nn": "nn, each of its ten networks"}
+    for r in found["level_2"]:
+        name = named.get(r["stacker"], r["stacker"])
+        lines.append(f"| {name} | {r['seconds']:,.0f} | {r['peak_mb'] / 1000:.1f} |")
+    return "\n".join(lines) + "\n"
