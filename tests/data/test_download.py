@@ -244,12 +244,12 @@ def test_names_stay_in_the_folder(server, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 def test_killed_and_run_again(server, tmp_path):
-    server.pause_s = 0.15
+    server.pause_s = 1.0
     files = {"x/file.bin": server.url}
     code = f"from jungle.data.download import download; download({files}, {str(tmp_path)!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     part = tmp_path / "x" / "file.bin.part"
-    ends = time.monotonic() + 30
+    ends = time.monotonic() + 120
     while not (part.exists() and part.stat().st_size) and time.monotonic() < ends:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)

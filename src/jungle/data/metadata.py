@@ -25,19 +25,8 @@ FACTS = (
 )
 """Columns of a facts array `[N, F]`, float32, nan where unknown; `size` and `bit_rate` are logarithms."""
 WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size"))
-SEEN_OF = (
-    "width",
-    "height",
-    "frames",
-    "fps",
-    "duration",
-    "size",
-    "bit_rate",
-    "brightness",
-    "saturation",
-    "infrared",
-)
-"""Columns of an index that the facts are made of, beside `time`."""
+SEEN_OF = FACTS[:-2]
+"""Columns of an index that the facts are made of, beside `time`, whose hour the last two are of."""
 MOST_SHAPES = 32
 FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
 

@@ -67,7 +67,7 @@ class PrimatrixHead(nn.Module):
         self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor, facts_BF: Tensor | None = None
     ) -> Answer:
         """Answer for each clip: one frame at least, the real ones before the padded ones."""
-        # Statistics of frames that exist. By their places: with the mask itself a step takes a quarter longer.
+        # Statistics of frames that exist, by their places: by the mask a step takes a quarter longer.
         real_N = mask_BT.flatten().nonzero()[:, 0]
         real_ND = self.norm(x_BTD.flatten(0, 1).index_select(0, real_N))
         x_MD = real_ND.new_zeros(mask_BT.numel(), real_ND.shape[1]).index_copy(0, real_N, real_ND)
