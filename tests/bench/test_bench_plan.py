@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.conftest import ROOT
 
 from jungle.bench import plan
 from jungle.cli import main
@@ -50,3 +51,13 @@ def test_a_wrong_option_is_refused(capsys) -> None:
         main(["bench", "plan", "--clips", "many"])
     assert ended.value.code == 2
     assert "--clips" in capsys.readouterr().err
+
+
+def test_the_page_shows_what_was_measured() -> None:
+    kept = json.loads((ROOT / "docs" / "bench" / "plan.json").read_text())
+    page = (ROOT / "docs" / "scale.md").read_text()
+    lost = [line for line in plan.markdown(kept).splitlines() if line and line not in page]
+    assert not lost
+    assert max(r["peak_mb"] for r in kept["level_1"] + kept["level_2"]) < 24_000
+    assert kept["trained"] == 200_000
+    assert kept["clips"] == 291_615
