@@ -14,6 +14,7 @@ from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import LossPlan, class_weights, prior_shift
 from jungle.models.module import ClipClassifier, Training
 from jungle.models.optimizer import PLATEAU
+from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
 
 
@@ -125,39 +126,6 @@ def model_of(
     if cfg.trainer.compile:
         backbone.compile_model()
     return model
-
-
-def warm_start(model: ClipClassifier, file: Path) -> None:
-    """Give a model the weights of a checkpoint.
-
-    Raises:
-        UserError: it cannot be read, or is of another backbone, head or classes.
-    """
-    from jungle.errors import UserError
-    from jungle.models.checkpoint import load_checkpoint
-
-    other = load_checkpoint(file).model
-    for what, own, its in (
-        ("model.backbone", model.backbone.spec.name, other.backbone.spec.name),
-        (
-            "model.also",
-            [s.name for s in model.backbone.spec.also],
-            [s.name for s in other.backbone.spec.also],
-        ),
-        ("model.taps", list(model.backbone.spec.taps), list(other.backbone.spec.taps)),
-        ("head", model.head_values, other.head_values),
-        ("data.metadata", _columns(model), _columns(other)),
-        ("classes", list(model.classes), list(other.classes)),
-        ("task", model.task, other.task),
-    ):
-        if own != its:
-            raise UserError(f"model.warm_start={file}: its {what} is {its}, this run's {own}")
-    model.load_state_dict(other.state_dict())
-    model.move_priors(model.prior_shift_C - other.prior_shift_C)
-
-
-def _columns(model: ClipClassifier) -> list[str]:
-    return list(model.metadata.columns) if model.metadata else []
 
 
 def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:

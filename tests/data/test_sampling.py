@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from jungle import build, inputs, labelled, overrides
-from jungle.build import warm_start
 from jungle.cli import config_dir
 from jungle.data.loader import ClipLoader, Sample
 from jungle.data.sampling import MOST, Sampler
@@ -13,6 +12,7 @@ from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.losses import loss, prior_shift, probabilities
 from jungle.models.module import ClipClassifier
+from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
 
 COUNTS = (160, 32, 8)
