@@ -94,9 +94,8 @@ def _predict(
         if each_frame:
             frames = [p.with_suffix(".frames.parquet") for p in parts]
             with replacing(folder / f"frames_{split}.parquet") as beside:
-                pl.concat([pl.read_parquet(f) for f in frames]).unique("clip", keep="first").write_parquet(
-                    beside
-                )
+                whole = pl.concat([pl.read_parquet(f) for f in frames])
+                whole.unique("clip", keep="first", maintain_order=True).write_parquet(beside)
             for f in frames:
                 f.unlink()
         for p in parts:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,29 +9,27 @@ import polars as pl
 from jungle.config import TrainConfig
 from jungle.console import timed
 from jungle.data.clips import Clips
-from jungle.data.metadata import SEEN_OF, Metadata, facts_of
+from jungle.data.metadata import SEEN_OF, facts_of
+
+COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
 
 
-def of_training(cfg: TrainConfig, clips: Clips, about: dict[str, Any]) -> np.ndarray | None:
-    """Return the facts of all clips if a config asks for them; `about` learns what training clips are."""
+def of_training(cfg: TrainConfig, clips: Clips) -> np.ndarray | None:
+    """Return the facts of all clips if a config asks for them."""
     asked = cfg.data.metadata
     if asked is None:
         return None
     from jungle.inputs import workers_of
 
-    facts_NF = of_clips(
+    return of_clips(
         clips.table["clip"].to_list(),
         clips.table["path"].to_list(),
         None if asked == "index" else Path(asked),
         cfg.paths.cache,
         "data.metadata",
-        max(workers_of(cfg), 1),
+        workers_of(cfg),
         cfg.data.timeout_s,
     )
-    about["metadata"] = Metadata.fit(
-        facts_NF[(clips.splits() == "train").fill_null(False).to_numpy()]
-    ).to_dict()
-    return facts_NF
 
 
 def of_clips(
@@ -60,23 +57,21 @@ def of_clips(
         UserError: the index cannot be read, or is of other clips.
     """
     if index is None:
-        return _looked_into(paths, cache, workers, timeout_s)
+        return _looked_into(paths, cache, max(workers, 1), timeout_s)
     from jungle.data.indexed import rows_of
 
-    types: dict = dict.fromkeys(SEEN_OF, pl.Float64) | {"time": pl.Datetime("us")}
-    return facts_of(rows_of(names, index, types, setting, "what it tells is unknown of them"))
+    return facts_of(rows_of(names, index, COLUMNS, setting, "what it tells is unknown of them"))
 
 
 def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
     """Keep one index of all files that were ever asked for; processes at once wait for each other."""
     from filelock import FileLock
 
-    from jungle.video.index import index_clips
+    from jungle.video.index import as_text, index_clips
 
     files = [str(Path(p).absolute()) if p and Path(p).is_file() else None for p in paths]
     there = sorted({f for f in files if f})
-    types = dict.fromkeys(SEEN_OF, pl.Float64) | {"time": pl.Datetime("us")}
-    known = pl.DataFrame(schema={"path": pl.String, **types})
+    known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
     if there:
         cache.mkdir(parents=True, exist_ok=True)
         with timed("metadata"), FileLock(cache / "index.parquet.lock"):
@@ -88,5 +83,5 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
                 timeout_s=timeout_s,
                 keep=True,
             )
-    asked = pl.DataFrame({"path": files}, schema={"path": pl.String})
+    asked = pl.DataFrame({"path": [f and as_text(f) for f in files]}, schema={"path": pl.String})
     return facts_of(asked.join(known.unique("path"), on="path", how="left", maintain_order="left"))

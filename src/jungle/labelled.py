@@ -8,6 +8,7 @@ import numpy as np
 from jungle.config import ClipsConfig, TrainConfig
 from jungle.console import log
 from jungle.data.clips import Clips
+from jungle.data.metadata import Metadata
 from jungle.data.soft_labels import SoftLabels, free, read
 from jungle.errors import UsageError
 
@@ -114,6 +115,22 @@ def priors(clips: Clips) -> dict[str, float]:
     known = np.isfinite(train).sum(0)
     share = np.nansum(train, axis=0) / np.maximum(known, 1)
     return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
+
+
+def about(clips: Clips, spec: Any, weights_hash: str, facts_NF: np.ndarray | None) -> dict[str, Any]:
+    """Return what a checkpoint tells of itself beside the model: plain values.
+
+    Args:
+        clips: with their splits.
+        spec: how clips become frames in evaluation.
+        weights_hash: of the backbone.
+        facts_NF: what is known of the clips besides, if the head sees it; that of training clips is measured.
+    """
+    found = {"clip": spec.to_dict(), "priors": priors(clips), "weights_hash": weights_hash}
+    if facts_NF is None:
+        return found
+    train = (clips.splits() == "train").fill_null(False).to_numpy()
+    return {**found, "metadata": Metadata.fit(facts_NF[train]).to_dict()}
 
 
 def soft_labels(cfg: TrainConfig, clips: Clips, task: str) -> SoftLabels | None:

@@ -123,7 +123,7 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
             cfg.metadata,
             cfg.paths.cache,
             "metadata",
-            share_of_cores() if cfg.workers is None else max(cfg.workers, 1),
+            share_of_cores() if cfg.workers is None else cfg.workers,
             cfg.timeout_s,
         )
     last = time.monotonic()

@@ -82,13 +82,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     backbone = make_backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
-    about: dict[str, Any] = {
-        "clip": eval_spec.to_dict(),
-        "priors": labelled.priors(clips),
-        "weights_hash": weights_hash,
-    }
-
-    known = facts.of_training(cfg, clips, about)
+    known = facts.of_training(cfg, clips)
+    about = labelled.about(clips, eval_spec, weights_hash, known)
 
     def fresh(asked: TrainConfig) -> Any:
         return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)

@@ -1,5 +1,8 @@
 """What is known of clips besides their pictures: never matched by position, never measured on other clips."""
 
+import os
+import shutil
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -94,3 +97,11 @@ def test_clips_are_matched_by_file_whatever_their_order(survey: Path, tmp_path: 
     with pytest.raises(UsageError, match=r"metadata=.*none of the clips"):
         facts.of_clips(["other.mp4"], paths[:1], index, tmp_path, "metadata", 1, 60)
     assert len(pl.read_parquet(tmp_path / "index.parquet")) == 6  # the second call kept all rows
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_a_name_that_is_not_utf8_is_known_as_any_other(survey: Path, tmp_path: Path) -> None:
+    odd = os.path.join(os.fsencode(tmp_path), b"clip_\xff.mp4")
+    shutil.copy(next((survey / "clips").glob("*.mp4")), odd)
+    found = facts.of_clips(["a.mp4"], [os.fsdecode(odd)], None, tmp_path / "cache", "metadata", 0, 60)
+    assert np.isfinite(found[0, FACTS.index("size")])

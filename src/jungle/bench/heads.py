@@ -120,14 +120,11 @@ class _Bench:
             backbone = make_backbone(build.backbone_spec(cfg))
             weights_hash = backbone.weights_hash()
             spec = build.clip_specs(cfg, backbone)[1]
-            about: dict[str, Any] = {
-                "clip": spec.to_dict(),
-                "priors": labelled.priors(clips),
-                "weights_hash": weights_hash,
-            }
+            known = facts.of_training(cfg, clips)
+            about = labelled.about(clips, spec, weights_hash, known)
             with timed("features"):
                 data, _ = inputs.stored_features(cfg, clips, backbone, spec, weights_hash)
-            data.facts = facts.of_training(cfg, clips, about)
+            data.facts = known
             data.failures.update(lost)
             data.left_out |= set(data.failures)
             inputs.check_left(clips, data, cfg.max_failed_fraction)

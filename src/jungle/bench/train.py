@@ -100,12 +100,8 @@ class _Bench:
         backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
         specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        about: dict[str, Any] = {
-            "clip": specs[1].to_dict(),
-            "priors": labelled.priors(clips),
-            "weights_hash": weights_hash,
-        }
-        known = facts.of_training(cfg, clips, about)
+        known = facts.of_training(cfg, clips)
+        about = labelled.about(clips, specs[1], weights_hash, known)
         model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
         return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost, known)
 

@@ -24,10 +24,8 @@ def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> 
         UserError: the index cannot be read.
         UsageError: it is no index, or of other clips.
     """
-    columns: dict = {"hash": pl.String()}
-    return rows_of(clips.table["clip"].to_list(), index, columns, setting, "their copies are not known")[
-        "hash"
-    ]
+    names, so = clips.table["clip"].to_list(), "their copies are not known"
+    return rows_of(names, index, {"hash": pl.String()}, setting, so)["hash"]
 
 
 def with_copies_at_one_site(clips: Clips, contents: pl.Series) -> Clips:

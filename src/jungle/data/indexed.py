@@ -14,7 +14,7 @@ from jungle.errors import UsageError
 def rows_of(
     clips: Sequence[str], index: Path, columns: dict[str, pl.DataType], setting: str, so: str
 ) -> pl.DataFrame:
-    """Return columns of the index, one row a clip in the order given, nulls where the index lacks the clip.
+    """Return columns of the index, one row a clip in the order given, nulls where it knows nothing of a clip.
 
     Args:
         clips: their names.
@@ -36,10 +36,9 @@ def rows_of(
         known = table.select(pl.col("clip").cast(pl.String), *(pl.col(n).cast(t) for n, t in columns.items()))
     except pl.exceptions.PolarsError as e:
         raise UsageError(f"{setting}={index}: {str(e).splitlines()[0]}: jungle index makes one") from None
-    known = known.unique("clip").with_columns(known=True)
     names = pl.DataFrame({"clip": list(clips)}, schema={"clip": pl.String})
-    found = names.join(known, on="clip", how="left", maintain_order="left")
-    lacks = int(found["known"].null_count())
+    found = names.join(known.unique("clip"), on="clip", how="left", maintain_order="left")
+    lacks = int(found.select(pl.all_horizontal(pl.col(n).is_null() for n in columns).sum()).item())
     if lacks == len(found) and lacks:
         raise UsageError(
             f"{setting}={index}: none of the clips is in it, as {shown(clips[0])!r}; "
@@ -47,4 +46,4 @@ def rows_of(
         )
     if lacks:
         log.warning(f"{setting}: {lacks} of {len(found)} clips are not in {index}: {so}")
-    return found.drop("known")
+    return found

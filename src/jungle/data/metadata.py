@@ -102,15 +102,18 @@ class Metadata:
         Raises:
             ValueError: it is something else.
         """
-        made = cls(
-            *(tuple(float(v) for v in values[k]) for k in ("mean", "std", "widths", "heights")),
-            tuple(tuple(float(v) for v in shape) for shape in values["shapes"]),  # type: ignore[misc]
+        if any(len(shape) != 4 for shape in values["shapes"]):
+            raise ValueError("its metadata have a shape that is not of four numbers")
+        mean, std, widths, heights = (
+            tuple(float(v) for v in values[k]) for k in ("mean", "std", "widths", "heights")
         )
-        many = (len(made.widths), len(made.heights), len(made.shapes))
-        if (len(made.mean), len(made.std)) != (len(FACTS), len(FACTS)) or max(many) > MOST_SHAPES:
+        shapes = tuple((float(w), float(h), float(m), float(s)) for w, h, m, s in values["shapes"])
+        made = cls(mean, std, widths, heights, shapes)
+        many = max(len(widths), len(heights), len(shapes))
+        if (len(mean), len(std)) != (len(FACTS), len(FACTS)) or many > MOST_SHAPES:
             raise ValueError("its metadata are of other facts than this program knows")
         every = [*made.mean, *made.std, *made.widths, *made.heights, *(v for s in made.shapes for v in s)]
-        if any(len(s) != 4 for s in made.shapes) or not np.isfinite(every).all():
+        if not np.isfinite(every).all():
             raise ValueError("its metadata are no finite numbers")
         if min(*made.std, *(s[3] for s in made.shapes)) <= 0:
             raise ValueError("its metadata have a standard deviation that is not above 0")

@@ -24,7 +24,6 @@ class ClipData(pl.LightningDataModule):
         max_failed_fraction: more unreadable clips than this stop the run.
         left_out: numbers of clips known to be unreadable.
         sampler: how training clips are drawn: see `jungle.data.sampling`.
-        facts: what is known of each clip besides its pictures, `[N, F]`: see `jungle.data.metadata`.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class ClipData(pl.LightningDataModule):
         max_failed_fraction: float = 1.0,
         left_out: set[int] | None = None,
         sampler: str = "natural",
-        facts: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.clips, self.key, self.batch_size, self.seed = clips, key, batch_size, seed
@@ -51,7 +49,7 @@ class ClipData(pl.LightningDataModule):
         self._weight = weight.astype(np.float32)
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
-        self.facts = facts
+        self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
         self._soft: SoftLabels | None = None
         self.soft_epoch: int | None = None  # which epoch they are of; None = of every one
         self._training: ClipLoader | None = None

@@ -109,7 +109,7 @@ def index_clips(
                 facts = {"status": "failed", "reason": str(answer), **stamp(path)}
             else:
                 facts = answer[0]
-            rows.append({"clip": name, "path": _text(path), **facts})
+            rows.append({"clip": name, "path": as_text(path), **facts})
             journal.add(rows[-1])
             if len(rows) == PART:
                 parts.append(_table(rows))
@@ -138,14 +138,14 @@ def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str
     for file in files:
         if not Path(file).is_relative_to(base):
             raise UserError(f"{file} lies outside the root {base}. Give a root that holds all files.")
-        name = _text(Path(file).relative_to(base).as_posix())
+        name = as_text(Path(file).relative_to(base).as_posix())
         if name in names:
             raise UserError(f"Two files would be called {name}. Rename one of them.")
         names[name] = file
     return names
 
 
-def _text(name: str) -> str:
+def as_text(name: str) -> str:
     """A name as a table can hold it: what is no UTF-8 becomes `?`."""
     return name.encode("utf-8", "replace").decode()
 
@@ -171,7 +171,7 @@ def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
     columns = known.select("clip", "path", "size", "mtime_ns").iter_rows()
     kept = [
         clip in names
-        and _text(names[clip]) == path
+        and as_text(names[clip]) == path
         and stamp(names[clip]) == {"size": size, "mtime_ns": written}
         for clip, path, size, written in columns
     ]
