@@ -40,7 +40,7 @@ def test_each_stage_is_measured_and_the_hours_follow(survey: Path, tmp_path: Pat
     assert "| tiny | 2, 64x96 |" in (tmp_path / "plan.md").read_text()
 
 
-def test_the_four_backbones_are_the_third_places(monkeypatch) -> None:
+def test_the_four_backbones_are_the_third_places() -> None:
     wide = [plan._config(list(s))[1] for s in plan.BACKBONES.values()]
     assert [len(s.taps) for s in wide] == [4, 3, 3, 3]
     assert [plan._config(list(s))[0].frames.count for s in plan.BACKBONES.values()] == [45, 45, 45, 30]

@@ -87,7 +87,8 @@ def _store(folder: Path, frames: int, dim: int) -> tuple[Any, list[str]]:
             for key in lacks:
                 values = np.abs(rng.standard_normal((frames, dim), np.float32)).astype(np.float16)
                 writer.add(key, f"{key}.mp4", values, times)
-    return FeatureStore.open(folder, "simulated", {"frames": frames, "dim": dim}), keys
+    store.refresh()
+    return store, keys
 
 
 def level_two(stacker: str, clips: int, members: int) -> dict[str, float]:
@@ -97,11 +98,10 @@ def level_two(stacker: str, clips: int, members: int) -> dict[str, float]:
         `seconds`, and `peak_mb`: the process's own memory, from its imports on.
     """
     with peak_memory() as found:
-        from jungle.ensemble.blend import BLENDS, Blend
         from jungle.ensemble.board import Answers
         from jungle.ensemble.columns import plain
         from jungle.ensemble.network import fit_networks
-        from jungle.ensemble.stackers import STACKERS
+        from jungle.ensemble.stack import fitted
 
         rng = np.random.default_rng(0)
         targets_NC = (rng.random((clips, len(CLASSES))) < 0.05).astype(np.float32)
@@ -109,14 +109,12 @@ def level_two(stacker: str, clips: int, members: int) -> dict[str, float]:
         odds_MNC += SIGNAL * (2 * targets_NC - 1)
         answers = Answers(1 / (1 + np.exp(-odds_MNC)), np.zeros((clips, 0), np.float32), "multilabel")
         began = time.perf_counter()
-        predict: Blend
-        if stacker in BLENDS:
-            predict, _ = BLENDS[stacker](answers, targets_NC)
-        elif stacker == "nn":
-            network = fit_networks(plain(answers), targets_NC, answers.task, 0, networks=1)
-            predict = lambda given: network(plain(given))  # noqa: E731
+        if stacker == "nn":
+            seen_NF = plain(answers)
+            probs_NC = fit_networks(seen_NF, targets_NC, answers.task, 0, networks=1)(seen_NF)
         else:
-            predict, _ = STACKERS[stacker](answers, targets_NC, 0, False)
-        assert np.isfinite(predict(answers)).all()
+            predict, _ = fitted(stacker, answers, targets_NC, seed=0)
+            probs_NC = predict(answers)
+        assert np.isfinite(probs_NC).all()
         seconds = time.perf_counter() - began
     return {"seconds": seconds, "peak_mb": found["peak_mb"]}

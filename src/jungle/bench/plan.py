@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,13 @@ def bench_plan(
     found: dict[str, Any] = {"device": name, "cores": cores, "clips": clips, "trained": trained}
     settings = {b: list(BACKBONES[b]) for b in heads}
     paths = [Path(f) for f in files] or [render_as(out / "clip.mp4", FILM)]
+    specs, found["backbones"] = [], []
+    for b, s in settings.items():
+        spec, row = _backbone(s, device, seconds, clips)
+        specs.append(spec)
+        found["backbones"].append({"backbone": b, **row})
     log.info("decoding")
-    found["decode_clips_s"] = alone(_decoded, paths, list(settings.values()), seconds) * cores
-    found["backbones"] = [
-        {"backbone": b, **_backbone(s, device, seconds, clips)} for b, s in settings.items()
-    ]
+    found["decode_clips_s"] = alone(_decoded, paths, specs, seconds) * cores
     from jungle.bench.full_size import level_one, level_two
 
     where = "trainer=cpu" if device == "cpu" else "trainer=gpu"
@@ -97,25 +99,22 @@ def bench_plan(
     return found
 
 
-def _decoded(paths: list[Path], settings: list[list[str]], seconds: float) -> float:
+def _decoded(paths: list[Path], specs: list[Any], seconds: float) -> float:
     """Return clips a second of one process that decodes each clip once for all backbones."""
     from jungle.video.each import read_each
 
-    specs = [_clip_spec(s) for s in settings]
-    read_each(paths[0], specs)  # what is loaded and measured once
+    return _times_a_second(lambda n: read_each(paths[n % len(paths)], specs), seconds)
+
+
+def _times_a_second(step: Callable[[int], Any], seconds: float) -> float:
+    """Call `step` with 0, 1, ... for so long; the first two calls, which load and choose, do not count."""
+    for n in range(2):
+        step(n)
     done, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
-        read_each(paths[done % len(paths)], specs)
+        step(done)
         done += 1
     return done / spent
-
-
-def _clip_spec(settings: list[str]) -> Any:
-    from jungle import build
-    from jungle.models.joined import make_backbone
-
-    cfg, spec = _config(settings)
-    return build.clip_specs(cfg, make_backbone(spec))[1]
 
 
 def _config(settings: list[str]) -> tuple[Any, Any]:
@@ -126,10 +125,11 @@ def _config(settings: list[str]) -> tuple[Any, Any]:
     return cfg, build.backbone_spec(cfg)
 
 
-def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> dict[str, Any]:
-    """Return frames a second of a backbone, in bf16 on a GPU, and what all clips take."""
+def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> tuple[Any, dict[str, Any]]:
+    """Return how clips become a backbone's frames; its frames a second, in bf16 on a GPU, and their cost."""
     import torch
 
+    from jungle import build
     from jungle.models.joined import make_backbone
 
     cfg, spec = _config(settings)
@@ -140,21 +140,16 @@ def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> d
         np.random.default_rng(0).integers(0, 256, (batch, *backbone.size, 3), dtype=np.uint8)
     ).to(device)
     log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
-    done, began = 0, 0.0
+
+    def step(_: int) -> None:
+        backbone(frames_NHWC)
+        if on_gpu:
+            torch.cuda.synchronize(device)
+
     with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=on_gpu):
-        for n in range(1_000_000):
-            backbone(frames_NHWC)
-            if on_gpu:
-                torch.cuda.synchronize(device)
-            if n == (2 if on_gpu else 0):  # the first ones choose kernels
-                done, began = 0, time.perf_counter()
-                continue
-            done += batch
-            if began and time.perf_counter() - began > seconds:
-                break
-    rate = done / (time.perf_counter() - began)
+        rate = batch * _times_a_second(step, seconds)
     frames = cfg.frames.count
-    return {
+    return build.clip_specs(cfg, backbone)[1], {
         "size": list(backbone.size),
         "frames": frames,
         "numbers": backbone.dim,

@@ -83,7 +83,7 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
     those answers of the best one: to what it says of clips that it has not seen, as it will have to.
     """
     if len(plan.stackers) == 1 and plan.calibrations == ("none",):  # nothing to choose
-        blend, about = _fitted(plan.stackers[0], answers, targets_NC, plan.seed)
+        blend, about = fitted(plan.stackers[0], answers, targets_NC, plan.seed)
         nothing: dict[str, dict[str, float]] = {"stackers": {}, "calibrations": {}}
         none, _ = CALIBRATIONS["none"](np.empty(0), np.empty(0), answers.task)
         return Stack(plan.stackers[0], "none", {"stacker": about, "calibration": {}}, nothing, blend, none)
@@ -98,7 +98,7 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
     }
     calibration = min(moved, key=moved.__getitem__)
     move, found = CALIBRATIONS[calibration](probs_NC, targets_NC, answers.task)
-    blend, about = _fitted(chosen, answers, targets_NC, plan.seed)
+    blend, about = fitted(chosen, answers, targets_NC, plan.seed)
     return Stack(
         chosen,
         calibration,
@@ -132,7 +132,7 @@ def again(stack: Stack, fitted_on: Board, at: np.ndarray, board: Board, seed: in
     Quickly, and with the stack's own calibration: to compare sets of members with each other.
     """
     targets_NC = fitted_on.targets_NC[at]
-    blend, _ = _fitted(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
+    blend, _ = fitted(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
     return stack._calibrate(blend(board.rows(np.arange(len(board.clips)))))
 
 
@@ -166,9 +166,10 @@ def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int
     return [held for held in found if len(held)]
 
 
-def _fitted(
+def fitted(
     name: str, answers: Answers, targets_NC: np.ndarray, seed: int, quick: bool = False
 ) -> tuple[Blend, dict[str, Any]]:
+    """Return the stacker of that name fitted to clips, and what it has found; `quick`: in less time."""
     if name in BLENDS:
         return BLENDS[name](answers, targets_NC)
     return STACKERS[name](answers, targets_NC, seed, quick)
@@ -178,7 +179,7 @@ def _held_back(
     name: str, answers: Answers, targets_NC: np.ndarray, parts: Sequence[np.ndarray], seed: int
 ) -> np.ndarray:
     def answered(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
-        blend, _ = _fitted(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
+        blend, _ = fitted(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
         return blend(answers.rows(held))
 
     return _part_by_part(parts, targets_NC.shape, answered)
