@@ -39,12 +39,12 @@ def main(raw: Any) -> None:
 
 
 def _summary(table: pl.DataFrame) -> str:
-    """One line: how many clips, hours, by night, alike, damaged."""
+    """One line: how many clips, hours, by night, copies, damaged."""
     read = table.filter(pl.col("status") != "failed")
-    alike = table["hash"].drop_nulls()
+    copies = table.filter(pl.col("copy_of") != pl.col("clip"))
     counts = {
         "by infrared": read["infrared"].fill_null(False).sum(),
-        "the same as another": len(alike) - alike.n_unique(),
+        "copies of another": len(copies),
         "damaged": (table["status"] == "degraded").sum(),
         "unreadable": len(table) - len(read),
     }

@@ -50,14 +50,16 @@ def test_sites_that_share_a_copy_go_together_and_others_do_not() -> None:
 
 def test_an_index_of_other_clips_is_refused(tmp_path, caplog) -> None:
     index = tmp_path / "index.parquet"
-    pl.DataFrame({"clip": ["c00.mp4", "c01.mp4"], "hash": ["x", "x"]}).write_parquet(index)
-    assert contents_of(table(4), index).to_list() == ["x", "x", None, None]
+    pl.DataFrame(
+        {"clip": ["c00.mp4", "c01.mp4"], "hash": ["x", "y"], "copy_of": ["c00.mp4"] * 2}
+    ).write_parquet(index)
+    assert contents_of(table(4), index).to_list() == ["c00.mp4", "c00.mp4", None, None]
     assert "2 of 4 clips are not in" in caplog.text
-    pl.DataFrame({"clip": ["other"], "hash": ["x"]}).write_parquet(index)
+    pl.DataFrame({"clip": ["other"], "hash": ["x"], "copy_of": [None]}).write_parquet(index)
     with pytest.raises(UsageError, match="none of the clips is in it"):
         contents_of(table(4), index)
-    pl.DataFrame({"clip": ["other"]}).write_parquet(index)
-    with pytest.raises(UsageError, match="not an index"):
+    pl.DataFrame({"clip": ["other"], "hash": ["x"]}).write_parquet(index)
+    with pytest.raises(UsageError, match=r"not an index \(no column copy_of\)"):
         contents_of(table(4), index)
 
 
@@ -71,7 +73,8 @@ def test_training_clips_that_are_copies_of_judged_ones_are_named() -> None:
 def test_the_setting_reaches_the_splits(survey, tmp_path, caplog) -> None:
     names = sorted(f"clips/{f.name}" for f in (survey / "clips").glob("*.mp4"))
     index = tmp_path / "index.parquet"
-    pl.DataFrame({"clip": names, "hash": ["same"] * 2 + [str(i) for i in range(34)]}).write_parquet(index)
+    copies = [names[0]] * 2 + [None] * 34
+    pl.DataFrame({"clip": names, "hash": names, "copy_of": copies}).write_parquet(index)
     args = [*survey_args(survey), f"data.duplicates={index}"]
     given = labelled.load(overrides.composed("train", args, config_dir()))[0]
     assert "site" in given.table.columns

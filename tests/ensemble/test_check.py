@@ -72,10 +72,9 @@ def test_copies_are_looked_for_in_an_index(copy: bool, tmp_path, capsys) -> None
     whole = Clips(pl.concat([clips.table, moved.table]), CLASSES)
     path = run_folder(tmp_path / "a", whole, {s: answers(whole.of(s), 1.0, 1) for s in ("val", "test")})
     names = whole.table["clip"].to_list()
-    hashes = [f"h{i}" for i in range(len(names))]
-    hashes[names.index("t3.mp4")] = hashes[names.index("test_0007.mp4")] if copy else "own"
+    copies = ["t3.mp4" if copy and n in ("t3.mp4", "test_0007.mp4") else None for n in names]
     index = tmp_path / "index.parquet"
-    pl.DataFrame({"clip": names, "hash": hashes}).write_parquet(index)
+    pl.DataFrame({"clip": names, "hash": names, "copy_of": copies}).write_parquet(index)
     out = tmp_path / "leaks.csv"
     code = main(["ensemble", "check", f"members={path}", f"index={index}", f"out={out}"])
     assert code == (1 if copy else 0)

@@ -83,6 +83,16 @@ def test_keyframe_takes_key_frames_only():
     assert (picks % 30 == 0).all()
 
 
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_opening_has_the_first_frame_before_key_frames(count):
+    picks = pick(Frames("opening", count), *times_of(360))
+    assert len(picks) == count
+    assert picks[0] == 0
+    assert (picks % 30 == 0).all()
+    times, key = times_of(360)
+    assert 0 in pick(Frames("opening", count), times, np.roll(key, 3), 0)
+
+
 @pytest.mark.parametrize(
     ("values", "says"),
     [

@@ -13,7 +13,9 @@ COPY = "copies of "  # a site's name cannot hold the control character behind it
 
 
 def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> pl.Series:
-    """Return what each clip holds, as the index names it: str `[N]`, null where the index lacks the clip.
+    """Return the copies that each clip is one of, as the index names them: str `[N]`, null if it has none.
+
+    Copies hold the same, or begin with the same picture: see `jungle.video.likeness`.
 
     Args:
         clips: the clips.
@@ -25,7 +27,8 @@ def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> 
         UsageError: it is no index, or of other clips.
     """
     names, so = clips.table["clip"].to_list(), "their copies are not known"
-    return rows_of(names, index, {"hash": pl.String()}, setting, so)["hash"]
+    columns: dict[str, pl.DataType] = {"hash": pl.String(), "copy_of": pl.String()}
+    return rows_of(names, index, columns, setting, so)["copy_of"]
 
 
 def with_copies_at_one_site(clips: Clips, contents: pl.Series) -> Clips:

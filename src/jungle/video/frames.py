@@ -37,6 +37,9 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
         return found[uniform(len(found), count)]
     if frames.kind == "keyframe":
         return _key_frames(times, key, count)
+    if frames.kind == "opening":
+        # The first frame, whichever are key frames: it is the same in every copy of a clip.
+        return np.union1d([0], _key_frames(times, key, count - 1) if count > 1 else [])
     if total <= count:
         return np.arange(total)
     if frames.kind == "random":

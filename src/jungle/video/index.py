@@ -14,6 +14,7 @@ from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import replacing
 from jungle.video.journal import Journal
+from jungle.video.likeness import with_copies
 from jungle.video.looking import look, stamp
 from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
 from jungle.video.workers import TaskFailed, WorkerPool
@@ -48,6 +49,8 @@ SCHEMA: dict[str, Any] = {
     "brightness": pl.Float64,
     "saturation": pl.Float64,
     "infrared": pl.Boolean,
+    "looks": pl.String,  # hash of the first frame: few bits differ between copies
+    "copy_of": pl.String,  # the first clip, by name, of those of the same bytes or beginning
 }
 
 
@@ -117,6 +120,8 @@ def index_clips(
             bar.advance()
     table = pl.concat([*parts, _table(rows)]).sort("clip")
     table = _with_times(table, pattern, file_time)
+    if left or len(table) != len(known) or journal.rows():
+        table = with_copies(table)
     with replacing(out) as part:
         table.write_parquet(part)
     journal.drop()
@@ -159,7 +164,13 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
     parts = [_table([])]
     if out.exists():
         try:
-            parts.append(pl.read_parquet(out).select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
+            found = pl.read_parquet(out)
+            if lacks := sorted({"looks", "copy_of"} - set(found.columns)):
+                log.info(
+                    f"index: {out} is of an earlier version (no {lacks[0]}): all files are looked at anew"
+                )
+                found = found.clear().with_columns(pl.lit(None).alias(name) for name in lacks)
+            parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
         except (pl.exceptions.PolarsError, OSError):
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
     parts.append(_table(journal.rows()))

@@ -11,13 +11,14 @@ from jungle.video.container import check_file
 from jungle.video.messages import Answer
 from jungle.video.types import ClipError, ClipSpec, Frames
 
-THUMBNAILS = ClipSpec(Frames("keyframe", 3), (36, 64), decoder="pyav")
+THUMBNAILS = ClipSpec(Frames("opening", 4), (36, 64), decoder="pyav")
 BLOCK = 1 << 20
 
 
 def look(order: tuple[str, str]) -> Answer:
     """Facts about the file of `order`, a pair of clip name and path; `status` says whether it can be read."""
     from jungle.video.light import light_of
+    from jungle.video.likeness import likeness
     from jungle.video.probing import probe
     from jungle.video.reader import read_clip
 
@@ -31,6 +32,8 @@ def look(order: tuple[str, str]) -> Answer:
         facts |= probed | asdict(light_of(clip.frames))
         facts["reason"] = damage or clip.reason
         facts["status"] = "degraded" if facts["reason"] else "ok"
+        # Of a damaged clip the first frame that can be read may be another than its copies'.
+        facts["looks"] = None if clip.reason else likeness(clip.frames[0])
     except ClipError as error:
         facts |= {"status": "failed", "reason": str(error)}
     facts["hash"] = _hash(path)

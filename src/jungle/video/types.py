@@ -12,7 +12,7 @@ from jungle.errors import UsageError, nearest
 if TYPE_CHECKING:
     import numpy as np
 
-KINDS = ("uniform", "fps", "random", "early_bias", "keyframe", "motion")
+KINDS = ("uniform", "fps", "random", "early_bias", "keyframe", "motion", "opening")
 DECODERS = ("auto", "decord", "torchcodec", "pyav")
 DEVICES = ("cpu", "cuda")
 ON_GPU = ("torchcodec", "decord")  # decoders that have a GPU side
