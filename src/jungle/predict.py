@@ -14,6 +14,7 @@ from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
 from jungle.data import predictions
 from jungle.data.problems import shown
+from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.resumable import Rows
 
@@ -92,7 +93,7 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
     from jungle.data.identity import content_keys
     from jungle.predicting import settled
 
-    device = _device(cfg.device)
+    device = device_of(cfg.device)
     found = content_keys([a.path or "" for a in asks])
     todo: list[tuple[Ask, str]] = []
     for ask, key in zip(asks, found, strict=True):
@@ -176,20 +177,6 @@ def _averaged(
                     else:
                         sums[number]["probs"] = sums[number]["probs"] + weighted["probs"]
         yield from ((start + number, row) for number, row in sums.items())
-
-
-def _device(asked: str) -> str:
-    import torch
-
-    if asked == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(
-            f"device={asked}: no GPU can be used here (jungle doctor says why); device=cpu works"
-        )
-    if asked.startswith("cuda:") and int(asked[5:]) >= torch.cuda.device_count():
-        raise UsageError(f"device={asked}: this machine has {torch.cuda.device_count()} GPUs, counted from 0")
-    return "cuda:0" if asked == "cuda" else asked
 
 
 def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame, loaded: list[Any]) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from jungle.bench.alone import alone
 from jungle.bench.footage import Footage, render_as, x264
 from jungle.console import log, result
+from jungle.devices import device_of
 from jungle.files import write_json, write_text
 
 CLIPS = 291_615  # of the competition, training and test
@@ -59,11 +60,13 @@ def bench_plan(
         device: where backbones run: `auto`, `cpu`, `cuda:0`.
         heads: backbones out of `BACKBONES` to measure, and to train heads on.
         stackers: of level 2 to measure.
+
+    Raises:
+        UsageError: this machine has no such device.
     """
     import torch
 
-    if device == "auto":
-        device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    device = device_of(device, "--device ")
     out.mkdir(parents=True, exist_ok=True)
     cores = os.cpu_count() or 1
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{cores} CPU cores"
@@ -79,11 +82,11 @@ def bench_plan(
     found["decode_clips_s"] = alone(_decoded, paths, specs, seconds) * cores
     from jungle.bench.full_size import level_one, level_two
 
-    where = "trainer=cpu" if device == "cpu" else "trainer=gpu"
+    where = ["trainer=cpu"] if device == "cpu" else ["trainer=gpu", f"trainer.devices=[{device[5:]}]"]
     found["level_1"] = []
     for b, s in settings.items():
         log.info(f"level 1 on {b}")
-        row = alone(level_one, out / "features", trained, [*s, *ATTENTION, where], steps)
+        row = alone(level_one, out / "features", trained, [*s, *ATTENTION, *where], steps)
         found["level_1"].append({"backbone": b, **row, "epoch_minutes": trained / row["clips_s"] / 60})
         write_json(out / "plan.json", found)
     found["level_2"] = []
