@@ -137,7 +137,7 @@ def stored_features(
 
 def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:
     """Return the data module that decodes clips as training goes."""
-    from jungle import build
+    from jungle import build, mining
     from jungle.data.augment import Augmentation
     from jungle.data.module import ClipData
     from jungle.data.video_reader import VideoReader
@@ -153,8 +153,9 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
         log.info("augment: training clips are decoded on the CPU, where they are augmented")
         train_spec = replace(train_spec, device="cpu")
     cache = _frame_cache(cfg, clips)
-    train = VideoReader(paths, train_spec, *how, transform=augment if augment else None, cache=cache)
-    same = train_spec == eval_spec and not augment
+    transform, likely = augment if augment else None, mining.likely_of(cfg, clips)
+    train = VideoReader(paths, train_spec, *how, transform=transform, cache=cache, likely=likely)
+    same = train_spec == eval_spec and not augment and likely is None
     evaluate = train if same else VideoReader(paths, eval_spec, *how, cache=cache)
     return ClipData(
         clips,

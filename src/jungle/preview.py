@@ -36,7 +36,7 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
     """Read some training clips, plainly and then as in the first epochs."""
     from dataclasses import replace
 
-    from jungle import build, labelled
+    from jungle import build, labelled, mining
     from jungle.data.augment import Augmentation
     from jungle.data.video_reader import VideoReader
     from jungle.models.backbone import Backbone
@@ -52,9 +52,11 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
     backbone = Backbone(replace(build.backbone_spec(cfg), pretrained=False, weights=None, also=()))
     spec = build.clip_specs(cfg, backbone)[0]
     paths, augment = clips.table["path"].to_list(), Augmentation(**cfg.augment.picture())
+    likely = mining.likely_of(cfg, clips)
     read: dict[int, list[Sample | str]] = {n: [] for n in numbers}
     for transform, epochs in ((None, 1), (augment, cfg.epochs)):
-        reader = VideoReader(paths, spec, 1, cfg.data.timeout_s, cfg.seed, transform=transform)
+        how: Any = (1, cfg.data.timeout_s, cfg.seed)
+        reader = VideoReader(paths, spec, *how, transform=transform, likely=likely)
         try:
             for epoch in range(epochs):
                 for number, sample in reader(numbers, epoch):

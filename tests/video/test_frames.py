@@ -83,11 +83,27 @@ def test_keyframe_takes_key_frames_only():
     assert (picks % 30 == 0).all()
 
 
+def test_random_frames_are_drawn_by_what_is_likely_and_never_twice():
+    times, key = times_of(100, fps=10)
+    frames = Frames("random", 8, likely=((2.0, 0.05), (4.0, 0.05), (4.1, 1.0), (6.0, 1.0), (6.1, 0.05)))
+    drawn = [pick(frames, times, key, seed) for seed in range(300)]
+    assert all(len(set(d)) == 8 and (np.diff(d) > 0).all() for d in drawn)
+    assert drawn[7].tolist() == pick(frames, times, key, 7).tolist()
+    assert len({tuple(d) for d in drawn}) == 300
+    counts = np.bincount(np.concatenate(drawn), minlength=100)
+    inside = np.zeros(100, bool)
+    inside[41:61] = True
+    assert 8 < counts[inside].mean() / counts[~inside].mean() < 20  # 20 but for not being put back
+    even = Frames("random", 1, likely=((0.0, 1.0), (1.0, 3.0)))
+    first = np.bincount([pick(even, *times_of(2, fps=1), s)[0] for s in range(4000)]) / 4000
+    np.testing.assert_allclose(first, [0.25, 0.75], atol=0.03)
+    assert pick(Frames("random", 8, likely=((0.0, 1.0),)), *times_of(5)).tolist() == [0, 1, 2, 3, 4]
+
+
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_opening_has_the_first_frame_before_key_frames(count):
     picks = pick(Frames("opening", count), *times_of(360))
-    assert len(picks) == count
-    assert picks[0] == 0
+    assert (len(picks), picks.dtype, picks[0]) == (count, np.int64, 0)
     assert (picks % 30 == 0).all()
     times, key = times_of(360)
     assert 0 in pick(Frames("opening", count), times, np.roll(key, 3), 0)

@@ -116,6 +116,8 @@ class FramesChoice(Section):
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
     eval_kind: Literal["uniform", "early_bias", "keyframe", "motion"] = "uniform"
     """Of validation and prediction, where training draws at random."""
+    weights: Path | list[Path] | None = None
+    """Runs whose answers to single frames say which of them are drawn more often."""
     focus: Literal["whole", "motion"]
 
     @model_validator(mode="after")

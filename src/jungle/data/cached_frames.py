@@ -114,14 +114,14 @@ class CachedFrames:
     def _decoded(self, job: Job, gpu: int, why: str) -> Clip:
         from jungle.video.reader import look
 
-        clip = look(job.path, self.spec, job.seed, gpu)
+        clip = look(job.path, job.spec(self.spec), job.seed, gpu)
         assert isinstance(clip, Clip), "plans are for a GpuPool"
         return clip.replace(cache=why)
 
     def _picks(self, times: Any, job: Job) -> Any:
         from jungle.video.frames import pick
 
-        return pick(self.spec.frames, times, times >= 0, job.seed)
+        return pick(job.spec(self.spec).frames, times, times >= 0, job.seed)
 
     def _keep(self, file: Path, clip: Clip, job: Job) -> str:
         """Write a clip, if it fits; return what `Clip.cache` says."""

@@ -20,7 +20,7 @@ class VideoReader:
 
     `device` is the model's: with `spec.device` cuda, frames may come as tensors that are there.
     `transform` is applied to each clip in the worker: see `DecodePool`. With `cache`, frames are read from
-    there where they are kept, to the same result.
+    there where they are kept, to the same result. `likely` has `Frames.likely` of each path.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class VideoReader:
         device: str = "cpu",
         transform: Transform | None = None,
         cache: FrameCache | None = None,
+        likely: Sequence[tuple[tuple[float, float], ...]] | None = None,
     ) -> None:
         self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
             list(paths),
@@ -43,7 +44,7 @@ class VideoReader:
             seed,
         )
         self.device = device
-        self.transform, self.cache = transform, cache
+        self.transform, self.cache, self.likely = transform, cache, likely
         self._fared = None if cache is None else cache.tally()
         self.ahead = ahead or 2 * max(workers, 1) + 2
         self._pool: DecodePool | GpuPool | None = None
@@ -67,7 +68,8 @@ class VideoReader:
             times[number] += 1
             seed = self.seed * 1_000_003 + epoch + (times[number] - 1) * 7_368_787
             content = "" if self.cache is None else self.cache.contents.get(self.paths[number], "")
-            return Job(str(number), self.paths[number], seed & 0x7FFFFFFF, content)
+            likely = () if self.likely is None else self.likely[number]
+            return Job(str(number), self.paths[number], seed & 0x7FFFFFFF, content, likely)
 
         jobs = (job(n) for n in map(int, numbers))
         for done, clip in self._pool.map(jobs, ahead=self.ahead):

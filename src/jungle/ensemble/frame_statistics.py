@@ -66,7 +66,7 @@ def of_member(
             raise UsageError(
                 f"frame_statistics=true: {run} has no {file.name}: train it with frame_answers=true"
             )
-        table = _read(file, [classes[i] for i in at])
+        table = read_frames(file, [classes[i] for i in at])
         for name, *lists in table.iter_rows():
             if (i := row_of.get(name)) is not None:
                 sums_NF[i] += statistics(np.array(lists, np.float32).T)
@@ -76,8 +76,12 @@ def of_member(
     return (sums_NF / runs_N[:, None]).astype(np.float32)
 
 
-def _read(file: Path, classes: Sequence[str]) -> pl.DataFrame:
-    """Return `clip` and a list a class of the table, checked."""
+def read_frames(file: Path, classes: Sequence[str]) -> pl.DataFrame:
+    """Return `clip` and a list a class of a table of answers to frames, checked.
+
+    Raises:
+        UserError: it is damaged.
+    """
     try:
         table = pl.read_parquet(file).select("clip", pl.col(list(classes)).cast(pl.List(pl.Float32)))
     except (pl.exceptions.PolarsError, OSError) as e:

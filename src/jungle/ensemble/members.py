@@ -84,7 +84,7 @@ def adds_to_one(probs: np.ndarray) -> bool:
     return probs.shape[-1] > 1 and bool((np.abs(probs.sum(-1) - 1) < ONE).all())
 
 
-def runs_of(paths: Sequence[str | Path]) -> list[Path]:
+def runs_of(paths: Sequence[str | Path], setting: str = "members") -> list[Path]:
     """Return the training runs that paths name, each once, in their order.
 
     Raises:
@@ -94,18 +94,18 @@ def runs_of(paths: Sequence[str | Path]) -> list[Path]:
     for path in paths:
         found = expanded(path)
         if not found:
-            raise UsageError(f"members={path}: nothing of that name")
+            raise UsageError(f"{setting}={path}: nothing of that name")
         before = len(runs)
         for folder in found:
             inner = [folder] if _is_run(folder) else sorted(f for f in folder.glob("*") if _is_run(f))
             runs |= dict.fromkeys(f.resolve() for f in inner if not (f.is_symlink() and len(inner) > 1))
         if len(runs) == before and not any(_is_run(f) for f in found):
             raise UsageError(
-                f"members={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
+                f"{setting}={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
             )
     for run in runs:
         if read_json(run / "run.json").get("state", "finished") != "finished":
-            raise UsageError(f"members: {run} has not ended; give its command again to go on with it")
+            raise UsageError(f"{setting}: {run} has not ended; give its command again to go on with it")
     return list(runs)
 
 

@@ -39,12 +39,17 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
         return _key_frames(times, key, count)
     if frames.kind == "opening":
         # The first frame, whichever are key frames: it is the same in every copy of a clip.
-        return np.union1d([0], _key_frames(times, key, count - 1) if count > 1 else [])
+        return np.union1d([0], _key_frames(times, key, count - 1) if count > 1 else []).astype(np.int64)
     if total <= count:
         return np.arange(total)
     if frames.kind == "random":
         # random.Random keeps its stream over versions of Python, numpy's generators do not promise to.
         draw = random.Random(seed)
+        if frames.likely:
+            # The largest of u^(1/w): without putting back, as Efraimidis and Spirakis (2006) showed.
+            weights = np.interp(times, *np.array(frames.likely).T)
+            keys = np.array([draw.random() for _ in range(total)])
+            return np.sort(np.argsort(np.log1p(-keys) / weights, kind="stable")[-count:])
         edges = np.arange(count + 1) * total // count
         return np.array([a + int(draw.random() * (b - a)) for a, b in pairwise(edges)])
     if frames.kind == "early_bias":

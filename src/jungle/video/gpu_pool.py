@@ -171,7 +171,7 @@ class _Look:
         from jungle.video.reader import look
 
         job, decoder = order
-        spec = replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec
+        spec = job.spec(replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec)
         try:
             found = look(job.path, spec, job.seed)
         except ClipError as error:

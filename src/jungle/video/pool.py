@@ -24,6 +24,12 @@ class Job:
     seed: int = 0
     content: str = ""
     """Names what the file holds, for a `Source`; empty where that is not known."""
+    likely: tuple[tuple[float, float], ...] = ()
+    """Of its frames, for kind `random`: `Frames.likely`."""
+
+    def spec(self, spec: ClipSpec) -> ClipSpec:
+        """How this clip is read, where all are read as `spec` says."""
+        return replace(spec, frames=replace(spec.frames, likely=self.likely)) if self.likely else spec
 
 
 Transform = Callable[[Clip, Job], Clip]
@@ -163,7 +169,7 @@ class _Read:
         if self.source is not None and not decoder:
             clip = self.source(job, self.gpu)
         else:
-            spec = replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec
+            spec = job.spec(replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec)
             clip = look(job.path, spec, job.seed, self.gpu)
         assert isinstance(clip, Clip), "plans are for a GpuPool"
         return clip if self.transform is None else self.transform(clip, job)

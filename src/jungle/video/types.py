@@ -41,6 +41,9 @@ class Frames:
     """Frames a clip; the most there may be for kind `fps`. A shorter clip gives what it has."""
     fps: float | None = None
     """Frames a second, for kind `fps` only."""
+    likely: tuple[tuple[float, float], ...] = ()
+    """Seconds, ascending, and a weight above 0 each: how likely kind `random` is to draw frames of that time,
+    in between by a straight line. Of one clip, so not in `to_dict`; empty = one frame a stretch."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:

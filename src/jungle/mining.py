@@ -1,0 +1,87 @@
+"""Frames that are drawn more often in training, since a trained model has seen an animal in them.
+
+After the first place of Pri-matrix Factorization (2017): a clip's label is of the whole clip, and most frames
+of many clips are empty. What a first model says of each frame alone says which ones later models see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jungle.config import ClipsConfig
+from jungle.console import log
+from jungle.data import predictions
+from jungle.data.clips import Clips
+from jungle.errors import UsageError, UserError
+
+LEAST = 0.05  # weight of a frame that is certainly empty: it is seen now and then
+Likely = tuple[tuple[float, float], ...]
+
+
+def likely_of(cfg: ClipsConfig, clips: Clips) -> list[Likely] | None:
+    """Return `Frames.likely` of each clip as `frames.weights` asks, empty where nothing is known of it.
+
+    Raises:
+        UsageError: no run lies there, it has no answers to frames, or to no training clip.
+        UserError: a table of them is damaged.
+    """
+    asked = cfg.frames.weights
+    if asked is None:
+        return None
+    found = _weights(asked if isinstance(asked, list) else [asked])
+    names = clips.table["clip"].to_list()
+    train = [n for n, s in zip(names, clips.splits(), strict=True) if s == "train"]
+    known = sum(n in found for n in train)
+    if not known:
+        raise UsageError(
+            "frames.weights: of no training clip is it known what its frames show: runs answer to the clips "
+            "that they do not train on, so that all folds together (data.folds) answer to all"
+        )
+    log.info(f"frames are drawn by what they show in {known} of {len(train)} training clips")
+    return [found.get(n, ()) for n in names]
+
+
+def _weights(folders: Sequence[Path]) -> dict[str, Likely]:
+    """Clip -> times and weights by all runs in the folders: the mean of those that saw the same frames."""
+    from jungle.ensemble.members import runs_of
+
+    sums: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
+    for run in runs_of(folders, "frames.weights"):
+        for split in ("val", "test"):
+            file = run / f"predictions_{split}.parquet"
+            if not file.is_file():
+                continue
+            for name, times_T, weights_T in _of_run(run, split, predictions.read(file)):
+                before = sums.get(name)
+                if before is None:
+                    sums[name] = times_T, weights_T, 1
+                elif np.array_equal(before[0], times_T):
+                    sums[name] = times_T, before[1] + weights_T, before[2] + 1
+    return {
+        name: tuple(zip(times_T.tolist(), (weights_T / n).tolist(), strict=True))
+        for name, (times_T, weights_T, n) in sums.items()
+    }
+
+
+def _of_run(run: Path, split: str, table: pl.DataFrame) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    from jungle.ensemble.frame_statistics import read_frames
+    from jungle.report.found import BLANK
+
+    file = run / f"frames_{split}.parquet"
+    if not file.is_file():
+        raise UsageError(f"frames.weights: {run} has no {file.name}: train it with frame_answers=true")
+    classes = predictions.classes_of(table)
+    blank = [i for i, c in enumerate(classes) if c.lower() in BLANK]
+    rows = []
+    answers = read_frames(file, classes).join(table.select("clip", "times"), on="clip")
+    for name, *lists, times in answers.drop_nulls("times").iter_rows():
+        probs_TC, times_T = np.array(lists, np.float64).T, np.array(times, np.float64)
+        if len(times_T) != len(probs_TC) or not (np.diff(times_T) > 0).all():
+            raise UserError(f"{file}: its frames are not those of {file.parent}/predictions_{split}.parquet")
+        animal_T = 1 - probs_TC[:, blank].max(1) if blank else probs_TC.max(1)
+        rows.append((name, times_T, LEAST + (1 - LEAST) * animal_T))
+    return rows
