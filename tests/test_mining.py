@@ -101,6 +101,11 @@ def test_what_is_wrong_is_told_in_one_line(run, tmp_path) -> None:
     mined(folder, "val", clips, np.ones((6, 2)), np.tile([0.5, 1.5, 2.5], (6, 1)))
     with pytest.raises(UserError, match="its frames are not those of"):
         mining.likely_of(asked, trained(clips))
+    table = predictions.read(folder / "predictions_val.parquet")
+    for wrong in ([["a"]] * 6, [[0.5, float("nan")]] * 6):
+        table.with_columns(times=pl.Series(wrong)).write_parquet(folder / "predictions_val.parquet")
+        with pytest.raises(UserError, match=r"no lists of seconds|not those of"):
+            mining.likely_of(asked, trained(clips))
     (folder / "frames_val.parquet").unlink()
     with pytest.raises(UsageError, match="frame_answers=true"):
         mining.likely_of(asked, trained(clips))

@@ -77,10 +77,17 @@ def _of_run(run: Path, split: str, table: pl.DataFrame) -> list[tuple[str, np.nd
     classes = predictions.classes_of(table)
     blank = [i for i, c in enumerate(classes) if c.lower() in BLANK]
     rows = []
-    answers = read_frames(file, classes).join(table.select("clip", "times"), on="clip")
-    for name, *lists, times in answers.drop_nulls("times").iter_rows():
-        probs_TC, times_T = np.array(lists, np.float64).T, np.array(times, np.float64)
-        if len(times_T) != len(probs_TC) or not (np.diff(times_T) > 0).all():
+    try:
+        times = table.select("clip", pl.col("times").cast(pl.List(pl.Float64)))
+    except pl.exceptions.PolarsError:
+        raise UserError(
+            f"{run}/predictions_{split}.parquet: column times holds no lists of seconds"
+        ) from None
+    answers = read_frames(file, classes).join(times, on="clip")
+    for name, *lists, seconds in answers.drop_nulls("times").iter_rows():
+        probs_TC, times_T = np.array(lists, np.float64).T, np.array(seconds, np.float64)
+        sound = np.isfinite(times_T).all() and (np.diff(times_T) > 0).all()
+        if len(times_T) != len(probs_TC) or not sound:
             raise UserError(f"{file}: its frames are not those of {file.parent}/predictions_{split}.parquet")
         animal_T = 1 - probs_TC[:, blank].max(1) if blank else probs_TC.max(1)
         rows.append((name, times_T, LEAST + (1 - LEAST) * animal_T))

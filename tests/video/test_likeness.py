@@ -76,14 +76,15 @@ def test_groups_are_those_of_comparing_all_pairs(held, monkeypatch) -> None:
     hashes[7] = hashes[150] = "same"
     looks: list[str | None] = [np.packbits(r).tobytes().hex() for r in rows]
     looks[3] = looks[7] = None
+    looks[5] = looks[6] = "zz"  # of another's making: equal it is, near to nothing
     table = with_copies(pl.DataFrame({"clip": names, "hash": hashes, "looks": looks}))
 
     group = list(range(len(rows)))
     for a in range(len(rows)):
         for b in range(a):
-            known = looks[a] is not None and looks[b] is not None
+            known = not {a, b} & {3, 5, 6, 7}
             off = (rows[a] ^ rows[b]).sum(), (rows[a] ^ rows[b])[:64].sum()
-            if hashes[a] == hashes[b] or (known and off[0] <= NEAR and off[1] <= 5):
+            if hashes[a] == hashes[b] or {a, b} == {5, 6} or (known and off[0] <= NEAR and off[1] <= 5):
                 group = [min(group[a], group[b]) if g in (group[a], group[b]) else g for g in group]
     wanted = [names[g] if group.count(g) > 1 else None for g in group]
     assert 20 < len(set(wanted)) < 60

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 SIDE = 16  # of the square of frequencies that make a hash
+HASH = "^[0-9a-f]{64}$"  # as `likeness` writes it; what else stands in a stranger's table is no likeness
 NEAR = 32  # bits of the 256
 NEAR_COARSE = 5  # bits of the 64 of the lowest frequencies: of no copy within NEAR more differ
 BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))  # one more than NEAR_COARSE: one is equal
@@ -70,9 +71,8 @@ def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
     Where at most `NEAR_COARSE` bits differ, one band more than that holds equal bits in one of them, so only
     rows that are equal in a band are compared.
     """
-    rows = (
-        pl.DataFrame({"looks": looks}).with_row_index("row").drop_nulls("looks").unique("looks", keep="first")
-    )
+    rows = pl.DataFrame({"looks": looks}).with_row_index("row").filter(pl.col("looks").str.contains(HASH))
+    rows = rows.unique("looks", keep="first")
     row = rows["row"].to_numpy()
     words = np.array([list(bytes.fromhex(h)) for h in rows["looks"]], np.uint8).reshape(-1, SIDE * SIDE // 8)
     words = np.ascontiguousarray(words).view(">u8").astype(np.uint64)
