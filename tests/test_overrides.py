@@ -6,6 +6,7 @@ import pytest
 
 from jungle import overrides
 from jungle.cli import config_dir
+from jungle.config.values import without_empty
 from jungle.errors import UsageError
 from tests.conftest import ROOT
 
@@ -81,6 +82,10 @@ def test_values_arrive_typed() -> None:
 def test_the_fingerprint_is_of_what_shapes_the_result() -> None:
     assert composed().fingerprint() == composed("report=false", "paths.runs=x").fingerprint()
     assert composed().fingerprint() != composed("seed=1").fingerprint()
+    # A setting that a later version brings, empty, leaves an unfinished run its own.
+    told = {"a": None, "b": {"c": []}, "d": 0, "e": False, "f": "", "g": {"h": 1, "i": None}}
+    assert without_empty(told) == {"d": 0, "e": False, "f": "", "g": {"h": 1}}
+    assert composed().fingerprint() != composed("data.folds=2", "data.fold=0").fingerprint()
 
 
 @pytest.mark.parametrize("args", [["--help"], ["trainr.devices=2"], ["--cfg", "job"]])

@@ -10,10 +10,11 @@ from jungle.config import ClipsConfig, TrainConfig
 from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
 from jungle.data.sampling import Sampler
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbone import Backbone
 from jungle.models.losses import LossPlan, class_weights, prior_shift
 from jungle.models.module import ClipClassifier, Training
 from jungle.models.optimizer import PLATEAU
+from jungle.models.timm_model import BackboneSpec
 from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
 

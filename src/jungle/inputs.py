@@ -35,14 +35,14 @@ def settled(
         UsageError: the GPU is asked to decode and cannot.
     """
     from jungle import build, decoding
-    from jungle.features import extract
+    from jungle.features.plans import compute_dtype, feature_specs
     from jungle.features.store import FeatureStore
 
     train_spec, eval_spec = build.clip_specs(cfg, backbone)
     device = build.devices_of(cfg)[0]
 
     def stored(made: ClipSpec) -> bool:
-        shapes = extract.feature_specs(backbone, made, weights_hash, extract.compute_dtype(device))
+        shapes = feature_specs(backbone, made, weights_hash, compute_dtype(device))
         return all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
 
     eval_spec = decoding.settle(
@@ -68,13 +68,13 @@ def workers_of(cfg: TrainConfig) -> int:
 def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> list[Any]:
     """Return how the features of each backbone of a config are made, and where they are kept."""
     from jungle import build
-    from jungle.features import extract
+    from jungle.features.plans import Extraction, compute_dtype, feature_specs
     from jungle.models.joined import backbones_of
 
-    dtype = extract.compute_dtype(build.devices_of(cfg)[0])
-    shapes = extract.feature_specs(backbone, spec, weights_hash, dtype)
+    dtype = compute_dtype(build.devices_of(cfg)[0])
+    shapes = feature_specs(backbone, spec, weights_hash, dtype)
     return [
-        extract.Extraction(
+        Extraction(
             backbone=part.spec,
             clip=spec,
             store=cfg.paths.features,
@@ -92,7 +92,7 @@ def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: s
 def keyed(clips: Clips) -> tuple[list[Any], list[Any]]:
     """Return the content key of each clip, or why its file cannot be read, and the clips that have one."""
     from jungle.data.identity import content_keys
-    from jungle.features.extract import Wanted
+    from jungle.features.plans import Wanted
 
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
     keys = list(content_keys(paths))

@@ -21,7 +21,7 @@ def settled(
 ) -> ClipSpec:
     """Return the spec with the decoder that the command names and the device to decode on."""
     from jungle import decoding
-    from jungle.features.extract import compute_dtype
+    from jungle.features.plans import compute_dtype
 
     first = members[0]
 
@@ -43,7 +43,7 @@ def settled(
 
 def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list[Any] | None:
     """Open the stores of what a member's backbones see; None where one of them is not there."""
-    from jungle.features.extract import feature_specs
+    from jungle.features.plans import feature_specs
     from jungle.features.store import FeatureStore
 
     shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
@@ -65,7 +65,7 @@ def group_answers(
     `facts_NF`: what is known of the clips besides, where a member sees it (`jungle.data.metadata`).
     Where all members share one frozen backbone, what the feature store has is taken from there.
     """
-    from jungle.features.extract import compute_dtype
+    from jungle.features.plans import compute_dtype
     from jungle.features.reader import FeatureReader
 
     dtype = compute_dtype(device)

@@ -116,8 +116,10 @@ def _speed(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, f
 
 
 def _with_model(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, float]:
-    from jungle.features.extract import compute_dtype, run
-    from jungle.models.backbone import Backbone, BackboneSpec
+    from jungle.features.extract import run
+    from jungle.features.plans import compute_dtype
+    from jungle.models.backbone import Backbone
+    from jungle.models.timm_model import BackboneSpec
 
     model = Backbone(BackboneSpec(MODEL, pretrained=False, size=spec.size)).eval().to(device)
     dtype = compute_dtype(device)

@@ -21,7 +21,7 @@ from jungle.config.groups import (
 from jungle.config.heads import Head
 from jungle.config.losses import TASK_OF, Loss
 from jungle.config.optim import Optim
-from jungle.config.values import Section
+from jungle.config.values import Section, without_empty
 
 
 class ClipsConfig(Section):
@@ -147,7 +147,11 @@ class TrainConfig(ClipsConfig):
         return [name for name, value in values.items() if value == "auto"]
 
     def fingerprint(self) -> str:
-        """Hash of all that shapes the result: equal for the same command given again."""
+        """Hash of all that shapes the result: equal for the same command given again.
+
+        What is empty counts as not there, so that a setting which a later version brings changes nothing.
+        """
         elsewhere = {"resume": True, "report": True, "paths": True, "checkpoint": True}
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
-        return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=8).hexdigest()
+        told = json.dumps(without_empty(plain), sort_keys=True)
+        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()

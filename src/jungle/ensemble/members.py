@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jungle.config.values import without_empty
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
@@ -135,13 +136,7 @@ def _but_for_fold(settings: dict[str, Any]) -> str:
     kept = {k: v for k, v in settings.items() if k not in left_out}
     data = dict(kept.get("data", {}))
     data.pop("fold", None)
-    return json.dumps(_filled({**kept, "data": data}), sort_keys=True, default=str)
-
-
-def _filled(settings: Any) -> Any:
-    if not isinstance(settings, dict):
-        return settings
-    return {k: _filled(v) for k, v in settings.items() if v not in (None, [], {})}
+    return json.dumps(without_empty({**kept, "data": data}), sort_keys=True, default=str)
 
 
 def _name(settings: dict[str, Any]) -> str:

@@ -2,11 +2,9 @@
 
 import copy
 import hashlib
-import logging
 import threading
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,30 +12,11 @@ from torch import Tensor, nn
 
 from jungle.errors import UserError
 from jungle.lean import without
-from jungle.models.bundled import bundled_weights, to_timm_names
 from jungle.models.fold import fold_norms
 from jungle.models.names import check_backbone
-from jungle.models.weights import first_line, load_weights
+from jungle.models.timm_model import BackboneSpec, created
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
-
-
-@dataclass(frozen=True)
-class BackboneSpec:
-    """Which backbone, where its weights come from, and what is taken from it. Plain and picklable."""
-
-    name: str
-    pretrained: bool = True
-    weights: str | None = None
-    """A local .safetensors or .pth file instead of the model's own weights."""
-    size: tuple[int, int] | None = None
-    """(height, width) of the frames it will see; None = its own."""
-    taps: tuple[str, ...] = field(default_factory=tuple)
-    """Names of inner modules whose outputs are pooled over space and joined; empty = the pooled last map."""
-    pool: str = "mean"
-    """How the maps of taps are pooled: one of `POOLS`."""
-    also: tuple["BackboneSpec", ...] = ()
-    """Further backbones that see the same frames: see `jungle.models.joined`."""
 
 
 class Backbone(nn.Module):
@@ -62,7 +41,7 @@ class Backbone(nn.Module):
 
         check_backbone(spec.name)
         self.spec = spec
-        self.model = _create(spec, load)
+        self.model = created(spec, load)
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch documents it
         own: dict[str, Any] = resolve_model_data_config(self.model)
         self.size: tuple[int, int] = spec.size or (own["input_size"][1], own["input_size"][2])
@@ -193,51 +172,6 @@ class Backbone(nn.Module):
             dim = self(torch.zeros(1, *self.size, 3, dtype=torch.uint8)).shape[1]
         self.model.train(was)
         return dim
-
-
-def _create(spec: BackboneSpec, load: bool) -> Any:
-    bundled = bundled_weights(spec.name)
-    from_hub = load and spec.pretrained and spec.weights is None and bundled is None
-    if from_hub:  # says each of its tries in two lines; what came of them is said below
-        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    # Random weights are the same in every process and run, so that features made with them can be kept.
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        try:
-            model = _sized(spec, from_hub)
-        except Exception as e:
-            if not from_hub:
-                raise UserError(f"model.backbone={spec.name}: timm cannot build it: {first_line(e)}") from e
-            raise UserError(
-                f"the weights of {spec.name} could not be fetched ({first_line(e)}). Connect once (they are "
-                f"kept in the hub's cache, {_hub_cache()}), or give a file: "
-                "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
-            ) from None
-    if load and spec.weights is not None:
-        load_weights(model, Path(spec.weights))
-    elif load and spec.pretrained and bundled is not None:
-        state = torch.load(bundled, map_location="cpu", weights_only=True)
-        model.load_state_dict(to_timm_names(state, model))
-    return model
-
-
-def _hub_cache() -> str:
-    from huggingface_hub import constants
-
-    return constants.HF_HUB_CACHE
-
-
-def _sized(spec: BackboneSpec, pretrained: bool) -> Any:
-    """Build the model, for frames of its size where its constructor asks (vision transformers do)."""
-    import timm
-
-    if spec.size is not None:
-        try:
-            return timm.create_model(spec.name, pretrained=pretrained, num_classes=0, img_size=spec.size)
-        except TypeError as e:
-            if "img_size" not in str(e):
-                raise
-    return timm.create_model(spec.name, pretrained=pretrained, num_classes=0)
 
 
 def _gem(x_NPC: Tensor) -> Tensor:

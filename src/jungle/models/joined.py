@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from jungle.errors import UsageError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbone import Backbone
+from jungle.models.timm_model import BackboneSpec
 
 MOST = 15  # further backbones of a checkpoint from a stranger
 
