@@ -88,6 +88,13 @@ def test_the_fingerprint_is_of_what_shapes_the_result() -> None:
     assert composed().fingerprint() != composed("data.folds=2", "data.fold=0").fingerprint()
 
 
+@pytest.mark.parametrize(("verb", "given"), [("preview", "logger=none"), ("index", "model=finetune")])
+def test_a_group_of_another_command_is_told_as_such(verb: str, given: str) -> None:
+    args = [] if verb == "preview" else ["videos=x", "out=x.parquet"]
+    with pytest.raises(UsageError, match=f"^{given.split('=')[0]}= is no setting of jungle {verb}; "):
+        overrides.composed(verb, [*args, given], config_dir())
+
+
 @pytest.mark.parametrize("args", [["--help"], ["trainr.devices=2"], ["--cfg", "job"]])
 def test_answers_come_at_once(args: list[str]) -> None:
     """Without torch, whose import would take longer than all the rest."""

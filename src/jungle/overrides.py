@@ -1,5 +1,6 @@
 """Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,10 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
                 )
             plain = OmegaConf.to_container(cfg, resolve=True)
         except (HydraException, OmegaConfBaseException) as e:
-            raise UsageError(_one_line(e)) from None
+            verb, said = name.replace("_", " "), _one_line(e)
+            if foreign := re.match(r"Could not override '(\w+)'", said):
+                said = f"{foreign[1]}= is no setting of jungle {verb}; jungle {verb} --help lists them"
+            raise UsageError(said) from None
     return check(CONFIGS[name], plain) if name in CONFIGS else plain  # type: ignore[arg-type]
 
 
