@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from clip_cases import CASES, LENGTH, needs_ffmpeg, sequential
 
+from jungle.errors import UserError
 from jungle.video import ClipSpec, Frames, read_clip
 from jungle.video.frames import pick
 
@@ -221,3 +222,10 @@ def without_restriction(data):
     assert found
     bits = (bits[: found.start()] + "01").ljust(8 * size, "0")
     return data[:at] + bytes(int(bits[i : i + 8], 2) for i in range(0, 8 * size, 8)) + data[at + size :]
+
+
+def test_torchcodec_without_ffmpeg_says_so_instead_of_failing_at_each_clip(case, monkeypatch):
+    torchcodec = pytest.importorskip("torchcodec")
+    monkeypatch.setattr(torchcodec, "ffmpeg_major_version", None)
+    with pytest.raises(UserError, match=r"finds no FFmpeg libraries.*apt-get install ffmpeg"):
+        read_clip(case("h264_gop30.mp4"), ClipSpec(Frames("uniform", 4), decoder="torchcodec"))

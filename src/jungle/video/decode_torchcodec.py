@@ -22,7 +22,12 @@ def load() -> Any:
         UserError: it is not installed, or finds no FFmpeg libraries.
     """
     try:
+        import torchcodec
         from torchcodec.decoders import VideoDecoder  # pyright: ignore[reportPrivateImportUsage]
+
+        # From 0.17 on its import is silent about that, and each clip fails.
+        if getattr(torchcodec, "ffmpeg_major_version", 0) is None:
+            raise OSError("no FFmpeg")
     except ImportError:
         raise UserError(
             "decoder=torchcodec: torchcodec is not installed. pip install torchcodec, or decoder=pyav."
