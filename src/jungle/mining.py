@@ -6,8 +6,9 @@ of many clips are empty. What a first model says of each frame alone says which 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,12 +18,31 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
+from jungle.video.types import Likely
 
 LEAST = 0.05  # weight of a frame that is certainly empty: it is seen now and then
-Likely = tuple[tuple[float, float], ...]
 
 
-def likely_of(cfg: ClipsConfig, clips: Clips) -> list[Likely] | None:
+class Known(Sequence[Likely]):
+    """`Frames.likely` of each clip, made when asked for: as tuples those of 200,000 clips would fill memory.
+
+    Args:
+        clips: their names.
+        found: by name, float32 `[T, 2]`; a clip that is not there has nothing.
+    """
+
+    def __init__(self, clips: Sequence[str], found: dict[str, np.ndarray]) -> None:
+        self._rows = [found.get(name) for name in clips]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, number: Any) -> Any:
+        rows = self._rows[number]
+        return () if rows is None else tuple(map(tuple, rows.tolist()))
+
+
+def likely_of(cfg: ClipsConfig, clips: Clips) -> Sequence[Likely] | None:
     """Return `Frames.likely` of each clip as `frames.weights` asks, empty where nothing is known of it.
 
     Raises:
@@ -42,11 +62,11 @@ def likely_of(cfg: ClipsConfig, clips: Clips) -> list[Likely] | None:
             "that they do not train on, so that all folds together (data.folds) answer to all"
         )
     log.info(f"frames are drawn by what they show in {known} of {len(train)} training clips")
-    return [found.get(n, ()) for n in names]
+    return Known(names, found)
 
 
-def _weights(folders: Sequence[Path]) -> dict[str, Likely]:
-    """Clip -> times and weights by all runs in the folders: the mean of those that saw the same frames."""
+def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Clip -> times and weights, float32 `[T, 2]`: the mean of the runs that saw the same of its frames."""
     from jungle.ensemble.members import runs_of
 
     sums: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
@@ -62,12 +82,13 @@ def _weights(folders: Sequence[Path]) -> dict[str, Likely]:
                 elif np.array_equal(before[0], times_T):
                     sums[name] = times_T, before[1] + weights_T, before[2] + 1
     return {
-        name: tuple(zip(times_T.tolist(), (weights_T / n).tolist(), strict=True))
+        name: np.stack([times_T, weights_T / n], axis=1, dtype=np.float32)
         for name, (times_T, weights_T, n) in sums.items()
     }
 
 
-def _of_run(run: Path, split: str, table: pl.DataFrame) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def _of_run(run: Path, split: str, table: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield each clip that was read, the seconds of its frames and their weights."""
     from jungle.ensemble.frame_statistics import read_frames
     from jungle.report.found import BLANK
 
@@ -76,7 +97,6 @@ def _of_run(run: Path, split: str, table: pl.DataFrame) -> list[tuple[str, np.nd
         raise UsageError(f"frames.weights: {run} has no {file.name}: train it with frame_answers=true")
     classes = predictions.classes_of(table)
     blank = [i for i, c in enumerate(classes) if c.lower() in BLANK]
-    rows = []
     try:
         times = table.select("clip", pl.col("times").cast(pl.List(pl.Float64)))
     except pl.exceptions.PolarsError:
@@ -90,5 +110,4 @@ def _of_run(run: Path, split: str, table: pl.DataFrame) -> list[tuple[str, np.nd
         if len(times_T) != len(probs_TC) or not sound:
             raise UserError(f"{file}: its frames are not those of {file.parent}/predictions_{split}.parquet")
         animal_T = 1 - probs_TC[:, blank].max(1) if blank else probs_TC.max(1)
-        rows.append((name, times_T, LEAST + (1 - LEAST) * animal_T))
-    return rows
+        yield name, times_T, LEAST + (1 - LEAST) * animal_T

@@ -10,6 +10,7 @@ from jungle.data.loader import Sample
 from jungle.video import Clip, ClipSpec
 from jungle.video.gpu_pool import GpuPool, open_pool
 from jungle.video.pool import DecodePool, Job, Transform
+from jungle.video.types import Likely
 
 if TYPE_CHECKING:
     from jungle.data.frame_cache import FrameCache
@@ -34,7 +35,7 @@ class VideoReader:
         device: str = "cpu",
         transform: Transform | None = None,
         cache: FrameCache | None = None,
-        likely: Sequence[tuple[tuple[float, float], ...]] | None = None,
+        likely: Sequence[Likely] | None = None,
     ) -> None:
         self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
             list(paths),

@@ -25,7 +25,7 @@ def leaks_of(members: Sequence[Member], contents: pl.DataFrame | None = None) ->
 
     Args:
         members: as loaded; a fold's clips are those that its run answered as val.
-        contents: `clip` and `hash` of each clip, as an index has them; None = copies are not looked for.
+        contents: `clip` and, as `hash`, the copies that each is one of; None = copies are not looked for.
     """
     found: list[Leak] = []
     for m in members:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import replace
 from typing import Any
 
 from jungle.console import log
@@ -171,9 +170,8 @@ class _Look:
         from jungle.video.reader import look
 
         job, decoder = order
-        spec = job.spec(replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec)
         try:
-            found = look(job.path, spec, job.seed)
+            found = look(job.path, job.spec(self.spec, decoder), job.seed)
         except ClipError as error:
             return {"unreadable": str(error)}, []
         if isinstance(found, Clip):

@@ -165,14 +165,14 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
     if out.exists():
         try:
             found = pl.read_parquet(out)
-            if lacks := sorted({"looks", "copy_of"} - set(found.columns)):
-                log.info(
-                    f"index: {out} is of an earlier version (no {lacks[0]}): all files are looked at anew"
-                )
+            lacks = sorted({"looks", "copy_of"} - set(found.columns))
+            if lacks:
                 found = found.clear().with_columns(pl.lit(None).alias(name) for name in lacks)
             parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
         except (pl.exceptions.PolarsError, OSError):
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
+        if lacks:
+            log.info(f"index: {out} is of an earlier version (no {lacks[0]}): all files are looked at anew")
     parts.append(_table(journal.rows()))
     return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
 

@@ -76,7 +76,8 @@ def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
     row = rows["row"].to_numpy()
     words = np.array([list(bytes.fromhex(h)) for h in rows["looks"]], np.uint8).reshape(-1, SIDE * SIDE // 8)
     words = np.ascontiguousarray(words).view(">u8").astype(np.uint64)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
+    pairs: list[np.ndarray] = [np.zeros((2, 0), np.int64)]
+    held = 0
     for shift, width in BANDS:
         band = words[:, 0] >> np.uint64(shift) & np.uint64((1 << width) - 1)
         order = np.argsort(band, kind="stable")
@@ -86,11 +87,13 @@ def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
             near = np.bitwise_count(words[a, 0] ^ words[b, 0]) <= NEAR_COARSE
             a, b = a[near], b[near]
             near = np.bitwise_count(words[a] ^ words[b]).sum(axis=1, dtype=np.int64) <= NEAR
-            found.append((row[a[near]], row[b[near]]))
             step += 1
-            if sum(len(a) for a, _ in found) > HELD:
-                groups, found = _joined(groups, *map(np.concatenate, zip(*found, strict=True))), []
-    return _joined(groups, *map(np.concatenate, zip(*found, strict=True))) if found else groups
+            if near.any():
+                pairs.append(row[np.stack([a[near], b[near]])])
+                held += pairs[-1].shape[1]
+            if held > HELD:
+                groups, pairs, held = _joined(groups, *np.concatenate(pairs, axis=1)), pairs[:1], 0
+    return _joined(groups, *np.concatenate(pairs, axis=1))
 
 
 def _joined(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jungle.video.messages import Answer
 from jungle.video.tally import Tally
-from jungle.video.types import Clip, ClipError, ClipSpec
+from jungle.video.types import Clip, ClipError, ClipSpec, Likely
 from jungle.video.workers import TaskFailed, Worker, WorkerPool
 
 MEMORY_GB = 2.0
@@ -24,11 +24,13 @@ class Job:
     seed: int = 0
     content: str = ""
     """Names what the file holds, for a `Source`; empty where that is not known."""
-    likely: tuple[tuple[float, float], ...] = ()
+    likely: Likely = ()
     """Of its frames, for kind `random`: `Frames.likely`."""
 
-    def spec(self, spec: ClipSpec) -> ClipSpec:
-        """How this clip is read, where all are read as `spec` says."""
+    def spec(self, spec: ClipSpec, decoder: str = "") -> ClipSpec:
+        """How this clip is read, where all are read as `spec` says; by `decoder`, on the CPU, if named."""
+        if decoder:
+            spec = replace(spec, decoder=decoder, device="cpu")
         return replace(spec, frames=replace(spec.frames, likely=self.likely)) if self.likely else spec
 
 
@@ -169,8 +171,7 @@ class _Read:
         if self.source is not None and not decoder:
             clip = self.source(job, self.gpu)
         else:
-            spec = job.spec(replace(self.spec, decoder=decoder, device="cpu") if decoder else self.spec)
-            clip = look(job.path, spec, job.seed, self.gpu)
+            clip = look(job.path, job.spec(self.spec, decoder), job.seed, self.gpu)
         assert isinstance(clip, Clip), "plans are for a GpuPool"
         return clip if self.transform is None else self.transform(clip, job)
 

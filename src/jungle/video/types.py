@@ -22,6 +22,10 @@ MAX_SIDE = 4096  # pixels of an output side; more is a typing error, not a wish
 MAX_COUNT = 4096  # frames of one clip held in memory at once
 
 
+Likely = tuple[tuple[float, float], ...]
+"""Seconds, ascending, and a weight above 0 each."""
+
+
 class ClipError(Exception):
     """A clip cannot be read. `str()` is one line that says why; it never carries bytes of the file."""
 
@@ -41,9 +45,9 @@ class Frames:
     """Frames a clip; the most there may be for kind `fps`. A shorter clip gives what it has."""
     fps: float | None = None
     """Frames a second, for kind `fps` only."""
-    likely: tuple[tuple[float, float], ...] = ()
-    """Seconds, ascending, and a weight above 0 each: how likely kind `random` is to draw frames of that time,
-    in between by a straight line. Of one clip, so not in `to_dict`; empty = one frame a stretch."""
+    likely: Likely = ()
+    """How likely kind `random` is to draw frames of that time, in between by a straight line. Of one clip, so
+    not in `to_dict`; empty = one frame a stretch."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
