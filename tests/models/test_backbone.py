@@ -1,3 +1,4 @@
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -159,6 +160,24 @@ def test_the_seeds_four_backbones_have_its_dimensions(preset: str, size: tuple, 
     assert made.dim == sum(parts)
     halves = [0.5 * 255] * 3
     assert (made.mean.flatten().tolist() == halves) == (preset != "resnet152")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "digest"),
+    [
+        ("resnet152", 775, "a35e6e3c03f70697"),
+        ("inception_v4", 745, "b96b08bf109eef5f"),
+        ("inception_resnet_v2", 1100, "0ed3c8b2a8cd3e9a"),
+        ("nasnetalarge", 1544, "81385234a94a6a4e"),
+    ],
+)
+def test_the_original_zoo_names_its_weights_as_we_do(name: str, count: int, digest: str) -> None:
+    """Digests of the names and shapes in `pretrainedmodels` 0.7.4, without counters and classifier."""
+    with torch.device("meta"):
+        state = Backbone(BackboneSpec(name, pretrained=False)).model.state_dict()
+    rows = sorted(f"{k} {tuple(v.shape)}" for k, v in state.items() if not k.endswith("num_batches_tracked"))
+    assert len(rows) == count
+    assert hashlib.sha256("\n".join(rows).encode()).hexdigest()[:16] == digest
 
 
 def test_weights_in_the_original_zoos_key_names(tmp_path) -> None:
