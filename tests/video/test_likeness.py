@@ -1,5 +1,7 @@
 """Copies of a clip are found though they were shrunk, shortened and encoded anew."""
 
+import json
+
 import cv2
 import numpy as np
 import polars as pl
@@ -56,6 +58,10 @@ def test_an_index_of_an_earlier_version_is_made_anew(tmp_path, caplog) -> None:
     caplog.set_level("INFO", "jungle")
     assert index_clips([tmp_path / "a.mp4"], out).equals(whole)
     assert "earlier version" in caplog.text
+    row = {k: v for k, v in whole.row(0, named=True).items() if k not in ("looks", "copy_of", "time")}
+    out.unlink()
+    out.with_name(f".{out.name}.journal").write_text(json.dumps(row) + "\n")  # killed, and then upgraded
+    assert index_clips([tmp_path / "a.mp4"], out).equals(whole)
 
 
 @pytest.mark.parametrize("held", [1, 10_000])

@@ -173,7 +173,8 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
         if lacks:
             log.info(f"index: {out} is of an earlier version (no {lacks[0]}): all files are looked at anew")
-    parts.append(_table(journal.rows()))
+    # A row of an earlier version, cut off before it was done, says nothing of how its clip looks.
+    parts.append(_table([r for r in journal.rows() if r.get("status") == "failed" or "looks" in r]))
     return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
 
 
