@@ -51,7 +51,9 @@ def main(raw: Any) -> None:
 def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fingerprint: str) -> None:
     from jungle.data import predictions
     from jungle.ensemble import columns, stack
+    from jungle.ensemble.blend import BLENDS
     from jungle.ensemble.board import board_of, table_of
+    from jungle.ensemble.stackers import STACKERS
     from jungle.metrics.scores import all_scores
 
     boards = {split: board_of(members, split) for split in ("val", "test")}
@@ -65,9 +67,9 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     if not len(at):
         raise UsageError("members: none of the validation clips has a label, so there is nothing to fit on")
     more = [name for name in ("neighbours", "frame_statistics") if getattr(cfg, name)]
-    if more and cfg.stacker in ("mean", "weighted", "greedy", "loglinear"):
+    if more and cfg.stacker in BLENDS:
         raise UsageError(
-            f"stacker={cfg.stacker} joins answers alone: {more[0]}=true needs logistic, lightgbm or nn"
+            f"stacker={cfg.stacker} joins answers alone: {more[0]}=true needs one of {', '.join(STACKERS)}"
         )
     plan = stack.plan_of(cfg.stacker, cfg.calibration, len(at), bool(more), cfg.seed)
     if template is not None:

@@ -86,4 +86,4 @@ def test_a_stack_sees_what_single_frames_tell_and_loses_it_with_their_member(tmp
     assert of_a < -0.1 < of_b
     capsys.readouterr()
     assert main([*words, "frame_statistics=true", "stacker=mean", f"out={tmp_path / 'x'}"]) == 2
-    assert "frame_statistics=true needs logistic" in capsys.readouterr().err
+    assert "frame_statistics=true needs one of logistic, " in capsys.readouterr().err

@@ -99,6 +99,18 @@ def test_every_stacker_uses_what_is_known_and_gives_probabilities(name, tmp_path
     assert log_loss(probs_NC, board.targets_NC) < worst
 
 
+def test_trees_and_network_together_are_the_mean_of_both(tmp_path) -> None:
+    board = board_of(load_members(members(tmp_path, SKILLS)), "val")
+    assert board is not None
+    answers = board.rows(np.arange(120))
+    of = {
+        name: STACKERS[name](answers, board.targets_NC, 3, True)[0](answers)
+        for name in ("lightgbm", "nn", "lightgbm_nn")
+    }
+    assert not np.allclose(of["lightgbm"], of["nn"], atol=0.01)
+    np.testing.assert_allclose(of["lightgbm_nn"], (of["lightgbm"] + of["nn"]) / 2)
+
+
 @pytest.mark.parametrize(
     ("stacker", "calibration"),
     [("loglinear", "isotonic"), ("logistic", "clip"), ("lightgbm", "platt"), ("nn", "none")],

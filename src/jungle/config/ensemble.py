@@ -18,7 +18,9 @@ class EnsembleStackConfig(Section):
     members: Members
     out: Path | None
     template: Path | None
-    stacker: Literal["auto", "mean", "weighted", "greedy", "loglinear", "logistic", "lightgbm", "nn"]
+    stacker: Literal[
+        "auto", "mean", "weighted", "greedy", "loglinear", "logistic", "lightgbm", "nn", "lightgbm_nn"
+    ]
     calibration: Literal["auto", "none", "temperature", "platt", "isotonic", "clip"]
     neighbours: bool
     frame_statistics: bool

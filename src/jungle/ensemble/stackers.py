@@ -64,6 +64,13 @@ def nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = Fa
     return lambda given: predict(plain(given)), {"networks": NETWORKS}
 
 
+def lightgbm_nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
+    """The mean of `lightgbm` and `nn`, as the first place of Pri-matrix Factorization (2017) had it."""
+    trees, _ = lightgbm(answers, targets_NC, seed, quick)
+    networks, about = nn(answers, targets_NC, seed, quick)
+    return lambda given: (trees(given) + networks(given)) / 2, about
+
+
 def _one_a_class(answers: Answers, targets_NC: np.ndarray, model: Callable[[], Any]) -> Fitted:
     x_NF = plain(answers)
     fitted: list[Any] = []
@@ -93,4 +100,5 @@ STACKERS: dict[str, Callable[[Answers, np.ndarray, int, bool], Fitted]] = {
     "logistic": logistic,
     "lightgbm": lightgbm,
     "nn": nn,
+    "lightgbm_nn": lightgbm_nn,
 }

@@ -23,6 +23,7 @@ TRIED = {
     "logistic": "logistic regression",
     "lightgbm": "boosted trees",
     "nn": "network",
+    "lightgbm_nn": "boosted trees and network",
     "none": "as it is",
     "temperature": "temperature",
     "platt": "Platt, a class at a time",
