@@ -86,7 +86,7 @@ def test_settings_name_the_folders(tmp_path) -> None:
 
     plain = folders()
     assert plain == folders()
-    assert len(set(plain)) == 6 * 5 + 1
+    assert len(set(plain)) == 7 * 5 + 3
     for other in (folders("seed=1"), folders(tiny=True), folders("data=sample")):
         assert not set(plain) & set(other)
 
