@@ -36,7 +36,8 @@ def weighted(answers: Answers, targets_NC: np.ndarray) -> Fitted:
         return torch.tensordot(free_M.softmax(0), probs_MNC, 1)
 
     found = _least(blend, np.zeros(len(probs_MNC)), targets_NC, pull=0.0)
-    weights = np.exp(found - found.max()) / np.exp(found - found.max()).sum()
+    weights = np.exp(found - found.max())
+    weights /= weights.sum()
     return _weighted(weights), {"weights": weights.round(4).tolist()}
 
 
@@ -127,11 +128,6 @@ def _filled(scores_MNC: np.ndarray) -> np.ndarray:
     return np.where(
         np.isfinite(scores_MNC), scores_MNC, np.nanmean(scores_MNC, axis=0, keepdims=True)
     ).astype(np.float64)
-
-
-def _softmax(free: np.ndarray) -> np.ndarray:
-    e = np.exp(free - free.max())
-    return e / e.sum()
 
 
 BLENDS = {"mean": mean, "weighted": weighted, "greedy": greedy, "loglinear": loglinear}

@@ -15,7 +15,6 @@ from jungle.video import ClipSpec
 
 MAX_CLIPS = 32
 MAX_CONFUSION = 40  # classes; a larger matrix says nothing to the eye
-PAIRS = 10  # classes taken for each other, shown
 MAX_FAILURES = 200  # shown; the rest are in failures.csv
 
 

@@ -5,8 +5,6 @@ from torch import Tensor, nn
 
 from jungle.models.heads.statistics import span
 
-SCORES = ("mlp", "tanh", "linear", "gated")
-
 
 class AttentionPool(nn.Module):
     """A mean with learnt weights, joined with max minus min over time where `span` is asked for.
@@ -20,7 +18,7 @@ class AttentionPool(nn.Module):
 
     Args:
         dim: width of a frame's feature.
-        score: one of `SCORES`.
+        score: `mlp`, `tanh`, `linear` or `gated`.
         span: whether max - min over time is joined to the mean.
         width: of the layer inside `mlp` and `gated`.
     """
