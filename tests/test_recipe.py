@@ -12,12 +12,13 @@ import polars as pl
 import pytest
 import yaml
 
-from jungle import processes, recipe, runs
+from jungle import processes, runs
 from jungle.cli import config_dir, main
 from jungle.config import check
 from jungle.config.recipe import Recipe
 from jungle.errors import UsageError
-from jungle.stages import jobs_of
+from jungle.recipes import run as recipe
+from jungle.recipes.stages import jobs_of
 from tests.conftest import ROOT
 
 NAMES = sorted(f"primatrix/{f.stem}" for f in (config_dir() / "experiment" / "primatrix").glob("*.yaml"))

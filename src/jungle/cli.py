@@ -140,7 +140,7 @@ def _run(verb: str, argv: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, _stop)
     if verb == "train":
-        from jungle import recipe
+        from jungle.recipes import run as recipe
 
         if (file := recipe.find(argv, config_dir())) is not None:
             return recipe.main(argv, file, config_dir())

@@ -52,8 +52,9 @@ def main(argv: list[str]) -> int:
 
 def _configs(argv: list[str]) -> list[TrainConfig]:
     """Return the checked config of each backbone that is asked for."""
-    from jungle import overrides, recipe
+    from jungle import overrides
     from jungle.cli import config_dir
+    from jungle.recipes import run as recipe
 
     if (file := recipe.find(argv, config_dir())) is not None:
         found = recipe.frozen(argv, file, config_dir())

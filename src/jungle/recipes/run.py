@@ -16,7 +16,8 @@ from jungle.config.recipe import PLACE, Recipe
 from jungle.console import log, result
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
-from jungle.stages import Job, jobs_of, template_of
+from jungle.recipes.plan import show
+from jungle.recipes.stages import Job, jobs_of, template_of
 
 WORDS = {"scale": ("full", "tiny"), "plan": ("false", "true"), "stage": None, "template": None}
 """What a recipe takes besides the settings of its training runs, and which values where they are few."""
@@ -69,7 +70,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         raise UsageError(
             f"stage={words['stage']}: no such stage.{nearest(words['stage'], {j.stage.name for j in jobs})}"
         )
-    _show(recipe, name, jobs, seconds, str(words["scale"]))
+    show(recipe, name, jobs, seconds, str(words["scale"]))
     if words["plan"] == "true":
         return 0
     root.mkdir(parents=True, exist_ok=True)
@@ -160,43 +161,6 @@ def _check_inputs(job: Job, jobs: list[Job]) -> None:
             raise UsageError(
                 f"stage={job.stage.name} needs {other.stage.name} first: {other.folder} is not finished"
             )
-
-
-def _show(recipe: Recipe, name: str, jobs: list[Job], seconds: dict[str, list[float]], scale: str) -> None:
-    """Print what exists, what will run, and how long that takes where it has been measured."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=f"{name}: {recipe.about}", title_justify="left", box=None, pad_edge=False)
-    for column in ("stage", "what", "finished", "to run"):
-        table.add_column(column)
-    for stage in recipe.stages:
-        mine = [j for j in jobs if j.stage is stage]
-        done = sum(j.finished for j in mine)
-        known = seconds.get(f"{scale}/{stage.name}", [])
-        left = len(mine) - done
-        each = sum(known) / len(known) if known else None
-        time_left = "not measured" if each is None else f"about {_duration(each * left)}"
-        what = " ".join(
-            a for a in stage.args if a.split("=")[0] in ("model", "head", "stacker", "experiment")
-        )
-        table.add_row(
-            stage.name,
-            f"{stage.verb.replace('_', ' ')} {what}".strip(),
-            f"{done} of {len(mine)}",
-            "-" if not left else time_left if stage.verb == "train" else "seconds",
-        )
-    Console(stderr=True, soft_wrap=True).print(table)
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 90
-        else f"{seconds / 60:.0f} min"
-        if seconds < 5400
-        else f"{seconds / 3600:.1f} h"
-    )
 
 
 def _run(job: Job) -> None:
