@@ -75,6 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         return _fail(UsageError(f"no verb named {word!r}.{nearest(word, typed)}"))
     if argv[0] in COMPOSED:
         return run(argv[0], argv[1:])
+    signal.signal(signal.SIGTERM, _stop)
     return guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
 
 

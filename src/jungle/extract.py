@@ -1,11 +1,13 @@
 """`jungle extract`: what frozen backbones see in every clip, from one decoding for all of them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from jungle.config import TrainConfig
 from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
+from jungle.recipes.preparing import Preparations
 
 USAGE = """usage: jungle extract [key=value ...]
 
@@ -13,7 +15,8 @@ Fill the feature stores that training with frozen backbones reads, each clip dec
 Settings are those of jungle train; where one has several values, each of them (and each combination):
 
   jungle extract model=resnet152_frozen,nasnet_frozen data=csv data.root=clips data.labels=labels.csv
-  jungle extract experiment=primatrix/third_place      all frozen backbones of a recipe"""
+  jungle extract experiment=primatrix/third_place      all frozen backbones of a recipe,
+                                                       and the index of its clips' files if it wants one"""
 
 
 def main(argv: list[str]) -> int:
@@ -27,19 +30,38 @@ def main(argv: list[str]) -> int:
         print(USAGE)
         return 0
     speak()
-    configs = _configs(argv)
+    configs, before, steps = _asked(argv)
     with timed("imports"):
-        from jungle import build, inputs, labelled
-        from jungle.features import extract
+        from jungle import facts, inputs, labelled
 
     inputs.check_decoder(configs[0])
     clips, _ = labelled.load(configs[0])
-    plans, backbones = _plans(configs, clips)
     keys, wanted = inputs.keyed(clips)
     for clip, key in zip(clips.table["clip"], keys, strict=True):
         if isinstance(key, OSError):
             log.warning(f"{clip}: {key}")
-    with timed("features"):
+    if before is not None:
+        before.begin(wanted)
+        if before.indexed is not None and "metadata" in steps:
+            with before.measured("metadata"):
+                facts.of_training(before.indexed, clips)
+    if "features" in steps:
+        _features(configs, clips, keys, wanted, before)
+    return 0
+
+
+def _features(
+    configs: list[TrainConfig], clips: Any, keys: list[Any], wanted: list[Any], before: Preparations | None
+) -> None:
+    """Fill the stores of all backbones; say where they are."""
+    from jungle import build
+    from jungle.features import extract
+
+    plans, backbones = _plans(configs, clips)
+    log.info(f"features of {len(plans)} backbones, each clip decoded once for all")
+    if before is not None:
+        before.into([plan.open().folder for plan in plans])
+    with timed("features"), before.measured("features") if before else nullcontext():
         extract.extract(plans, wanted, build.devices_of(configs[0]), backbones)
     for plan in plans:
         store = plan.open()
@@ -47,17 +69,18 @@ def main(argv: list[str]) -> int:
         lost = sum(w.key in bad for w in wanted) + len(keys) - len(wanted)
         said = f", {lost} clips cannot be read" if lost else ""
         result(f"features: {store.folder} ({len(keys) - lost} of {len(keys)} clips{said})")
-    return 0
 
 
-def _configs(argv: list[str]) -> list[TrainConfig]:
-    """Return the checked config of each backbone that is asked for."""
+def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:
+    """Return the checked config of each backbone, what a recipe notes of it, and the steps asked for."""
     from jungle import overrides
     from jungle.cli import config_dir
     from jungle.recipes import run as recipe
 
+    before, steps = None, ("features",)
     if (file := recipe.find(argv, config_dir())) is not None:
-        found = recipe.frozen(argv, file, config_dir())
+        before, steps = recipe.preparations(argv, file, config_dir())
+        found = before.frozen
     else:
         found = [overrides.composed("train", given, config_dir()) for given in overrides.variants(argv)]
         if thawed := next((c for c in found if c.model.mode != "frozen"), None):
@@ -69,7 +92,7 @@ def _configs(argv: list[str]) -> list[TrainConfig]:
         for name in ("format", "root", "labels", "limit"):
             if (a := getattr(cfg.data, name)) != (b := getattr(found[0].data, name)):
                 raise UsageError(f"data.{name}={a} and {b}: one call reads one set of clips")
-    return found
+    return found, before, steps
 
 
 def _plans(configs: list[TrainConfig], clips: Any) -> tuple[list[Any], list[Any]]:

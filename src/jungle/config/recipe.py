@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from jungle.config.values import Section
 
+STEPS = ("metadata", "features")
+"""What is made before the first stage; `stage=` names them too."""
 PLACE = re.compile(r"\{(\w+)\}")
 """`{name}` in an argument: the folder of the stage of that name."""
 
@@ -40,6 +42,8 @@ class Recipe(Section):
     def _in_order(self) -> "Recipe":
         known: dict[str, str] = {}
         for stage in self.stages:
+            if stage.name in STEPS:
+                raise ValueError(f"a stage may not be named {stage.name}: that is made before all stages")
             if stage.name in known:
                 raise ValueError(f"two stages are named {stage.name}")
             wanted = {*stage.members, *(n for a in stage.args for n in PLACE.findall(a))}

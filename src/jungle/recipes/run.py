@@ -5,18 +5,18 @@ is finished there is not run again, so the same command goes on after a stop, an
 setting never takes an old result for its own.
 """
 
-import json
 import os
 import time
 from pathlib import Path
 
 from jungle import processes, runs
-from jungle.config import TrainConfig, check
+from jungle.config import check
 from jungle.config.recipe import PLACE, Recipe
 from jungle.console import log, result
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
 from jungle.recipes.plan import show
+from jungle.recipes.preparing import Preparations, frozen_of
 from jungle.recipes.stages import Job, jobs_of, template_of
 
 WORDS = {"scale": ("full", "tiny"), "plan": ("false", "true"), "stage": None, "template": None}
@@ -65,17 +65,19 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     tiny = words["scale"] == "tiny"
     jobs, root, first = jobs_of(recipe, name, given, tiny, configs)
     seconds = read_json(root / "seconds.json")
+    before = Preparations(root, [j.config for j in jobs if j.config is not None])
+    known = [*before.steps, *(stage.name for stage in recipe.stages)]
+    if words["stage"] and words["stage"] not in known:
+        raise UsageError(f"stage={words['stage']}: no such stage.{nearest(words['stage'], known)}")
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
-    if not chosen:
-        raise UsageError(
-            f"stage={words['stage']}: no such stage.{nearest(words['stage'], {j.stage.name for j in jobs})}"
-        )
-    show(recipe, name, jobs, seconds, str(words["scale"]))
+    show(recipe, name, before, jobs, seconds, words["scale"])
     if words["plan"] == "true":
         return 0
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
-        _extract(argv, chosen)
+        waiting = [j.config for j in chosen if j.config is not None and not j.finished]
+        if not chosen or len(frozen_of(waiting)) > 1:
+            _prepare(argv)
         for job in chosen:
             _check_inputs(job, jobs)
             if (
@@ -90,44 +92,36 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
             if job.stage.verb == "train":
                 seconds.setdefault(f"{words['scale']}/{job.stage.name}", []).append(time.monotonic() - began)
                 write_json(root / "seconds.json", seconds)
-    last = chosen[-1].folder
     for what in ("submission.csv", "report.html", "metrics.json"):
-        if (last / what).is_file():
-            result(f"{Path(what).stem}: {last / what}")
+        if chosen and (chosen[-1].folder / what).is_file():
+            result(f"{Path(what).stem}: {chosen[-1].folder / what}")
     return 0
 
 
-def frozen(argv: list[str], file: Path, configs: Path) -> list[TrainConfig]:
-    """Return the configs of a recipe's training runs on stored features, of each stage one.
+def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:
+    """Return what a recipe makes before its stages, and which steps of that a command asks for.
 
     Raises:
-        UsageError: a word of the command is not valid, or there is none such.
+        UsageError: a word of the command is not valid, or there is nothing to prepare.
     """
     words, given = _split(argv)
     name = str(file.relative_to(configs / "experiment").with_suffix(""))
-    jobs, _, _ = jobs_of(read(file), name, given, words["scale"] == "tiny", configs)
-    found = {j.stage.name: j.config for j in jobs if j.config is not None and j.config.model.mode == "frozen"}
-    if not found:
+    jobs, root, _ = jobs_of(read(file), name, given, words["scale"] == "tiny", configs)
+    found = Preparations(root, [j.config for j in jobs if j.config is not None])
+    steps = (words["stage"],) if words["stage"] in found.steps else found.steps
+    if not found.frozen:
         raise UsageError(f"experiment={name}: it has no frozen backbone, whose features are kept")
-    return list(found.values())
+    return found, steps or ("features",)
 
 
-def _extract(argv: list[str], jobs: list[Job]) -> None:
-    """Have one decoding feed all backbones, where several are to be run over the clips.
+def _prepare(argv: list[str]) -> None:
+    """Have one look into each clip's file, and one decoding feed all backbones.
 
     Raises:
         UserError: it failed.
     """
-    seen = {
-        json.dumps(j.config.model_dump(mode="json", include={"model", "frames", "decoder"}), sort_keys=True)
-        for j in jobs
-        if j.config is not None and j.config.model.mode == "frozen" and not j.finished
-    }
-    if len(seen) < 2:
-        return
-    log.info(f"features of {len(seen)} backbones, each clip decoded once for all")
     if code := processes.run(["extract", *argv]):
-        raise UserError(f"extracting features failed (exit code {code}): what it said stands above")
+        raise UserError(f"preparing the clips failed (exit code {code}): what it said stands above")
 
 
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:

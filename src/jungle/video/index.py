@@ -92,7 +92,7 @@ def index_clips(
     out = Path(out)
     names = clip_names(paths, root)
     out.parent.mkdir(parents=True, exist_ok=True)
-    journal = Journal(out, set(SCHEMA))
+    journal = _journal(out)
     known = _known(out, journal)
     parts = [_unchanged(known, names)]
     done = set(parts[0]["clip"])
@@ -128,6 +128,15 @@ def index_clips(
     return table
 
 
+def looked_at(out: Path) -> pl.Series:
+    """Return the paths of the files that the index `out` knows, also where it is not finished.
+
+    Raises:
+        UserError: `out` is not an index.
+    """
+    return _known(out, _journal(out))["path"]
+
+
 def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str, str]:
     """Clip name, relative to the root, -> absolute path.
 
@@ -157,6 +166,10 @@ def as_text(name: str) -> str:
 
 def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, strict=False)
+
+
+def _journal(out: Path) -> Journal:
+    return Journal(out, set(SCHEMA))
 
 
 def _known(out: Path, journal: Journal) -> pl.DataFrame:

@@ -5,14 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 import yaml
 
-from jungle import processes, runs
+from jungle import runs
 from jungle.cli import config_dir, main
 from jungle.config import check
 from jungle.config.recipe import Recipe
@@ -20,6 +19,7 @@ from jungle.errors import UsageError
 from jungle.recipes import run as recipe
 from jungle.recipes.stages import jobs_of
 from tests.conftest import ROOT
+from tests.recipes.conftest import Staged
 
 NAMES = sorted(f"primatrix/{f.stem}" for f in (config_dir() / "experiment" / "primatrix").glob("*.yaml"))
 
@@ -104,9 +104,6 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-Staged = Callable[[list[str]], subprocess.CompletedProcess[str]]
-
-
 def run(args: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:
     door = [sys.executable, str(ROOT / "train.py"), *args]
     return subprocess.run(door, cwd=cwd, text=True, capture_output=True, timeout=600, check=False)
@@ -124,33 +121,14 @@ def check_submission(done: subprocess.CompletedProcess[str], cache: Path, cwd: P
     assert (cwd / said["report"]).is_file()
 
 
-@pytest.fixture
-def staged(command, monkeypatch, capfd, tmp_path) -> Staged:
-    """Run a recipe in this process; its stages are forked from one that has imported the large libraries."""
-
-    def stage(words: list[str]) -> int:
-        done = command("jungle", *words)
-        sys.stderr.write(done.stderr)
-        return done.returncode
-
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(processes, "run", stage)
-
-    def run(args: list[str]) -> subprocess.CompletedProcess[str]:
-        code = main(["train", *args])
-        return subprocess.CompletedProcess(args, code, *capfd.readouterr())
-
-    return run
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "primatrix/micro"])
-def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache, staged) -> None:
+def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache, staged: Staged) -> None:
     check_submission(staged(args_of(name, tmp_path, cache)), cache, tmp_path)
 
 
 @pytest.mark.slow
-def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged) -> None:
+def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged: Staged) -> None:
     """The sample in the place and form of the 64x64 set."""
     from jungle.data.sample import ensure_sample
 

@@ -1,0 +1,116 @@
+"""What a recipe makes before its stages: what its clips' files tell, and what frozen backbones see in them.
+
+Both are kept where every training run looks for them, below `paths.cache`. Beside the recipe's own runs
+stands a note of what was asked for, by which a plan says how much of it is there and how long the rest takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jungle.config import TrainConfig
+from jungle.config.recipe import STEPS
+from jungle.files import read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    from jungle.features.plans import Wanted
+
+
+class Preparations:
+    """The steps that a recipe's training runs have in common.
+
+    Args:
+        root: the recipe's folder.
+        configs: of its training runs.
+    """
+
+    def __init__(self, root: Path, configs: Sequence[TrainConfig]) -> None:
+        seeing = frozen_of(configs)
+        self.frozen = list(seeing.values())
+        """One config for each kind of features."""
+        self.indexed = next((c for c in configs if c.data.metadata == "index"), None)
+        """A config that asks for what files tell."""
+        wanted = {"metadata": self.indexed is not None, "features": len(seeing) > 1}
+        self.steps = tuple(step for step in STEPS if wanted[step])
+        first = configs[0]
+        of_clips = first.data.model_dump(mode="json", include={"format", "root", "labels", "limit"})
+        asked = json.dumps([sorted(seeing), of_clips], sort_keys=True).encode()
+        name = f"inputs-{hashlib.blake2b(asked, digest_size=4).hexdigest()}"
+        self._clips, self._note = root / f"{name}.parquet", root / f"{name}.json"
+        self._index = first.paths.cache / "index.parquet"
+
+    def begin(self, clips: Sequence[Wanted]) -> None:
+        """Note the clips, those whose files can be read."""
+        import polars as pl
+
+        from jungle.video.index import as_text
+
+        paths = [as_text(str(Path(c.path).absolute())) for c in clips]
+        with replacing(self._clips) as part:
+            pl.DataFrame(
+                {"key": [c.key for c in clips], "path": paths}, schema={"key": pl.String, "path": pl.String}
+            ).write_parquet(part)
+
+    def into(self, stores: Sequence[Path]) -> None:
+        """Note the folders of the feature stores."""
+        write_json(self._note, {**read_json(self._note), "stores": [str(s.absolute()) for s in stores]})
+
+    @contextmanager
+    def measured(self, step: str) -> Iterator[None]:
+        """Note how many clips a second the block does, though it be stopped."""
+        before, began = self.done(step), time.monotonic()
+        try:
+            yield
+        finally:
+            after, seconds = self.done(step), time.monotonic() - began
+            if before and after and after[0] > before[0]:
+                note = read_json(self._note)
+                rates = {**note.get("rates", {}), step: (after[0] - before[0]) / seconds}
+                write_json(self._note, {**note, "rates": rates})
+
+    def done(self, step: str) -> tuple[int, int] | None:
+        """Return how many clips a step has done, and how many there are; None where it never began.
+
+        A clip that cannot be read is done once that is known.
+
+        Raises:
+            UserError: a feature store, or the index of files, is damaged.
+        """
+        if not self._clips.is_file():
+            return None
+        import polars as pl
+
+        try:
+            clips = pl.read_parquet(self._clips, columns=["key", "path"])
+        except (pl.exceptions.PolarsError, OSError):
+            return None
+        if step == "metadata":
+            from jungle.video.index import looked_at
+
+            return int(clips["path"].is_in(looked_at(self._index).implode()).sum()), len(clips)
+        from jungle.features import index
+
+        stores = [Path(s) for s in read_json(self._note).get("stores", [])]
+        keys, done = clips["key"].to_list(), len(clips) if stores else 0
+        for store in stores:
+            done = min(done, int((index.load(store).find(keys) >= 0).sum()) if store.is_dir() else 0)
+        return done, len(clips)
+
+    def rate(self, step: str) -> float | None:
+        """Return the clips a second that were last measured."""
+        return read_json(self._note).get("rates", {}).get(step)
+
+
+def frozen_of(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
+    """Return one config for each kind of features, by all that shapes them."""
+    return {
+        json.dumps(c.model_dump(mode="json", include={"model", "frames", "decoder"}), sort_keys=True): c
+        for c in configs
+        if c.model.mode == "frozen"
+    }
