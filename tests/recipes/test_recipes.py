@@ -1,5 +1,6 @@
 """Recipes: experiments of several stages, planned, run, stopped and gone on with."""
 
+import json
 import os
 import signal
 import subprocess
@@ -176,4 +177,10 @@ def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache) -> None:
     assert settings["model"]["backbone"] == "tf_efficientnet_lite0"
     again = run(args, tmp_path)
     assert "finished already" in again.stderr
+    (measured,) = (tmp_path / "runs" / "recipes").glob("*/seconds.json")
+    counts = {k: len(v) for k, v in json.loads(measured.read_text()).items()}
+    # The last call found the stack finished, and measured nothing; the kill may have cut off the first.
+    assert counts | {"tiny/lite0": 1} == dict.fromkeys(
+        ("tiny/lite0", "tiny/lite2", "tiny/tuned", "tiny/stack"), 1
+    )
     assert len(finished()) == 3

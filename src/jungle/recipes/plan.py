@@ -26,7 +26,7 @@ def show(
         name: of the recipe, as it is typed.
         before: what is made before its stages.
         jobs: the commands of its stages.
-        seconds: how long training runs took, by `<scale>/<stage>`.
+        seconds: how long runs took, by `<scale>/<stage>`.
         scale: `full` or `tiny`.
     """
     from rich.console import Console
@@ -48,7 +48,7 @@ def show(
             stage.name,
             f"{stage.verb.replace('_', ' ')} {what}".strip(),
             f"{done} of {len(mine)}",
-            "-" if not left else time_left if stage.verb == "train" else "seconds",
+            time_left if left else "-",
         )
     Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(table)
 

@@ -87,9 +87,9 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
                 job.args.append(f"template={found}")
             if job.finished and job.stage.verb == "train":
                 continue
-            began = time.monotonic()
+            anew, began = not job.finished, time.monotonic()
             _run(job)
-            if job.stage.verb == "train":
+            if anew:
                 seconds.setdefault(f"{words['scale']}/{job.stage.name}", []).append(time.monotonic() - began)
                 write_json(root / "seconds.json", seconds)
     for what in ("submission.csv", "report.html", "metrics.json"):
