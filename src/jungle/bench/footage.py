@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from jungle.console import log
 from jungle.files import replacing
+from jungle.video.packing import write_again
 from jungle.video.write import write_clip
 
 FPS = 30
@@ -76,7 +76,7 @@ def _write(path: Path, footage: Footage) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
         once = Path(folder) / f"once{path.suffix}"
         write_clip(once, scene, **how)
-        _join(once, path, footage)
+        write_again(once, path, footage.copies, footage.seconds)
 
 
 def _scene(footage: Footage) -> Iterator[np.ndarray]:
@@ -109,22 +109,3 @@ def _texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:
     # Colours of a forest vary far less than its brightness.
     mixed = np.moveaxis(grey / grey.std() + 0.3 * colour / colour.std(), 0, -1)
     return mixed.astype(np.float32)
-
-
-def _join(once: Path, path: Path, footage: Footage) -> None:
-    """Write the packets of `once` several times over, one after another."""
-    import av
-
-    with av.open(str(path), "w") as out:
-        stream: Any = None
-        for copy in range(footage.copies):
-            with av.open(str(once)) as source:
-                video = source.streams.video[0]
-                stream = stream or out.add_stream_from_template(video)
-                assert video.time_base is not None
-                shift = round(Fraction(copy * footage.seconds) / video.time_base)
-                for packet in source.demux(video):
-                    if packet.size and packet.pts is not None and packet.dts is not None:
-                        packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                        packet.stream = stream
-                        out.mux(packet)
