@@ -72,7 +72,7 @@ def test_a_clip_is_done_when_every_store_has_it_or_knows_that_it_fails(tmp_path)
 
 def args_of(tmp_path: Path) -> list[str]:
     return [
-        *("experiment=primatrix/third_place", "scale=tiny", "data=sample", "data.sample_clips=40"),
+        *("experiment=primatrix/third_place", "scale=tiny"),
         *(f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}"),
         *("trainer=cpu", "data.workers=1"),
     ]

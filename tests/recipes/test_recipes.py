@@ -93,9 +93,23 @@ def test_settings_name_the_folders(tmp_path) -> None:
         assert not set(plain) & set(other)
 
 
+def test_a_small_scale_needs_no_data(tmp_path) -> None:
+    def data_of(*given: str, tiny: bool) -> tuple[str, int | None]:
+        file = config_dir() / "experiment" / "primatrix" / "best.yaml"
+        args = [f"paths.runs={tmp_path}", *given]
+        job = jobs_of(recipe.read(file), "primatrix/best", args, tiny, config_dir())[0][0]
+        return job.config.data.format, job.config.data.sample_clips
+
+    assert data_of(tiny=False)[0] == "primatrix"
+    assert data_of(tiny=True) == ("sample", 40)
+    assert data_of("data.sample_clips=60", tiny=True) == ("sample", 60)
+    assert data_of("data.root=clips", tiny=True)[0] == "primatrix"
+    assert data_of("data=csv", "data.root=clips", "data.labels=l.csv", tiny=True)[0] == "csv"
+
+
 def args_of(name: str, tmp_path: Path, cache: Path) -> list[str]:
     return [
-        *(f"experiment={name}", "scale=tiny", "data=sample", "data.sample_clips=40"),
+        *(f"experiment={name}", "scale=tiny"),
         *(f"paths.runs={tmp_path / 'runs'}", f"paths.cache={cache}", "trainer=cpu", "data.workers=1"),
     ]
 

@@ -10,6 +10,8 @@ from jungle import runs
 from jungle.config.recipe import PLACE, Recipe, Stage
 
 DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
+SAMPLE = ("data=sample", "data.sample_clips=40")
+"""What a small scale runs on where no data are given."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ def jobs_of(
         recipe: what it is made of.
         name: of the recipe, as it is typed.
         given: settings of the command line, for its training runs.
-        tiny: whether it is scaled down.
+        tiny: whether it is scaled down, and without data of one's own runs on the rendered sample.
         configs: the folder of configs.
 
     Returns:
@@ -60,9 +62,11 @@ def jobs_of(
     jobs: list[Job] = []
     folders: dict[str, Path] = {}
     root, first = Path(), None
+    own = any(a.split("=", 1)[0] in ("data", "data.root", "data.labels") for a in given)
+    sample = () if own else SAMPLE
     for stage in recipe.stages:
         args = [PLACE.sub(lambda found: str(folders[found[1]]), a) for a in stage.args]
-        small = [*recipe.tiny, *stage.tiny] if tiny else []
+        small = [*sample, *recipe.tiny, *stage.tiny] if tiny else []
         if stage.verb == "train":
             args = _last(recipe.args, args, small, given)
             folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
