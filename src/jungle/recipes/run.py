@@ -108,10 +108,14 @@ def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparatio
     name = str(file.relative_to(configs / "experiment").with_suffix(""))
     jobs, root, _ = jobs_of(read(file), name, given, words["scale"] == "tiny", configs)
     found = Preparations(root, [j.config for j in jobs if j.config is not None])
-    steps = (words["stage"],) if words["stage"] in found.steps else found.steps
+    steps = found.steps or ("features",)
     if not found.frozen:
         raise UsageError(f"experiment={name}: it has no frozen backbone, whose features are kept")
-    return found, steps or ("features",)
+    if words["plan"] == "true":
+        raise UsageError("plan=true: jungle train shows the plan, features included")
+    if words["stage"] not in ("", *steps):
+        raise UsageError(f"stage={words['stage']}: jungle extract makes {' and '.join(steps)} alone")
+    return found, (words["stage"],) if words["stage"] else steps
 
 
 def _prepare(argv: list[str]) -> None:
