@@ -50,9 +50,7 @@ def test_a_clip_is_done_when_every_store_has_it_or_knows_that_it_fails(tmp_path)
 
     def stopped() -> None:
         with made.measured("features"):
-            for store, keys in zip(
-                stores, (("key0", "key1", "key2"), ("key1", "other", "key2")), strict=True
-            ):
+            for store, keys in zip(stores, (("key0", "key1", "key2"), ("key1", "key3", "key2")), strict=True):
                 with store.writer() as writer:
                     for key in keys[:-1]:
                         writer.add(key, key, np.ones((2, 8), np.float32), np.arange(2.0))

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
 from jungle.files import read_json, replacing, write_json
@@ -97,10 +99,11 @@ class Preparations:
         from jungle.features import index
 
         stores = [Path(s) for s in read_json(self._note).get("stores", [])]
-        keys, done = clips["key"].to_list(), len(clips) if stores else 0
-        for store in stores:
-            done = min(done, int((index.load(store).find(keys) >= 0).sum()) if store.is_dir() else 0)
-        return done, len(clips)
+        if not stores or not all(s.is_dir() for s in stores):
+            return 0, len(clips)
+        keys = clips["key"].to_list()
+        there = np.logical_and.reduce([index.load(s).find(keys) >= 0 for s in stores])
+        return int(there.sum()), len(clips)
 
     def rate(self, step: str) -> float | None:
         """Return the clips a second that were last measured."""
