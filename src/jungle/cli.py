@@ -130,22 +130,24 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _run(verb: str, argv: list[str]) -> int:
+    recipe = None
+    if verb == "train":
+        from jungle.recipes import run as recipes
+
+        recipe = recipes.find(argv, config_dir())
     if {"--help", "-h"} & set(argv):
         from jungle import helping
 
-        print(helping.text(verb, argv, config_dir()))
+        known = recipes.usage(recipe, config_dir()) if recipe else helping.text(verb, argv, config_dir())
+        print(known)
         return 0
     import hydra
 
     from jungle import overrides, sweeps
 
     signal.signal(signal.SIGTERM, _stop)
-    if verb == "train":
-        from jungle.recipes import run as recipe
-
-        if (file := recipe.find(argv, config_dir())) is not None:
-            return recipe.main(argv, file, config_dir())
-
+    if recipe is not None:
+        return recipes.main(argv, recipe, config_dir())
     code = 0
     if overrides.is_checked(argv):
         argv = overrides.prepare(verb, argv, config_dir())

@@ -93,6 +93,16 @@ def test_settings_name_the_folders(tmp_path) -> None:
         assert not set(plain) & set(other)
 
 
+def test_help_says_what_a_recipe_is_and_takes(capsys) -> None:
+    assert main(["train", "experiment=primatrix/best", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert recipe.read(config_dir() / "experiment" / "primatrix" / "best.yaml").about in said
+    assert all(f"    {word}=" in said for word in recipe.WORDS)
+    assert "moving2" in said
+    assert max(map(len, said.splitlines())) < 120
+    assert main(["train", "experiment=primatrix/bst", "--help"]) == 2
+
+
 def test_a_small_scale_needs_no_data(tmp_path) -> None:
     def data_of(*given: str, tiny: bool) -> tuple[str, int | None]:
         file = config_dir() / "experiment" / "primatrix" / "best.yaml"

@@ -8,10 +8,11 @@ setting never takes an old result for its own.
 import os
 import time
 from pathlib import Path
+from textwrap import fill
 
 from jungle import processes, runs
 from jungle.config import check
-from jungle.config.recipe import PLACE, Recipe
+from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
@@ -48,6 +49,24 @@ def read(file: Path) -> Recipe:
     import yaml
 
     return check(Recipe, yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def usage(file: Path, configs: Path) -> str:
+    """Return what a recipe is, and the words that it takes."""
+    recipe, name = read(file), file.relative_to(configs / "experiment").with_suffix("")
+    names = ", ".join(stage.name for stage in recipe.stages)
+    alone = fill(f"one of these alone: {names}; or what is made before: {', '.join(STEPS)}", 100)
+    alone = alone.replace("\n", "\n" + " " * 18)
+    return f"""python train.py experiment={name} [key=value] ...
+
+{recipe.about}
+
+    scale=full    tiny = the same stages small, on the sample where no data are given
+    plan=false    true = show what exists, what would run and how long it takes, and stop
+    stage=        {alone}
+    template=     the submission format, where it does not lie beside the clips
+
+Other settings go to all training runs: python train.py --help tells them"""
 
 
 def main(argv: list[str], file: Path, configs: Path) -> int:
