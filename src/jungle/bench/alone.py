@@ -1,12 +1,14 @@
 """Steps of a benchmark in processes of their own, so that memory and caches are those of that step alone."""
 
 import multiprocessing
+import os
 import resource
 import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -21,25 +23,44 @@ def alone(step: Any, *args: Any) -> Any:
         return pool.submit(step, *args).result()
 
 
-def own_memory_mb() -> float:
-    """Return this process's own memory; mapped files, which the system may drop, are not its own."""
+def own_memory_mb(pid: int | None = None) -> float:
+    """Return this process's own memory; mapped files, which the system may drop, are not its own.
+
+    Args:
+        pid: of another process instead; 0 where that has ended.
+    """
     try:
-        with open("/proc/self/status") as status:
+        with open(f"/proc/{pid or 'self'}/status") as status:
             return sum(int(line.split()[1]) for line in status if line.startswith("RssAnon")) * 1024 / 1e6
     except OSError:
+        if pid:
+            return 0.0
         scale = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
 
+def memory_mb() -> float:
+    """Return the own memory of this process and of all that it has started, where the system tells them."""
+    return own_memory_mb() + sum(own_memory_mb(pid) for pid in _started(os.getpid()))
+
+
+def _started(pid: int) -> Iterator[int]:
+    for of_a_thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # that thread has ended
+            for child in map(int, of_a_thread.read_text().split()):
+                yield child
+                yield from _started(child)
+
+
 @contextmanager
 def peak_memory(every_s: float = 0.02) -> Iterator[dict[str, float]]:
-    """Fill `peak_mb` of the dict given: the most of `own_memory_mb` seen in the block."""
-    found = {"peak_mb": own_memory_mb()}
+    """Fill `peak_mb` of the dict given: the most of `memory_mb` seen in the block."""
+    found = {"peak_mb": memory_mb()}
     ended = threading.Event()
 
     def watch() -> None:
         while not ended.wait(every_s):
-            found["peak_mb"] = max(found["peak_mb"], own_memory_mb())
+            found["peak_mb"] = max(found["peak_mb"], memory_mb())
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -48,4 +69,4 @@ def peak_memory(every_s: float = 0.02) -> Iterator[dict[str, float]]:
     finally:
         ended.set()
         watcher.join()
-        found["peak_mb"] = max(found["peak_mb"], own_memory_mb())
+        found["peak_mb"] = max(found["peak_mb"], memory_mb())

@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         "plan", help="what a whole competition costs here: disk, memory, hours of each stage"
     )
     plan.add_argument("files", type=Path, nargs="*", help="clips to decode; a rendered one if not given")
-    plan.add_argument("--out", type=Path, default=Path("runs/bench/plan"), help="folder; takes 4 GB")
+    plan.add_argument("--out", type=Path, default=Path("runs/bench/plan"), help="folder; takes 6 GB")
     plan.add_argument("--clips", type=int, default=291_615, help="to extract features of")
     plan.add_argument("--trained", type=int, default=200_000, help="clips that have labels")
     plan.add_argument("--seconds", type=float, default=20, help="of decoding, and of each backbone")

@@ -1,11 +1,14 @@
-"""Level 1 and level 2 of an ensemble at the size of a whole competition: each step in a process of its own.
+"""Features, level 1 and level 2 as a whole competition has them: each step in a process of its own.
 
-Features are random but of the real shape. A store of some thousand clips stands for all: each of its clips
-bears the number of many, so that tables, orders and batches are of the full size and the disk is spared.
+Level 1 and level 2 are of full size; their features are random, but of the real shape. A store of some
+thousand clips stands for all: each of its clips bears the number of many, so that tables, orders and batches
+are of the full size and the disk is spared.
 """
 
 from __future__ import annotations
 
+import struct
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,11 +17,59 @@ import numpy as np
 import polars as pl
 
 from jungle.bench.alone import peak_memory
+from jungle.errors import UserError
 
 STORED = 2048
 GROUP = 256
 CLASSES = tuple(f"class_{i:02d}" for i in range(24))  # as many as Pri-matrix Factorization had
 SIGNAL = 1.5  # of a member's log-odds, in standard deviations of its noise
+
+
+def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> dict[str, float]:
+    """Extract features of copies of a clip for several backbones at once, as `jungle extract` does.
+
+    Args:
+        out: folder for the copies and the features, which are deleted again.
+        film: the clip, MP4.
+        clips: how many copies, each a little different in bytes.
+        settings: of each backbone, overrides of `jungle train`.
+
+    Returns:
+        `clips`, `clips_s` (the start of the decoding processes included), `peak_mb` (own memory of all
+        processes) and `gpu_mb` (0 without a GPU).
+    """
+    with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder, peak_memory() as found:
+        import torch
+
+        from jungle import build, inputs, overrides
+        from jungle.cli import config_dir
+        from jungle.data.identity import content_keys
+        from jungle.features import extract
+        from jungle.features.plans import Wanted
+        from jungle.models.joined import make_backbone
+
+        plans, backbones = [], []
+        for of_one in settings:
+            own = [*of_one, "model.pretrained=false", f"paths.cache={overrides.quoted(folder)}"]
+            cfg = overrides.composed("train", own, config_dir())
+            backbones.append(make_backbone(build.backbone_spec(cfg)))
+            spec = build.clip_specs(cfg, backbones[-1])[1]
+            plans += inputs.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
+        device = build.devices_of(cfg)[0]
+        content, paths = film.read_bytes(), [str(Path(folder) / f"{i}.mp4") for i in range(clips)]
+        for i, path in enumerate(paths):
+            Path(path).write_bytes(content + struct.pack(">I4sQ", 16, b"free", i))  # a box that says nothing
+        keys = list(content_keys(paths))
+        assert len(set(keys)) == clips
+        wanted = [Wanted(str(k), p, p) for k, p in zip(keys, paths, strict=True)]
+        began = time.perf_counter()
+        extract.extract(plans, wanted, [device], backbones)
+        seconds = time.perf_counter() - began
+        bad = {k: v for plan in plans for k, v in plan.open().failures().items()}
+        if bad:
+            raise UserError(f"{film}: {next(iter(bad.values()))}")
+        on_gpu = torch.cuda.max_memory_allocated(device) / 1e6 if device.startswith("cuda") else 0.0
+    return {"clips": clips, "clips_s": clips / seconds, "peak_mb": found["peak_mb"], "gpu_mb": on_gpu}
 
 
 def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict[str, float]:

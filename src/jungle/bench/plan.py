@@ -16,13 +16,16 @@ import numpy as np
 
 from jungle.bench.alone import alone
 from jungle.bench.footage import Footage, render_as, x264
+from jungle.bench.plan_table import hours_of, markdown
 from jungle.console import log, result
 from jungle.devices import device_of
 from jungle.files import write_json, write_text
 
 CLIPS = 291_615  # of the competition, training and test
 FILM = Footage(404, 720, 5, "libx264", x264(60, "1500k"), copies=3)
-ATTENTION = ("data=primatrix", "head=primatrix_attention", "optim=primatrix", "data.batch_size=64")
+LEARNING = ("data=primatrix", "optim=primatrix")
+ATTENTION = ("head=primatrix_attention", "data.batch_size=64")
+GRU = ("head=primatrix_gru", "data.batch_size=48")
 AT_3 = ("frames=fps", "frames.fps=3", "frames.count=45")
 AT_2 = ("frames=fps", "frames.fps=2", "frames.count=30")
 BACKBONES = {
@@ -31,9 +34,16 @@ BACKBONES = {
     "Inception-ResNet-v2": ("model=primatrix_inception_resnet_v2", *AT_3),
     "NASNet-A-Large": ("model=primatrix_nasnet", *AT_2),
 }
+MODELS = {
+    **{f"attention on {name}": (*settings, *ATTENTION) for name, settings in BACKBONES.items()},
+    **{f"GRU on {name}": (*BACKBONES[name], *GRU) for name in BACKBONES if name != "Inception-v4"},
+    "attention on three joined": ("model=primatrix_joined", *AT_3, *ATTENTION),
+}
+"""Level 1 of the third place; its ninth, blank or not, costs what attention on ResNet-152 does."""
+TOGETHER = {"cpu": 8, "cuda": 512}  # clips to extract all features of
+COPIES = 2_000_000_000  # bytes of copies that are made for this, if these are enough
 MEMBERS = 8  # of 24 classes each, for the second level
 STACKERS = ("nn", "lightgbm", "loglinear")
-THEIRS = 152  # frames a second of one backbone on two GTX 1080 Ti: a day for 45 frames of all clips
 
 
 def bench_plan(
@@ -45,8 +55,10 @@ def bench_plan(
     seconds: float = 20,
     steps: int = 100,
     device: str = "auto",
-    heads: Sequence[str] = tuple(BACKBONES),
+    backbones: Sequence[str] = tuple(BACKBONES),
+    models: Sequence[str] = tuple(MODELS),
     stackers: Sequence[str] = STACKERS,
+    at_once: int | None = None,
 ) -> dict[str, Any]:
     """Measure each stage; print a table, write `out/plan.json` and `out/plan.md`.
 
@@ -58,8 +70,10 @@ def bench_plan(
         seconds: how long decoding, and each backbone, is measured.
         steps: of a head's training that count.
         device: where backbones run: `auto`, `cpu`, `cuda:0`.
-        heads: backbones out of `BACKBONES` to measure, and to train heads on.
+        backbones: out of `BACKBONES`, to measure.
+        models: out of `MODELS`, whose heads to train.
         stackers: of level 2 to measure.
+        at_once: how many clips to extract all features of, as a whole; None: enough to be in full swing.
 
     Raises:
         UsageError: this machine has no such device.
@@ -71,7 +85,7 @@ def bench_plan(
     cores = os.cpu_count() or 1
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{cores} CPU cores"
     found: dict[str, Any] = {"device": name, "cores": cores, "clips": clips, "trained": trained}
-    settings = {b: list(BACKBONES[b]) for b in heads}
+    settings = {b: list(BACKBONES[b]) for b in backbones}
     paths = [Path(f) for f in files] or [render_as(out / "clip.mp4", FILM)]
     specs, found["backbones"] = [], []
     for b, s in settings.items():
@@ -80,14 +94,20 @@ def bench_plan(
         found["backbones"].append({"backbone": b, **row})
     log.info("decoding")
     found["decode_clips_s"] = alone(_decoded, paths, specs, seconds) * cores
-    from jungle.bench.full_size import level_one, level_two
+    from jungle.bench.full_size import level_one, level_two, together
 
     where = ["trainer=cpu"] if device == "cpu" else ["trainer=gpu", f"trainer.devices=[{device[5:]}]"]
+    some = TOGETHER["cpu" if device == "cpu" else "cuda"] if at_once is None else at_once
+    some = min(some, max(TOGETHER["cpu"], COPIES // paths[0].stat().st_size))
+    log.info(f"all at once, on {some} clips")
+    every = [[*s, *LEARNING, *where] for s in settings.values()]
+    found["together"] = alone(together, out, paths[0], some, every)
+    write_json(out / "plan.json", found)
     found["level_1"] = []
-    for b, s in settings.items():
-        log.info(f"level 1 on {b}")
-        row = alone(level_one, out / "features", trained, [*s, *ATTENTION, *where], steps)
-        found["level_1"].append({"backbone": b, **row, "epoch_minutes": trained / row["clips_s"] / 60})
+    for model in models:
+        log.info(f"level 1: {model}")
+        row = alone(level_one, out / "features", trained, [*MODELS[model], *LEARNING, *where], steps)
+        found["level_1"].append({"model": model, **row, "epoch_minutes": trained / row["clips_s"] / 60})
         write_json(out / "plan.json", found)
     found["level_2"] = []
     for stacker in stackers:
@@ -124,7 +144,7 @@ def _config(settings: list[str]) -> tuple[Any, Any]:
     from jungle import build, overrides
     from jungle.cli import config_dir
 
-    cfg = overrides.composed("train", [*settings, *ATTENTION, "model.pretrained=false"], config_dir())
+    cfg = overrides.composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
     return cfg, build.backbone_spec(cfg)
 
 
@@ -159,55 +179,4 @@ def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> t
         "frames_s": rate,
         "disk_gb": clips * frames * backbone.dim * 2e-9,
         "hours": clips * frames / rate / 3600,
-        "hours_theirs": clips * frames / THEIRS / 3600,
     }
-
-
-def hours_of(found: dict[str, Any]) -> dict[str, float]:
-    """Return hours for all sets of features: decoding and backbones go side by side, the slower counts."""
-    decode = found["clips"] / found["decode_clips_s"] / 3600
-    backbones = sum(b["hours"] for b in found["backbones"])
-    return {
-        "decode": decode,
-        "backbones": backbones,
-        "features": max(decode, backbones),
-        "features_on_eight": max(decode, backbones) / 8,
-        "features_theirs": sum(b["hours_theirs"] for b in found["backbones"]),
-    }
-
-
-def markdown(found: dict[str, Any]) -> str:
-    """Return the tables of `docs/scale.md`."""
-    hours, clips, trained = found["hours"], found["clips"], found["trained"]
-    rate = f"{found['cores']} cores decode {found['decode_clips_s']:.1f} clips/s"
-    lines = [
-        f"{found['device']}; {rate}, each clip once for all backbones",
-        "",
-        f"| features of {clips:,} clips | frames, size | numbers | disk GB | frames/s | hours | theirs |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-    ]
-    for b in found["backbones"]:
-        size, disk = "x".join(map(str, b["size"])), f"{b['disk_gb']:,.0f}"
-        cells = (f"{b['frames']}, {size}", b["numbers"], disk, f"{b['frames_s']:,.1f}", f"{b['hours']:,.1f}")
-        lines.append(f"| {b['backbone']} | {' | '.join(map(str, cells))} | {b['hours_theirs']:.0f} |")
-    disk = sum(b["disk_gb"] for b in found["backbones"])
-    lines += [
-        f"| decoding, once for all | | | | | {hours['decode']:,.1f} | |",
-        f"| **all** | | | **{disk:,.0f}** | | **{hours['features']:,.1f}** "
-        f"| **{hours['features_theirs']:.0f}** |",
-        f"| on eight such | | | | | {hours['features_on_eight']:,.1f} | |",
-        "",
-        f"| level 1, {trained:,} clips | features GB | clips/s | minutes an epoch | memory GB |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
-    for r in found["level_1"]:
-        lines.append(
-            f"| attention on {r['backbone']} | {r['features_gb']:.0f} | {r['clips_s']:,.0f} "
-            f"| {r['epoch_minutes']:.1f} | {r['peak_mb'] / 1000:.1f} |"
-        )
-    lines += ["", f"| level 2, {trained:,} clips | seconds a fit | memory GB |", "| --- | ---: | ---: |"]
-    named = {"nn": "nn, each of its ten networks"}
-    for r in found["level_2"]:
-        name = named.get(r["stacker"], r["stacker"])
-        lines.append(f"| {name} | {r['seconds']:,.0f} | {r['peak_mb'] / 1000:.1f} |")
-    return "\n".join(lines) + "\n"

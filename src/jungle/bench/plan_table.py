@@ -1,0 +1,82 @@
+"""What `jungle bench plan` measured, as hours and as the tables of `docs/scale.md`."""
+
+from typing import Any
+
+THEIRS = 152  # frames a second of one backbone on two GTX 1080 Ti: a day for 45 frames of all clips
+EPOCHS, FOLDS = 20, 5  # of level 1: 15 epochs and five rounds of soft labels
+TWICE = "attention on ResNet-152"  # the blank-or-not model costs as much
+
+
+def hours_of(found: dict[str, Any]) -> dict[str, float]:
+    """Return hours for all sets of features and of all level 1.
+
+    Decoding and backbones go side by side: the slower counts.
+    """
+    decode = found["clips"] / found["decode_clips_s"] / 3600
+    backbones = sum(b["hours"] for b in found["backbones"])
+    return {
+        "decode": decode,
+        "backbones": backbones,
+        "features": max(decode, backbones),
+        "features_on_eight": max(decode, backbones) / 8,
+        "features_together": found["clips"] / found["together"]["clips_s"] / 3600,
+        "features_theirs": sum(_theirs(found, b) for b in found["backbones"]),
+        "level_1": sum(_hours(r) * (2 if r["model"] == TWICE else 1) for r in found["level_1"]),
+    }
+
+
+def _theirs(found: dict[str, Any], backbone: dict[str, Any]) -> float:
+    return found["clips"] * backbone["frames"] / THEIRS / 3600
+
+
+def _hours(model: dict[str, Any]) -> float:
+    """Return hours of all folds, each of which trains on all clips but its own."""
+    return model["epoch_minutes"] / 60 * EPOCHS * (FOLDS - 1)
+
+
+def markdown(found: dict[str, Any]) -> str:
+    """Return the tables of `docs/scale.md`."""
+    hours, clips, trained = found["hours"], found["clips"], found["trained"]
+    both = found["together"]
+    on_gpu = f", and {both['gpu_mb'] / 1000:.1f} GB on the GPU" if both["gpu_mb"] else ""
+    rate = f"{found['cores']} cores decode {found['decode_clips_s']:.1f} clips/s"
+    lines = [
+        f"{found['device']}; {rate}, each clip once for all backbones",
+        "",
+        f"| features of {clips:,} clips | frames, size | numbers | disk GB | frames/s | hours | theirs |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for b in found["backbones"]:
+        size, disk = "x".join(map(str, b["size"])), f"{b['disk_gb']:,.0f}"
+        cells = (f"{b['frames']}, {size}", b["numbers"], disk, f"{b['frames_s']:,.1f}", f"{b['hours']:,.1f}")
+        lines.append(f"| {b['backbone']} | {' | '.join(map(str, cells))} | {_theirs(found, b):.0f} |")
+    disk = sum(b["disk_gb"] for b in found["backbones"])
+    lines += [
+        f"| decoding, once for all | | | | | {hours['decode']:,.1f} | |",
+        f"| **all** | | | **{disk:,.0f}** | | **{hours['features']:,.1f}** "
+        f"| **{hours['features_theirs']:.0f}** |",
+        f"| on eight such | | | | | {hours['features_on_eight']:,.1f} | |",
+        f"| all at once, as on {both['clips']} clips | | | | | {hours['features_together']:,.1f} | |",
+        "",
+        f"Memory while all at once: {both['peak_mb'] / 1000:.1f} GB{on_gpu}.",
+        "",
+        f"| level 1, {trained:,} clips | features GB | clips/s | minutes an epoch | hours, {FOLDS} folds of "
+        f"{EPOCHS} epochs | memory GB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for r in found["level_1"]:
+        lines.append(
+            f"| {r['model']} | {r['features_gb']:.0f} | {r['clips_s']:,.0f} "
+            f"| {r['epoch_minutes']:.1f} | {_hours(r):,.1f} "
+            f"| {r['peak_mb'] / 1000:.1f} |"
+        )
+    lines += [
+        f"| **all nine**, blank or not as the first | | | | **{hours['level_1']:,.1f}** | |",
+        f"| on eight such | | | | {hours['level_1'] / 8:,.1f} | |",
+    ]
+    lines += ["", f"| level 2, {trained:,} clips | seconds a fit | memory GB |", "| --- | ---: | ---: |"]
+    named = {"nn": "nn, each of its ten networks"}
+    for r in found["level_2"]:
+        name = named.get(r["stacker"], r["stacker"])
+        lines.append(f"| {name} | {r['seconds']:,.0f} | {r['peak_mb'] / 1000:.1f} |")
+    return "\n".join(lines) + "\n"
