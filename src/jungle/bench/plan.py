@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -153,30 +154,26 @@ def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> t
     import torch
 
     from jungle import build
+    from jungle.features.extract import run
+    from jungle.features.plans import compute_dtype
     from jungle.models.joined import make_backbone
 
     cfg, spec = _config(settings)
-    backbone = make_backbone(spec).eval().to(device)
+    backbone = make_backbone(spec).eval()
     on_gpu = device.startswith("cuda")
-    batch = 64 if on_gpu else 4
-    frames_NHWC = torch.from_numpy(
-        np.random.default_rng(0).integers(0, 256, (batch, *backbone.size, 3), dtype=np.uint8)
-    ).to(device)
+    model = backbone.to(device) if on_gpu else backbone.folded()  # as `jungle extract` has it
+    shape = (1, 64) if on_gpu else (torch.get_num_threads(), 4)  # clips, frames of each
+    clips_NTHWC = np.random.default_rng(0).integers(0, 256, (*shape, *backbone.size, 3), dtype=np.uint8)
+    shown: list[Any] = [SimpleNamespace(frames=frames) for frames in clips_NTHWC]
     log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
-
-    def step(_: int) -> None:
-        backbone(frames_NHWC)
-        if on_gpu:
-            torch.cuda.synchronize(device)
-
-    with torch.inference_mode(), torch.autocast(device.split(":")[0], torch.bfloat16, enabled=on_gpu):
-        rate = batch * _times_a_second(step, seconds)
+    dtype = compute_dtype(device)
+    rate = np.prod(shape) * _times_a_second(lambda _: run(model, shown, device, dtype), seconds)
     frames = cfg.frames.count
     return build.clip_specs(cfg, backbone)[1], {
         "size": list(backbone.size),
         "frames": frames,
         "numbers": backbone.dim,
-        "frames_s": rate,
+        "frames_s": float(rate),
         "disk_gb": clips * frames * backbone.dim * 2e-9,
-        "hours": clips * frames / rate / 3600,
+        "hours": clips * frames / float(rate) / 3600,
     }
