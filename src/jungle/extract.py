@@ -58,7 +58,8 @@ def _features(
     from jungle.features import extract
 
     plans, backbones = _plans(configs, clips)
-    log.info(f"features of {len(plans)} backbones, each clip decoded once for all")
+    if len(plans) > 1:
+        log.info(f"features of {len(plans)} backbones, each clip decoded once for all")
     if before is not None:
         before.into([plan.open().folder for plan in plans])
     with timed("features"), before.measured("features") if before else nullcontext():

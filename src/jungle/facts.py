@@ -11,6 +11,7 @@ from jungle.console import timed
 from jungle.data.clips import Clips
 from jungle.data.metadata import SEEN_OF, facts_of
 
+INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
 
 
@@ -74,10 +75,10 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
     known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
     if there:
         cache.mkdir(parents=True, exist_ok=True)
-        with timed("metadata"), FileLock(cache / "index.parquet.lock"):
+        with timed("metadata"), FileLock(cache / f"{INDEX}.lock"):
             known = index_clips(
                 there,
-                cache / "index.parquet",
+                cache / INDEX,
                 root=Path(there[0]).anchor,
                 workers=workers,
                 timeout_s=timeout_s,

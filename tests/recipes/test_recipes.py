@@ -105,9 +105,9 @@ def test_help_says_what_a_recipe_is_and_takes(capsys) -> None:
 
 def test_a_small_scale_needs_no_data(tmp_path) -> None:
     def data_of(*given: str, tiny: bool) -> tuple[str, int | None]:
-        file = config_dir() / "experiment" / "primatrix" / "best.yaml"
+        file = config_dir() / "experiment" / "primatrix" / "first_place.yaml"
         args = [f"paths.runs={tmp_path}", *given]
-        job = jobs_of(recipe.read(file), "primatrix/best", args, tiny, config_dir())[0][0]
+        job = jobs_of(recipe.read(file), "primatrix/first_place", args, tiny, config_dir())[0][0]
         return job.config.data.format, job.config.data.sample_clips
 
     assert data_of(tiny=False)[0] == "primatrix"

@@ -30,7 +30,7 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
 
     Args:
         out: folder for the copies and the features, which are deleted again.
-        film: the clip, MP4.
+        film: the clip.
         clips: how many copies, each a little different in bytes.
         settings: of each backbone, overrides of `jungle train`.
 
@@ -56,9 +56,11 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
             spec = build.clip_specs(cfg, backbones[-1])[1]
             plans += inputs.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
         device = build.devices_of(cfg)[0]
-        content, paths = film.read_bytes(), [str(Path(folder) / f"{i}.mp4") for i in range(clips)]
+        content, paths = film.read_bytes(), [str(Path(folder) / f"{i}{film.suffix}") for i in range(clips)]
         for i, path in enumerate(paths):
-            Path(path).write_bytes(content + struct.pack(">I4sQ", 16, b"free", i))  # a box that says nothing
+            Path(path).write_bytes(
+                content + struct.pack(">I4sQ", 16, b"free", i)
+            )  # of an MP4 a box that says nothing
         keys = list(content_keys(paths))
         assert len(set(keys)) == clips
         wanted = [Wanted(str(k), p, p) for k, p in zip(keys, paths, strict=True)]

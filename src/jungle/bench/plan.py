@@ -6,6 +6,7 @@ Factorization: 15 seconds, 404x720, H.264.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -98,7 +99,7 @@ def bench_plan(
     from jungle.bench.full_size import level_one, level_two, together
 
     where = ["trainer=cpu"] if device == "cpu" else ["trainer=gpu", f"trainer.devices=[{device[5:]}]"]
-    some = TOGETHER["cpu" if device == "cpu" else "cuda"] if at_once is None else at_once
+    some = TOGETHER[device.split(":")[0]] if at_once is None else at_once
     some = min(some, max(TOGETHER["cpu"], COPIES // paths[0].stat().st_size))
     log.info(f"all at once, on {some} clips")
     every = [[*s, *LEARNING, *where] for s in settings.values()]
@@ -154,26 +155,25 @@ def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> t
     import torch
 
     from jungle import build
-    from jungle.features.extract import run
+    from jungle.features.extract import placed, run
     from jungle.features.plans import compute_dtype
     from jungle.models.joined import make_backbone
 
     cfg, spec = _config(settings)
-    backbone = make_backbone(spec).eval()
-    on_gpu = device.startswith("cuda")
-    model = backbone.to(device) if on_gpu else backbone.folded()  # as `jungle extract` has it
-    shape = (1, 64) if on_gpu else (torch.get_num_threads(), 4)  # clips, frames of each
+    backbone = make_backbone(spec)
+    model = placed(backbone, device)
+    shape = (torch.get_num_threads(), 4) if device == "cpu" else (1, 64)  # clips, frames of each
     clips_NTHWC = np.random.default_rng(0).integers(0, 256, (*shape, *backbone.size, 3), dtype=np.uint8)
     shown: list[Any] = [SimpleNamespace(frames=frames) for frames in clips_NTHWC]
     log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
     dtype = compute_dtype(device)
-    rate = np.prod(shape) * _times_a_second(lambda _: run(model, shown, device, dtype), seconds)
+    rate = math.prod(shape) * _times_a_second(lambda _: run(model, shown, device, dtype), seconds)
     frames = cfg.frames.count
     return build.clip_specs(cfg, backbone)[1], {
         "size": list(backbone.size),
         "frames": frames,
         "numbers": backbone.dim,
-        "frames_s": float(rate),
+        "frames_s": rate,
         "disk_gb": clips * frames * backbone.dim * 2e-9,
-        "hours": clips * frames / float(rate) / 3600,
+        "hours": clips * frames / rate / 3600,
     }

@@ -94,8 +94,7 @@ def _share(
     backbones: Sequence[Backbone],
     total: int,
 ) -> None:
-    models = [m.eval() for m in (backbones or [Backbone(p.backbone) for p in plans])]
-    models = [m.folded() if device == "cpu" else m.to(device) for m in models]
+    models = [placed(m, device) for m in (backbones or [Backbone(p.backbone) for p in plans])]
     by_key = {w.key: w for w, _ in todo}
     per_step = 2 * torch.get_num_threads() if device == "cpu" else 8
     most = max(max(p.max_failed_fraction for p in plans) * total, 1)
@@ -158,6 +157,12 @@ def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], devic
             writer.add(item.key, item.clip, features, clip.times, clip.status, clip.reason)
         except ValueError as e:
             raise UserError(f"{item.clip}: the features of {model.spec.name} cannot be stored: {e}") from None
+
+
+def placed(model: Backbone, device: str) -> Backbone:
+    """Return the model as features are made by it there."""
+    model = model.eval()
+    return model.folded() if device == "cpu" else model.to(device)
 
 
 def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list[Any]:

@@ -6,18 +6,15 @@ stands a note of what was asked for, by which a plan says how much of it is ther
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
+from jungle.features.fingerprint import fingerprint
 from jungle.files import read_json, replacing, write_json
 
 if TYPE_CHECKING:
@@ -42,10 +39,9 @@ class Preparations:
         self.steps = tuple(step for step in STEPS if wanted[step])
         first = configs[0]
         of_clips = first.data.model_dump(mode="json", include={"format", "root", "labels", "limit"})
-        asked = json.dumps([sorted(seeing), of_clips], sort_keys=True).encode()
-        name = f"inputs-{hashlib.blake2b(asked, digest_size=4).hexdigest()}"
+        name = f"inputs-{fingerprint({'features': sorted(seeing), 'clips': of_clips})[:8]}"
         self._clips, self._note = root / f"{name}.parquet", root / f"{name}.json"
-        self._index = first.paths.cache / "index.parquet"
+        self._cache = first.paths.cache
 
     def begin(self, clips: Sequence[Wanted]) -> None:
         """Note the clips, those whose files can be read."""
@@ -93,9 +89,13 @@ class Preparations:
         except (pl.exceptions.PolarsError, OSError):
             return None
         if step == "metadata":
+            from jungle.facts import INDEX
             from jungle.video.index import looked_at
 
-            return int(clips["path"].is_in(looked_at(self._index).implode()).sum()), len(clips)
+            known = looked_at(self._cache / INDEX)
+            return int(clips["path"].is_in(known.implode()).sum()), len(clips)
+        import numpy as np
+
         from jungle.features import index
 
         stores = [Path(s) for s in read_json(self._note).get("stores", [])]
@@ -111,9 +111,9 @@ class Preparations:
 
 
 def frozen_of(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
-    """Return one config for each kind of features, by all that shapes them."""
+    """Return one config for each kind of features, by the fingerprint of the settings that shape them."""
     return {
-        json.dumps(c.model_dump(mode="json", include={"model", "frames", "decoder"}), sort_keys=True): c
+        fingerprint(c.model_dump(mode="json", include={"model", "frames", "decoder"})): c
         for c in configs
         if c.model.mode == "frozen"
     }

@@ -34,10 +34,15 @@ def find(argv: list[str], configs: Path) -> Path | None:
     if "/" not in name:
         return None
     folder = configs / "experiment"
-    known = {str(f.relative_to(folder).with_suffix("")): f for f in sorted(folder.glob("*/*.yaml"))}
+    known = {_name(f, configs): f for f in sorted(folder.glob("*/*.yaml"))}
     if name not in known:
         raise UsageError(f"experiment={name}: no such recipe.{nearest(name, known)}")
     return known[name]
+
+
+def _name(file: Path, configs: Path) -> str:
+    """Return a recipe's name as it is typed."""
+    return str(file.relative_to(configs / "experiment").with_suffix(""))
 
 
 def read(file: Path) -> Recipe:
@@ -53,7 +58,7 @@ def read(file: Path) -> Recipe:
 
 def usage(file: Path, configs: Path) -> str:
     """Return what a recipe is, and the words that it takes."""
-    recipe, name = read(file), file.relative_to(configs / "experiment").with_suffix("")
+    recipe, name = read(file), _name(file, configs)
     names = ", ".join(stage.name for stage in recipe.stages)
     alone = fill(f"one of these alone: {names}; or what is made before: {', '.join(STEPS)}", 100)
     alone = alone.replace("\n", "\n" + " " * 18)
@@ -78,11 +83,9 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     """
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
-    name = str(file.relative_to(configs / "experiment").with_suffix(""))
+    recipe, name = read(file), _name(file, configs)
     words, given = _split(argv)
-    recipe = read(file)
-    tiny = words["scale"] == "tiny"
-    jobs, root, first = jobs_of(recipe, name, given, tiny, configs)
+    jobs, root, first = jobs_of(recipe, name, given, words["scale"] == "tiny", configs)
     seconds = read_json(root / "seconds.json")
     before = Preparations(root, [j.config for j in jobs if j.config is not None])
     known = [*before.steps, *(stage.name for stage in recipe.stages)]
@@ -124,7 +127,7 @@ def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparatio
         UsageError: a word of the command is not valid, or there is nothing to prepare.
     """
     words, given = _split(argv)
-    name = str(file.relative_to(configs / "experiment").with_suffix(""))
+    name = _name(file, configs)
     jobs, root, _ = jobs_of(read(file), name, given, words["scale"] == "tiny", configs)
     found = Preparations(root, [j.config for j in jobs if j.config is not None])
     steps = found.steps or ("features",)
