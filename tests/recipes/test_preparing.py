@@ -101,7 +101,7 @@ def test_the_steps_run_alone_and_the_plan_says_how_far_they_are(tmp_path, staged
     with subprocess.Popen(door, cwd=tmp_path, stderr=subprocess.PIPE) as run:
         stores = tmp_path / "cache" / "features"
         late = time.monotonic() + 120
-        while not any(stores.glob("*/shard-*")) and run.poll() is None and time.monotonic() < late:
+        while not any(stores.glob("*/spec.json")) and run.poll() is None and time.monotonic() < late:
             time.sleep(0.02)
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=60)
