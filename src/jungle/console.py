@@ -79,6 +79,16 @@ def timed(what: str) -> Iterator[None]:
     log.info(f"{what}: {time.monotonic() - began:.1f} s")
 
 
+@contextmanager
+def muted() -> Iterator[None]:
+    """Log nothing within the block: for work that will be done, and reported, again."""
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
+
+
 def speak() -> None:
     """Log to stderr, for verbs without a config: the others are told by Hydra where to."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)

@@ -52,7 +52,9 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
         folder = [] if "hydra.sweep.dir" in given else [sweeps.choose(plain, argv)]
         return [*argv, *(f"hydra.sweep.dir={quoted(f)}" for f in folder), "-m"]
     if "hydra.run.dir" not in given:
-        return [*argv, f"hydra.run.dir={quoted(runs.choose(plain))}"]
+        from jungle.run_inputs import Comparison
+
+        return [*argv, f"hydra.run.dir={quoted(runs.choose(plain, Comparison(plain).changes_in))}"]
     return argv
 
 

@@ -3,9 +3,11 @@
 import os
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from jungle.console import log
 from jungle.errors import UsageError
 from jungle.files import read_json, write_json
 
@@ -13,13 +15,18 @@ STATE = "run.json"
 STARTER = "JUNGLE_STARTER"
 
 
-def choose(cfg: Any) -> Path:
-    """Return the folder for a training command: an unfinished one of the same settings, or a new name.
+Changes = Callable[[Path], list[str]]
+"""What has changed of the inputs of the run in a folder since it began; empty if nothing has."""
 
-    A run counts as unfinished where its `run.json` says so and no living process holds its lock.
+
+def choose(cfg: Any, changes: Changes) -> Path:
+    """Return the folder for a training command: an unfinished one of the same run, or a new name.
+
+    A run counts as unfinished where its `run.json` says so and no living process holds its lock. It is the
+    same run where settings and inputs are the same.
 
     Raises:
-        UsageError: `resume` names a folder that is no run.
+        UsageError: `resume` names a folder that is no run, or one of other settings or inputs.
     """
     root = cfg.paths.runs / "train"
     if cfg.resume not in ("auto", "never"):
@@ -29,8 +36,9 @@ def choose(cfg: Any) -> Path:
                 f"resume={cfg.resume}: that run had other settings (see {folder}/config.yaml); "
                 "give resume alone to go on with its own, or leave it out to start anew"
             )
+        check_unchanged(folder, changes(folder))
         return folder
-    return unfinished(root, cfg.fingerprint(), cfg.resume == "auto")
+    return unfinished(root, cfg.fingerprint(), cfg.resume == "auto", changes)
 
 
 def named(resume: str, runs: Path) -> Path:
@@ -57,20 +65,40 @@ def overrides_of(folder: Path) -> list[str]:
     return [o for o in found if not o.startswith("resume=")]
 
 
-def unfinished(root: Path, fingerprint: str, look: bool = True) -> Path:
-    """Return the latest unfinished folder of that fingerprint which nobody works in, else a new name."""
+def unfinished(root: Path, fingerprint: str, look: bool, changes: Changes) -> Path:
+    """Return the latest unfinished folder of that fingerprint which nobody works in, else a new name.
+
+    One whose inputs have changed is left as it is, and that is said.
+    """
     if look and root.is_dir():
         for folder in sorted((f for f in root.iterdir() if f.is_dir() and not f.is_symlink()), reverse=True):
             found = state(folder)
             same = found.get("fingerprint") == fingerprint
             if same and found.get("state") == "running" and not is_held(folder):
-                return folder
+                if not (changed := changes(folder)):
+                    return folder
+                log.warning(
+                    f"{folder} is not resumed, its inputs changed: {'; '.join(changed)}; a new run starts"
+                )
     stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
     folder, n = root / stamp, 1
     while folder.exists():
         n += 1
         folder = root / f"{stamp}_{n}"
     return folder
+
+
+def check_unchanged(folder: Path, changes: Sequence[str]) -> None:
+    """Refuse to resume a run whose inputs are not what they were.
+
+    Raises:
+        UsageError: with what has changed.
+    """
+    if changes:
+        raise UsageError(
+            f"{folder} cannot be resumed, its inputs changed: {'; '.join(changes)}; restore them, or start a "
+            "new run: resume=never, and another folder where you named one"
+        )
 
 
 def state(folder: Path) -> dict[str, Any]:

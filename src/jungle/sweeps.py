@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,26 @@ def is_sweep(multirun: bool, overrides: list[str]) -> bool:
 
 
 def choose(cfg: Any, argv: list[str]) -> Path:
-    """Return the sweep's folder: an unfinished one of the same command, or a new name.
+    """Return the sweep's folder: an unfinished one of the same command and inputs, or a new name.
 
     Raises:
         UsageError: this process is one of several.
     """
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a sweep starts its own processes: give trainer.devices=N instead of torchrun")
-    return runs.unfinished(cfg.paths.runs / "sweep", _digest(argv), cfg.resume != "never")
+
+    def changes(folder: Path) -> list[str]:
+        return next((found for job in _jobs(folder) if (found := _trials().changes_in(job))), [])
+
+    return runs.unfinished(cfg.paths.runs / "sweep", _digest(argv), cfg.resume != "never", changes)
+
+
+@cache
+def _trials() -> Any:
+    """Return what compares trials' inputs with those of today, loaded once a process."""
+    from jungle.run_inputs import Comparisons
+
+    return Comparisons()
 
 
 def folder_of(argv: list[str]) -> Path | None:
@@ -88,7 +101,14 @@ def trial(raw: Any) -> float | None:
                 folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor, "reason": why}
             )
             return None
+    else:
+        runs.check_unchanged(folder, _trials().changes_in(folder))
     return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
+
+
+def _jobs(folder: Path) -> list[Path]:
+    """Return the folders of a sweep's trials, in their order."""
+    return sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))
 
 
 def summarise(folder: Path) -> None:
@@ -102,7 +122,7 @@ def summarise(folder: Path) -> None:
     from jungle.files import replacing
     from jungle.report.parallel import parallel_coordinates
 
-    jobs = sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))
+    jobs = _jobs(folder)
     if not jobs:
         return
     facts = {job: read_json(job / TRIAL) for job in jobs}

@@ -10,7 +10,9 @@ from typing import Any
 from jungle import runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
+from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
+from jungle.run_inputs import Comparison, RunInputs
 
 
 def main(raw: Any) -> None:
@@ -34,6 +36,7 @@ def main(raw: Any) -> None:
                 f"{folder} holds a run of other settings (its config.yaml); choose another folder"
             )
         if done.get("state") == "finished" and best.is_file():
+            runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
             log.info(f"{folder} is finished already")
         else:
             if done:
@@ -75,12 +78,13 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     task = build.task_of(cfg, clips)
     soft = labelled.soft_labels(cfg, clips, task)
     if runs.rank() == 0:
-        clips.write(folder / "clips.parquet")
         log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
         if "site" in clips.table.columns:
             log.info(sites_line(clips))
     backbone = make_backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
+    if runs.rank() == 0:
+        _keep_inputs(cfg, folder, clips, weights_hash)
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
     known = facts.of_training(cfg, clips)
     about = labelled.about(clips, eval_spec, weights_hash, known)
@@ -116,6 +120,20 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         inputs.close(data)
     if trainer.is_global_zero:
         runs.mark(folder, fingerprint, "finished")
+
+
+def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> None:
+    """Write what the run learns from, beside its settings, into its folder.
+
+    Raises:
+        UsageError: the run was begun with other inputs.
+    """
+    before = RunInputs.load(folder)
+    now = RunInputs.gather(cfg, clips, before)
+    now.digests["backbone"] = weights_hash
+    if before is not None:
+        runs.check_unchanged(folder, now.changes_since(before))
+    now.save(folder)
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:

@@ -7,6 +7,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,19 @@ class _Bench:
         self.out, self.cfg = out, cfg
         self._made: tuple[Any, ...] | None = None
 
+    @cached_property
+    def inputs(self) -> str:
+        """Hash of the labels, clips and files that the runs learn from."""
+        from jungle.run_inputs import current
+
+        return current(self.cfg).digest
+
     def run(self, cfg: Any, name: str) -> dict[str, float]:
         """Return the scores of one run, of its files where it was made before."""
         folder = self.out / "runs" / f"{name.replace(' head.', ',')}-{cfg.seed}"
         done = folder / "bench.json"
-        if done.is_file() and (kept := json.loads(done.read_text()))["settings"] == cfg.fingerprint():
+        made_of = f"{cfg.fingerprint()}-{self.inputs}"
+        if done.is_file() and (kept := json.loads(done.read_text()))["settings"] == made_of:
             return kept["scores"]
         shutil.rmtree(folder, ignore_errors=True)  # a run that was cut off, or of other settings
         folder.mkdir(parents=True)
@@ -92,7 +101,7 @@ class _Bench:
         scores = {k: v for k, v in metrics.items() if "/class/" not in k}
         scores["seconds"] = time.monotonic() - began
         shutil.rmtree(folder / "checkpoints")
-        write_json(done, {"settings": cfg.fingerprint(), "scores": scores})
+        write_json(done, {"settings": made_of, "scores": scores})
         return scores
 
     def _train(self, cfg: Any, folder: Path) -> None:

@@ -19,6 +19,7 @@ from jungle.files import read_json, write_json
 from jungle.recipes.plan import show
 from jungle.recipes.preparing import Preparations, frozen_of
 from jungle.recipes.stages import Job, jobs_of, template_of
+from jungle.run_inputs import Comparisons
 
 WORDS = {"scale": ("full", "tiny"), "plan": ("false", "true"), "stage": None, "template": None}
 """What a recipe takes besides the settings of its training runs, and which values where they are few."""
@@ -92,11 +93,14 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     if words["stage"] and words["stage"] not in known:
         raise UsageError(f"stage={words['stage']}: no such stage.{nearest(words['stage'], known)}")
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
-    show(recipe, name, before, jobs, seconds, words["scale"])
     if words["plan"] == "true":
+        _set_changed_aside(jobs, only_said=True)
+        show(recipe, name, before, jobs, seconds, words["scale"])
         return 0
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
+        _set_changed_aside(jobs)
+        show(recipe, name, before, jobs, seconds, words["scale"])
         waiting = [j.config for j in chosen if j.config is not None and not j.finished]
         if not chosen or len(frozen_of(waiting)) > 1:
             _prepare(argv)
@@ -111,6 +115,8 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
                 continue
             anew, began = not job.finished, time.monotonic()
             _run(job)
+            if anew and any(later.finished for later in jobs[jobs.index(job) + 1 :]):
+                _set_changed_aside(jobs)  # what follows may have been made of its earlier answers
             if anew:
                 seconds.setdefault(f"{words['scale']}/{job.stage.name}", []).append(time.monotonic() - began)
                 write_json(root / "seconds.json", seconds)
@@ -118,6 +124,33 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         if chosen and (chosen[-1].folder / what).is_file():
             result(f"{Path(what).stem}: {chosen[-1].folder / what}")
     return 0
+
+
+def _set_changed_aside(jobs: list[Job], only_said: bool = False) -> None:
+    """Rename what was made of other labels, clips or files than today's, so that it is made again.
+
+    Later stages build on earlier ones: from the first stage whose inputs changed, none is kept.
+
+    Args:
+        jobs: of all stages, in their order.
+        only_said: say what would be done.
+    """
+    found = Comparisons()
+    trained = [job for job in jobs if job.stage.verb == "train"]
+    changed = next(((job, c) for job in trained if (c := found.changes_in(job.folder))), None)
+    if changed is None:
+        return
+    first, changes = changed
+    said = f"stage {first.stage.name}: its inputs changed: {'; '.join(changes)}; it and later stages"
+    if only_said:
+        log.warning(f"{said} would run again")
+        return
+    mark = f".before-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    later = jobs[next(n for n, job in enumerate(jobs) if job.stage is first.stage) :]
+    tops = {job.folder.parent if job.stage.verb == "train" else job.folder for job in later}
+    for folder in sorted(f for f in tops if f.is_dir()):
+        folder.rename(folder.with_name(folder.name + mark))
+    log.warning(f"{said} run again; what they made before is kept as <folder>{mark}")
 
 
 def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:
