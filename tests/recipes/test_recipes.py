@@ -19,6 +19,7 @@ from jungle.config.recipe import Recipe
 from jungle.errors import UsageError
 from jungle.recipes import run as recipe
 from jungle.recipes.stages import jobs_of
+from jungle.run_inputs import current
 from tests.conftest import ROOT
 from tests.recipes.conftest import Staged
 
@@ -208,3 +209,28 @@ def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache) -> None:
         ("tiny/lite0", "tiny/lite2", "tiny/tuned", "tiny/stack"), 1
     )
     assert len(finished()) == 3
+
+
+def test_stages_of_other_labels_are_set_aside(survey: Path, tmp_path: Path, caplog) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text((survey / "labels.csv").read_text())
+    name = "primatrix/best"
+    given = ["data=csv", f"data.root={survey}", f"data.labels={labels}", f"paths.runs={tmp_path / 'runs'}"]
+    jobs, root, _ = jobs_of(
+        recipe.read(config_dir() / "experiment" / f"{name}.yaml"), name, given, True, config_dir()
+    )
+    trained = [job for job in jobs if job.stage.verb == "train"]
+    for job in trained[:2]:
+        job.folder.mkdir(parents=True)
+        (job.folder / "config.yaml").write_text(yaml.safe_dump(job.config.model_dump(mode="json")))
+        current(job.config).save(job.folder)
+        runs.mark(job.folder, job.config.fingerprint(), "finished")
+    recipe._set_changed_aside(jobs)
+    assert all(job.finished for job in trained[:2])
+    labels.write_text(labels.read_text().replace("hog_02.mp4,hog", "hog_02.mp4,lion"))
+    recipe._set_changed_aside(jobs, only_said=True)
+    assert all(job.finished for job in trained[:2])
+    recipe._set_changed_aside(jobs)
+    assert not any(job.finished for job in jobs)
+    assert "labels of clips changed: 1 (clips/hog_02.mp4: hog, now lion)" in caplog.text
+    assert [f for f in root.rglob("*.before-*") if f.is_dir()]  # kept, not deleted
