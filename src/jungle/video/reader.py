@@ -102,10 +102,9 @@ def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> 
             return found
         scaler = Scaler(spec)
         if timeline.counted:
-            images, broken = salvage.by_count(path, timeline, picks, scaler)
-            reason = timeline.damage or _damaged(len(picks), 0, len(broken))
+            images = salvage.by_count(path, timeline, picks, scaler)
             pts = timeline.pts[list(images)]
-            clip = made("pyav", scaler, timeline, pts, list(images.values()), reason)
+            clip = made("pyav", scaler, timeline, pts, list(images.values()), timeline.damage)
         else:
             clip = _read_pyav(path, container, stream, timeline, picks, scaler)
         return clip.replace(on_cpu=found) if spec.device == "cuda" else clip
@@ -191,27 +190,26 @@ def _read_pyav(
     if wanted.disordered:
         raise WrongTimeline("count")
     images = {int(timeline.pts[n]): image for n, image in wanted.images.items()}
-    broken = len(wanted.broken)
     missing = [int(timeline.pts[n]) for n in wanted.missing()]
-    moved = 0
+    reason = timeline.damage
     if missing:
-        found, corrupt = salvage.nearest(path, timeline, missing, set(images), scaler)
+        found = salvage.nearest(path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
-        broken += len(corrupt)
-        moved = len(missing) - sum(asked == true for asked, (true, _) in found.items())
-    reason = timeline.damage or _damaged(len(picks), moved, broken)
+        moved = sum(asked != true for asked, (true, _) in found.items())
+        reason = reason or _damaged(len(picks), moved, len(missing) - len(found))
     if not images:
-        raise ClipError(timeline.damage or "no frame can be decoded")
+        seen = len(wanted.unsound)
+        raise ClipError(reason if not seen else f"no frame is sound: {timeline.damage or 'all that come out are damaged'}")
     order = sorted(images)
     return made("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
 
 
-def _damaged(asked: int, moved: int, broken: int) -> str:
+def _damaged(asked: int, moved: int, left_out: int) -> str:
     parts = []
     if moved:
-        parts.append(f"{moved} of {asked} frames cannot be decoded; the nearest that can were taken")
-    if broken:
-        parts.append(f"{broken} of {asked} frames are damaged")
+        parts.append(f"{moved} of {asked} frames are damaged; the nearest sound ones were taken")
+    if left_out:
+        parts.append(f"{left_out} of {asked} frames are damaged, and no other is left to take")
     return "; ".join(parts)
 
 

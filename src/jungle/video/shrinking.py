@@ -92,7 +92,7 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
     if not sink.frames:
         raise ClipError(timeline.damage or "no frame can be decoded")
     lost = len(picks) - sink.frames
-    reason = timeline.damage or (f"{lost} of {len(picks)} frames cannot be decoded" if lost else "")
+    reason = timeline.damage or (f"{lost} of {len(picks)} frames are damaged, and left out" if lost else "")
     return {
         "status": "degraded" if reason else "ok",
         "reason": reason,
