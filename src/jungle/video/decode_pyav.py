@@ -154,7 +154,11 @@ def _decode_singly(
 def decode_all(context: CodecContext, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
     """Every frame that comes out at all, in order, and whether it is sound."""
     context.skip_frame = "DEFAULT"
-    watched = Watched(context)
+    yield from watched_frames(Watched(context), packets)
+
+
+def watched_frames(watched: Watched, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
+    """As `decode_all`, of a decoder that the caller may ask afterwards."""
     for place, packet in enumerate(packets):
         yield from watched.decode(packet, place)
     yield from watched.drain()

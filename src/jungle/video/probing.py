@@ -101,4 +101,10 @@ def _first_frame(path: str | Path) -> VideoFrame | None:
 
 
 def _first_sound(frames: Iterator[tuple[VideoFrame, bool]]) -> VideoFrame | None:
-    return next((frame for frame, sound in frames if sound), None)
+    """The first sound frame, or where none is, the first at all: of what kind they are, it tells too."""
+    first = None
+    for frame, sound in frames:
+        if sound:
+            return frame
+        first = first or frame
+    return first

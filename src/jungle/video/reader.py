@@ -159,8 +159,9 @@ def list_frames(
         size: its bytes.
         container: the file, just opened.
         stream: its video stream.
-        how: by the container's `index`, a `scan` of all packets, or a `count` of all frames; the text that
-            `WrongTimeline.instead` gives leads from one to the next.
+        how: by the container's `index`, a `scan` of all packets, a `count` of all frames, or a count of those
+            that the decoder leaves in `doubt` too; the text that `WrongTimeline.instead` gives leads from one
+            to the next.
 
     Raises:
         ClipError: there is no frame.
@@ -170,10 +171,8 @@ def list_frames(
     claimed = declared_size(path)
     if claimed is not None and claimed > size:
         timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
-    if how == "count" or not timeline.known:
-        timeline = salvage.counted(path, timeline)
-        if not len(timeline.pts):
-            raise ClipError(timeline.damage or "no frame can be decoded")
+    if how in ("count", "doubt") or not timeline.known:
+        return salvage.counted(path, timeline, doubtful=how == "doubt")
     return timeline
 
 
@@ -198,8 +197,7 @@ def _read_pyav(
         moved = sum(asked != true for asked, (true, _) in found.items())
         reason = reason or _damaged(len(picks), moved, len(missing) - len(found))
     if not images:
-        seen = len(wanted.unsound)
-        raise ClipError(reason if not seen else f"no frame is sound: {timeline.damage or 'all that come out are damaged'}")
+        raise WrongTimeline("count")  # which says why there is none
     order = sorted(images)
     return made("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
 

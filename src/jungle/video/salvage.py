@@ -10,11 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container import opened
-from jungle.video.decode_pyav import Convert, decode_all
-from jungle.video.timeline import Timeline, iter_packets
+from jungle.video.decode_pyav import Convert, decode_all, watched_frames
+from jungle.video.timeline import Timeline, WrongTimeline, iter_packets
+from jungle.video.trust import Watched
+from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
     from av import VideoFrame
+
+# Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does not
+# get on with the encoder or a header, and its frames are near to what was filmed.
+ALIKE, FEWEST = 0.9, 10
 
 
 def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[VideoFrame, bool]]:
@@ -24,19 +30,43 @@ def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[Vi
         yield from decode_all(stream.codec_context, packets)
 
 
-def counted(path: str | Path, timeline: Timeline) -> Timeline:
+def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Timeline:
     """A timeline for packets without times: one entry a sound frame that comes out, told apart by its count.
 
     The frames come out in the order they are shown, so the n-th is shown at the n-th of the packets' times.
+
+    Args:
+        path: the file.
+        timeline: its packets.
+        doubtful: take all frames for sound.
+
+    Raises:
+        ClipError: no frame comes out, or none that is sound.
+        WrongTimeline: there is doubt whether they are sound.
     """
-    rows = [(frame.key_frame, sound) for frame, sound in every_frame(path, timeline.trust_index)]
+    with opened(path, timeline.trust_index) as (container, stream):
+        watched = Watched(stream.codec_context)
+        packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
+        rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
+    if not rows:
+        raise ClipError(timeline.damage or "no frame can be decoded")
     key, sound = np.array(rows, bool).reshape(-1, 2).T
+    if doubtful:
+        sound[:] = True
+    elif not sound.any():
+        if watched.fed >= FEWEST and watched.complaints >= ALIKE * watched.fed:
+            raise WrongTimeline("doubt")
+        raise ClipError(_none_sound(len(rows), timeline.damage))
     times = np.unique(timeline.pts)
     if len(times) != len(key):
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         times = np.round(np.arange(len(key)) * step).astype(np.int64)
     unsound = len(sound) - int(sound.sum())
-    damage = timeline.damage or (f"{unsound} of {len(sound)} frames are damaged, and left out" if unsound else "")
+    damage = timeline.damage
+    if doubtful:
+        damage = damage or "all frames may differ from what was filmed: the decoder complains of each of them"
+    elif unsound:
+        damage = damage or f"{unsound} of {len(sound)} frames are damaged and were left out"
     return replace(
         timeline,
         pts=times[sound],
@@ -47,9 +77,15 @@ def counted(path: str | Path, timeline: Timeline) -> Timeline:
         hidden=False,
         known=True,
         counted=True,
+        doubtful=doubtful,
         damage=damage,
         packets=None,
     )
+
+
+def _none_sound(total: int, damage: str) -> str:
+    said = "the only frame that comes out is damaged" if total == 1 else f"all {total} frames are damaged"
+    return f"{said}: {damage}" if damage else said
 
 
 def by_count(
@@ -57,7 +93,8 @@ def by_count(
 ) -> dict[int, np.ndarray]:
     """Frames of a `counted` timeline, by their count among the sound ones in a decode of the whole file."""
     wanted = set(picks.tolist())
-    sound = (frame for frame, sound in every_frame(path, timeline.trust_index) if sound)
+    every = every_frame(path, timeline.trust_index)
+    sound = (frame for frame, sound in every if sound or timeline.doubtful)
     return {number: convert(frame) for number, frame in enumerate(sound) if number in wanted}
 
 

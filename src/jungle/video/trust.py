@@ -70,6 +70,10 @@ class Watched:
         self._entry_pts: int | None = None
         self._unshown: int | None = None
         """The last entry, where what lies before it is not sound and its frame has not come out yet."""
+        self.fed = 0
+        """Packets that went in so far."""
+        self.complaints = 0
+        """Those of them at which there was a sign of damage."""
 
     def decode(self, packet: Packet, place: int) -> list[tuple[VideoFrame, bool]]:
         """What comes out when a packet goes in: frames, and whether each is what was filmed.
@@ -80,6 +84,8 @@ class Watched:
         """
         packet.opaque = place
         frames, damaged = _decode(self._context, packet)
+        self.fed += 1
+        self.complaints += damaged
         if damaged:
             self._broken.add(place)
             # Nothing that is shown after a key frame refers to what is shown before it.
