@@ -193,9 +193,9 @@ def test_frames_that_the_decoder_lost_for_want_of_a_look_are_read_again(case, pl
     images, _ = plain(path)
     offer, opened_how = decode_pyav.Wanted.offer, []
 
-    def dropping(self, frame):
+    def dropping(self, frame, sound):
         if not self.unseen or len(self.images) != 3:
-            offer(self, frame)
+            offer(self, frame, sound)
 
     decode = decode_pyav.decode
 

@@ -83,7 +83,7 @@ def _in_order(trial: Trial) -> int:
     from jungle.video.scale import Scaler
 
     scaler = Scaler(ClipSpec(size=trial.size))
-    return sum(1 for frame in every_frame(trial.path) if scaler(frame) is not None)
+    return sum(1 for frame, _ in every_frame(trial.path) if scaler(frame) is not None)
 
 
 def _codec_alone(trial: Trial) -> tuple[int, float]:

@@ -3,7 +3,7 @@
 A wanted frame needs every reference frame from the key frame before it. Nothing seeks by time: the packets of
 the stream are walked in their order, those of groups without a wanted frame never reach the decoder, and
 within a group the frames that nothing refers to are skipped (`skip_frame=NONREF`). So the result does not
-hang on how well a container seeks, which in ASF, MPEG-TS and many an AVI is badly.
+depend on how well a container seeks, which in ASF, MPEG-TS and many an AVI is badly.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 
 from jungle.video.container import opened
 from jungle.video.timeline import Timeline, WrongTimeline, iter_packets
+from jungle.video.trust import Watched
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -34,36 +35,39 @@ class Wanted:
         self._number_of = {int(timeline.pts[n]): int(n) for n in picks}
         self._convert = convert
         self.images: dict[int, np.ndarray] = {}
-        self.broken: set[int] = set()
+        self.unsound: set[int] = set()
+        """Numbers of frames that came out and are not what was filmed: they have no image."""
         self.disordered = False
         """Frames came out in another order than their times say: the times are wrong."""
         self._last: int | None = None
 
-    def offer(self, frame: VideoFrame) -> None:
-        """Keep a decoded frame if it is one of those wanted."""
+    def offer(self, frame: VideoFrame, sound: bool) -> None:
+        """Keep a decoded frame if it is one of those wanted, and sound."""
         if frame.pts is None:
             return
         self.disordered |= self._last is not None and frame.pts <= self._last
         self._last = frame.pts
         number = self._number_of.get(frame.pts)
-        if number is not None and number not in self.images:
+        if number is None or number in self.images:
+            return
+        if sound:
             self.images[number] = self._convert(frame)
-            if frame.is_corrupt:
-                self.broken.add(number)
+        else:
+            self.unsound.add(number)
 
     def restart(self) -> None:
         """Decoding begins anew at another key frame."""
         self._last = None
 
     def missing(self) -> list[int]:
-        """Numbers of frames that have not come."""
+        """Numbers of frames that have not come, or not sound."""
         return [n for n in self._number_of.values() if n not in self.images]
 
 
 def decode(
     path: str | Path, container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: Wanted
 ) -> None:
-    """Decode the wanted frames into `wanted.images`; those that do not come out stay missing.
+    """Decode the wanted frames into `wanted.images`; those that do not come out sound stay missing.
 
     Raises:
         WrongTimeline: the container's index is wrong, or did not tell the decoder enough.
@@ -89,6 +93,7 @@ def _decode_groups(
     spans = _spans([(begins[p], p) for p in places])
     targets = set(places)
     span = next(spans, None)
+    watched = Watched(context)
     for place, packet in packets:
         if span is None:
             break
@@ -96,13 +101,13 @@ def _decode_groups(
             continue
         # A frame that another refers to is decoded in any case.
         context.skip_frame = "DEFAULT" if place in targets else "NONREF"
-        for frame in safe_decode(context, packet):
-            wanted.offer(frame)
+        for frame, sound in watched.decode(packet, place):
+            wanted.offer(frame, sound)
         if place >= span[1]:
-            _drain(context, wanted)
+            _drain(watched, wanted)
             span = next(spans, None)
     else:
-        _drain(context, wanted)
+        _drain(watched, wanted)
 
 
 def _begin_of(timeline: Timeline, numbers: list[int]) -> dict[int, int]:
@@ -133,41 +138,34 @@ def _decode_singly(
     container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: Wanted
 ) -> None:
     """Fetch and decode single key frames by the container's index."""
-    context = stream.codec_context
+    watched = Watched(stream.codec_context)
     for number in sorted(wanted.missing()):
         pts = int(timeline.pts[number])
         container.seek(pts, stream=stream, any_frame=True)
         packet = next((p for p in iter_packets(container, stream) if not isinstance(p, str)), None)
         if packet is None or packet.pts != pts:
             raise WrongTimeline("scan")
-        for frame in safe_decode(context, packet):
-            wanted.offer(frame)
+        for frame, sound in watched.decode(packet, number):
+            wanted.offer(frame, sound)
         if number not in wanted.images:
-            _drain(context, wanted)
+            _drain(watched, wanted)
 
 
-def decode_all(context: CodecContext, packets: Iterator[Packet]) -> Iterator[VideoFrame]:
-    """Every frame that can be decoded at all, in order; a broken packet costs only itself."""
+def decode_all(context: CodecContext, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
+    """Every frame that comes out at all, in order, and whether it is sound."""
     context.skip_frame = "DEFAULT"
-    for packet in packets:
-        yield from safe_decode(context, packet)
-    yield from safe_decode(context, None)
-    context.flush_buffers()
+    yield from watched_frames(Watched(context), packets)
 
 
-def safe_decode(context: CodecContext, packet: Packet | None) -> list[VideoFrame]:
-    """Frames that a packet gives; none where it is broken."""
-    from av.error import FFmpegError
-
-    try:
-        return list(context.decode(packet))  # type: ignore[arg-type]
-    except (FFmpegError, ValueError):
-        return []
+def watched_frames(watched: Watched, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
+    """As `decode_all`, of a decoder that the caller may ask afterwards."""
+    for place, packet in enumerate(packets):
+        yield from watched.decode(packet, place)
+    yield from watched.drain()
 
 
-def _drain(context: CodecContext, wanted: Wanted) -> None:
+def _drain(watched: Watched, wanted: Wanted) -> None:
     """Take what the decoder still holds back for reordering, and make it ready for another group."""
-    for frame in safe_decode(context, None):
-        wanted.offer(frame)
-    context.flush_buffers()
+    for frame, sound in watched.drain():
+        wanted.offer(frame, sound)
     wanted.restart()

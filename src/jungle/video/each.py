@@ -78,7 +78,7 @@ def _in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) -> list
 
         wanted = decode_pyav.Wanted(np.unique(np.concatenate(picks)), timeline, convert)
         decode_pyav.decode(path, container, stream, timeline, wanted)
-        if wanted.disordered or wanted.broken or wanted.missing():
+        if wanted.disordered or wanted.missing():
             return None
     clips = []
     for spec, scaler, mine, seen in zip(specs, scalers, picks, images, strict=True):

@@ -47,7 +47,7 @@ def _moving(
         return numbers
     small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole"))
     if timeline.counted:
-        images, _ = salvage.by_count(path, timeline, numbers, small)
+        images = salvage.by_count(path, timeline, numbers, small)
     else:
         wanted = decode_pyav.Wanted(numbers, timeline, small)
         decode_pyav.decode(path, container, stream, timeline, wanted)

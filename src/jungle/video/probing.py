@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,7 +65,7 @@ def probe(path: str | Path) -> Probe:
         name, codec = container.format.name, context.name
         audio = bool(container.streams.audio)
         created = container.metadata.get("creation_time", "") or stream.metadata.get("creation_time", "")
-        first = next(decode_all(context, iter(held)), None) if held else _first_frame(path)
+        first = _first_sound(decode_all(context, iter(held))) if held else _first_frame(path)
     if first is None:
         raise ClipError(timeline.damage or "no frame can be decoded")
     claimed = declared_size(path)
@@ -96,4 +97,14 @@ def probe(path: str | Path) -> Probe:
 def _first_frame(path: str | Path) -> VideoFrame | None:
     with opened(path, trust_index=False) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
-        return next(decode_all(stream.codec_context, packets), None)
+        return _first_sound(decode_all(stream.codec_context, packets))
+
+
+def _first_sound(frames: Iterator[tuple[VideoFrame, bool]]) -> VideoFrame | None:
+    """The first sound frame, or where none is, the first at all: of what kind they are, it tells too."""
+    first = None
+    for frame, sound in frames:
+        if sound:
+            return frame
+        first = first or frame
+    return first

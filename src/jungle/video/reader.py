@@ -102,10 +102,9 @@ def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> 
             return found
         scaler = Scaler(spec)
         if timeline.counted:
-            images, broken = salvage.by_count(path, timeline, picks, scaler)
-            reason = timeline.damage or _damaged(len(picks), 0, len(broken))
+            images = salvage.by_count(path, timeline, picks, scaler)
             pts = timeline.pts[list(images)]
-            clip = made("pyav", scaler, timeline, pts, list(images.values()), reason)
+            clip = made("pyav", scaler, timeline, pts, list(images.values()), timeline.damage)
         else:
             clip = _read_pyav(path, container, stream, timeline, picks, scaler)
         return clip.replace(on_cpu=found) if spec.device == "cuda" else clip
@@ -160,8 +159,9 @@ def list_frames(
         size: its bytes.
         container: the file, just opened.
         stream: its video stream.
-        how: by the container's `index`, a `scan` of all packets, or a `count` of all frames; the text that
-            `WrongTimeline.instead` gives leads from one to the next.
+        how: by the container's `index`, a `scan` of all packets, a `count` of all frames, or a count of those
+            that the decoder leaves in `doubt` too; the text that `WrongTimeline.instead` gives leads from one
+            to the next.
 
     Raises:
         ClipError: there is no frame.
@@ -171,10 +171,8 @@ def list_frames(
     claimed = declared_size(path)
     if claimed is not None and claimed > size:
         timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
-    if how == "count" or not timeline.known:
-        timeline = salvage.counted(path, timeline)
-        if not len(timeline.pts):
-            raise ClipError(timeline.damage or "no frame can be decoded")
+    if how in ("count", "doubt") or not timeline.known:
+        return salvage.counted(path, timeline, doubtful=how == "doubt")
     return timeline
 
 
@@ -191,27 +189,25 @@ def _read_pyav(
     if wanted.disordered:
         raise WrongTimeline("count")
     images = {int(timeline.pts[n]): image for n, image in wanted.images.items()}
-    broken = len(wanted.broken)
     missing = [int(timeline.pts[n]) for n in wanted.missing()]
-    moved = 0
+    reason = timeline.damage
     if missing:
-        found, corrupt = salvage.nearest(path, timeline, missing, set(images), scaler)
+        found = salvage.nearest(path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
-        broken += len(corrupt)
-        moved = len(missing) - sum(asked == true for asked, (true, _) in found.items())
-    reason = timeline.damage or _damaged(len(picks), moved, broken)
+        moved = sum(asked != true for asked, (true, _) in found.items())
+        reason = reason or _damaged(len(picks), moved, len(missing) - len(found))
     if not images:
-        raise ClipError(timeline.damage or "no frame can be decoded")
+        raise WrongTimeline("count")  # which says why there is none
     order = sorted(images)
     return made("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
 
 
-def _damaged(asked: int, moved: int, broken: int) -> str:
+def _damaged(asked: int, moved: int, left_out: int) -> str:
     parts = []
     if moved:
-        parts.append(f"{moved} of {asked} frames cannot be decoded; the nearest that can were taken")
-    if broken:
-        parts.append(f"{broken} of {asked} frames are damaged")
+        parts.append(f"{moved} of {asked} frames are damaged; the nearest sound ones were taken")
+    if left_out:
+        parts.append(f"{left_out} of {asked} frames are damaged, and no other is left to take")
     return "; ".join(parts)
 
 

@@ -10,71 +10,106 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container import opened
-from jungle.video.decode_pyav import Convert, decode_all
-from jungle.video.timeline import Timeline, iter_packets
+from jungle.video.decode_pyav import Convert, decode_all, watched_frames
+from jungle.video.timeline import Timeline, WrongTimeline, iter_packets
+from jungle.video.trust import Watched
+from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
     from av import VideoFrame
 
+# Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does not
+# get on with the encoder or a header, and its frames are near to what was filmed.
+ALIKE, FEWEST = 0.9, 10
 
-def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[VideoFrame]:
-    """Decode a whole file packet by packet, passing over what is broken."""
+
+def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[VideoFrame, bool]]:
+    """Decode a whole file packet by packet: each frame that comes out, and whether it is sound."""
     with opened(path, trust_index) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
         yield from decode_all(stream.codec_context, packets)
 
 
-def counted(path: str | Path, timeline: Timeline) -> Timeline:
-    """A timeline for packets without times: one entry a frame that comes out, told apart by its count.
+def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Timeline:
+    """A timeline for packets without times: one entry a sound frame that comes out, told apart by its count.
 
     The frames come out in the order they are shown, so the n-th is shown at the n-th of the packets' times.
+
+    Args:
+        path: the file.
+        timeline: its packets.
+        doubtful: take all frames for sound.
+
+    Raises:
+        ClipError: no frame comes out, or none that is sound.
+        WrongTimeline: there is doubt whether they are sound.
     """
-    key = np.array([frame.key_frame for frame in every_frame(path, timeline.trust_index)], bool)
+    with opened(path, timeline.trust_index) as (container, stream):
+        watched = Watched(stream.codec_context)
+        packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
+        rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
+    if not rows:
+        raise ClipError(timeline.damage or "no frame can be decoded")
+    key, sound = np.array(rows, bool).reshape(-1, 2).T
+    if doubtful:
+        sound[:] = True
+    elif not sound.any():
+        if watched.fed >= FEWEST and watched.complaints >= ALIKE * watched.fed:
+            raise WrongTimeline("doubt")
+        raise ClipError(_none_sound(len(rows), timeline.damage))
     times = np.unique(timeline.pts)
     if len(times) != len(key):
         step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
         times = np.round(np.arange(len(key)) * step).astype(np.int64)
-    places = np.arange(len(key))
+    unsound = len(sound) - int(sound.sum())
+    damage = timeline.damage
+    if doubtful:
+        damage = damage or "all frames may differ from what was filmed: the decoder complains of each of them"
+    elif unsound:
+        damage = damage or f"{unsound} of {len(sound)} frames are damaged and were left out"
     return replace(
         timeline,
-        pts=times,
-        key=key,
-        packet=places,
-        keys=np.flatnonzero(key),
+        pts=times[sound],
+        key=key[sound],
+        packet=np.arange(int(sound.sum())),
+        keys=np.flatnonzero(key[sound]),
         open_gop=False,
         hidden=False,
         known=True,
         counted=True,
+        doubtful=doubtful,
+        damage=damage,
         packets=None,
     )
 
 
+def _none_sound(total: int, damage: str) -> str:
+    said = "the only frame that comes out is damaged" if total == 1 else f"all {total} frames are damaged"
+    return f"{said}: {damage}" if damage else said
+
+
 def by_count(
     path: str | Path, timeline: Timeline, picks: np.ndarray, convert: Convert
-) -> tuple[dict[int, np.ndarray], set[int]]:
-    """Frames by their count in a decode of the whole file, and which of them the decoder called corrupt."""
-    wanted, images, broken = set(picks.tolist()), {}, set()
-    for number, frame in enumerate(every_frame(path, timeline.trust_index)):
-        if number in wanted:
-            images[number] = convert(frame)
-            if frame.is_corrupt:
-                broken.add(number)
-    return images, broken
+) -> dict[int, np.ndarray]:
+    """Frames of a `counted` timeline, by their count among the sound ones in a decode of the whole file."""
+    wanted = set(picks.tolist())
+    every = every_frame(path, timeline.trust_index)
+    sound = (frame for frame, sound in every if sound or timeline.doubtful)
+    return {number: convert(frame) for number, frame in enumerate(sound) if number in wanted}
 
 
 def nearest(
     path: str | Path, timeline: Timeline, wanted_pts: list[int], taken_pts: set[int], convert: Convert
-) -> tuple[dict[int, tuple[int, np.ndarray]], set[int]]:
-    """For each wanted time, the frame nearest to it among those that come out of a damaged file.
+) -> dict[int, tuple[int, np.ndarray]]:
+    """For each wanted time, the frame nearest to it among those of a damaged file that are sound.
 
     No frame is given twice, and none of `taken_pts` is given.
 
     Returns:
-        wanted pts -> (true pts, image), and the true pts of frames that the decoder called corrupt.
+        wanted pts -> (true pts, image).
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    broken: set[int] = set()
     used = set(taken_pts)
     before: VideoFrame | None = None
 
@@ -82,11 +117,9 @@ def nearest(
         assert frame.pts is not None
         found[pts] = (frame.pts, convert(frame))
         used.add(frame.pts)
-        if frame.is_corrupt:
-            broken.add(frame.pts)
 
-    for frame in every_frame(path, timeline.trust_index):
-        if frame.pts is None or frame.pts in used:
+    for frame, sound in every_frame(path, timeline.trust_index):
+        if not sound or frame.pts is None or frame.pts in used:
             continue
         while todo and todo[0] <= frame.pts:
             free = [f for f in (before, frame) if f is not None and f.pts not in used]
@@ -99,4 +132,4 @@ def nearest(
             break
     if todo and before is not None and before.pts not in used:
         give(todo[0], before)
-    return found, broken
+    return found

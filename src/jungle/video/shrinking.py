@@ -90,9 +90,9 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
                 if wanted.disordered:
                     raise WrongTimeline("count")
     if not sink.frames:
-        raise ClipError(timeline.damage or "no frame can be decoded")
+        raise WrongTimeline("count")  # which says why there is none
     lost = len(picks) - sink.frames
-    reason = timeline.damage or (f"{lost} of {len(picks)} frames cannot be decoded" if lost else "")
+    reason = timeline.damage or (f"{lost} of {len(picks)} frames are damaged, and left out" if lost else "")
     return {
         "status": "degraded" if reason else "ok",
         "reason": reason,

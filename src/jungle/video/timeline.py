@@ -57,6 +57,8 @@ class Timeline:
     """False where packets do not say when they are shown; the frames are then told apart by counting."""
     counted: bool = False
     """The packets bear no times: `pts` was made up by counting the frames that come out."""
+    doubtful: bool = False
+    """The decoder complains of every frame alike: all are taken as they come."""
     damage: str = ""
     """What is wrong with the file; empty where nothing was found."""
     trust_index: bool = True
