@@ -1,11 +1,11 @@
-"""Files in one step, on a disk that is full."""
+"""Files in one step: on a disk that is full, and with the longest names that a disk takes."""
 
 import errno
 from pathlib import Path
 
 import pytest
 
-from jungle.files import replacing
+from jungle.files import NAME_BYTES, named_after, replacing, write_text
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,42 @@ def test_an_error_of_the_disk_names_the_file(tmp_path: Path, error: Exception) -
 def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no number"), replacing(tmp_path / "a.csv"):
         raise ValueError("no number")
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 251 + ".mp4", "ж" * 125 + ".mp4", "野" * 83 + ".avi", "x." + "y" * 253, "." + "z" * 254]
+)
+def test_names_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: str) -> None:
+    assert NAME_BYTES - 2 <= len(name.encode()) <= NAME_BYTES
+    write_text(tmp_path / name, "a")
+    assert [f.name for f in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "a"
+
+
+def test_the_temporary_name_is_hidden_short_and_keeps_the_suffix(tmp_path: Path) -> None:
+    for name in ("a.parquet", "x" * 240 + ".safetensors", "no suffix"):
+        with replacing(tmp_path / name) as part:
+            assert part.name.startswith(".")
+            assert ".part" in part.name
+            assert part.suffix in (Path(name).suffix, ".part")
+            assert len(part.name) < 40
+            part.write_text("a")
+
+
+def test_a_name_that_the_disk_refuses_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name, said in (("x" * 256, "too long"), ("folder", "Is a directory")):
+        with pytest.raises(OSError, match=said) as raised, replacing(tmp_path / name):
+            raise AssertionError("the work began")
+        assert raised.value.filename == str(tmp_path / name)
+    assert [f.name for f in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_is_named_after_a_file_has_a_name_that_can_be(tmp_path: Path) -> None:
+    assert named_after(tmp_path / "a.csv", ".", ".lock") == tmp_path / ".a.csv.lock"
+    long, other = (tmp_path / (letter * 251 + ".csv") for letter in "xy")
+    beside = named_after(long, ".", ".journal")
+    beside.write_text("a")
+    assert beside.name.endswith(".journal")
+    assert beside == named_after(long, ".", ".journal")
+    assert beside not in (named_after(long, ".", ".lock"), named_after(other, ".", ".journal"))

@@ -1,13 +1,19 @@
 """Files written beside their name and renamed into place, so that a kill never leaves half of one."""
 
+import errno
+import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+NAME_BYTES = 255  # of one name: what the usual disks take
+SUFFIX_BYTES = 16  # of a suffix that a writer may know a format by
 
 
 @contextmanager
@@ -16,15 +22,20 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
 
     Without `sync` a power cut may leave a renamed file without its content.
 
-    The temporary name starts with a dot and ends with `.part`, so that listings and globs pass over it.
+    The temporary name, such as `.k3x_v9qa.part.mp4`, starts with a dot, so that listings and globs pass over
+    it. It holds nothing of the stem: a disk that takes the file's own name takes this one.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, the name is too long for the disk, or that of a folder.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept inside the name because some writers choose the format by it.
-    fd, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
+    with suppress(FileNotFoundError):  # what the disk refuses is told before the work, not after it
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    # The suffix stays at the end because some writers choose the format by it.
+    suffix = path.suffix if len(os.fsencode(path.suffix)) <= SUFFIX_BYTES else ""
+    fd, name = tempfile.mkstemp(prefix=".", suffix=f".part{suffix}", dir=path.parent)
     os.close(fd)
     part = Path(name)
     try:
@@ -45,6 +56,18 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
         raise OSError(number, os.strerror(number), str(path)) from e
     finally:
         part.unlink(missing_ok=True)
+
+
+def named_after(path: Path, prefix: str = "", suffix: str = "") -> Path:
+    """The file `<prefix><name of path><suffix>` beside `path`: a note, a journal or a lock.
+
+    Where that is longer than a name may be, a hash stands for the name of `path`, the same one each time.
+    """
+    name = f"{prefix}{path.name}{suffix}"
+    if len(os.fsencode(name)) > NAME_BYTES:
+        digest = hashlib.blake2b(os.fsencode(path.name), digest_size=16).hexdigest()
+        name = f"{prefix}{digest}{suffix}"
+    return path.with_name(name)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from jungle.console import Progress, log
 from jungle.data.partial import Part
 from jungle.errors import UserError
+from jungle.files import named_after
 
 if TYPE_CHECKING:
     import requests
@@ -70,7 +71,7 @@ def download(
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
+            with FileLock(named_after(path, ".", ".lock"), timeout=0):
                 if path.exists() and not again:
                     log.info(f"{path}: already there")
                 else:
@@ -103,7 +104,7 @@ def _session(backoff_s: float) -> "requests.Session":
 
 
 def _fetch(url: str, path: Path, tries: int, backoff_s: float, timeout_s: float) -> None:
-    part = Part.of(path.with_name(path.name + ".part"), url)
+    part = Part.of(named_after(path, suffix=".part"), url)
     most = part.size
     failed = 0
     with _session(backoff_s) as session:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jungle.files import write_json
+from jungle.files import named_after, write_json
 
 if TYPE_CHECKING:
     import requests
@@ -24,7 +24,7 @@ class Part:
     @property
     def note(self) -> Path:
         """The file that says which version the bytes are of."""
-        return self.path.with_name(self.path.name + ".json")
+        return named_after(self.path, suffix=".json")
 
     @property
     def size(self) -> int:

@@ -11,7 +11,7 @@ from jungle.console import Progress, log
 from jungle.data.download import PRIMATRIX, download
 from jungle.data.problems import shown
 from jungle.errors import UserError
-from jungle.files import replacing, write_json
+from jungle.files import named_after, replacing, write_json
 
 MAX_BYTES = 64 * 2**30
 MAX_MEMBERS = 5_000_000
@@ -50,7 +50,7 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
     """
     archive, out = Path(archive), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    note = archive.with_name(f".{archive.name}.unpacked.json")
+    note = named_after(archive, ".", ".unpacked.json")
     info = archive.stat()
     mark = {"size": info.st_size, "mtime": info.st_mtime_ns, "out": str(out.resolve())}
     if known := _marked(note, mark):

@@ -7,6 +7,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -14,6 +16,7 @@ from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
     from av.video.stream import VideoStream
 
 # Demuxers of single media files. Playlists (hls, concat, dash) and devices open other files: left out.
@@ -31,6 +34,7 @@ MP4_BOXES = (
     b"pnot",
 )  # what an MP4 or MOV may begin with
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
+LOOKED_AT = 100  # packets of a stream in which its first frame is looked for, to learn its true size
 
 
 def check_file(path: str | Path) -> int:
@@ -58,7 +62,7 @@ def check_file(path: str | Path) -> int:
 
 @contextmanager
 def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the file and its first real video stream, set to decode on one thread.
+    """Open the file and its main video stream (see `main_stream`), set to decode on one thread.
 
     Args:
         path: the file.
@@ -68,6 +72,18 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
     Raises:
         ClipError: it is no video file, or its header claims impossible frames.
     """
+    with _demuxed(path, trust_index) as container:
+        stream = main_stream(container, path)
+        context = stream.codec_context
+        if context.width * context.height > MAX_PIXELS:
+            raise ClipError(f"its header claims frames of {context.width}x{context.height} pixels")
+        _restrain(stream)
+        yield container, stream
+
+
+@contextmanager
+def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
+    """Open a file so that nothing but the file itself is read, whatever it says."""
     import av
     from av.error import FFmpegError
 
@@ -86,13 +102,13 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
         if head[:4] == b"RIFF" and not trust_index:
             source = _OneWay(stack.enter_context(open(path, "rb")))
         if head[4:8] in MP4_BOXES and trust_index:
-            options["skip_frame"] = "all"  # while opening; `_video_stream` makes a decoder of its own
+            options["skip_frame"] = "all"  # while opening; `main_stream` makes a decoder of its own
         try:
             container: Any = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
             raise ClipError(f"not a readable video: {reason_of(error)}") from None
         try:
-            yield container, _video_stream(container)
+            yield container
         finally:
             container.close()
 
@@ -112,26 +128,92 @@ def _head(path: str | Path) -> bytes:
         return b""
 
 
-def _video_stream(container: InputContainer) -> VideoStream:
-    # Cover pictures are video streams too; their disposition tells them.
-    streams = [s for s in container.streams.video if s.codec_context is not None]
-    real = [s for s in streams if not _is_picture(s)] or streams
-    if not real:
+def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
+    """The main picture of a file: the one video stream that every decoder, the index and `shrink` read.
+
+    Cameras, phones and editors put previews, thumbnails and covers beside it, before it or after it. The main
+    picture is no cover picture and no stream of one frame beside one of many; of the streams that are left it
+    is the one of most pixels, then of most frames, then the first.
+
+    Args:
+        container: the file, just opened; nothing of it is read here.
+        path: the same file, which is read once more where it holds several such streams.
+
+    Raises:
+        ClipError: there is no video stream.
+    """
+    streams = _candidates(container)
+    if not streams:
         raise ClipError("audio only: no video stream" if container.streams.audio else "no video stream")
-    stream = real[0]
+    if len(streams) == 1:
+        return streams[0]
+    status = os.stat(path)
+    version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+    index = _main_of(os.path.abspath(path), version)
+    found = next((s for s in streams if s.index == index), None)
+    if found is None:
+        raise ClipError("the file was replaced while it was read")
+    return found
+
+
+def _candidates(container: InputContainer) -> list[VideoStream]:
+    """Video streams with a decoder, but for cover pictures (which their disposition tells) beside a film."""
+    from av.stream import Disposition
+
+    pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    streams = [s for s in container.streams.video if s.codec_context is not None]
+    return [s for s in streams if not s.disposition & pictures] or streams
+
+
+def _restrain(stream: VideoStream) -> None:
     context = stream.codec_context
-    if context.width * context.height > MAX_PIXELS:
-        raise ClipError(f"its header claims frames of {context.width}x{context.height} pixels")
     context.options = {"max_pixels": str(MAX_PIXELS)}  # a frame's own header may claim more than the file's
     context.thread_count = 1
     context.thread_type = "NONE"
-    return stream
 
 
-def _is_picture(stream: Any) -> bool:
-    from av.stream import Disposition
+@lru_cache(maxsize=64)  # a clip is opened several times in a row
+def _main_of(path: str, version: tuple[int, ...]) -> int:
+    """The index of the main picture of a file with several; `version` tells one file of a name from another.
 
-    return bool(stream.disposition & Disposition.attached_pic)
+    Headers say too little for this: MPEG-TS and Matroska tell no number of frames, and sizes may be wrong. So
+    every packet is looked at, and the first frame of each stream is decoded.
+    """
+    from av.error import FFmpegError
+
+    # Not at the top, since that module imports this one.
+    from jungle.video.timeline import MAX_PACKETS, iter_packets
+
+    with _demuxed(path, trust_index=False) as container:
+        streams = {s.index: s for s in _candidates(container)}
+        counts = dict.fromkeys(streams, 0)
+        pixels = {i: s.codec_context.width * s.codec_context.height for i, s in streams.items()}
+        unseen = set(streams)
+
+        def look(index: int, packet: Packet | None) -> None:
+            try:
+                for frame in streams[index].codec_context.decode(packet):
+                    pixels[index] = frame.width * frame.height
+                    unseen.discard(index)
+            except (FFmpegError, ValueError):
+                pass  # a broken packet tells no size
+
+        for stream in streams.values():
+            _restrain(stream)
+        for packet in islice(iter_packets(container, list(streams.values())), MAX_PACKETS):
+            if isinstance(packet, str) or packet.is_discard or packet.stream_index not in streams:
+                continue
+            index = packet.stream_index
+            counts[index] += 1
+            if index in unseen and counts[index] <= LOOKED_AT:
+                look(index, packet)
+        for index in sorted(unseen):
+            if 0 < counts[index] <= LOOKED_AT:  # all of it may still be held back for reordering
+                look(index, None)
+    # A single frame beside a film is a thumbnail, however large; a stream without any is nothing.
+    least = min(2, max(counts.values()))
+    films = [i for i in streams if counts[i] >= least]
+    return max(films, key=lambda i: (pixels[i], counts[i], -i))
 
 
 def reason_of(error: BaseException) -> str:

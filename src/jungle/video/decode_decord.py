@@ -26,6 +26,8 @@ def refusal(timeline: Timeline, container: str, codec: str) -> str:
         return f"{container} files"
     if any(c in codec for c in UNKNOWN_CODECS):
         return f"codec {codec}"
+    if not timeline.alone:
+        return "several video streams"  # of which it takes one of its own choice
     if timeline.open_gop:
         return "open groups of pictures"
     if "avi" in container and codec in ("h264", "hevc"):

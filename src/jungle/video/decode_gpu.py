@@ -45,7 +45,11 @@ def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
     try:
         with _own_stream(device):
             decoder = decoder_of(
-                os.path.abspath(plan.path), dimension_order="NHWC", seek_mode="exact", device=device
+                os.path.abspath(plan.path),
+                stream_index=plan.stream,
+                dimension_order="NHWC",
+                seek_mode="exact",
+                device=device,
             )
             if decoder.cpu_fallback:
                 raise ClipError(_fallback(str(decoder.cpu_fallback)))

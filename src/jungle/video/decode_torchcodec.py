@@ -58,7 +58,11 @@ def read(
     decoder_of = load()
     try:
         decoder = decoder_of(
-            os.path.abspath(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            os.path.abspath(path),
+            stream_index=timeline.stream,
+            dimension_order="NHWC",
+            num_ffmpeg_threads=1,
+            seek_mode="exact",
         )
         if len(decoder) != len(timeline.pts):
             raise ClipError(f"torchcodec counts {len(decoder)} frames of {len(timeline.pts)}")

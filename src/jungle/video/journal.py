@@ -7,6 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from jungle.files import named_after
+
 
 class Journal:
     """The unfinished rows beside the table `out`; a context manager while it is written.
@@ -17,7 +19,7 @@ class Journal:
     """
 
     def __init__(self, out: Path, columns: set[str]) -> None:
-        self.path = out.with_name(f".{out.name}.journal")
+        self.path = named_after(out, ".", ".journal")
         self._columns = columns
 
     def rows(self) -> list[dict[str, Any]]:

@@ -33,6 +33,8 @@ class Plan:
     """Frames of the clip."""
     fps: float
     duration: float
+    stream: int
+    """The video stream's number in the file."""
 
     @classmethod
     def of(cls, path: str | Path, picks: np.ndarray, timeline: Timeline) -> Plan:
@@ -46,6 +48,7 @@ class Plan:
             total=len(timeline.pts),
             fps=timeline.fps,
             duration=timeline.duration,
+            stream=timeline.stream,
         )
 
     @property

@@ -65,6 +65,10 @@ class Timeline:
     """How the file was opened; it has to be opened so again."""
     unseen: bool = False
     """No frame was decoded on opening, so that the decoder may lack what is known only from frames."""
+    stream: int = 0
+    """The stream's number in the file, by FFmpeg's count of all streams; other decoders are told it."""
+    alone: bool = True
+    """The file holds no other video stream, not even a cover picture."""
     seekable: bool = False
     """Read from the container's own index; packets are fetched one by one."""
     packets: list[Packet] | None = field(default=None, repr=False)
@@ -104,6 +108,7 @@ def read_timeline(container: InputContainer, stream: VideoStream, size: int, sca
     if not scan and "avi" in container.format.name:
         _check_index(stream, size)
     timeline = (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
+    timeline.stream, timeline.alone = stream.index, len(container.streams.video) == 1
     timeline.trust_index = not scan
     timeline.unseen = not scan and "mov" in container.format.name
     return timeline
@@ -141,8 +146,10 @@ def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Ti
     return Timeline(pts, np.ones(len(pts), bool), place, place, float(stream.time_base or 1), seekable=True)
 
 
-def iter_packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet | str]:
-    """All packets that hold video, in the order of decoding; a text where reading failed and went on."""
+def iter_packets(
+    container: InputContainer, stream: VideoStream | list[VideoStream]
+) -> Iterator[Packet | str]:
+    """All packets of a stream, or of several, in the order of decoding; a text where reading failed once."""
     from av.error import EOFError as EndOfFile
     from av.error import FFmpegError
 
