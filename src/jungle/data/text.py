@@ -22,65 +22,18 @@ BLANKS = (
 ENDS = BLANKS + INVISIBLE
 QUOTES = ("''", '""', "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
 
-MISSING = frozenset(
-    # R, pandas, SQL; spreadsheets' errors in English, German, French and Spanish.
-    [
-        "na",
-        "n/a",
-        "<na>",
-        "nan",
-        "nat",
-        "null",
-        "(null)",
-        "\\n",
-        "#n/a",
-        "#nv",
-        "#n/d",
-        "#null!",
-        "#value!",
-        "#wert!",
-        "#valeur!",
-        "#¡valor!",
-        "#ref!",
-        "#bezug!",
-        "#name?",
-        "#nom?",
-        "#¿nombre?",
-        "#div/0!",
-        "#¡div/0!",
-        "#num!",
-        "#zahl!",
-        "#spill!",
-        "#calc!",
-    ]
-)
+# fmt: off
+MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German, French and Spanish
+    "na", "n/a", "<na>", "nan", "nat", "null", "(null)", "\\n", "#n/a", "#nv", "#n/d", "#null!", "#value!",
+    "#wert!", "#valeur!", "#¡valor!", "#ref!", "#bezug!", "#name?", "#nom?", "#¿nombre?", "#div/0!", "#¡div/0!",
+    "#num!", "#zahl!", "#spill!", "#calc!",
+])
 """What programs write for an empty cell, in lower case. `None` as Python writes it is one too."""
-ASKED = frozenset(
-    [
-        "none",
-        "nil",
-        "n.a.",
-        "n.a",
-        "-",
-        "--",
-        "---",
-        "–",
-        "—",
-        ".",
-        "..",
-        "...",
-        "…",
-        "?",
-        "??",
-        "???",
-        "/",
-        "//",
-        "*",
-        "[]",
-        "{}",
-        "()",
-    ]
-)
+ASKED = frozenset([
+    "none", "nil", "n.a.", "n.a", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "??", "???", "/",
+    "//", "*", "[]", "{}", "()",
+])
+# fmt: on
 """What people write for an empty cell, for no animal, or for one unknown: only they know which."""
 BLANK_WORDS = frozenset(["blank", "empty", "nothing", "none", "no animal", "vide", "leer", "vacío", "vazio"])
 """What people call a clip without an animal."""
@@ -112,9 +65,7 @@ def clean_name(text: str) -> str:
     """
     text = clean_text(text)
     if not text.isascii():
-        text = text.translate({k: v for k, v in _SPACED.items() if k != 10}).translate(
-            dict.fromkeys(map(ord, INVISIBLE))
-        )
+        text = text.translate(_AS_IT_LOOKS)
     elif "\t" in text:
         text = text.replace("\t", " ")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
