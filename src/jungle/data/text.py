@@ -1,0 +1,175 @@
+"""One reading of people's text: what is the same word, what may be, and what stands for nothing.
+
+Tables, folders, templates, lists and settings all go through here, so that a name means the same wherever it
+was written.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+# Characters without a picture: who sees the text cannot know that they are there. The two joiners are not
+# among them, because Indic, Persian and emoji writing needs them.
+INVISIBLE = "\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u180e"
+JOINERS = "\u200c\u200d"
+BLANKS = (
+    " \t\r\n\v\f\x1c\x1d\x1e\x1f\x85\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009"
+    "\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+ENDS = BLANKS + INVISIBLE
+QUOTES = ("''", '""', "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
+
+# fmt: off
+MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German, French and Spanish
+    "na", "n/a", "<na>", "nan", "nat", "null", "(null)", "\\n", "#n/a", "#nv", "#n/d", "#null!", "#value!",
+    "#wert!", "#valeur!", "#¡valor!", "#ref!", "#bezug!", "#name?", "#nom?", "#¿nombre?", "#div/0!", "#¡div/0!",
+    "#num!", "#zahl!", "#spill!", "#calc!",
+])
+"""What programs write for an empty cell, in lower case. `None` as Python writes it is one too."""
+ASKED = frozenset([
+    "none", "nil", "n.a.", "n.a", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "??", "???", "/",
+    "//", "*", "[]", "{}", "()",
+])
+# fmt: on
+"""What people write for an empty cell, for no animal, or for one unknown: only they know which."""
+BLANK_WORDS = frozenset(["blank", "empty", "nothing", "none", "no animal", "vide", "leer", "vacío", "vazio"])
+"""What people call a clip without an animal."""
+
+_LOOKS = str.maketrans(
+    # What no reader tells apart from the Latin letter, the hyphen and the straight quote.
+    {
+        **dict(zip("аеорсухіјѕкмтвн", "aeopcyxijskmtbh", strict=True)),
+        **dict(zip("οανικρτυχ", "oavikptux", strict=True)),
+        **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+        **dict.fromkeys("\u2018\u2019\u02bc\u00b4`\u2032", "'"),
+        **dict.fromkeys("\u201c\u201d\u00ab\u00bb", '"'),
+    }
+)
+_DROPPED = dict.fromkeys(map(ord, INVISIBLE + JOINERS))
+_AS_IT_LOOKS = {**{ord(c): " " for c in BLANKS if c not in "\r\n"}, **dict.fromkeys(map(ord, INVISIBLE))}
+
+
+def clean_text(text: str) -> str:
+    """The text with its accents composed (NFC), without blanks and invisible characters at its ends."""
+    text = text.strip(ENDS)
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def clean_name(text: str) -> str:
+    """A class or a site as it looks: each blank a space, nothing invisible, no quotes around it.
+
+    A line break stays: it may stand between two species.
+    """
+    text = clean_text(text)
+    if not text.isascii():
+        text = text.translate(_AS_IT_LOOKS)
+    elif "\t" in text:
+        text = text.replace("\t", " ")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return clean_text(unquoted(text))
+
+
+def unquoted(text: str) -> str:
+    """The text without one pair of quotes around it, as a file manager's "Copy as path" puts them."""
+    if len(text) > 2 and text[0] + text[-1] in QUOTES and not set(text[1:-1]) & {text[0], text[-1]}:
+        return text[1:-1].strip(ENDS)
+    return text
+
+
+def fold_text(text: str) -> str:
+    """The text for comparison: two names of one fold are told apart by few readers.
+
+    Case, blanks, `-` and `_`, accents on Latin letters, letters of other scripts that look the same,
+    characters without a picture, quotes around it and marks at its end make no difference.
+    """
+    text = unicodedata.normalize("NFKD", text.translate(_DROPPED)).casefold()
+    if not text.isascii():
+        text = re.sub(r"([a-z])[\u0300-\u036f]+", r"\1", text)  # marks of other scripts are letters of theirs
+        text = unicodedata.normalize("NFC", text).translate(_LOOKS)
+    text = unquoted(text.strip(ENDS))
+    text = re.sub(r"[\s_-]+", " ", text).strip()
+    text = text.rstrip("?!.,;:* ") or text
+    return re.sub(r"(?<=[^\W\d]) (?=[^\W\d])", "", text)
+
+
+def is_missing(text: str) -> bool:
+    """Whether programs write this for an empty cell."""
+    return text == "None" or text.casefold() in MISSING
+
+
+def is_asked(text: str) -> bool:
+    """Whether only its writer knows if this is an empty cell, no animal, or a name."""
+    return text.casefold() in ASKED and not is_missing(text)
+
+
+def is_blank(name: str) -> bool:
+    """Whether a class is that of clips without an animal."""
+    return fold_text(name) in _BLANK_FOLDS
+
+
+_BLANK_FOLDS = frozenset(fold_text(w) for w in BLANK_WORDS)
+
+
+def mapped(values: pl.Series, by: dict[str, str]) -> pl.Series:
+    """A column of text with some of its values changed."""
+    changed = {k: v for k, v in by.items() if k != v}
+    return values.replace(changed) if changed else values
+
+
+def clean_names(values: pl.Series) -> pl.Series:
+    """A column of classes or sites, each as `clean_name` reads it; null where nothing is left."""
+    unique = values.drop_nulls().unique().to_list()
+    cleaned = mapped(values, {v: clean_name(v) for v in unique})
+    return pl.select(pl.when(cleaned != "").then(cleaned).alias(values.name)).to_series()
+
+
+def spellings(names: Iterable[str]) -> list[list[str]]:
+    """The names that are one word written in several ways, each group in the order given."""
+    alike: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        alike.setdefault(fold_text(name), []).append(name)
+    return [group for group in alike.values() if len(group) > 1]
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What each of some names is called by those who know it."""
+
+    known: dict[str, str]
+    """From a name to the known one: the same, else the one of the same fold."""
+    ambiguous: dict[str, tuple[str, ...]]
+    """Names that several known ones fit equally well."""
+    unknown: tuple[str, ...]
+
+    @property
+    def guessed(self) -> dict[str, str]:
+        """Those of `known` that are written in another way."""
+        return {a: b for a, b in self.known.items() if a != b}
+
+
+def match_names(names: Iterable[str], known: Sequence[str]) -> Matches:
+    """Find each of the names among the known ones: exactly, else as the only one of its fold."""
+    exact = set(known)
+    composed: dict[str, list[str]] = {}
+    folds: dict[str, list[str]] = {}
+    for k in dict.fromkeys(known):
+        composed.setdefault(clean_name(k), []).append(k)
+        folds.setdefault(fold_text(k), []).append(k)
+    found: dict[str, str] = {}
+    several: dict[str, tuple[str, ...]] = {}
+    lost: list[str] = []
+    for name in dict.fromkeys(names):
+        if name in exact:
+            found[name] = name
+            continue
+        fit = composed.get(clean_name(name)) or folds.get(fold_text(name), [])
+        if len(fit) == 1:
+            found[name] = fit[0]
+        elif fit:
+            several[name] = tuple(fit)
+        else:
+            lost.append(name)
+    return Matches(found, several, tuple(lost))
