@@ -1,4 +1,4 @@
-"""From a config to its clips: what is limited, rendered and decided from labels, and where the sample lies."""
+"""From a config to its clips: what is limited, rendered and decided from labels; where the sample lies."""
 
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def test_a_sample_of_another_size_has_a_folder_of_its_own(tmp_path, drawn) -> No
 
 
 def test_a_run_of_before_keeps_its_fingerprint_on_the_default_sample(tmp_path) -> None:
-    """Its folder was part of the config then and is worked out now: an unfinished run is still gone on with."""
+    """Its folder was part of the config then and is worked out now: an unfinished run still goes on."""
     assert composed().fingerprint() == composed("data.root=cache/sample").fingerprint()
 
 

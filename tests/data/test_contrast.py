@@ -32,7 +32,7 @@ def test_one_class_alone_is_an_error_with_the_fix(tmp_path) -> None:
     for i in range(18):
         (tmp_path / f"{i}.mp4").touch()
     table = table.with_columns(path=pl.Series([f"{tmp_path}/{i}.mp4" for i in range(18)]))
-    with pytest.raises(UserError, match="All 14 training clips are leopard: .* Add blank clips"):
+    with pytest.raises(UserError, match=r"All 14 training clips are leopard: .* Add blank clips"):
         check(table, where="labels.csv")
 
 

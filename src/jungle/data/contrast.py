@@ -41,8 +41,8 @@ def check_contrast(clips: Clips, problems: Problems, warnings: list[str]) -> Non
         )
     for alike in _together(y_NC, np.flatnonzero(seen & absent)):
         warnings.append(
-            f"classes {_listed([names[c] for c in alike])} are in the same training clips, always together: the "
-            "model cannot tell them apart; add clips with one of them alone, or make them one class"
+            f"classes {_listed([names[c] for c in alike])} are in the same training clips, always together: "
+            "the model cannot tell them apart; add clips with one of them alone, or make them one class"
         )
 
 
@@ -50,8 +50,8 @@ def _constant(clips: int, always: list[str], names: list[str]) -> str:
     if always:
         whose = f"All {clips} training clips are" if clips > 1 else "The only training clip is"
         return (
-            f"{whose} {_listed(always)}: there is nothing to tell {'it' if len(always) == 1 else 'them'} from. "
-            "Add blank clips or clips of other species."
+            f"{whose} {_listed(always)}: there is nothing to tell {'it' if len(always) == 1 else 'them'} "
+            "from. Add blank clips or clips of other species."
         )
     return (
         f"No training clip (of {clips}) has {_listed(names)}: there is nothing to learn. Add clips that have "

@@ -33,8 +33,8 @@ def assign_splits(
     Where sites are known no site is on two sides of a cut, each class that is at two sites or more is in
     val, and each class stays in training; where a class in val would take another's last site from training,
     training comes first and a warning says so. Of ten sites or more at least three are in val, of five or
-    more two, if they are not too many of the clips; where that cannot be, a warning says so. Clips without a site, or all of them if none has one, are cut
-    clip by clip, stratified by their combination of labels.
+    more two, if they are not too many of the clips; where that cannot be, a warning says so. Clips without a
+    site, or all of them if none has one, are cut clip by clip, stratified by their combination of labels.
 
     Args:
         clips: the table.
@@ -102,8 +102,8 @@ def _sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, l
 def _held_out(
     clips: Clips, rows: np.ndarray, fraction: float, by_site: bool, seed: int, split: str
 ) -> np.ndarray:
-    """Which of `rows` are held out as `split`: bool `[R]`. Test leaves two sites of a class: val needs one."""
-    keep_sites = 2 if split == "test" else 1
+    """Which of `rows` are held out as `split`: bool `[R]`."""
+    keep_sites = 2 if split == "test" else 1  # val is cut from what test leaves, and training needs one too
     labels = clips.labels()[rows]
     site, names = _sites(clips, rows, by_site)
     out = np.zeros(len(rows), bool)
@@ -143,7 +143,8 @@ def _say_of_sites(
         if most < math.inf:
             why += f", or more would be far more of the clips than data.{split}_fraction={fraction:g}"
         log.warning(
-            f"{split} has {count(held, 'site')} of {len(names)} ({why}): its scores say little about other sites"
+            f"{split} has {count(held, 'site')} of {len(names)} ({why}): its scores say little about "
+            "other sites"
         )
     elif abs(share - fraction) > 0.6 * fraction:
         log.warning(
