@@ -63,27 +63,29 @@ def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec
 
 
 def task_of(cfg: TrainConfig, clips: Clips) -> str:
-    """Return `exclusive` where every labelled clip has exactly one class, else `multilabel`, unless told.
+    """Return `exclusive` where every clip to train or choose on has exactly one class, else `multilabel`.
+
+    Unless the task is told. Labels of test clips are not looked at.
 
     Raises:
         UsageError: exclusive classes are asked for and a clip has none or several.
     """
-    from jungle.errors import UsageError
+    from jungle.errors import UsageError, count
 
-    labelled = clips.where(clips.labelled())
-    counts = labelled.labels().sum(1)
-    single = bool(len(counts)) and bool((counts == 1).all()) and bool((labelled.targets() >= 0).all())
-    if cfg.task == "exclusive" and not single:
-        at = int((counts != 1).argmax())
+    learnt = clips.where(clips.labelled() & (clips.splits() != "test").fill_null(True))
+    single = learnt.single()
+    if cfg.task == "exclusive" and not single.all():
+        at = int((~single).argmax())
+        has = count(int(learnt.labels()[at].sum()), "class")
         raise UsageError(
-            f"task=exclusive: clip {labelled.table['clip'][at]} has {counts[at]} classes, "
-            f"{int((counts != 1).sum())} clips in all have none or several; use task=multilabel"
+            f"task=exclusive: {learnt.table['clip'][at]} has {has}, and {int((~single).sum())} of "
+            f"{count(len(learnt), 'clip')} have not exactly one; use task=multilabel"
         )
     if cfg.task != "auto":
         return cfg.task
     if cfg.loss.name in TASK_OF:
         return TASK_OF[cfg.loss.name]
-    return "exclusive" if single else "multilabel"
+    return "exclusive" if len(learnt) and single.all() else "multilabel"
 
 
 def model_of(

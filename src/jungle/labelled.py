@@ -4,13 +4,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from jungle.config import ClipsConfig, TrainConfig
 from jungle.console import log
+from jungle.data import formats
+from jungle.data.checks import check
 from jungle.data.clips import Clips
+from jungle.data.contrast import check_contrast
+from jungle.data.duplicates import contents_of, warn_of_copies, with_copies_at_one_site
 from jungle.data.metadata import Metadata
+from jungle.data.problems import Problems
+from jungle.data.sample import ensure_sample
 from jungle.data.soft_labels import SoftLabels, free, read
-from jungle.errors import UsageError
+from jungle.data.splits import assign_splits
+from jungle.errors import UsageError, nearest
 
 
 def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
@@ -19,26 +27,6 @@ def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     Raises:
         UserError: one message with all that is wrong with the labels.
     """
-    clips, lost = _checked(cfg)
-    return (clips if cfg.data.only is None else _only(clips, cfg.data.only)), lost
-
-
-def _only(clips: Clips, names: Sequence[str]) -> Clips:
-    """Return the clips with some of their classes alone: clips of the others have none of these."""
-    from jungle.errors import UsageError, nearest
-
-    if lost := [n for n in names if n not in clips.classes]:
-        raise UsageError(f"data.only: there is no class {lost[0]!r}.{nearest(lost[0], clips.classes)}")
-    kept = [c for c in clips.classes if c in names]
-    return Clips(clips.table.drop([c for c in clips.classes if c not in names]), tuple(kept))
-
-
-def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
-    from jungle.data.checks import check
-    from jungle.data.duplicates import contents_of, warn_of_copies, with_copies_at_one_site
-    from jungle.data.problems import Problems
-    from jungle.data.splits import assign_splits
-
     problems = Problems()
     clips = _load(cfg, problems)
     contents = contents_of(clips, cfg.data.duplicates) if cfg.data.duplicates else None
@@ -55,6 +43,13 @@ def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
         warn_of_copies(clips, contents)
     fixed = cfg.data.format in ("sample", "primatrix", "primatrix_micro") or cfg.data.folds is not None
     where = cfg.data.labels or cfg.data.root
+    if cfg.data.format == "sample" and cfg.data.limit is not None:  # only what is kept is rendered
+        kept = _only(clips, cfg.data.only).limit(cfg.data.limit, cfg.seed).table["clip"]
+        clips = clips.where(clips.table["clip"].is_in(kept.implode()))
+        _rendered(cfg, kept.to_list())
+        limit = None
+    else:
+        limit = cfg.data.limit
     checked = check(
         clips,
         classes=cfg.data.classes,
@@ -65,20 +60,46 @@ def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     )
     for warning in checked.warnings:
         log.warning(f"warning: {warning}")
-    present = checked.clips if cfg.data.limit is None else checked.clips.limit(cfg.data.limit, cfg.seed)
-    if not len(checked.failures) or cfg.data.limit is not None:
+    present = _only(checked.clips, cfg.data.only)
+    if cfg.data.only is not None:
+        _check_only(present, where)
+    if cfg.data.limit is not None:
+        return (present if limit is None else present.limit(limit, cfg.seed)), {}
+    if not len(checked.failures):
         return present, {}
-    gone = clips.where(clips.table["clip"].is_in(checked.failures["clip"].implode()))
+    gone = _only(clips.where(clips.table["clip"].is_in(checked.failures["clip"].implode())), cfg.data.only)
     reasons = dict(checked.failures.select("clip", "reason").iter_rows())
-    import polars as pl
-
-    whole = Clips(pl.concat([present.table, gone.table], how="diagonal_relaxed"), clips.classes)
+    whole = Clips(pl.concat([present.table, gone.table], how="diagonal_relaxed"), present.classes)
     return whole, {len(present) + i: reasons[c] for i, c in enumerate(gone.table["clip"])}
 
 
-def _load(cfg: ClipsConfig, problems: Any) -> Clips:
-    from jungle.data import formats
+def _only(clips: Clips, names: Sequence[str] | None) -> Clips:
+    """Return the clips with some of their classes alone, or all: clips of the others have none of these."""
+    if names is None:
+        return clips
+    if lost := [n for n in names if n not in clips.classes]:
+        raise UsageError(f"data.only: there is no class {lost[0]!r}.{nearest(lost[0], clips.classes)}")
+    kept = [c for c in clips.classes if c in names]
+    return Clips(clips.table.drop([c for c in clips.classes if c not in names]), tuple(kept))
 
+
+def _check_only(clips: Clips, where: Any) -> None:
+    """Refuse classes of `data.only` that every training clip has, or none; warn as `check_contrast` does."""
+    problems = Problems()
+    warnings: list[str] = []
+    check_contrast(clips, problems, warnings)
+    problems.raise_if_any(where)
+    for warning in warnings:
+        log.warning(f"warning: {warning}")
+
+
+def _rendered(cfg: ClipsConfig, clips: Sequence[str] | None) -> Any:
+    """Render some clips of the sample, or all; return its folder."""
+    assert cfg.data.root is not None
+    return ensure_sample(cfg.data.root, clips=cfg.data.sample_clips, only=clips)
+
+
+def _load(cfg: ClipsConfig, problems: Any) -> Clips:
     data, root = cfg.data, cfg.data.root
     if data.format == "csv":
         return formats.load_csv(
@@ -102,10 +123,7 @@ def _load(cfg: ClipsConfig, problems: Any) -> Clips:
     if data.format == "primatrix_micro":
         return formats.load_primatrix_micro(root, data.labels, data.template, **options)
     if data.format == "sample":
-        from jungle.data.sample import ensure_sample
-
-        ensure_sample(root, clips=data.sample_clips)
-        root = root / "raw"
+        root = _rendered(cfg, None if data.limit is None else ()) / "raw"
     return formats.load_primatrix(root, data.labels, data.template, **options)
 
 

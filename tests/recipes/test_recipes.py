@@ -139,7 +139,7 @@ def check_submission(done: subprocess.CompletedProcess[str], cache: Path, cwd: P
     assert done.returncode == 0, done.stderr[-3000:]
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
     written = pl.read_csv(cwd / said["submission"])
-    template = pl.read_csv(cache / "sample" / "submission_format.csv")
+    template = pl.read_csv(cache / "sample_40" / "submission_format.csv")
     assert written.columns == template.columns
     assert written["filename"].equals(template["filename"])
     probs = written.drop("filename").to_numpy()
@@ -158,12 +158,12 @@ def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged: Stage
     """The sample in the place and form of the 64x64 set."""
     from jungle.data.sample import ensure_sample
 
-    ensure_sample(cache / "sample", clips=40)
+    ensure_sample(cache / "sample_40", clips=40)
     (tmp_path / "data" / "micro").mkdir(parents=True)
-    for clip in (cache / "sample" / "raw").iterdir():
+    for clip in (cache / "sample_40" / "raw").iterdir():
         os.link(clip, tmp_path / "data" / "micro" / clip.name)
     for table in ("train_labels.csv", "submission_format.csv"):
-        (tmp_path / "data" / table).write_bytes((cache / "sample" / table).read_bytes())
+        (tmp_path / "data" / table).write_bytes((cache / "sample_40" / table).read_bytes())
     args = [
         "experiment=primatrix/micro",
         "scale=tiny",

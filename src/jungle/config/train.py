@@ -36,6 +36,15 @@ class ClipsConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
 
     @model_validator(mode="after")
+    def _place_of_the_sample(self) -> "ClipsConfig":
+        if self.data.format == "sample" and self.data.root is None:
+            # A folder for each size: one is no part of another, since sites and names are dealt anew.
+            clips, usual = self.data.sample_clips, type(self.data).model_fields["sample_clips"].default
+            root = self.paths.cache / ("sample" if clips == usual else f"sample_{clips}")
+            object.__setattr__(self, "data", self.data.model_copy(update={"root": root}))
+        return self
+
+    @model_validator(mode="after")
     def _cut_on_the_cpu(self) -> "ClipsConfig":
         if self.frames.focus != "whole" and self.decoder.device in ("gpu", "cuda"):
             raise ValueError("frames.focus=motion cuts frames on the CPU: decoder.device=cpu, or auto")

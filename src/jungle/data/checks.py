@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from jungle.data.clips import SPLITS, Clips
+from jungle.data.contrast import check_contrast
 from jungle.data.paths import locate
 from jungle.data.problems import Problems, shown
 
@@ -78,6 +79,7 @@ def check(
             every or "Correct data.root or the names, or go on without them: data.missing=skip.",
             count=len(rows),
         )
+    check_contrast(clips.where(~lost) if missing == "skip" else clips, gathered, warnings)
     gathered.raise_if_any(where)
     failures = clips.table.filter(lost).select("clip", "path", pl.lit("no such file").alias("reason"))
     if failures.height:

@@ -57,6 +57,12 @@ class Clips:
         known = pl.any_horizontal(pl.col(c).is_not_null() for c in self.classes)
         return self.table.select(known.alias("labelled")).to_series()
 
+    def single(self) -> np.ndarray:
+        """Bool `[N]`: which clips have exactly one class and no unknown one, or are not labelled."""
+        targets = self.targets()
+        known = np.isfinite(targets)
+        return (~known.any(axis=1)) | (known.all(axis=1) & ((targets == 1).sum(axis=1) == 1))
+
     def splits(self) -> pl.Series:
         """Str `[N]`: the split of each clip; null where there is none."""
         if "split" in self.table.columns:
@@ -79,7 +85,9 @@ class Clips:
         """About `n` clips in table order, chosen by `seed` and not by the order of rows.
 
         Every class that training has keeps a training clip, and every split keeps two clips, even where that
-        takes more than `n`. The rest is filled in proportion to the splits. Assign splits first.
+        takes more than `n`; and where some clip to train or choose on has several classes, or none, one such
+        clip is kept, so that classes which do not exclude each other are not taken to. The rest is filled in
+        proportion to the splits. Assign splits first.
         """
         if n >= len(self):
             return self
@@ -87,13 +95,17 @@ class Clips:
         labels = self.labels()
         splits = self.splits().fill_null("").to_numpy()[order]
         core = "train" if "train" in splits else ""
+        several = ~self.single()
+        kept_in = next((s for s in (core, "val") if several[order][splits == s].any()), None)
         wanted: dict[str, list[int]] = {}
         least: dict[str, int] = {}
         for split in sorted(set(splits.tolist())):
             rows = order[splits == split]
             cover = _covering(rows, labels)
+            if split == kept_in and not several[cover].any():
+                cover.append(int(rows[int(np.argmax(several[rows]))]))
             wanted[split] = cover + rows[~np.isin(rows, cover)].tolist()
-            least[split] = len(cover) if split == core else 0
+            least[split] = len(cover) if split in (core, kept_in) else 0
             least[split] = max(least[split], min(2, len(rows)))
         take = {s: max(least[s], round(n * len(rows) / len(self))) for s, rows in wanted.items()}
         while sum(take.values()) > max(n, sum(least.values())):

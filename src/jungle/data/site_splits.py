@@ -1,6 +1,8 @@
 """Which sites are held out, and which fold each site is in: whole sites, balanced over the classes."""
 
+import math
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
@@ -8,10 +10,39 @@ from jungle.data.clips import shuffled
 
 TRIES = 32  # orders of the sites that are tried; the best balanced wins
 WORK = 20_000  # sites looked at over all tries, so that many sites take few tries
+SETS = 12_000  # sets of sites that are compared where the orders give too few sites: all sets of 3 of 42
+CELLS = 1_000_000  # numbers held at once while sets are compared
+MISSING, LACKING = 1e6, 1e4  # what a class that is not held out costs, and a site that lacks
+FEW, MANY = 5, 10  # sites from which two, and three, are held out
+AT_MOST = (
+    2.25  # times the fraction, for more sites than the fraction gives: two of five equal sites are twice
+)
+
+
+def least_sites(here: int, everywhere: int) -> list[tuple[int, float]]:
+    """Return how many sites a cut should hold out at least, and the most of the clips that may cost.
+
+    Scores of one site say nothing of how much sites differ, and a stack needs two to judge itself.
+
+    Args:
+        here: sites that the cut chooses from.
+        everywhere: sites of the whole table, of which another cut may have taken some.
+
+    Returns:
+        Pairs of a number of sites and a share as a multiple of the fraction, the ones wanted most first.
+    """
+    wanted = [(3, math.inf)] if here >= MANY else [(3, AT_MOST)] if everywhere >= MANY and here > FEW else []
+    return wanted + ([(2, AT_MOST)] if here >= FEW else [])
 
 
 def held_out_sites(
-    counts: np.ndarray, sizes: np.ndarray, fraction: float, names: Sequence[str], seed: int, keep: int = 1
+    counts: np.ndarray,
+    sizes: np.ndarray,
+    fraction: float,
+    names: Sequence[str],
+    seed: int,
+    keep: int = 1,
+    least: Sequence[tuple[int, float]] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose whole sites that hold about `fraction` of the clips of each class.
 
@@ -23,21 +54,60 @@ def held_out_sites(
         seed: of the orders tried.
         keep: sites of each class that are left, where it has them. A class with more sites than that is held
             out.
+        least: as `least_sites` has it; the first that can be had counts.
 
     Returns:
         bool `[S]`, the sites held out, and bool `[C]`, the classes with more than `keep` sites that are not
         among them because every site of theirs is needed by what is left.
     """
     tries = min(max(WORK // max(len(names), 1), 1), TRIES)
-    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    found = []
     for k in range(tries):
         order = shuffled(names, seed * 1009 + k)
         out, missing = _one_try(counts, sizes, fraction, order, keep, by_chance=k % 2 == 1)
-        score = 1e6 * missing.sum() + _imbalance(counts, sizes, out, fraction)
-        if best is None or score < best[0]:
-            best = (score, out, missing)
-    assert best is not None
-    return best[1], best[2]
+        found.append((MISSING * missing.sum() + _imbalance(counts, sizes, out, fraction), out, missing))
+    score, out, missing = min(found, key=lambda one: one[0])
+    for sites, most in least:
+        if out.sum() >= sites:
+            break
+        sets = [other for other in found if other[1].sum() >= sites]
+        sets += _of_so_many(counts, sizes, fraction, sites, keep, seed)
+        sets = [s for s in sets if sizes[s[1]].sum() <= most * fraction * sizes.sum()]
+        lacking = LACKING * (sites - out.sum())
+        if sets and (best := min(sets, key=lambda one: one[0]))[0] < score + lacking:
+            return best[1], best[2]
+    return out, missing
+
+
+def _of_so_many(
+    counts: np.ndarray, sizes: np.ndarray, fraction: float, sites: int, keep: int, seed: int
+) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Return the best set of exactly so many sites, if there is one, with its cost and the classes it lacks.
+
+    All sets are compared, or a part of them drawn by `seed` where there are too many.
+    """
+    n = len(sizes)
+    if math.comb(n, sites) <= SETS:
+        sets = np.array(list(combinations(range(n), sites)), np.int64).reshape(-1, sites)
+    else:
+        rng = np.random.default_rng(seed)
+        sets = np.sort(rng.integers(0, n, (SETS, sites)), axis=1)
+        sets = np.unique(sets[(np.diff(sets, axis=1) > 0).all(axis=1)], axis=0)
+    every, at = np.column_stack([counts, sizes]).astype(float), counts > 0
+    aim, left = fraction * every.sum(axis=0), at.sum(axis=0)
+    floor, wanted = np.minimum(left, keep), left > keep
+    best: tuple[float, np.ndarray, np.ndarray] | None = None
+    for some in np.array_split(sets, max(1, len(sets) * every.shape[1] // CELLS)):
+        held_KC = at[some].sum(axis=1)
+        cost_K = (((every[some].sum(axis=1) - aim) / (aim + 1)) ** 2).sum(axis=1)
+        cost_K += MISSING * (wanted & (held_KC == 0)).sum(axis=1)
+        cost_K[~(left - held_KC >= floor).all(axis=1)] = math.inf
+        k = int(np.argmin(cost_K)) if len(some) else -1
+        if k >= 0 and cost_K[k] < (math.inf if best is None else best[0]):
+            out = np.zeros(n, bool)
+            out[some[k]] = True
+            best = float(cost_K[k]), out, wanted & (held_KC[k] == 0)
+    return [] if best is None else [best]
 
 
 def _imbalance(counts: np.ndarray, sizes: np.ndarray, out: np.ndarray, fraction: float) -> float:

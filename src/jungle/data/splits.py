@@ -3,13 +3,15 @@
 Every choice depends on the seed, the names of clips and sites, and the labels, never on the order of rows.
 """
 
+import math
+
 import numpy as np
 import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, shuffled
-from jungle.data.site_splits import fold_sites, held_out_sites
-from jungle.errors import UsageError
+from jungle.data.site_splits import fold_sites, held_out_sites, least_sites
+from jungle.errors import UsageError, count
 
 
 def assign_splits(
@@ -30,8 +32,9 @@ def assign_splits(
 
     Where sites are known no site is on two sides of a cut, each class that is at two sites or more is in
     val, and each class stays in training; where a class in val would take another's last site from training,
-    training comes first and a warning says so. Clips without a site, or all of them if none has one, are cut
-    clip by clip, stratified by their combination of labels.
+    training comes first and a warning says so. Of ten sites or more at least three are in val, of five or
+    more two, if they are not too many of the clips; where that cannot be, a warning says so. Clips without a
+    site, or all of them if none has one, are cut clip by clip, stratified by their combination of labels.
 
     Args:
         clips: the table.
@@ -51,14 +54,14 @@ def assign_splits(
     split = np.where([g is not None for g in given], given, np.where(labelled, "free", "unlabelled"))
     if test_fraction > 0 and not (split == "test").any():
         rows = np.flatnonzero(split == "free")
-        split[rows[_held_out(clips, rows, test_fraction, by_site, seed, keep_sites=2)]] = "test"
+        split[rows[_held_out(clips, rows, test_fraction, by_site, seed, "test")]] = "test"
     if folds is not None:
         rows = np.flatnonzero(np.isin(split, ["free", "train", "val"]) & labelled)
         split[rows] = np.where(_folds(clips, rows, folds, by_site, seed) == fold, "val", "train")
     elif not (split == "val").any() and val_fraction > 0:
         rows = np.flatnonzero(np.isin(split, ["free", "train"]) & labelled)
         split[rows] = "train"
-        split[rows[_held_out(clips, rows, val_fraction, by_site, seed + 1)]] = "val"
+        split[rows[_held_out(clips, rows, val_fraction, by_site, seed + 1, "val")]] = "val"
     split[split == "free"] = "train"
     return clips.with_columns(split=pl.Series("split", split.tolist(), dtype=pl.String))
 
@@ -97,9 +100,10 @@ def _sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, l
 
 
 def _held_out(
-    clips: Clips, rows: np.ndarray, fraction: float, by_site: bool, seed: int, keep_sites: int = 1
+    clips: Clips, rows: np.ndarray, fraction: float, by_site: bool, seed: int, split: str
 ) -> np.ndarray:
-    """Which of `rows` are held out: bool `[R]`."""
+    """Which of `rows` are held out as `split`: bool `[R]`."""
+    keep_sites = 2 if split == "test" else 1  # val is cut from what test leaves, and training needs one too
     labels = clips.labels()[rows]
     site, names = _sites(clips, rows, by_site)
     out = np.zeros(len(rows), bool)
@@ -107,17 +111,46 @@ def _held_out(
     if names:
         counts = _per_site(labels, site, len(names))
         sizes = np.bincount(site[~loose], minlength=len(names))
-        chosen, missing = held_out_sites(counts, sizes, fraction, names, seed, keep=keep_sites)
+        everywhere = clips.where(clips.labelled()).table["site"].drop_nulls().n_unique()
+        least = least_sites(len(names), everywhere)
+        chosen, missing = held_out_sites(counts, sizes, fraction, names, seed, keep_sites, least)
         # A loose clip can stand in for a site, so only what both lack is missing.
         missing &= ~labels[loose].any(axis=0)
         if missing.any() and keep_sites == 1:
             lost = ", ".join(np.array(clips.classes)[missing][:5])
             log.warning(f"not in val, because each of their sites holds the last of some class: {lost}")
+        _say_of_sites(split, sizes, chosen, names, fraction, least)
         out[~loose] = chosen[site[~loose]]
     if loose.any():
         clip = clips.table["clip"][rows[loose]].to_list()
         out[loose] = _held_out_clips(labels[loose], fraction, clip, seed)
     return out
+
+
+def _say_of_sites(
+    split: str,
+    sizes: np.ndarray,
+    chosen: np.ndarray,
+    names: list[str],
+    fraction: float,
+    least: list[tuple[int, float]],
+) -> None:
+    """Warn of a cut of too few sites, or of a share of the clips that is far from what was asked for."""
+    held, share = int(chosen.sum()), float(sizes[chosen].sum() / max(sizes.sum(), 1))
+    sites, most = least[0] if least else (1, math.inf)
+    if held < sites:
+        why = "every other site holds the last of some class"
+        if most < math.inf:
+            why += f", or more would be far more of the clips than data.{split}_fraction={fraction:g}"
+        log.warning(
+            f"{split} has {count(held, 'site')} of {len(names)} ({why}): its scores say little about "
+            "other sites"
+        )
+    elif abs(share - fraction) > 0.6 * fraction:
+        log.warning(
+            f"{split} has {share:.0%} of the clips, not {fraction:.0%} (data.{split}_fraction): sites are "
+            f"never divided, and {count(held, 'site')} of {len(names)} come nearest"
+        )
 
 
 def _folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, seed: int) -> np.ndarray:

@@ -12,14 +12,14 @@ import sys
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from jungle.console import Progress, log
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -30,9 +30,15 @@ MANIFEST = "sample.json"
 
 
 def ensure_sample(
-    root: Path | str, *, clips: int = 240, sites: int = 20, seed: int = 0, workers: int | None = None
+    root: Path | str,
+    *,
+    clips: int = 240,
+    sites: int = 20,
+    seed: int = 0,
+    workers: int | None = None,
+    only: Collection[str] | None = None,
 ) -> Path:
-    """Render the sample into `root` unless it is there.
+    """Render the sample into `root`, or some of its clips, unless they are there.
 
     `root` then holds, in the competition's own form, `raw/` with the clips, `train_labels.csv` (the clips of
     the splits train and val) and `submission_format.csv` (those of test, with the class priors); and beside
@@ -46,6 +52,7 @@ def ensure_sample(
         sites: over how many cameras, at least 3.
         seed: another seed gives other clips; the same gives the same frames, on any number of workers.
         workers: rendering processes; None takes one a core, 0 renders in this process.
+        only: names of the clips that are needed; the tables tell of all of them all the same. None = all.
 
     Returns:
         `root`.
@@ -66,7 +73,7 @@ def ensure_sample(
         lock = FileLock(root / ".lock")
         with lock:
             if _read_manifest(root) != wanted:  # another process may have finished it meanwhile
-                _render_all(root, wanted, workers)
+                _render(root, wanted, workers, only)
     except OSError as e:
         raise UserError(f"{root}: the sample cannot be written there ({e.strerror or e}).") from e
     return root
@@ -80,7 +87,7 @@ def _read_manifest(root: Path) -> dict | None:
     return None
 
 
-def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
+def _render(root: Path, wanted: dict, workers: int | None, only: Collection[str] | None) -> None:
     from jungle.data.sample.plan import plan
     from jungle.data.sample.worker import render
 
@@ -88,23 +95,26 @@ def _render_all(root: Path, wanted: dict, workers: int | None) -> None:
     _make_room(root, wanted)
     for left in (root / "raw").glob(".*.part*"):
         left.unlink(missing_ok=True)
+    _write_tables(root, shots)
+    needed = shots if only is None else [s for s in shots if s.filename in set(only)]
     todo = [
-        s for s in sorted(shots, key=lambda s: (s.site, s.index)) if not (root / "raw" / s.filename).exists()
+        s for s in sorted(needed, key=lambda s: (s.site, s.index)) if not (root / "raw" / s.filename).exists()
     ]
     if todo:
-        log.info(f"rendering the sample: {len(todo)} clips into {root}")
+        log.info(f"rendering the sample: {count(len(todo), 'clip')} into {root}")
     workers = min(_cores() if workers is None else workers, len(todo), 32)
-    with Progress("rendering the sample", len(shots), done=len(shots) - len(todo)) as bar:
-        if workers == 0:
-            for shot in todo:
-                render(root, shot, wanted["seed"])()
-                bar.advance()
-        else:
-            for _ in _in_processes(root, wanted, todo, workers):
-                bar.advance()
-    _write_tables(root, shots)
-    (root / ".rendering.json").unlink(missing_ok=True)
-    write_json(root / MANIFEST, wanted)
+    if todo:
+        with Progress("rendering the sample", len(needed), done=len(needed) - len(todo)) as bar:
+            if workers == 0:
+                for shot in todo:
+                    render(root, shot, wanted["seed"])()
+                    bar.advance()
+            else:
+                for _ in _in_processes(root, wanted, todo, workers):
+                    bar.advance()
+    if all((root / "raw" / s.filename).exists() for s in shots):
+        (root / ".rendering.json").unlink(missing_ok=True)
+        write_json(root / MANIFEST, wanted)
 
 
 def _make_room(root: Path, wanted: dict) -> None:
@@ -120,7 +130,8 @@ def _make_room(root: Path, wanted: dict) -> None:
         if {**found, "version": VERSION} != wanted:
             held = f"{found.get('clips')} clips, {found.get('sites')} sites, seed {found.get('seed')}"
             raise UserError(
-                f"{root}: holds a sample of {held}; delete it or give data.root=<another folder>."
+                f"{root}: holds a sample of {held}, not of {wanted['clips']} clips; give data.root=<another "
+                f"folder>, or rename this one, as to {root.name}_{found.get('clips')}."
             )
         log.info("the sample's pictures have changed; rendering it anew")
         (root / MANIFEST).unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+"""Whether training clips differ in their labels: what all of them have, or none, cannot be learnt."""
+
+import numpy as np
+
+from jungle.data.clips import Clips
+from jungle.data.problems import Problems, shown
+from jungle.errors import count
+
+MOST = 5  # names shown
+
+
+def check_contrast(clips: Clips, problems: Problems, warnings: list[str]) -> None:
+    """Look at the labels of the training clips: those known, null is neither.
+
+    Where every class is the same in all of them, a model learns a constant, scores perfectly and calls every
+    clip by that name; that is a problem. A class that all of them have, beside others that differ, and
+    classes that only ever occur together, are warnings. Classes that no training clip has are told elsewhere.
+
+    Args:
+        clips: with their splits.
+        problems: what is an error is added.
+        warnings: what should be read is added.
+    """
+    train = clips.of("train")
+    train = train.where(train.labelled())
+    if not len(train):
+        return
+    y_NC = train.targets()
+    seen, absent = (y_NC == 1).any(axis=0), (y_NC == 0).any(axis=0)
+    names = [shown(c, 40) for c in clips.classes]
+    always = [n for n, s, a in zip(names, seen, absent, strict=True) if s and not a]
+    if not (seen & absent).any():
+        problems.say(_constant(len(train), always, names))
+        return
+    if always:
+        one = len(always) == 1
+        warnings.append(
+            f"each of the {count(len(train), 'training clip')} has {'the class' if one else 'the classes'} "
+            f"{_listed(always)}: the model will say so of every clip; add clips without "
+            f"{'it, or leave it' if one else 'them, or leave them'} out (data.only=[...])"
+        )
+    for alike in _together(y_NC, np.flatnonzero(seen & absent)):
+        warnings.append(
+            f"classes {_listed([names[c] for c in alike])} are in the same training clips, always together: "
+            "the model cannot tell them apart; add clips with one of them alone, or make them one class"
+        )
+
+
+def _constant(clips: int, always: list[str], names: list[str]) -> str:
+    if always:
+        whose = f"All {clips} training clips are" if clips > 1 else "The only training clip is"
+        return (
+            f"{whose} {_listed(always)}: there is nothing to tell {'it' if len(always) == 1 else 'them'} "
+            "from. Add blank clips or clips of other species."
+        )
+    return (
+        f"No training clip (of {clips}) has {_listed(names)}: there is nothing to learn. Add clips that have "
+        f"{'it' if len(names) == 1 else 'them'}, or name other classes: data.only=[...]."
+    )
+
+
+def _together(y_NC: np.ndarray, columns: np.ndarray) -> list[list[int]]:
+    """Return groups of classes with the same labels throughout, of two clips or more."""
+    alike: dict[bytes, list[int]] = {}
+    for c in columns.tolist():
+        if (y_NC[:, c] == 1).sum() > 1:
+            alike.setdefault(np.packbits(y_NC[:, c] == 1).tobytes(), []).append(c)
+    return [group for group in alike.values() if len(group) > 1]
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return " and ".join(names) if len(names) == 2 else ", ".join(names[:MOST]) + more
