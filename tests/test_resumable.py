@@ -8,7 +8,6 @@ from jungle.errors import UsageError, UserError
 from jungle.resumable import PARTS, Rows
 
 CLASSES = ("lion", "hog")
-PRIORS = {"lion": 0.25, "hog": 0.5}
 
 
 def rows(out: Path, plan: str = "a", overwrite: bool = False) -> Rows:
@@ -35,26 +34,27 @@ def test_the_last_row_of_a_clip_counts_also_after_parts_were_joined(tmp_path: Pa
         for clip in "abc":
             first.add(row(clip, 0.1))
             first.flush()
-        first.finish(first.table(list("abc"), PRIORS))
+        first.finish(first.table(list("abc")))
     assert len(list((tmp_path / PARTS).glob("*.parquet"))) == 1
     with rows(tmp_path) as second:
         second.add(row("a", 0.9, key="new"))
         second.flush()
     with rows(tmp_path) as third:
-        table = third.table(["c", "a"], PRIORS)
+        table = third.table(["c", "a"])
     assert table["clip"].to_list() == ["c", "a"]
     assert table["lion"].to_list() == pytest.approx([0.1, 0.9])
 
 
-def test_failed_clips_have_the_priors_and_can_be_tried_again(tmp_path: Path) -> None:
+def test_failed_clips_have_no_answer_and_can_be_tried_again(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
         first.fail("a", "k", "no frames")
-        table = first.table(["a"], PRIORS)
+        table = first.table(["a"])
         first.finish(table)
     assert table.row(0, named=True) == table.row(0, named=True) | {
         "status": "failed",
         "reason": "no frames",
-        **PRIORS,
+        "lion": None,
+        "hog": None,
     }
     assert pl.read_csv(tmp_path / "failures.csv").rows() == [("a", "no frames")]
     with rows(tmp_path) as second:

@@ -11,6 +11,7 @@ from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.data.for_people import write_csv
 from jungle.files import replacing, write_json
 from jungle.video import ClipSpec
 
@@ -30,6 +31,7 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
         map_location="cpu",
         weights_only=True,
     )
+    model.on_load_checkpoint(saved)
     model.load_state_dict(saved["state_dict"])
     scores: dict[str, float] = {}
     tables: dict[str, pl.DataFrame] = {}
@@ -42,7 +44,10 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
             continue
         predictions.write(table, folder / f"predictions_{split}.parquet")
         tables[split] = table
-        scores.update({f"{split}/{k}": v for k, v in score(table, clips, model.task).items()})
+        found = score(table, clips, model.task)
+        scores.update({f"{split}/{k}": v for k, v in found.items()})
+        if lost := int(found.get("unreadable", 0)):
+            log.warning(f"{split}: {not_scored(lost)}")
     if not trainer.is_global_zero:
         return
     write_json(folder / "metrics.json", scores)
@@ -69,12 +74,12 @@ def _predict(
     names = clips.table["clip"]
     found = answers(model, loader, device, dtype, each_frame)
     rows = [{**row, "clip": names[row["number"]]} for row in found]
-    share = predictions.make(rows, clips.classes)
+    share = predictions.make(rows, model.classes)
     part = folder / f".{split}-{rank}.parquet"
     if each_frame:
         alone = folder / f"frames_{split}.parquet" if world == 1 else part.with_suffix(".frames.parquet")
         with replacing(alone) as beside:
-            _frames(rows, clips.classes).write_parquet(beside)
+            _frames(rows, model.classes).write_parquet(beside)
     if world > 1:
         lost = pl.DataFrame(
             {"number": list(data.failures), "reason": list(data.failures.values())},
@@ -103,7 +108,7 @@ def _predict(
             data.failures.update(dict(failed.iter_rows()))
             p.unlink()
             p.with_suffix(".failures.parquet").unlink()
-    return complete(share, clips, split, data.failures, model.about["priors"])
+    return complete(share, clips, split, data.failures)
 
 
 def _frames(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> pl.DataFrame:
@@ -112,45 +117,63 @@ def _frames(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> pl.DataFram
     return pl.DataFrame({"clip": [r["clip"] for r in rows], **lists}, schema=types)
 
 
-def complete(
-    done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, str], priors: dict[str, float]
-) -> pl.DataFrame:
-    """Return one row for every clip of the split, in its order; those not in `done` get the priors."""
+def complete(done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, str]) -> pl.DataFrame:
+    """Return one row for every clip of the split, in its order; those not in `done` have failed."""
     wanted = [
         (i, c) for i, (c, s) in enumerate(zip(clips.table["clip"], clips.splits(), strict=True)) if s == split
     ]
     have = set(done["clip"])
-    probs = [priors[c] for c in clips.classes]
     failed = [
-        {"clip": c, "status": "failed", "reason": failures.get(i, "not predicted"), "probs": probs}
+        {"clip": c, "status": "failed", "reason": failures.get(i, "not predicted")}
         for i, c in wanted
         if c not in have
     ]
-    whole = pl.concat([done, predictions.make(failed, clips.classes)]) if failed else done
+    classes = predictions.classes_of(done)
+    whole = pl.concat([done, predictions.make(failed, classes)]) if failed else done
     order = pl.DataFrame({"clip": [c for _, c in wanted]}, schema={"clip": pl.String})
     return predictions.check(order.join(whole, on="clip", how="left", maintain_order="left"))
 
 
 def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
-    """Return every score of the predicted clips whose labels are known; failed ones count, as priors."""
+    """Return every score of the clips that were read and whose labels are known.
+
+    A clip that could not be read is no mistake of the model: it is in no score. `clips` counts those that
+    are, `unreadable` those with a label that are not.
+
+    Raises:
+        UserError: the table is of other classes than the clips.
+    """
     from jungle.metrics.scores import all_scores
 
     joined = (
-        table.select("clip")
+        table.select("clip", "status")
         .with_row_index("row")
         .join(clips.table.select("clip").with_row_index("number"), on="clip", how="inner")
     )
     targets = clips.targets()[joined["number"].to_numpy()]
-    probs = predictions.probabilities(table)[joined["row"].to_numpy()]
+    probs = predictions.probabilities(table, clips.classes)[joined["row"].to_numpy()]
     known = np.isfinite(targets).any(1)
-    return all_scores(probs[known], targets[known], clips.classes, task) if known.any() else {}
+    if not known.any():
+        return {}
+    read = (joined["status"] != predictions.FAILED).to_numpy()
+    scored = known & read
+    found = all_scores(probs[scored], targets[scored], clips.classes, task)
+    return {**found, "unreadable": float((known & ~read).sum())}
+
+
+def not_scored(clips: int) -> str:
+    """Return the sentence about labelled clips that no score counts."""
+    return (
+        "1 clip could not be read and is not scored"
+        if clips == 1
+        else (f"{clips} clips could not be read and are not scored")
+    )
 
 
 def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
     """Write `failures.csv`: clip and reason."""
     table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
-    with replacing(folder / "failures.csv") as part:
-        table.write_csv(part)
+    write_csv(table, folder / "failures.csv")
 
 
 def _report(

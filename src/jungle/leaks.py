@@ -7,8 +7,8 @@ import polars as pl
 
 from jungle.config import EnsembleCheckConfig, typed
 from jungle.console import log, result
+from jungle.data.for_people import write_csv
 from jungle.errors import UserError
-from jungle.files import replacing
 
 
 def main(raw: Any) -> None:
@@ -32,8 +32,7 @@ def main(raw: Any) -> None:
             schema={"member": pl.String, "what": pl.String, "clips": pl.Int64, "example": pl.String},
             orient="row",
         )
-        with replacing(cfg.out) as part:
-            table.write_csv(part)
+        write_csv(table, cfg.out)
         result(f"leaks: {cfg.out}")
     if found:
         raise UserError(f"{len(found)} leaks in {len(members)} members: what they score is too good")

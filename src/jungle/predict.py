@@ -1,7 +1,8 @@
 """`jungle predict`: from checkpoints and videos to a table of what is in every clip."""
 
+import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def main(raw: Any) -> None:
         raise UsageError(f"metadata={cfg.metadata}: no model of ckpt sees metadata: leave it out")
     classes = loaded[0].model.classes
     for path, other in zip(cfg.ckpt, loaded, strict=True):
-        if other.model.classes != classes:
+        if set(other.model.classes) != set(classes):
             raise UsageError(
                 f"ckpt={path}: its classes differ from those of {cfg.ckpt[0]}; predict them separately"
             )
@@ -58,20 +59,20 @@ def main(raw: Any) -> None:
         template.check_classes(classes)
     out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.identity[:8] for m in loaded[:4])
     rows = Rows(
-        out, {"ckpt": sorted(m.identity for m in loaded), "decoder": cfg.decoder.name}, classes, cfg.overwrite
+        out, {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name}, classes, cfg.overwrite
     )
     log.info(f"{len(asks)} clips, {len(loaded)} model{'s' if len(loaded) > 1 else ''}, results go to {out}")
     with rows:
         if cfg.retry_failed:
             rows.forget_failed()
         _predict(cfg, loaded, asks, rows)
-        priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}
-        table = rows.table([a.clip for a in asks], priors)
+        table = rows.table([a.clip for a in asks])
         rows.finish(table)
     if template is not None:
-        write_submission(table, template, out / "submission.csv")
+        priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}
+        write_submission(table, template, out / "submission.csv", priors)
         result(f"submission: {out / 'submission.csv'}")
-    failed = table.filter(pl.col("status") == "failed")
+    failed = predictions.failed_ones(table)
     if cfg.report:
         _report(cfg, out, asks, table, loaded)
         result(f"report: {out / 'report.html'}")
@@ -81,7 +82,7 @@ def main(raw: Any) -> None:
     if len(failed):
         clip, reason = (shown(failed[c][0]) for c in ("clip", "reason"))
         raise SomeFailed(
-            f"{len(failed)} of {len(table)} clips could not be read and have the class priors: "
+            f"{len(failed)} of {len(table)} clips could not be read and have no answer: "
             f"{out / 'failures.csv'} says why; the first: {clip}: {reason}"
         )
 
@@ -90,21 +91,12 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
     """Fill `rows` with what it lacks."""
     import torch
 
-    from jungle.data.identity import content_keys
-    from jungle.predicting import settled
+    from jungle.predicting import answers_of, settled, whole_batches
 
     device = device_of(cfg.device)
-    found = content_keys([a.path or "" for a in asks])
-    todo: list[tuple[Ask, str]] = []
-    for ask, key in zip(asks, found, strict=True):
-        if ask.path is None:
-            rows.fail(ask.clip, "", "no such file")
-        elif isinstance(key, OSError):
-            rows.fail(ask.clip, "", str(key))
-        elif not rows.has(ask.clip, key):
-            todo.append((ask, key))
-    if len(todo) < len(asks):
-        log.info(f"{len(asks) - len(todo)} of {len(asks)} clips were done before")
+    asked = _asked(cfg, loaded, asks, rows)
+    todo = [n for n, key in enumerate(asked.keys) if key is not None and not rows.has(asks[n].clip, key)]
+    _say_done(asks, asked.keys, todo, rows)
     if not todo:
         return
     trained: dict[Any, list[Any]] = {}
@@ -112,27 +104,16 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
         if device == "cpu":
             model.model.backbone = model.model.backbone.folded()
         trained.setdefault(model.clip_spec, []).append(model)
-    files = [str(Path(a.path).absolute()) for a, _ in todo if a.path]
+    files = [asked.paths[n] for n in todo]
     groups: dict[Any, list[Any]] = {}
     for spec, members in trained.items():
-        groups.setdefault(settled(cfg, spec, members, files, device), []).extend(members)
-    known = None
-    if any(m.model.metadata for m in loaded):
-        known = facts.of_clips(
-            [a.clip for a, _ in todo],
-            [a.path for a, _ in todo],
-            cfg.metadata,
-            cfg.paths.cache,
-            "metadata",
-            share_of_cores() if cfg.workers is None else cfg.workers,
-            cfg.timeout_s,
-        )
+        groups.setdefault(settled(cfg, spec, members, files, device, rows.private), []).extend(members)
+    todo = whole_batches(todo, asked, cfg.batch_size, device)
     last = time.monotonic()
     with Progress("predicting", len(todo)) as bar:
         try:
-            for number, row in _averaged(cfg, groups, todo, known, device):
-                ask, key = todo[number]
-                rows.add({**row, "clip": ask.clip, "key": key})
+            for number, row in answers_of(cfg, groups, asked, todo, rows.classes, device):
+                rows.add({**row, "clip": asks[number].clip, "key": asked.keys[number]})
                 bar.advance()
                 if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > cfg.flush_s:
                     rows.flush()
@@ -145,44 +126,50 @@ def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows)
             rows.flush()
 
 
-def _averaged(
-    cfg: PredictConfig,
-    groups: dict[Any, list[Any]],
-    todo: list[tuple[Ask, str]],
-    known: Any,
-    device: str,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each clip's row, the mean of the models, a block of clips at a time."""
-    from jungle.predicting import group_answers
+def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> Any:
+    """Look at every clip's file; those that are not there or cannot be opened fail at once."""
+    from jungle.data.identity import content_keys
+    from jungle.predicting import Asked
 
-    models = sum(len(g) for g in groups.values())
-    block = len(todo) if len(groups) == 1 else 64
-    for start in range(0, len(todo), block):
-        part = todo[start : start + block]
-        facts_NF = None if known is None else known[start : start + block]
-        sums: dict[int, dict[str, Any]] = {}
-        for n, (spec, members) in enumerate(groups.items()):
-            for number, row in group_answers(
-                cfg, spec, members, [(a.clip, a.path, k) for a, k in part], facts_NF, device
-            ):
-                if len(groups) == 1:
-                    yield start + number, row
-                    continue
-                weighted = {**row, "probs": row["probs"] * len(members) / models}
-                if number not in sums and n == 0:
-                    sums[number] = weighted
-                elif number in sums and sums[number]["status"] != "failed":
-                    if row["status"] == "failed":
-                        sums[number] = row
-                    else:
-                        sums[number]["probs"] = sums[number]["probs"] + weighted["probs"]
-        yield from ((start + number, row) for number, row in sums.items())
+    keys: list[str | None] = []
+    for ask, key in zip(asks, content_keys([a.path or "" for a in asks]), strict=True):
+        keys.append(key if isinstance(key, str) and ask.path is not None else None)
+        if ask.path is None:
+            rows.fail(ask.clip, "", "no such file")
+        elif isinstance(key, OSError):
+            rows.fail(ask.clip, "", str(key))
+    known = None
+    if any(m.model.metadata for m in loaded):
+        known = facts.of_clips(
+            [a.clip for a in asks],
+            [a.path for a in asks],
+            cfg.metadata,
+            cfg.paths.cache,
+            "metadata",
+            share_of_cores() if cfg.workers is None else cfg.workers,
+            cfg.timeout_s,
+        )
+        # They shape the answer as the file does: a clip of which something else is told is predicted again.
+        told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in known]
+        keys = [None if k is None else f"{k}-{f}" for k, f in zip(keys, told, strict=True)]
+    return Asked([str(Path(a.path).absolute()) if a.path else "" for a in asks], keys, known)
+
+
+def _say_done(asks: list[Ask], keys: Sequence[str | None], todo: list[int], rows: Rows) -> None:
+    """Log how many clips have their row from before, and how many of these could not be read then."""
+    lacking = set(todo)
+    before = {asks[n].clip for n, key in enumerate(keys) if key is not None and n not in lacking}
+    if not before:
+        return
+    failed = len(before & rows.failed)
+    again = f", {failed} of them could not be read (retry_failed=true tries them again)" if failed else ""
+    log.info(f"{len(before)} of {len(asks)} clips were done before{again}")
 
 
 def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame, loaded: list[Any]) -> None:
     from jungle.report import write_report
 
-    failed = table.filter(pl.col("status") == "failed")
+    failed = predictions.failed_ones(table)
     # A name that is not UTF-8 cannot stand in a table: its strip is left out, its row is not.
     paths = [a.path if a.path and a.path.isprintable() else None for a in asks]
     clips = pl.DataFrame(

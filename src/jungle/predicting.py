@@ -1,7 +1,7 @@
 """Answers of models that see the same frames: a clip is decoded once, and once through each backbone."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,40 @@ from jungle.config import PredictConfig
 from jungle.cores import share_of_cores
 from jungle.data.loader import ClipLoader
 from jungle.data.video_reader import VideoReader
+from jungle.errors import UserError
 from jungle.video import ClipSpec
 
-Clip = tuple[str, str | None, str]  # name, path, content key
+TOGETHER = (
+    64  # clips that one group of models answers before the next: each clip's frames are read once a group
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All clips of a prediction, in order; their place in it is their number.
+
+    Attributes:
+        paths: of their files, absolute; empty where there is none.
+        keys: what each file holds (`content_keys`); None for one that cannot be read.
+        facts_NF: what is known of the clips besides, where a model sees it (`jungle.data.metadata`).
+    """
+
+    paths: Sequence[str]
+    keys: Sequence[str | None]
+    facts_NF: np.ndarray | None = None
+
+
+Groups = Mapping[ClipSpec, Sequence[Any]]
+"""Loaded models by what they see of a clip; those that see the same read it together."""
 
 
 def settled(
-    cfg: PredictConfig, spec: ClipSpec, members: list[Any], paths: list[str], device: str
+    cfg: PredictConfig, spec: ClipSpec, members: list[Any], paths: list[str], device: str, folder: Path
 ) -> ClipSpec:
-    """Return the spec with the decoder that the command names and the device to decode on."""
+    """Return the spec with the decoder that the command names and the device to decode on.
+
+    `folder` keeps what a trial chose: the same command, going on after a stop, decodes where it did before.
+    """
     from jungle import decoding
     from jungle.features.plans import compute_dtype
 
@@ -38,6 +63,7 @@ def settled(
         workers=share_of_cores() if cfg.workers is None else cfg.workers,
         timeout_s=cfg.timeout_s,
         stored=stored if first.model.is_frozen else lambda _: False,
+        folder=folder,
     )
 
 
@@ -52,94 +78,177 @@ def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list
     return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
 
 
+def whole_batches(todo: Sequence[int], asked: Asked, batch_size: int, device: str) -> list[int]:
+    """Return the clips that must be answered so that those of `todo` have the answers of an undisturbed run.
+
+    On the CPU those themselves: each clip is answered alone. On a GPU the last bit of an answer may depend on
+    its batch, which is fixed by the clips' numbers: where a part of a batch is done, all of it is done again.
+    """
+    if device == "cpu" or not todo:
+        return list(todo)
+    batches = {n // batch_size for n in todo}
+    return [n for n, key in enumerate(asked.keys) if key is not None and n // batch_size in batches]
+
+
+def answers_of(
+    cfg: PredictConfig, groups: Groups, asked: Asked, todo: Sequence[int], classes: Sequence[str], device: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the row of each clip of `todo`: the mean of the models that could read it.
+
+    Raises:
+        UserError: a model's answer is no number.
+    """
+    if len(groups) == 1:
+        [(spec, members)] = groups.items()
+        yield from group_answers(cfg, spec, members, asked, todo, classes, device)
+        return
+    span = max(TOGETHER // cfg.batch_size, 1) * cfg.batch_size  # no batch is cut in two
+    for part in _parts(todo, span):
+        found: dict[int, list[tuple[int, dict[str, Any]]]] = {n: [] for n in part}
+        for spec, members in groups.items():
+            for number, row in group_answers(cfg, spec, members, asked, part, classes, device):
+                found[number].append((len(members), row))
+        yield from ((number, joined(rows)) for number, rows in found.items())
+
+
+def _parts(numbers: Sequence[int], span: int) -> list[list[int]]:
+    parts: dict[int, list[int]] = {}
+    for n in numbers:
+        parts.setdefault(n // span, []).append(n)
+    return list(parts.values())
+
+
+def joined(rows: Sequence[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+    """Return one row of a clip's rows, each with the number of models that it is the mean of.
+
+    Models that could not read the clip say nothing of it: where some could, the row is theirs, and
+    `degraded`; where none could, it has failed. Frame times and attention are of the first that read it.
+    """
+    read = [(n, row) for n, row in rows if row["status"] != "failed"]
+    if not read:
+        return rows[0][1]
+    first, models = read[0][1], sum(n for n, _ in read)
+    probs_C = np.sum([n * row["probs"].astype(np.float64) for n, row in read], axis=0) / models
+    lost = [(n, row) for n, row in rows if row["status"] == "failed"]
+    worst = next((row for _, row in read if row["status"] != "ok"), first)
+    status, reasons = worst["status"], [worst["reason"]] if worst["reason"] else []
+    if lost:
+        status = "degraded"
+        every = models + sum(n for n, _ in lost)
+        reasons.insert(0, f"{every - models} of {every} models could not read it: {lost[0][1]['reason']}")
+    return {**first, "status": status, "reason": "; ".join(reasons), "probs": probs_C.astype(np.float32)}
+
+
 def group_answers(
     cfg: PredictConfig,
     spec: ClipSpec,
-    members: list[Any],
-    clips: list[Clip],
-    facts_NF: np.ndarray | None,
+    members: Sequence[Any],
+    asked: Asked,
+    todo: Sequence[int],
+    classes: Sequence[str],
     device: str,
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield each clip's number and row: the mean of the members' probabilities, the first one's attention.
 
-    `facts_NF`: what is known of the clips besides, where a member sees it (`jungle.data.metadata`).
     Where all members share one frozen backbone, what the feature store has is taken from there.
+
+    Args:
+        cfg: the command's.
+        spec: what the members see of a clip.
+        members: loaded models.
+        asked: all clips.
+        todo: numbers of those to answer.
+        classes: the order of the probabilities; each member's are matched by name.
+        device: a torch device.
     """
     from jungle.features.plans import compute_dtype
     from jungle.features.reader import FeatureReader
 
     dtype = compute_dtype(device)
     first = members[0]
-    stored: set[int] = set()
+    stored: list[int] = []
     alike = all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members)
     stores = _stores(cfg, first, spec, dtype) if alike else None
+    how = (cfg, members, asked, classes, device, dtype)
     if stores is not None:
-        keys = [k for _, _, k in clips]
+        keys = [asked.keys[n] for n in todo]
         unread = {k for store in stores for k in (*store.missing(keys), *store.failures())}
-        stored = {i for i, k in enumerate(keys) if k not in unread}
+        stored = [n for n in todo if asked.keys[n] not in unread]
         if stored:
-            reader = FeatureReader(stores, keys)
-            yield from _rows(
-                cfg, members, reader, "x_BTD", sorted(stored), facts_NF, device, dtype, len(clips)
-            )
-    rest = [i for i in range(len(clips)) if i not in stored]
+            yield from _rows(*how, FeatureReader(stores, asked.keys), "x_BTD", stored)
+    done = set(stored)
+    rest = [n for n in todo if n not in done]
     if not rest:
         return
     workers = share_of_cores() if cfg.workers is None else cfg.workers
-    paths = [str(Path(p or "").absolute()) for _, p, _ in clips]
-    reader = VideoReader(paths, spec, workers, cfg.timeout_s, device=device)
+    reader = VideoReader(asked.paths, spec, workers, cfg.timeout_s, device=device)
     try:
-        yield from _rows(cfg, members, reader, "frames_BTHWC", rest, facts_NF, device, dtype, len(clips))
+        yield from _rows(*how, reader, "frames_BTHWC", rest)
     finally:
         reader.close()
 
 
 def _rows(
     cfg: PredictConfig,
-    members: list[Any],
-    read: Any,
-    key: str,
-    numbers: list[int],
-    facts_NF: np.ndarray | None,
+    members: Sequence[Any],
+    asked: Asked,
+    classes: Sequence[str],
     device: str,
     dtype: str,
-    total: int,
+    read: Any,
+    key: str,
+    numbers: Sequence[int],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     from jungle.models.inference import answers, frame_features
 
-    classes = len(members[0].model.classes)
-    none = np.full((total, classes), np.nan, np.float32)
+    total = len(asked.paths)
     loader = ClipLoader(
         read,
         key,
         np.array(numbers),
-        none,
+        np.full((total, len(classes)), np.nan, np.float32),
         np.ones(total, np.float32),
         cfg.batch_size,
         max_failed_fraction=1.0,
-        facts=facts_NF,
+        facts=asked.facts_NF,
+        aligned=True,
     )
+    orders = [[m.model.classes.index(c) for c in classes] for m in members]
     said: set[int] = set()
     for batch in loader:
-        yield from _failed(loader, said, classes)
+        yield from _failed(loader, said)
         seen: dict[str, Any] = {}
         per_model = []
-        for member in members:
+        for member, order in zip(members, orders, strict=True):
             given = batch
             if key == "frames_BTHWC" and member.model.is_frozen:
                 if member.weights_hash not in seen:
                     member.model.to(device)
                     seen[member.weights_hash] = frame_features(member.model, batch, device, dtype)
                 given = seen[member.weights_hash]
-            per_model.append(list(answers(member.model, [given], device, dtype)))
+            rows = list(answers(member.model, [given], device, dtype))
+            per_model.append([{**row, "probs": _numbers(row["probs"][order], member)} for row in rows])
         for rows in zip(*per_model, strict=True):
-            mean = np.mean([r["probs"] for r in rows], axis=0)
-            yield rows[0]["number"], {**rows[0], "probs": mean}
-    yield from _failed(loader, said, classes)
+            mean_C = np.mean([r["probs"] for r in rows], axis=0)
+            yield rows[0]["number"], {**rows[0], "probs": mean_C}
+    yield from _failed(loader, said)
 
 
-def _failed(loader: ClipLoader, said: set[int], classes: int) -> Iterator[tuple[int, dict[str, Any]]]:
+def _numbers(probs_C: np.ndarray, member: Any) -> np.ndarray:
+    """Return a model's probabilities of a clip.
+
+    Raises:
+        UserError: one is nan.
+    """
+    if not np.isfinite(probs_C).all():
+        raise UserError(
+            f"ckpt={member.file}: its answer to a clip is not a number (nan); its weights are damaged or too "
+            "large: train it again, or leave it out"
+        )
+    return probs_C
+
+
+def _failed(loader: ClipLoader, said: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number in sorted(set(loader.failures) - said):
         said.add(number)
-        reason = loader.failures[number]
-        yield number, {"status": "failed", "reason": reason, "probs": np.zeros(classes, np.float32)}
+        yield number, {"status": "failed", "reason": loader.failures[number]}

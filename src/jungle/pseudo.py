@@ -19,6 +19,7 @@ def main(raw: Any) -> None:
     import numpy as np
     import polars as pl
 
+    from jungle.data.for_people import write_csv
     from jungle.ensemble.agreement import agreed, disagreement
     from jungle.ensemble.panel import panel_of
     from jungle.files import replacing
@@ -44,8 +45,9 @@ def main(raw: Any) -> None:
     )
     with replacing(cfg.out / PSEUDO) as part:
         soft.filter(pl.Series(taken_N)).write_parquet(part)
-    with replacing(cfg.out / TO_LABEL) as part:
-        _questions(panel, apart_N)[asked].write_csv(part, float_precision=4)
+    # What people fill in is read as a labels table: names must stay as they are.
+    exact = ("filepath", "label", "site", "path")
+    write_csv(_questions(panel, apart_N)[asked], cfg.out / TO_LABEL, exact=exact, float_precision=4)
     _say(panel, cfg.split, top_N, taken_N, f"{least} of {members}", cfg.threshold)
     result(f"soft labels: {cfg.out / PSEUDO}")
     result(f"to label: {cfg.out / TO_LABEL}")

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from jungle.data import predictions
@@ -43,13 +42,14 @@ class Rows:
         if known and known != self.plan and not self.overwrite:
             self._lock.release()
             raise UsageError(
-                f"out={self.out}: holds the predictions of other checkpoints; name another, or overwrite=true"
+                f"out={self.out}: holds the predictions of other checkpoints, or of these in another order; "
+                "name another, or overwrite=true"
             )
         if known != self.plan:
             shutil.rmtree(self.out / PARTS, ignore_errors=True)
             write_json(self.out / PLAN, self.plan)
         parts = sorted((self.out / PARTS).glob("part-*.parquet"))
-        self._done = self._join([_read(p) for p in parts])
+        self._done = self._join([_read(p, self.classes) for p in parts])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,6 +59,16 @@ class Rows:
     def waiting(self) -> int:
         """Rows not yet on disk."""
         return len(self._new)
+
+    @property
+    def private(self) -> Path:
+        """A folder for what must be the same when the command goes on; emptied for another plan."""
+        return self.out / PARTS
+
+    @property
+    def failed(self) -> set[str]:
+        """Names of the clips that have failed, among those on disk."""
+        return set(predictions.failed_ones(self._done)["clip"]) if len(self._done) else set()
 
     def has(self, clip: str, key: str) -> bool:
         """Tell whether the clip, with this very content, has its row."""
@@ -70,16 +80,15 @@ class Rows:
     def forget_failed(self) -> None:
         """Let the clips that failed be tried again."""
         if len(self._done):
-            self._done = self._done.filter(pl.col("status") != "failed")
+            self._done = predictions.read_ones(self._done)
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take a row: `clip`, `key`, `status`, `reason`, `probs`, `times`, `attention`."""
+        """Take a row: `clip`, `key`, and what `predictions.make` takes."""
         self._new.append(row)
 
     def fail(self, clip: str, key: str, reason: str) -> None:
         """Take a clip that could not be read."""
-        none = np.zeros(len(self.classes), np.float32)
-        self.add({"clip": clip, "key": key, "status": "failed", "reason": reason, "probs": none})
+        self.add({"clip": clip, "key": key, "status": predictions.FAILED, "reason": reason})
 
     def flush(self) -> None:
         """Put what is waiting on disk."""
@@ -92,24 +101,18 @@ class Rows:
             table.write_parquet(part)
         self._done, self._new = self._join([self._done, table]), []
 
-    def table(self, clips: list[str], priors: dict[str, float]) -> pl.DataFrame:
-        """Return one row for each of `clips`, in their order; failed ones get the priors."""
+    def table(self, clips: list[str]) -> pl.DataFrame:
+        """Return one row for each of `clips`, in their order."""
         self.flush()
         wanted = pl.DataFrame({"clip": clips}, schema={"clip": pl.String})
         whole = wanted.join(self._done.drop("key"), on="clip", how="left", maintain_order="left")
-        failed = pl.col("status") == "failed"
-        return predictions.check(
-            whole.with_columns(
-                pl.when(failed).then(pl.lit(priors[c], pl.Float32)).otherwise(pl.col(c)).alias(c)
-                for c in self.classes
-            )
-        )
+        return predictions.check(whole)
 
     def finish(self, table: pl.DataFrame) -> None:
         """Write the results, and join the parts into one."""
         predictions.write(table, self.out / "predictions.parquet")
         predictions.write(table, self.out / "predictions.csv")
-        failed = table.filter(pl.col("status") == "failed")
+        failed = predictions.failed_ones(table)
         write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
         old = sorted((self.out / PARTS).glob("part-*.parquet"))
         if len(old) > 1:
@@ -132,9 +135,9 @@ class Rows:
         return pl.concat(full).unique("clip", keep="last", maintain_order=True)
 
 
-def _read(path: Path) -> pl.DataFrame:
+def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
     try:
-        return pl.read_parquet(path)
+        return predictions.without_answers_of_failed(pl.read_parquet(path), classes)
     except Exception as e:
         why = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
         raise UserError(f"{path}: damaged ({why}); delete it, its clips are predicted again") from None

@@ -54,6 +54,8 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     from jungle.ensemble.blend import BLENDS
     from jungle.ensemble.board import board_of, table_of
     from jungle.ensemble.stackers import STACKERS
+    from jungle.evaluate import not_scored
+    from jungle.labelled import priors
     from jungle.metrics.scores import all_scores
 
     boards = {split: board_of(members, split) for split in ("val", "test")}
@@ -92,7 +94,10 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         predictions.write(table, out / f"predictions_{split}.parquet")
         if (labelled := board.labelled_N).any():
             found = all_scores(probs[split][labelled], board.targets_NC[labelled], board.classes, board.task)
+            found["unreadable"] = float(board.lost_labelled)
             scores |= {f"{split}/{k}": v for k, v in found.items()}
+            if board.lost_labelled:
+                log.warning(f"{split}: {not_scored(board.lost_labelled)}")
             log.info(
                 f"{split}: log loss {found['log_loss']:.4f}, "
                 f"accuracy {found.get('accuracy', float('nan')):.4f}"
@@ -100,7 +105,8 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         if split == "test" and template is not None:
             from jungle.submission import write_submission
 
-            write_submission(table, template, out / "submission.csv")
+            lead = max(members, key=lambda m: len(m.classes))
+            write_submission(table, template, out / "submission.csv", priors(lead.clips))
     judged = _judged(boards, probs, at, final, cfg.seed)
     write_json(out / "metrics.json", scores)
     if cfg.report:
@@ -154,7 +160,7 @@ def _check_template(template: Any, test: Any) -> None:
     if test is None:
         raise UsageError("template: the members have predicted no test clips")
     template.check_classes(test.classes)
-    if lost := set(template.names) - set(test.clips.table["clip"]):
+    if lost := set(template.names) - set(test.asked):
         raise UsageError(
             f"template={template.file}: {len(lost)} of its {len(template.names)} clips were not predicted by "
             f"the members, as {min(lost)!r}"

@@ -1,13 +1,15 @@
 """Submission files: a template's rows, order and columns, filled with probabilities."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
 
 from jungle.console import log
+from jungle.data import predictions
 from jungle.data.tables import read_table
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, UserError, nearest
 from jungle.files import replacing
 
 
@@ -52,14 +54,35 @@ def read_template(file: Path) -> Template:
     return Template(file, column, names.to_list(), table.columns[1:])
 
 
-def write_submission(table: pl.DataFrame, template: Template, path: Path) -> None:
-    """Write the template's rows, order and columns with the probabilities of a predictions table."""
-    rows = pl.DataFrame({template.column: template.names})
-    filled = rows.join(
-        table.select(pl.col("clip").alias(template.column), *template.classes),
-        on=template.column,
-        how="left",
-        maintain_order="left",
+def write_submission(
+    table: pl.DataFrame, template: Template, path: Path, priors: Mapping[str, float]
+) -> None:
+    """Write the template's rows, order and columns with the probabilities of a predictions table.
+
+    A submission must have a number in every cell. Here alone a clip that could not be read gets one:
+    `priors`, the share of each class in the training clips.
+
+    Raises:
+        UserError: the table lacks a clip of the template.
+    """
+    rows = pl.DataFrame({"clip": template.names}, schema={"clip": pl.String})
+    found = rows.join(
+        table.select("clip", "status", *template.classes), on="clip", how="left", maintain_order="left"
     )
+    if found["status"].null_count():
+        lost = found.filter(pl.col("status").is_null())["clip"]
+        raise UserError(
+            f"template={template.file}: {len(lost)} of its clips have no prediction, as {lost[0]!r}"
+        )
+    failed = pl.col("status") == predictions.FAILED
+    shares = (
+        pl.when(failed).then(pl.lit(priors[c], pl.Float32)).otherwise(pl.col(c)).alias(c)
+        for c in template.classes
+    )
+    if n := int((found["status"] == predictions.FAILED).sum()):
+        log.warning(
+            f"submission: the class shares of the training clips stand for {n} clip{'s' if n > 1 else ''} "
+            "that could not be read"
+        )
     with replacing(path) as part:
-        filled.write_csv(part, float_precision=8)
+        found.select(pl.col("clip").alias(template.column), *shares).write_csv(part, float_precision=8)

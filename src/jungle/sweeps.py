@@ -119,6 +119,7 @@ def summarise(folder: Path) -> None:
     """
     import polars as pl
 
+    from jungle.data.for_people import write_csv
     from jungle.files import replacing
     from jungle.report.parallel import parallel_coordinates
 
@@ -146,8 +147,7 @@ def summarise(folder: Path) -> None:
         )
     columns = list(dict.fromkeys(k for row in sorted(rows, key=len, reverse=True) for k in row))
     table = pl.DataFrame({c: [row.get(c) for row in rows] for c in columns}, strict=False)
-    with replacing(folder / "sweep_results.csv") as part:
-        table.write_csv(part)
+    write_csv(table, folder / "sweep_results.csv")
     with replacing(folder / "sweep.png") as part:
         parallel_coordinates(table.filter(pl.col("status") == "ok"), swept, monitor, part)
     result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")

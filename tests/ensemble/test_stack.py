@@ -1,7 +1,6 @@
 """The second level: what it reports was never fitted on what it reports, and rows are matched by clip."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -347,16 +346,3 @@ def test_a_report_alone_fits_nothing(tmp_path, capsys) -> None:
     assert f"<b>{mean:.4f}</b>" in page.read_text()
     assert main(["ensemble", "report", f"members={tmp_path / 'runs'}", f"out={tmp_path}"]) == 2
     assert "ends in .html" in capsys.readouterr().err
-
-
-def test_a_clip_that_a_member_could_not_read_is_marked(tmp_path) -> None:
-    (path,) = members(tmp_path, {"a": 2.0})
-    file: Path = path / "predictions_test.parquet"
-    failed = pl.read_parquet(file).with_columns(
-        status=pl.when(pl.int_range(pl.len()) == 3).then(pl.lit("failed")).otherwise("status")
-    )
-    failed.write_parquet(file)
-    assert main(["ensemble", "stack", f"members={path}", f"out={tmp_path / 'out'}", "report=false"]) == 0
-    written = predictions.read(tmp_path / "out" / "predictions_test.parquet")
-    assert written["status"].to_list().count("degraded") == 1
-    assert written["status"][3] == "degraded"

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 from report_cases import CLASSES, said
 
+from jungle.data.predictions import without_answers_of_failed
 from jungle.report import charts, write_report
 from jungle.report.wording import percent, plain, score
 
@@ -184,18 +185,19 @@ def test_a_decoder_that_is_not_installed_costs_the_pictures_only(tmp_path, table
     assert "No pictures: the decoder is not installed" in Page(path.read_text(encoding="utf-8")).words
 
 
-def test_failed_clips_count_but_are_not_shown(tmp_path, table, clips):
+def test_clips_that_could_not_be_read_stand_apart(tmp_path, table, clips):
     failed = pl.when(pl.col("clip") == "c4.avi").then(pl.lit("failed")).otherwise("status").alias("status")
     path = write_report(
         tmp_path,
         title="x",
-        predictions={"test": table.with_columns(failed)},
+        predictions={"test": without_answers_of_failed(table.with_columns(failed), CLASSES)},
         classes=CLASSES,
         task="exclusive",
         clips=clips,
     )
     words = Page(path.read_text(encoding="utf-8")).words
-    assert "On 6 test clips" in words
+    assert "On 5 test clips" in words
+    assert "1 test clip could not be read and is in no score." in words
     assert "c4.avi" not in words
 
 

@@ -71,6 +71,9 @@ class ClipLoader:
     failures: dict[int, str] = field(default_factory=dict)
     facts: np.ndarray | None = None
     """float32 `[N, F]`, by clip number: see `jungle.data.metadata`; None = there are none."""
+    aligned: bool = False
+    """A batch holds clips of the numbers from k * batch_size to (k + 1) * batch_size - 1 alone: which clips
+    stand together does not depend on what else is asked for, nor on which clips fail."""
     pin: bool = False
     """Whether batches lie in pinned memory, from where a GPU copies while it computes."""
 
@@ -79,9 +82,15 @@ class ClipLoader:
         return math.ceil(len(self._mine(0)) / self.batch_size)
 
     def __iter__(self) -> Iterator[dict]:
-        """Yield batches. In training, a clip that fails is replaced by another of this device's clips."""
+        """Yield batches. In training, a clip that fails is replaced by another of this device's clips.
+
+        In evaluation a clip that has failed once is not asked for again: all epochs, and the table at the
+        end, are judged on the same clips.
+        """
         epoch = self.epoch_now()
         mine = self._mine(epoch)
+        if not self.train:
+            mine = np.array([n for n in mine if int(n) not in self.failures], mine.dtype)
         batch: list[tuple[int, Sample]] = []
         given = 0
         skip = self.start_now() * self.batch_size if self.train else 0
@@ -92,6 +101,9 @@ class ClipLoader:
                 if isinstance(sample, str):
                     self._failed(number, sample)
                     continue
+                if self.aligned and batch and number // self.batch_size != batch[0][0] // self.batch_size:
+                    yield self._collated(batch)
+                    batch = []
                 batch.append((number, sample))
                 given += 1
                 if len(batch) == self.batch_size:

@@ -1,4 +1,8 @@
-"""The predictions table: one row a clip, failed ones included, matched by `clip` and never by position."""
+"""The predictions table: one row a clip, failed ones included, matched by `clip` and never by position.
+
+A clip that could not be read is a row with status `failed`, a reason, and null in every class: no model has
+seen it, so no probability of it could be right or wrong.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +11,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jungle.data.for_people import write_csv
 from jungle.errors import UserError
 from jungle.files import replacing
 
-STATUSES = ("ok", "degraded", "failed")
+FAILED = "failed"
+STATUSES = ("ok", "degraded", FAILED)
 META = ("clip", "status", "reason", "times", "attention")
 CSV_META = ("top_class", "top_probability")  # of the CSV alone
 
@@ -18,11 +24,17 @@ CSV_META = ("top_class", "top_probability")  # of the CSV alone
 def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame:
     """Make a table of rows: `clip`, `status`, `reason`, `probs` `[C]`, `times` `[T]`, `attention` `[T]`.
 
-    Columns: clip, status, reason, one float32 probability a class, times and attention (lists of float32, a
-    clip's frames; null where it failed or the head does not look).
+    Columns: clip, status, reason, one float32 probability a class (null where the clip failed, whose row
+    needs no `probs`), times and attention (lists of float32, a clip's frames; null where it failed or the
+    head does not look).
+
+    Raises:
+        UserError: see `check` and `check_classes`.
     """
     check_classes(classes)
-    probs = np.array([r["probs"] for r in rows], np.float32).reshape(len(rows), len(classes))
+    none = np.full(len(classes), np.nan, np.float32)
+    found = [none if r["status"] == FAILED else r["probs"] for r in rows]
+    probs = np.array(found, np.float32).reshape(len(rows), len(classes))
     columns: dict[str, Any] = {
         "clip": pl.Series([r["clip"] for r in rows], dtype=pl.String),
         "status": pl.Series([r["status"] for r in rows], dtype=pl.String),
@@ -31,7 +43,7 @@ def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame
         "times": pl.Series([_floats(r.get("times")) for r in rows], dtype=pl.List(pl.Float32)),
         "attention": pl.Series([_floats(r.get("attention")) for r in rows], dtype=pl.List(pl.Float32)),
     }
-    return check(pl.DataFrame(columns))
+    return check(without_answers_of_failed(pl.DataFrame(columns), classes))
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -57,20 +69,45 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
     """Return the table where it is a predictions table.
 
     Raises:
-        UserError: a column is missing, a clip stands twice, a status or a probability is none.
+        UserError: a column is missing, a clip stands twice, a status or a probability is none, or a clip that
+            failed has one.
     """
-    missing = [c for c in META if c not in table.columns]
-    if missing:
-        raise UserError(f"not a predictions table: it lacks the columns {', '.join(missing)}")
+    _with_columns(table)
     if table["clip"].is_duplicated().any():
         twice = table.filter(pl.col("clip").is_duplicated())["clip"][0]
         raise UserError(f"a predictions table names each clip once; {twice!r} stands there more often")
     if not set(table["status"].unique()) <= set(STATUSES):
         raise UserError(f"a status is one of {', '.join(STATUSES)}")
-    probs = probabilities(table)
-    if not np.isfinite(probs).all() or (probs < 0).any() or (probs > 1).any():
+    probs, read_N = probabilities(table), (table["status"] != FAILED).to_numpy()
+    if not ((probs[read_N] >= 0) & (probs[read_N] <= 1)).all():
         raise UserError("a probability lies outside 0 to 1")
+    if not np.isnan(probs[~read_N]).all():
+        raise UserError("a clip that could not be read has a probability")
     return table
+
+
+def _with_columns(table: pl.DataFrame) -> pl.DataFrame:
+    if missing := [c for c in META if c not in table.columns]:
+        raise UserError(f"not a predictions table: it lacks the columns {', '.join(missing)}")
+    if table["status"].dtype != pl.String:
+        raise UserError(f"a status is one of {', '.join(STATUSES)}")
+    return table
+
+
+def read_ones(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the clips that were read, in part at least: those that have an answer."""
+    return table.filter(pl.col("status") != FAILED)
+
+
+def failed_ones(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of the clips that could not be read: they have a reason and no answer."""
+    return table.filter(pl.col("status") == FAILED)
+
+
+def without_answers_of_failed(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+    """Return the table with null for the answers to clips that failed: those of version 0.1 have numbers."""
+    read = pl.col("status") != FAILED
+    return table.with_columns(pl.when(read).then(pl.col(c)).alias(c) for c in classes)
 
 
 def classes_of(table: pl.DataFrame) -> tuple[str, ...]:
@@ -78,32 +115,57 @@ def classes_of(table: pl.DataFrame) -> tuple[str, ...]:
     return tuple(c for c in table.columns if c not in META)
 
 
-def probabilities(table: pl.DataFrame) -> np.ndarray:
-    """Return float32 probabilities `[N, C]` in row order."""
-    return np.stack([table[c].to_numpy().astype(np.float32) for c in classes_of(table)], axis=1)
+def probabilities(table: pl.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
+    """Return float32 probabilities `[N, C]` in row order, nan where a clip could not be read.
+
+    Args:
+        table: of predictions.
+        classes: their order, matched by name; None = as the table has them.
+
+    Raises:
+        UserError: the table has other classes.
+    """
+    own = classes_of(table)
+    wanted = own if classes is None else tuple(classes)
+    if set(wanted) != set(own):
+        odd = sorted(set(wanted) ^ set(own))
+        raise UserError(f"a predictions table is of other classes: {', '.join(odd[:5])}")
+    try:
+        columns = [table[c].cast(pl.Float32).fill_null(float("nan")).to_numpy() for c in wanted]
+    except pl.exceptions.PolarsError:
+        raise UserError("not a predictions table: a class has something else than numbers") from None
+    return np.stack(columns, axis=1) if columns else np.empty((len(table), 0), np.float32)
 
 
 def write(table: pl.DataFrame, path: str | Path) -> None:
     """Write the table in one step: Parquet whole, CSV for people (no frames, the top class first)."""
     path = Path(path)
+    if path.suffix == ".csv":
+        write_csv(_for_people(table), path, float_precision=6)
+        return
     with replacing(path) as part:
-        if path.suffix != ".csv":
-            table.write_parquet(part)
-            return
-        probs, classes = probabilities(table), classes_of(table)
-        best = probs.argmax(1) if len(classes) else np.zeros(len(table), int)
-        table.select(
-            "clip",
-            "status",
-            pl.col("reason").replace("", None),
-            pl.Series("top_class", [classes[b] for b in best], dtype=pl.String),
-            pl.Series("top_probability", probs[np.arange(len(best)), best], dtype=pl.Float32),
-            *classes,
-        ).write_csv(part, float_precision=6)
+        table.rechunk().write_parquet(part)  # the same bytes, however the rows came together
+
+
+def _for_people(table: pl.DataFrame) -> pl.DataFrame:
+    """Return the table as people read it; a clip that could not be read has no top class."""
+    probs, classes = probabilities(table), classes_of(table)
+    best_N = np.nan_to_num(probs, nan=-1).argmax(1) if len(classes) else np.zeros(len(table), int)
+    read = pl.col("status") != FAILED
+    top = pl.Series([classes[b] for b in best_N], dtype=pl.String)
+    highest = pl.Series(probs[np.arange(len(best_N)), best_N], dtype=pl.Float32)
+    return table.select(
+        "clip",
+        "status",
+        pl.col("reason").replace("", None),
+        pl.when(read).then(top).alias("top_class"),
+        pl.when(read).then(highest).alias("top_probability"),
+        *classes,
+    )
 
 
 def read(path: str | Path) -> pl.DataFrame:
-    """Read and check a Parquet table of `write`.
+    """Read and check a Parquet table of `write`, or of version 0.1, where failed clips had the class shares.
 
     Raises:
         UserError: it cannot be read, or is no predictions table.
@@ -112,4 +174,4 @@ def read(path: str | Path) -> pl.DataFrame:
         table = pl.read_parquet(path)
     except Exception as e:
         raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0][:120]})") from None
-    return check(table)
+    return check(without_answers_of_failed(_with_columns(table), classes_of(table)))

@@ -1,10 +1,16 @@
-"""What all members say of the same clips, side by side: arrays in one order of clips and classes."""
+"""What all members say of the same clips, side by side: arrays in one order of clips and classes.
+
+A clip that one member could not read is answered by the others: the member is given the mean of those that
+could, and so adds nothing of its own. A clip that none could read is not on the board: nothing is fitted to
+it or scored on it, and the table of the ensemble's answers has its failed row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,15 +26,18 @@ class Board:
     """The answers of M members for N clips of one split.
 
     Attributes:
-        clips: the clips, with labels; the order of everything here.
+        clips: those with an answer, with labels; the order of everything here.
         classes: C class names: those of the first member with the most.
         task: `exclusive` or `multilabel`.
         names: of the members.
-        probs_MNC: float32; nan where a member does not know a class (a blank-or-not model).
-        failed_N: clips that some member could not read: its answer there is the class shares.
+        probs_MNC: float32; nan where a member does not know a class (a blank-or-not model), for all clips.
+        unread_MN: which clips a member could not read: its answer there is the mean of the others'.
         groups_N: the site of each clip as a number, or a number of its own where no site is known.
         extra_NF: float32; further columns for the stackers that take any, finite; mostly none.
         own_MNF: the same of each member, which go with it; mostly no member has any.
+        asked: names of all clips of the split, in order, those without an answer among them.
+        lost: of those without an answer: name and reason.
+        lost_labelled: how many of those have a label.
     """
 
     clips: Clips
@@ -36,10 +45,13 @@ class Board:
     task: str
     names: tuple[str, ...]
     probs_MNC: np.ndarray
-    failed_N: np.ndarray
+    unread_MN: np.ndarray
     groups_N: np.ndarray
     extra_NF: np.ndarray
     own_MNF: tuple[np.ndarray, ...] = ()
+    asked: tuple[str, ...] = ()
+    lost: Mapping[str, str] = field(default_factory=dict)
+    lost_labelled: int = 0
 
     @cached_property
     def targets_NC(self) -> np.ndarray:
@@ -51,12 +63,26 @@ class Board:
         """Whether a clip has any label."""
         return np.asarray(np.isfinite(self.targets_NC).any(1))
 
+    @property
+    def judged_N(self) -> np.ndarray:
+        """Whether a clip has a label and every member has read it: all are compared on the same clips."""
+        return self.labelled_N & ~self.unread_MN.any(0)
+
+    @property
+    def not_judged(self) -> int:
+        """How many clips have a label, but some member could not read them."""
+        return int((self.labelled_N & self.unread_MN.any(0)).sum()) + self.lost_labelled
+
     def of(self, members: Sequence[int]) -> Board:
         """Return the board of some of the members."""
         at = list(members)
         own = tuple(self.own_MNF[i] for i in at) if self.own_MNF else ()
         return replace(
-            self, names=tuple(self.names[i] for i in at), probs_MNC=self.probs_MNC[at], own_MNF=own
+            self,
+            names=tuple(self.names[i] for i in at),
+            probs_MNC=self.probs_MNC[at],
+            unread_MN=self.unread_MN[at],
+            own_MNF=own,
         )
 
     def rows(self, at: np.ndarray) -> Answers:
@@ -110,26 +136,54 @@ def board_of(members: Sequence[Member], split: str) -> Board | None:
     known = names.join(lead.clips.table, on="clip", how="inner", maintain_order="left")
     if len(known) < len(names):
         raise UsageError(f"members: clips.parquet of {lead.runs[0]} lacks clips of its {split} predictions")
-    labels = Clips(known, lead.clips.classes)
+    columns = [c for c in known.columns if c not in lead.clips.classes]
+    ordered = Clips(known.select(*columns, *lead.classes), lead.classes)
     probs_MNC = np.full((len(members), len(names), len(lead.classes)), np.nan, np.float32)
-    failed_N = np.zeros(len(names), bool)
+    unread_MN = np.zeros((len(members), len(names)), bool)
+    reasons: list[list[str]] = []
     for i, m in enumerate(members):
         table = names.join(m.answers[split], on="clip", how="left", maintain_order="left")
         at = [lead.classes.index(c) for c in m.classes]
-        probs_MNC[i][:, at] = table.select(m.classes).to_numpy()
-        failed_N |= (table["status"] == "failed").to_numpy()
-    columns = [c for c in known.columns if c not in labels.classes]
-    ordered = Clips(known.select(*columns, *lead.classes), lead.classes)
+        probs_MNC[i][:, at] = predictions.probabilities(table, m.classes)
+        unread_MN[i] = (table["status"] == predictions.FAILED).to_numpy()
+        reasons.append(table["reason"].to_list())
+    known_MC = np.array([[c in m.classes for c in lead.classes] for m in members])
+    filled_MNC, answered_N = _filled(probs_MNC, unread_MN, known_MC)
+    if not answered_N.any():
+        raise UsageError(f"members: none of their {len(names)} {split} clips could be read")
+    first_N = unread_MN.argmax(0)  # of a clip without an answer: the first member that could not read it
+    lost = {names["clip"][int(n)]: reasons[first_N[n]][n] for n in np.flatnonzero(~answered_N)}
+    kept = ordered.where(pl.Series(answered_N))
     return Board(
-        ordered,
+        kept,
         lead.classes,
         lead.task,
         tuple(m.name for m in members),
-        probs_MNC,
-        failed_N,
-        groups(ordered),
-        np.zeros((len(ordered), 0), np.float32),
+        filled_MNC[:, answered_N],
+        unread_MN[:, answered_N],
+        groups(kept),
+        np.zeros((len(kept), 0), np.float32),
+        asked=tuple(names["clip"]),
+        lost=lost,
+        lost_labelled=int(ordered.where(pl.Series(~answered_N)).labelled().sum()),
     )
+
+
+def _filled(
+    probs_MNC: np.ndarray, unread_MN: np.ndarray, known_MC: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each member, for the clips that it could not read, the mean of those that could.
+
+    Returns:
+        The answers `[M, N, C]`, nan where a member does not know a class; and whether a clip has an answer
+        for every class, bool `[N]`.
+    """
+    known_MNC = known_MC[:, None, :] & ~unread_MN[:, :, None]
+    count_NC = known_MNC.sum(0)
+    sums_NC = np.where(known_MNC, probs_MNC, 0).sum(0, dtype=np.float64)
+    mean_NC = (sums_NC / np.maximum(count_NC, 1)).astype(np.float32)
+    borrowed_MNC = known_MC[:, None, :] & unread_MN[:, :, None]
+    return np.where(borrowed_MNC, mean_NC, probs_MNC), (count_NC > 0).all(1)
 
 
 def groups(clips: Clips) -> np.ndarray:
@@ -143,13 +197,17 @@ def groups(clips: Clips) -> np.ndarray:
 
 
 def table_of(board: Board, probs_NC: np.ndarray) -> pl.DataFrame:
-    """Return the predictions table of probabilities for the clips of a board."""
-    status = np.where(board.failed_N, "degraded", "ok")
-    reason = np.where(board.failed_N, "a member could not read it", "")
-    rows = [
-        {"clip": c, "status": s, "reason": r, "probs": p}
-        for c, s, r, p in zip(
-            board.clips.table["clip"], status.tolist(), reason.tolist(), probs_NC, strict=True
-        )
-    ]
+    """Return the predictions table of the answers to a board's clips, with the clips that none could read."""
+    said = dict(zip(board.clips.table["clip"], probs_NC, strict=True))
+    unread_N = board.unread_MN.sum(0).tolist()
+    unread = dict(zip(board.clips.table["clip"], unread_N, strict=True))
+    rows: list[dict[str, Any]] = []
+    for clip in board.asked:
+        if clip in board.lost:
+            rows.append({"clip": clip, "status": predictions.FAILED, "reason": board.lost[clip]})
+            continue
+        n = unread[clip]
+        reason = f"{n} of {len(board.names)} members could not read it" if n else ""
+        status = "degraded" if n else "ok"
+        rows.append({"clip": clip, "status": status, "reason": reason, "probs": said[clip]})
     return predictions.make(rows, board.classes)

@@ -32,6 +32,8 @@ class Judged:
 
     split: str
     clips: int
+    not_judged: int
+    """Labelled clips that some member could not read."""
     sites: int
     scores: dict[str, Interval]
     """`log_loss` and `accuracy`, over sites drawn again."""
@@ -46,7 +48,9 @@ class Judged:
 def judge(
     board: Board, probs_NC: np.ndarray, split: str, of: Callable[[list[int]], np.ndarray] | None
 ) -> Judged | None:
-    """Judge the ensemble's `probs_NC` for the clips of a board; None where none has a label.
+    """Judge the ensemble's `probs_NC` for the clips of a board, as far as every member has read them.
+
+    None where no such clip has a label.
 
     Args:
         board: the members' answers.
@@ -54,7 +58,7 @@ def judge(
         split: its name.
         of: answers for the board's clips of the ensemble of some members, by their numbers.
     """
-    at = np.flatnonzero(board.labelled_N)
+    at = np.flatnonzero(board.judged_N)
     if not len(at):
         return None
     y_NC, groups_N = board.targets_NC[at], board.groups_N[at]
@@ -83,6 +87,7 @@ def judge(
     return Judged(
         split=split,
         clips=len(at),
+        not_judged=board.not_judged,
         sites=len(np.unique(groups_N)),
         scores=intervals(probs_NC[at], y_NC, groups_N),
         against=intervals(probs_NC[at], y_NC, groups_N, singles[best]),

@@ -154,9 +154,18 @@ def _member(name: str, runs: list[Path]) -> Member:
     tables = {split: [_table(run, split) for run in runs] for split in SPLITS}
     val, test = ([t for t in tables[split] if t is not None] for split in SPLITS)
     classes = predictions.classes_of(val[0])
-    for run, table in zip(runs, val, strict=True):
-        if set(predictions.classes_of(table)) != set(classes):
-            raise UsageError(f"members: {run} and {runs[0]} have other classes, yet the same settings")
+    for run, table in ((r, t) for split in SPLITS for r, t in zip(runs, tables[split], strict=True)):
+        if table is not None and set(predictions.classes_of(table)) != set(classes):
+            raise UsageError(
+                f"members: the predictions of {run} and {runs[0]} are of different classes, but their "
+                "settings are the same"
+            )
+    for run, own in zip(runs, clips, strict=True):
+        if lost := sorted(set(classes) - set(own.classes)):
+            raise UsageError(
+                f"members: {run} has predicted the class {lost[0]!r}, which its clips.parquet does not have: "
+                "its labels have changed since; train it again"
+            )
     folds = tuple(frozenset(table["clip"]) for table in val)
     for i, fold in enumerate(folds):
         for j in range(i):
@@ -168,7 +177,10 @@ def _member(name: str, runs: list[Path]) -> Member:
     answers = {"val": pl.concat([table.select(val[0].columns) for table in val])}
     if test:
         answers["test"] = _mean(test, classes)
-    task = "exclusive" if adds_to_one(predictions.probabilities(answers["val"])) else "multilabel"
+    read = predictions.read_ones(answers["val"])
+    if not len(read):
+        raise UsageError(f"members: {runs[0]} could read none of its validation clips; leave it out")
+    task = "exclusive" if adds_to_one(predictions.probabilities(read)) else "multilabel"
     return Member(name, tuple(runs), folds, classes, task, clips[0], answers)
 
 
@@ -183,13 +195,13 @@ def _table(run: Path, split: str) -> pl.DataFrame | None:
 
 
 def _mean(tables: list[pl.DataFrame], classes: tuple[str, ...]) -> pl.DataFrame:
-    """Return the mean of tables of the same clips; a clip counts as read where any of them has read it."""
+    """Return the mean of tables of the same clips; a clip's is of those that could read it."""
     if len(tables) == 1:
         return tables[0]
     whole = pl.concat([t.select(tables[0].columns) for t in tables])
     order = whole.select("clip").unique(maintain_order=True)
-    answered = whole.filter(pl.col("status") != "failed")
-    failed = whole.filter(~pl.col("clip").is_in(answered["clip"].implode()))
+    answered = predictions.read_ones(whole)
+    failed = whole.join(answered, on="clip", how="anti", maintain_order="left")
     means = (
         pl.concat([answered, failed])
         .group_by("clip", maintain_order=True)

@@ -119,7 +119,7 @@ def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -
                 f"members: {name!r} has predicted none of the {len(wanted)} {split} clips, as "
                 f"{wanted['clip'][0]}{like}. Predict them: {HOW}"
             )
-        both = both.join(table.filter(pl.col("status") != "failed"), on="clip", how="semi")
+        both = both.join(predictions.read_ones(table), on="clip", how="semi")
     if not len(both):
         raise UserError(f"members: there is no {split} clip that all of them have predicted")
     kept = wanted.join(both, on="clip", how="semi", maintain_order="left")

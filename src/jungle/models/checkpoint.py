@@ -27,6 +27,8 @@ class Loaded:
     weights_hash: str
     identity: str
     """Hash of weights and description: two checkpoints of one identity give the same answers."""
+    file: Path = Path()
+    """Where it was loaded from, for messages."""
 
 
 def load_checkpoint(path: str | Path) -> Loaded:
@@ -60,7 +62,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
     except Exception as e:
         why = str(e).splitlines()[0][:160] if str(e) else type(e).__name__
         raise UserError(f"ckpt={path}: its description does not fit its weights ({why})") from None
-    return Loaded(model.eval(), spec, priors, weights_hash, identity)
+    return Loaded(model.eval(), spec, priors, weights_hash, identity, path)
 
 
 def _build(
@@ -91,7 +93,26 @@ def _build(
         raise UserError("its description is of a model of another shape than its weights")
     model = build()
     model.load_state_dict(state)
+    _check_numbers(model, own.get("prior_shift"))
     return model, spec, priors
+
+
+def _check_numbers(model: ClipClassifier, shift: dict[str, float] | None) -> None:
+    """Refuse a model whose answers cannot be numbers.
+
+    Raises:
+        UserError: weights, statistics of BatchNorm or `prior_shift` are nan or infinite.
+    """
+    running = {n: b for n, b in model.named_buffers() if n.endswith(("running_mean", "running_var"))}
+    for name, values in (*model.named_parameters(), *running.items()):
+        if not torch.isfinite(values).all():
+            raise UserError(f"its weights {name} are not all numbers (nan or infinity); train it again")
+    if shift is None:
+        return
+    if set(shift) != set(model.classes):
+        raise UserError("its prior_shift is of other classes than the model")
+    if not torch.isfinite(model.prior_shift_C).all():
+        raise UserError("its prior_shift is not all numbers (nan or infinity)")
 
 
 def _hash(about: dict[str, Any], state: dict[str, torch.Tensor]) -> str:

@@ -1,7 +1,7 @@
 """Run a trained model over batches, outside of a trainer."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -42,6 +42,9 @@ def answers(
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each clip of each batch: `number`, `status`, `reason`, `probs`, `times`, `attention`.
 
+    On the CPU each clip is answered by itself: its row is the same to the last bit, whichever clips are in
+    the batch. A GPU computes the batch as a whole, and the last bit may depend on what is in it.
+
     Args:
         model: put in eval mode, on the device.
         batches: of frames or of features.
@@ -50,29 +53,56 @@ def answers(
         each_frame: rows have `frames` too, `[T, C]`: what the model says where it sees that frame alone.
     """
     model = model.eval().to(device)
+
+    def answered(part: Batch) -> Said:
+        with torch.inference_mode():
+            answer = model(part)
+            return Said(
+                probabilities(answer.logits_BC, model.task).cpu().numpy(),
+                None if answer.attention_BT is None else answer.attention_BT.float().cpu().numpy(),
+                _frame_by_frame(model, part) if each_frame else [],
+            )
+
     for batch in batches:
         ready = (
             frame_features(model, batch, device, dtype)
             if "frames_BTHWC" in batch
             else to_device(batch, device)
         )
-        with torch.inference_mode():
-            answer = model(ready)
-            probs_BC = probabilities(answer.logits_BC, model.task).cpu().numpy()
-            attention_BT = None if answer.attention_BT is None else answer.attention_BT.float().cpu().numpy()
-            frames = _frame_by_frame(model, ready) if each_frame else None
+        alone = device == "cpu"
+        said = side_by_side(answered, _one_by_one(ready)) if alone else [answered(ready)]
         mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
         for i, number in enumerate(batch["number_B"].tolist()):
-            seen = mask_BT[i]
+            seen, (of, at) = mask_BT[i], (said[i], 0) if alone else (said[0], i)
+            attention = None if of.attention_BT is None else of.attention_BT[at]
             yield {
                 "number": number,
                 "status": batch["status"][i],
                 "reason": batch["reason"][i],
-                "probs": probs_BC[i],
+                "probs": of.probs_BC[at],
                 "times": times_BT[i][seen],
-                "attention": None if attention_BT is None else attention_BT[i][seen],
-                **({} if frames is None else {"frames": frames[i]}),
+                "attention": None if attention is None else attention if alone else attention[seen],
+                **({"frames": of.frames[at]} if each_frame else {}),
             }
+
+
+class Said(NamedTuple):
+    """What a model says of a batch, on the CPU."""
+
+    probs_BC: np.ndarray
+    attention_BT: np.ndarray | None
+    frames: list[np.ndarray]
+    """Of each clip `[T, C]`, where asked for."""
+
+
+def _one_by_one(batch: Batch) -> Iterator[Batch]:
+    """Yield each clip of a batch of features as a batch of its own, with its own frames and no others."""
+    for i, mask_T in enumerate(batch["mask_BT"]):
+        # Copies: a library may add up in another order where memory is aligned otherwise.
+        one = {k: batch[k][i : i + 1, mask_T].clone() for k in ("x_BTD", "mask_BT", "times_BT")}
+        if "facts_BF" in batch:
+            one["facts_BF"] = batch["facts_BF"][i : i + 1].clone()
+        yield one
 
 
 def _frame_by_frame(model: ClipClassifier, batch: Batch) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jungle.data.metadata import Metadata
+from jungle.errors import UserError
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
@@ -191,6 +192,10 @@ class ClipClassifier(pl.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the whole validation split, joined over devices."""
         scores = self.val_scores.compute()
+        if not scores["clips"] and not self.trainer.sanity_checking:
+            raise UserError(
+                "no validation clip could be read, so that no epoch can be judged: check the disk"
+            )
         shown = {k: v for k, v in scores.items() if not k.startswith("class/") and k != "clips"}
         self.log_dict({f"val/{k}": v for k, v in shown.items()}, prog_bar=False, rank_zero_only=False)
         bar = {k: v for k, v in shown.items() if k in ("log_loss", "accuracy")}
@@ -228,6 +233,19 @@ class ClipClassifier(pl.LightningModule):
             "mode": self.mode,
             **self.about,
         }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights whose answers have other names: the last layer's rows are the classes, in order.
+
+        Raises:
+            UserError: the checkpoint is of other classes, or of these in another order.
+        """
+        known = checkpoint.get("jungle", {}).get("classes")
+        if known is not None and list(known) != list(self.classes):
+            raise UserError(
+                f"the checkpoint's classes are {', '.join(known)}; those of the labels now are "
+                f"{', '.join(self.classes)}: give resume=never to train a new run"
+            )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the description beside the weights, so that a checkpoint is enough on its own."""

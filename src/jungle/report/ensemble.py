@@ -78,7 +78,7 @@ def write_ensemble_report(
 
 def _split(judged: Judged, board: Board | None, probs_NC: np.ndarray) -> dict[str, Any]:
     assert board is not None
-    known = board.labelled_N
+    known = board.judged_N
     best = completed(board, board.names.index(judged.best))
     seen = {"ensemble": probs_NC, f"best member, {judged.best}": best}
     names = [c for c, k in zip(board.clips.table["clip"], known.tolist(), strict=True) if k]

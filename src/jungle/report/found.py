@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from jungle.data.predictions import read_ones
+
 BLANK = ("blank", "empty", "nothing", "none")  # what label files call a clip without an animal
 
 
@@ -27,8 +29,8 @@ class Found:
 
 
 def find(table: pl.DataFrame, classes: Sequence[str], task: str) -> Found:
-    """Count what the predictions say; failed clips are left out, for their numbers are only priors."""
-    read = table.filter(pl.col("status") != "failed")
+    """Count what the predictions say; clips that could not be read are left out."""
+    read = read_ones(table)
     probs_NC = np.stack([read[c].to_numpy().astype(np.float64) for c in classes], axis=1)
     top_N = probs_NC.argmax(1)
     said_NC = np.eye(len(classes), dtype=bool)[top_N] if task == "exclusive" else probs_NC >= 0.5

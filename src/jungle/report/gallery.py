@@ -66,18 +66,14 @@ class Videos:
 def of_truth(
     judged: Outcome, table: pl.DataFrame, classes: Sequence[str], split: str, videos: Videos, most: int
 ) -> list[Gallery]:
-    """Wrong clips and right ones; failed clips have no frames to show and are left out."""
-    failed = set(table.filter(pl.col("status") == "failed")["clip"])
-    keep = np.array([c not in failed for c in judged.clips], bool)
-    names = [c for c in judged.clips if c not in failed]
-    seen = Outcome(names, judged.probs_NC[keep], judged.targets_NC[keep])
-    wrong = choose.errors(seen, max(most // 3, most - 2 * len(classes)))
-    right = choose.right(seen, min(most - len(wrong), 2 * len(classes)))
+    """Wrong clips and right ones, of those that were read."""
+    wrong = choose.errors(judged, max(most // 3, most - 2 * len(classes)))
+    right = choose.right(judged, min(most - len(wrong), 2 * len(classes)))
     picks = [
         Pick("Wrong, and sure of it", f"The {split} clips it got wrong, the most confident first.", wrong),
         Pick("Right", f"The {split} clips it got right with most confidence, class by class.", right),
     ]
-    return _hang(picks, names, seen.probs_NC, seen.targets_NC, table, classes, videos)
+    return _hang(picks, judged.clips, judged.probs_NC, judged.targets_NC, table, classes, videos)
 
 
 def of_found(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from jungle.data import predictions as tables
 from jungle.metrics import scores
 
 
@@ -48,19 +49,26 @@ class Calibration:
 
 
 def judge(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> Outcome:
-    """Join predictions with the clips table by `clip`; clips without any label are left out.
+    """Join predictions with the clips table by `clip`.
 
-    Failed clips count with the priors that stand in their row, as in the run's metrics.
+    Clips without any label are left out, and those that could not be read, as in the run's metrics.
     """
     known = [c for c in classes if c in clips.columns]
     truth = clips.select("clip", *known).filter(pl.any_horizontal(pl.col(c).is_not_null() for c in known))
-    said = predictions.filter(pl.col("clip").is_in(truth["clip"].to_list()))
+    read = tables.read_ones(predictions)
+    said = read.filter(pl.col("clip").is_in(truth["clip"].to_list()))
     joined = said.select("clip").join(truth, on="clip", how="left", maintain_order="left")
     unknown = pl.Series([None] * len(joined), dtype=pl.Float64)
     columns = [joined[c] if c in known else unknown for c in classes]
     targets = [c.cast(pl.Float64).fill_null(math.nan).to_numpy() for c in columns]
     probs = np.stack([said[c].to_numpy().astype(np.float64) for c in classes], axis=1)
     return Outcome(said["clip"].to_list(), probs, np.stack(targets, axis=1))
+
+
+def unreadable(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> int:
+    """Count the clips that have a label and could not be read: no figure is of them."""
+    known = pl.any_horizontal(pl.col(c).is_not_null() for c in classes if c in clips.columns)
+    return len(tables.failed_ones(predictions).join(clips.filter(known), on="clip", how="semi"))
 
 
 def has_truth(clips: pl.DataFrame | None, classes: Sequence[str]) -> bool:

@@ -75,7 +75,12 @@ def write_report(
         cards = gallery.of_truth(judged[split], predictions[split], classes, named, videos, max_clips)
     elif unlabelled is not None and table is not None:
         cards = gallery.of_found(unlabelled, table, classes, videos, max_clips)
-    splits = [_split(s, judged[s], clips, classes, task, metrics or {}) for s in order if clips is not None]
+    splits = [
+        _split(s, judged[s], clips, classes, task, metrics or {})
+        | {"unreadable": outcome.unreadable(predictions[s], clips, classes)}
+        for s in order
+        if clips is not None
+    ]
     path = Path(folder) / "report.html"
     write_page(
         path,

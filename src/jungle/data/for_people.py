@@ -1,0 +1,55 @@
+"""CSV that people open in a spreadsheet: the name of a clip, a class or a reason is never run as a formula.
+
+A spreadsheet takes a cell that begins with one of `SIGNS` for a formula, whoever chose the name. Such text is
+written with an apostrophe before it, as spreadsheets themselves mark text. Tables that the program reads
+again, and files whose names must stay as they are (`submission.csv`), are not written by this module.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from jungle.files import replacing
+
+SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""The last four are the wide forms of the first four, which spreadsheets of some languages take for them."""
+_FORMULA = "^[" + "".join(map(re.escape, SIGNS)) + "]"
+_NUMBER = r"^[+-]([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z"
+_PYTHON_NUMBER = _NUMBER.replace(r"\z", r"\Z")  # polars and Python write the end of the text in two ways
+
+
+def as_text(value: str) -> str:
+    """Return a cell or a heading as a spreadsheet shows it; a plain number (`-1.5`) stays one."""
+    return "'" + value if re.match(_FORMULA, value) and not re.match(_PYTHON_NUMBER, value) else value
+
+
+def write_csv(
+    table: pl.DataFrame, path: str | Path, *, exact: Sequence[str] = (), float_precision: int | None = None
+) -> None:
+    """Write a table for people in one step.
+
+    Args:
+        table: any; its headings and its text are what `as_text` makes of them.
+        path: the file.
+        exact: columns that the program reads again, written as they are.
+        float_precision: digits after the point.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    texts = [c for c, kind in table.schema.items() if kind == pl.String and c not in exact]
+    safe = table.with_columns(_as_text(pl.col(c)).alias(c) for c in texts)
+    for name in table.columns:
+        heading = name if name in exact else as_text(name)
+        while heading != name and heading in safe.columns:  # a class of just that name
+            heading = "'" + heading
+        safe = safe.rename({name: heading})
+    with replacing(path) as part:
+        safe.write_csv(part, float_precision=float_precision)
+
+
+def _as_text(cell: pl.Expr) -> pl.Expr:
+    risky = cell.str.contains(_FORMULA) & ~cell.str.contains(_NUMBER)
+    return pl.when(risky).then(pl.lit("'") + cell).otherwise(cell)
