@@ -11,6 +11,7 @@ from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.errors import UserError
 from jungle.files import replacing, write_json
 from jungle.video import ClipSpec
 
@@ -22,14 +23,14 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
 
     Every device predicts its share of the clips; the first one joins them by clip.
     """
-    import torch
+    from jungle.models.archives import load_archive
 
     best = folder / "checkpoints" / "best.ckpt"
-    saved = torch.load(
-        best if best.is_file() else folder / "checkpoints" / "last.ckpt",
-        map_location="cpu",
-        weights_only=True,
-    )
+    chosen = best if best.is_file() else folder / "checkpoints" / "last.ckpt"
+    try:
+        saved = load_archive(chosen)
+    except UserError as e:
+        raise UserError(f"{chosen}: {e}") from None
     model.load_state_dict(saved["state_dict"])
     scores: dict[str, float] = {}
     tables: dict[str, pl.DataFrame] = {}

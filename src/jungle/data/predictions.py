@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jungle import names
 from jungle.errors import UserError
 from jungle.files import replacing
 
@@ -38,14 +39,14 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the class names where they can be columns of a predictions table.
 
     Raises:
-        UserError: there is none, one stands twice, or one has the name of another column.
+        UserError: there is none, one stands twice, or a name is no class's: see `jungle.names`.
     """
-    if clash := [c for c in classes if c in (*META, *CSV_META)]:
-        raise UserError(
-            f"a class cannot be named {clash[0]!r}: the predictions table has a column of that name"
-        )
-    if not classes or len(set(classes)) < len(classes) or "" in classes:
-        raise UserError("each class needs a name of its own")
+    names.check_class_names(classes)
+    if len(set(classes)) < len(classes):
+        twice = next(c for i, c in enumerate(classes) if c in classes[:i])
+        raise UserError(f"two classes are named '{names.shown(twice)}': each class needs a name of its own")
+    if not classes:
+        raise UserError("there is no class, and each needs a name of its own")
     return tuple(classes)
 
 
@@ -64,7 +65,7 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
         raise UserError(f"not a predictions table: it lacks the columns {', '.join(missing)}")
     if table["clip"].is_duplicated().any():
         twice = table.filter(pl.col("clip").is_duplicated())["clip"][0]
-        raise UserError(f"a predictions table names each clip once; {twice!r} stands there more often")
+        raise UserError(f"a predictions table names each clip once; '{names.shown(twice)}' stands there more often")
     if not set(table["status"].unique()) <= set(STATUSES):
         raise UserError(f"a status is one of {', '.join(STATUSES)}")
     probs = probabilities(table)
