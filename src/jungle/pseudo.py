@@ -22,6 +22,7 @@ def main(raw: Any) -> None:
     from jungle.ensemble.agreement import agreed, disagreement
     from jungle.ensemble.panel import panel_of
     from jungle.files import replacing
+    from jungle.parquet import write_parquet
 
     if not cfg.overwrite and (stands := [n for n in (PSEUDO, TO_LABEL) if (cfg.out / n).exists()]):
         raise UsageError(
@@ -42,8 +43,7 @@ def main(raw: Any) -> None:
     soft = panel.clips.select("clip").with_columns(
         pl.Series(c, soft_NC[:, i], dtype=pl.Float32) for i, c in enumerate(panel.classes)
     )
-    with replacing(cfg.out / PSEUDO) as part:
-        soft.filter(pl.Series(taken_N)).write_parquet(part)
+    write_parquet(soft.filter(pl.Series(taken_N)), cfg.out / PSEUDO)
     with replacing(cfg.out / TO_LABEL) as part:
         _questions(panel, apart_N)[asked].write_csv(part, float_precision=4)
     _say(panel, cfg.split, top_N, taken_N, f"{least} of {members}", cfg.threshold)

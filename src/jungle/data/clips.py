@@ -12,6 +12,7 @@ from jungle import names
 from jungle.data.tables import read_table
 from jungle.errors import UserError
 from jungle.files import replacing
+from jungle.parquet import write_parquet
 
 SPLITS = ("train", "val", "test", "unlabelled")
 META = ("clip", "path", "split", "site", "time", "weight")
@@ -118,11 +119,11 @@ class Clips:
     def write(self, path: str | Path) -> None:
         """Write the table to `path` (.parquet or .csv) in one step."""
         path = Path(path)
+        if path.suffix.lower() != ".csv":
+            write_parquet(self.table, path)
+            return
         with replacing(path) as part:
-            if path.suffix.lower() == ".csv":
-                self.table.write_csv(part)
-            else:
-                self.table.write_parquet(part)
+            self.table.write_csv(part)
 
     @classmethod
     def read(cls, path: str | Path) -> "Clips":

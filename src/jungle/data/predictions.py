@@ -10,6 +10,7 @@ import polars as pl
 from jungle import names
 from jungle.errors import UserError
 from jungle.files import replacing
+from jungle.parquet import read_parquet, write_parquet
 
 STATUSES = ("ok", "degraded", "failed")
 META = ("clip", "status", "reason", "times", "attention")
@@ -87,10 +88,10 @@ def probabilities(table: pl.DataFrame) -> np.ndarray:
 def write(table: pl.DataFrame, path: str | Path) -> None:
     """Write the table in one step: Parquet whole, CSV for people (no frames, the top class first)."""
     path = Path(path)
+    if path.suffix != ".csv":
+        write_parquet(table, path)
+        return
     with replacing(path) as part:
-        if path.suffix != ".csv":
-            table.write_parquet(part)
-            return
         probs, classes = probabilities(table), classes_of(table)
         best = probs.argmax(1) if len(classes) else np.zeros(len(table), int)
         table.select(
@@ -109,8 +110,9 @@ def read(path: str | Path) -> pl.DataFrame:
     Raises:
         UserError: it cannot be read, or is no predictions table.
     """
+    table = read_parquet(path)
     try:
-        table = pl.read_parquet(path)
-    except Exception as e:
-        raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0][:120]})") from None
-    return check(table)
+        names.check_class_names(classes_of(table))
+        return check(table)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
