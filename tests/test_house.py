@@ -1,6 +1,7 @@
 """The rooms of `src/jungle`: imports go down only, and each large library is touched in one room."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -9,7 +10,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "jungle"
 FLOORS = ("report", "ensemble", "features", "models", "data", "metrics", "video")
-GROUND = ("console", "cores", "errors", "files", "lean", "memory")
+GROUND = ("console", "cores", "errors", "files", "lean", "memory", "names", "parquet")
 BESIDE = {"config": ("models.names",)}  # may be asked by those above `models`, and asks this alone
 LIBRARIES = {
     "av": "video",
@@ -66,6 +67,12 @@ def test_a_library_is_touched_in_one_room(library: str) -> None:
     ]
     assert touching
     assert [f for f in touching if not f.startswith(LIBRARIES[library])] == []
+
+
+def test_parquet_is_read_and_written_in_one_place() -> None:
+    files = [f for f in PACKAGE.rglob("*.py") if f.name != "parquet.py" and "bench" not in f.parts]
+    own = re.compile(r"pl\.(read|scan)_parquet|\.(write|sink)_parquet")
+    assert [str(f.relative_to(PACKAGE)) for f in files if own.search(f.read_text())] == []
 
 
 def test_a_step_up_would_be_seen() -> None:

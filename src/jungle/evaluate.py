@@ -12,7 +12,9 @@ from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.for_people import write_csv
-from jungle.files import replacing, write_json
+from jungle.errors import UserError
+from jungle.files import write_json
+from jungle.parquet import read_parquet, write_parquet
 from jungle.video import ClipSpec
 
 
@@ -23,14 +25,14 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
 
     Every device predicts its share of the clips; the first one joins them by clip.
     """
-    import torch
+    from jungle.models.archives import load_archive
 
     best = folder / "checkpoints" / "best.ckpt"
-    saved = torch.load(
-        best if best.is_file() else folder / "checkpoints" / "last.ckpt",
-        map_location="cpu",
-        weights_only=True,
-    )
+    chosen = best if best.is_file() else folder / "checkpoints" / "last.ckpt"
+    try:
+        saved = load_archive(chosen)
+    except UserError as e:
+        raise UserError(f"{chosen}: {e}") from None
     model.on_load_checkpoint(saved)
     model.load_state_dict(saved["state_dict"])
     scores: dict[str, float] = {}
@@ -78,33 +80,28 @@ def _predict(
     part = folder / f".{split}-{rank}.parquet"
     if each_frame:
         alone = folder / f"frames_{split}.parquet" if world == 1 else part.with_suffix(".frames.parquet")
-        with replacing(alone) as beside:
-            _frames(rows, model.classes).write_parquet(beside)
+        write_parquet(_frames(rows, model.classes), alone)
     if world > 1:
         lost = pl.DataFrame(
             {"number": list(data.failures), "reason": list(data.failures.values())},
             schema={"number": pl.Int64, "reason": pl.String},
         )
-        with replacing(part) as beside:
-            share.write_parquet(beside)
-        with replacing(part.with_suffix(".failures.parquet")) as beside:
-            lost.write_parquet(beside)
+        write_parquet(share, part)
+        write_parquet(lost, part.with_suffix(".failures.parquet"))
         trainer.strategy.barrier()
         if rank != 0:
             return None
         parts = [folder / f".{split}-{r}.parquet" for r in range(world)]
-        share = pl.concat([pl.read_parquet(p) for p in parts]).unique(
-            "clip", keep="first", maintain_order=True
-        )
+        share = pl.concat([read_parquet(p) for p in parts]).unique("clip", keep="first", maintain_order=True)
         if each_frame:
             frames = [p.with_suffix(".frames.parquet") for p in parts]
-            with replacing(folder / f"frames_{split}.parquet") as beside:
-                whole = pl.concat([pl.read_parquet(f) for f in frames])
-                whole.unique("clip", keep="first", maintain_order=True).write_parquet(beside)
+            whole = pl.concat([read_parquet(f) for f in frames])
+            whole = whole.unique("clip", keep="first", maintain_order=True)
+            write_parquet(whole, folder / f"frames_{split}.parquet")
             for f in frames:
                 f.unlink()
         for p in parts:
-            failed = pl.read_parquet(p.with_suffix(".failures.parquet"))
+            failed = read_parquet(p.with_suffix(".failures.parquet"))
             data.failures.update(dict(failed.iter_rows()))
             p.unlink()
             p.with_suffix(".failures.parquet").unlink()

@@ -22,7 +22,7 @@ def main(raw: Any) -> None:
     from jungle.data.for_people import write_csv
     from jungle.ensemble.agreement import agreed, disagreement
     from jungle.ensemble.panel import panel_of
-    from jungle.files import replacing
+    from jungle.parquet import write_parquet
 
     if not cfg.overwrite and (stands := [n for n in (PSEUDO, TO_LABEL) if (cfg.out / n).exists()]):
         raise UsageError(
@@ -43,8 +43,7 @@ def main(raw: Any) -> None:
     soft = panel.clips.select("clip").with_columns(
         pl.Series(c, soft_NC[:, i], dtype=pl.Float32) for i, c in enumerate(panel.classes)
     )
-    with replacing(cfg.out / PSEUDO) as part:
-        soft.filter(pl.Series(taken_N)).write_parquet(part)
+    write_parquet(soft.filter(pl.Series(taken_N)), cfg.out / PSEUDO)
     # What people fill in is read as a labels table: names must stay as they are.
     exact = ("filepath", "label", "site", "path")
     write_csv(_questions(panel, apart_N)[asked], cfg.out / TO_LABEL, exact=exact, float_precision=4)

@@ -9,7 +9,8 @@ import polars as pl
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.evaluate import write_failures
-from jungle.files import read_json, replacing, write_json
+from jungle.files import read_json, write_json
+from jungle.parquet import read_parquet, write_parquet
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
@@ -97,8 +98,7 @@ class Rows:
         table = predictions.make(self._new, self.classes).with_columns(
             pl.Series("key", [r["key"] for r in self._new], dtype=pl.String)
         )
-        with replacing(self._next_part()) as part:
-            table.write_parquet(part)
+        write_parquet(table, self._next_part())
         self._done, self._new = self._join([self._done, table]), []
 
     def table(self, clips: list[str]) -> pl.DataFrame:
@@ -116,8 +116,7 @@ class Rows:
         write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
         old = sorted((self.out / PARTS).glob("part-*.parquet"))
         if len(old) > 1:
-            with replacing(self._next_part()) as part:
-                self._done.write_parquet(part)
+            write_parquet(self._done, self._next_part())
             for path in old:
                 path.unlink()
 
@@ -137,7 +136,6 @@ class Rows:
 
 def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
     try:
-        return predictions.without_answers_of_failed(pl.read_parquet(path), classes)
-    except Exception as e:
-        why = str(e).splitlines()[0][:120] if str(e) else type(e).__name__
-        raise UserError(f"{path}: damaged ({why}); delete it, its clips are predicted again") from None
+        return predictions.without_answers_of_failed(read_parquet(path), classes)
+    except UserError as e:
+        raise UserError(f"{e} Delete that file: its clips are predicted again") from None

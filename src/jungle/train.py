@@ -147,16 +147,13 @@ def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) ->
 
 
 def _has_ended(last: Path, cfg: TrainConfig) -> bool:
-    import torch
-
     from jungle.checkpoints import has_ended
+    from jungle.models.archives import load_archive
 
     try:
-        saved = torch.load(last, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as e:
-        raise UserError(
-            f"{last}: cannot be read ({str(e).splitlines()[0][:120]}); delete it to train anew"
-        ) from None
+        saved = load_archive(last)
+    except UserError as e:
+        raise UserError(f"{last}: {e}; delete it to train again from the beginning") from None
     return has_ended(saved, cfg.max_epochs)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from jungle.data import predictions
+from jungle import names
 from jungle.data.tables import read_table
 from jungle.errors import UserError
 from jungle.files import replacing
+from jungle.parquet import write_parquet
 
 SPLITS = ("train", "val", "test", "unlabelled")
 META = ("clip", "path", "split", "site", "time", "weight")
@@ -130,11 +131,11 @@ class Clips:
     def write(self, path: str | Path) -> None:
         """Write the table to `path` (.parquet or .csv) in one step."""
         path = Path(path)
+        if path.suffix.lower() != ".csv":
+            write_parquet(self.table, path)
+            return
         with replacing(path) as part:
-            if path.suffix.lower() == ".csv":
-                self.table.write_csv(part)
-            else:
-                self.table.write_parquet(part)
+            self.table.write_csv(part)
 
     @classmethod
     def read(cls, path: str | Path) -> "Clips":
@@ -156,13 +157,11 @@ def check_class_names(classes: Sequence[str]) -> None:
     """Refuse classes that cannot be columns of the clips table or, after training, of the predictions table.
 
     Raises:
-        UserError: a class has the name of another column there.
+        UserError: a name is no class's: see `jungle.names`.
     """
-    if clash := [c for c in classes if c in (*META, *predictions.META, *predictions.CSV_META)]:
-        raise UserError(
-            f"A class cannot be named {clash[0]!r}: a table of the run has a column of that name. Rename it, "
-            "or where it is a column of something else, name the classes: data.classes=[...]."
-        )
+    names.check_class_names(
+        classes, "Rename it, or where it is a column of something else, name the classes: data.classes=[...]."
+    )
 
 
 def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
@@ -178,9 +177,9 @@ def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
         )
     if len(set(classes)) < len(classes):
         twice = next(c for i, c in enumerate(classes) if c in classes[:i])
-        raise UserError(f"Two classes are named {twice!r}. Rename one.")
+        raise UserError(f"Two classes are named '{names.shown(twice)}'. Rename one.")
     if absent := [c for c in ("clip", "path", *classes) if c not in table.columns]:
-        raise UserError(f"Not a clips table: column {absent[0]!r} is missing.")
+        raise UserError(f"Not a clips table: column '{names.shown(absent[0])}' is missing.")
     types: dict[str, pl.DataType | type[pl.DataType]] = {"clip": pl.String, "path": pl.String}
     types |= {c: pl.String for c in ("split", "site") if c in table.columns}
     types |= {"weight": pl.Float32} if "weight" in table.columns else {}
@@ -189,7 +188,7 @@ def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     try:
         return table.select(pl.col(c).cast(types[c]) if c in types else pl.col(c) for c in columns)
     except pl.exceptions.PolarsError as e:
-        raise UserError(f"Not a clips table: {str(e).splitlines()[0][:200]}") from None
+        raise UserError(f"Not a clips table: {names.shown(str(e).splitlines()[0], 200)}") from None
 
 
 def shuffled(names: Sequence[str], seed: int) -> np.ndarray:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jungle import names
 from jungle.data.for_people import write_csv
 from jungle.errors import UserError
-from jungle.files import replacing
+from jungle.parquet import read_parquet, write_parquet
 
 FAILED = "failed"
 STATUSES = ("ok", "degraded", FAILED)
@@ -50,14 +51,14 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the class names where they can be columns of a predictions table.
 
     Raises:
-        UserError: there is none, one stands twice, or one has the name of another column.
+        UserError: there is none, one stands twice, or a name is no class's: see `jungle.names`.
     """
-    if clash := [c for c in classes if c in (*META, *CSV_META)]:
-        raise UserError(
-            f"a class cannot be named {clash[0]!r}: the predictions table has a column of that name"
-        )
-    if not classes or len(set(classes)) < len(classes) or "" in classes:
-        raise UserError("each class needs a name of its own")
+    names.check_class_names(classes)
+    if len(set(classes)) < len(classes):
+        twice = next(c for i, c in enumerate(classes) if c in classes[:i])
+        raise UserError(f"two classes are named '{names.shown(twice)}': each class needs a name of its own")
+    if not classes:
+        raise UserError("there is no class, and each needs a name of its own")
     return tuple(classes)
 
 
@@ -75,7 +76,9 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
     _with_columns(table)
     if table["clip"].is_duplicated().any():
         twice = table.filter(pl.col("clip").is_duplicated())["clip"][0]
-        raise UserError(f"a predictions table names each clip once; {twice!r} stands there more often")
+        raise UserError(
+            f"a predictions table names each clip once; '{names.shown(twice)}' stands there more often"
+        )
     if not set(table["status"].unique()) <= set(STATUSES):
         raise UserError(f"a status is one of {', '.join(STATUSES)}")
     probs, read_N = probabilities(table), (table["status"] != FAILED).to_numpy()
@@ -143,8 +146,7 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
     if path.suffix == ".csv":
         write_csv(_for_people(table), path, float_precision=6)
         return
-    with replacing(path) as part:
-        table.rechunk().write_parquet(part)  # the same bytes, however the rows came together
+    write_parquet(table.rechunk(), path)  # the same bytes, however the rows came together
 
 
 def _for_people(table: pl.DataFrame) -> pl.DataFrame:
@@ -170,8 +172,9 @@ def read(path: str | Path) -> pl.DataFrame:
     Raises:
         UserError: it cannot be read, or is no predictions table.
     """
+    table = read_parquet(path)
     try:
-        table = pl.read_parquet(path)
-    except Exception as e:
-        raise UserError(f"{path}: cannot be read as Parquet ({str(e).splitlines()[0][:120]})") from None
-    return check(without_answers_of_failed(_with_columns(table), classes_of(table)))
+        names.check_class_names(classes_of(_with_columns(table)))
+        return check(without_answers_of_failed(table, classes_of(table)))
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None

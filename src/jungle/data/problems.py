@@ -4,14 +4,10 @@ from collections.abc import Iterable
 from itertools import islice
 
 from jungle.errors import UserError
+from jungle.names import shown
 
+__all__ = ["EXAMPLES", "Problems", "shown"]
 EXAMPLES = 5
-
-
-def shown(value: object, most: int = 120) -> str:
-    """`value` as one safe line: a table is other people's text and must not steer a terminal."""
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
-    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 class Problems:

@@ -20,6 +20,8 @@ from jungle.errors import nearest
 TOLERANCE = 0.01  # how far from 1 the probabilities of exclusive classes may add up; CSV rounds them
 NOT_CLASSES = {*META, *predictions.META, *predictions.CSV_META} - {"weight"}
 
+NUMBER = "\0number"  # the row of the clips table: no class can have that name
+
 
 @dataclass(frozen=True)
 class SoftLabels:
@@ -79,7 +81,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:
         table = table.filter(pl.col("status").cast(pl.String).fill_null("ok") != "failed")
-    numbered = pl.DataFrame({"clip": clips.table["clip"]}).with_row_index("number")
+    numbered = pl.DataFrame({"clip": clips.table["clip"]}).with_row_index(NUMBER)
     table = table.with_columns(pl.col("clip").cast(pl.String)).join(
         numbered, on="clip", how="left", maintain_order="left"
     )
@@ -99,8 +101,8 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     bad_P = ~(np.isfinite(own_P) & (own_P >= 0))
     problems.add("clips have a weight that is no number from 0 up", _of(table, bad_P), "Correct them.")
     problems.raise_if_any(path)
-    kept = table["number"].is_not_null().to_numpy()
-    numbers = table["number"].to_numpy()[kept].astype(np.int64)
+    kept = table[NUMBER].is_not_null().to_numpy()
+    numbers = table[NUMBER].to_numpy()[kept].astype(np.int64)
     usable = free(clips)[numbers]
     if not usable.any():
         problems.say(
@@ -116,17 +118,17 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
 
 
 def _check_clips(table: pl.DataFrame, clips: Clips, problems: Problems, partial: bool) -> None:
-    """Add rows that name no clip, one twice, or one of val; `number` is null where there is no such clip."""
+    """Add rows that name no clip, one twice, or one of val; `NUMBER` is null where there is no such clip."""
     name = table["clip"]
     twice = name.filter(name.is_duplicated()).unique(maintain_order=True).to_list()
     problems.add("clips have more than one row", twice, "Keep one row a clip.")
-    lost = name.filter(table["number"].is_null()).to_list()
+    lost = name.filter(table[NUMBER].is_null()).to_list()
     if not partial:
         first = clips.table["clip"][0] if len(clips) else "none"
         problems.add(
             "clips are unknown", lost, f"Clips are named as in clips.parquet of a run, like {first}."
         )
-    known = table["number"].drop_nulls().to_numpy()
+    known = table[NUMBER].drop_nulls().to_numpy()
     val = np.unique(known[(clips.splits() == "val").fill_null(False).to_numpy()[known]])
     problems.add(
         "clips are of the val split, which is never trained on",

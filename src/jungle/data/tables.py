@@ -11,10 +11,12 @@ import polars as pl
 
 from jungle.data.problems import shown
 from jungle.errors import UserError
+from jungle.parquet import read_parquet
 
 MAX_BYTES = 512 * 2**20
 MAX_COLUMNS = 10_000
 MAX_ROWS = 20_000_000
+MAX_CELLS = 100_000_000  # of a Parquet file, which says them in fewer bytes than a CSV does
 CHUNK = 50_000  # rows held as Python strings at a time
 
 
@@ -60,13 +62,14 @@ def read_table(path: str | Path, typed: bool = False) -> Table:
 
 
 def _read_parquet(path: Path, typed: bool) -> Table:
+    frame = read_parquet(path)
     try:
-        scan = pl.scan_parquet(path)
-        rows, columns = scan.select(pl.len()).collect().item(), len(scan.collect_schema())
-        if rows > MAX_ROWS or columns > MAX_COLUMNS:
-            raise UserError(f"{path}: {rows} rows and {columns} columns are more than can be held.")
-        frame = scan.collect()
         if not typed:
+            if frame.height * frame.width > MAX_CELLS:
+                raise UserError(
+                    f"{path}: {frame.height:,} rows of {frame.width:,} columns are more than can be held as "
+                    "text. Keep only the columns needed, or split it."
+                )
             frame = _trimmed(frame.cast(pl.String))
     except pl.exceptions.PolarsError as e:
         raise UserError(f"{path}: not a Parquet table: {shown(str(e).splitlines()[0])}") from None

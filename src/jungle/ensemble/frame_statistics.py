@@ -15,6 +15,7 @@ import polars as pl
 from jungle.ensemble.members import Member
 from jungle.ensemble.odds import scores_of
 from jungle.errors import UsageError, UserError
+from jungle.parquet import read_parquet
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 EDGES = (0.1, 0.5, 0.9)
@@ -83,8 +84,8 @@ def read_frames(file: Path, classes: Sequence[str]) -> pl.DataFrame:
         UserError: it is damaged.
     """
     try:
-        table = pl.read_parquet(file).select("clip", pl.col(list(classes)).cast(pl.List(pl.Float32)))
-    except (pl.exceptions.PolarsError, OSError) as e:
+        table = read_parquet(file).select("clip", pl.col(list(classes)).cast(pl.List(pl.Float32)))
+    except (pl.exceptions.PolarsError, UserError) as e:
         raise UserError(f"{file}: no table of answers to frames ({str(e).splitlines()[0][:120]})") from None
     frames = pl.col(classes[0]).list.len()
     sound = pl.all_horizontal(

@@ -10,13 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError, nearest
 from jungle.lean import without
 from jungle.models.fold import fold_norms
 from jungle.models.names import check_backbone
 from jungle.models.timm_model import BackboneSpec, created
+from jungle.video.types import checked_size
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
+
+TRIED = 512  # pixels of a side of the picture on which a folded model is tried
 
 
 class Backbone(nn.Module):
@@ -28,11 +31,13 @@ class Backbone(nn.Module):
         interpolation: how the model's own pictures were resized, `bilinear` or `bicubic`.
     """
 
-    def __init__(self, spec: BackboneSpec, load: bool = True) -> None:
+    def __init__(self, spec: BackboneSpec, load: bool = True, dim: int | None = None) -> None:
         """Build the model; `load=False` leaves random weights for a state dict to replace.
 
+        `dim`, where it is known, saves a look at a frame.
+
         Raises:
-            UsageError: timm knows no such model.
+            UsageError: timm knows no such model, or it has no module that is tapped.
             UserError: the weights cannot be had, or do not fit.
         """
         super().__init__()
@@ -55,7 +60,7 @@ class Backbone(nn.Module):
         self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))
         self._tapped: dict[tuple[int, str], Tensor] = {}  # by thread: clips may run side by side
         self._hook(spec.taps)
-        self.dim = self._measure()
+        self.dim = self._measure() if dim is None else dim
 
     def forward(self, frames_NHWC: Tensor) -> Tensor:
         """Turn uint8 RGB frames into features `x_ND`."""
@@ -122,11 +127,19 @@ class Backbone(nn.Module):
             return self
         twin._hook(self.spec.taps)
         noise = torch.Generator().manual_seed(0)
-        frames_NHWC = torch.randint(0, 256, (1, *self.size, 3), dtype=torch.uint8, generator=noise)
+        # A part of a large frame is enough, and a model that takes frames of one size alone has none of these.
+        tried = tuple(min(side, TRIED) for side in self.size)
+        frames_NHWC = torch.randint(0, 256, (1, *tried, 3), dtype=torch.uint8, generator=noise)
         was = self.training
-        with torch.inference_mode():
-            own, new = self.eval()(frames_NHWC), twin(frames_NHWC)
-        self.train(was)
+        try:
+            with torch.inference_mode():
+                own, new = self.eval()(frames_NHWC), twin(frames_NHWC)
+        except (RuntimeError, AssertionError):
+            if tried == self.size:
+                raise
+            return self
+        finally:
+            self.train(was)
         return twin if bool((own - new).abs().max() <= 1e-3 * own.abs().max()) else self
 
     def weights_hash(self) -> str:
@@ -143,19 +156,22 @@ class Backbone(nn.Module):
         return {**own, "weights": None, "size": list(self.size), "taps": list(self.spec.taps)}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Backbone":
-        """Build the model of `to_dict` with random weights, for its state dict."""
-        size, taps = values["size"], tuple(str(t) for t in values["taps"])
+    def from_dict(cls, values: dict[str, Any], dim: int | None = None) -> "Backbone":
+        """Build the model of `to_dict` with random weights, for its state dict; `dim`, where it is known.
+
+        Raises:
+            UsageError: its frames are of no size that there is, or timm knows no such model.
+        """
+        size, taps = checked_size(values["size"]), tuple(str(t) for t in values["taps"])
         pool = str(values.get("pool", "mean"))  # of checkpoints from before there was a choice
-        spec = BackboneSpec(str(values["name"]), False, None, (int(size[0]), int(size[1])), taps, pool)
-        return cls(spec, load=False)
+        return cls(BackboneSpec(str(values["name"]), False, None, size, taps, pool), load=False, dim=dim)
 
     def _hook(self, taps: tuple[str, ...]) -> None:
         modules = dict(self.model.named_modules())
+        if twice := next((name for i, name in enumerate(taps[: len(modules) + 1]) if name in taps[:i]), None):
+            raise UsageError(f"model.taps: {twice} is named twice; name each module once")
         for name in taps:
             if name not in modules:
-                from jungle.errors import UsageError, nearest
-
                 raise UsageError(
                     f"model.taps: {self.spec.name} has no module {name}.{nearest(name, set(modules) - {''})}"
                 )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ import torch
 
 from jungle.data import predictions
 from jungle.errors import UserError
-from jungle.models.joined import backbone_from
+from jungle.models.archives import check_plain, check_weights, load_archive, one_line, one_name
+from jungle.models.joined import backbone_from, backbones_of
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
+from jungle.names import escaped
 from jungle.video import ClipSpec
+
+BUFFERS = 512 << 20  # bytes that a model may work out for itself beside its weights
+MOST_SHIFT = 100.0  # of a logit: a sampler that draws one clip 10^43 times as often
+CLIP_BYTES = 2 << 30  # of one clip's frames: a decoding process has no more memory
 
 
 @dataclass(frozen=True)
@@ -35,63 +42,96 @@ def load_checkpoint(path: str | Path) -> Loaded:
     """Load `best.ckpt` or `last.ckpt` on the CPU, in eval mode.
 
     Raises:
-        UserError: no such file, not a checkpoint of this program, or one that would have to run code to load.
+        UserError: no such file, not a checkpoint of this program, or one that would have to run code to load,
+            or would take far more time or memory than its own size.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"ckpt={path}: no such file; a training run prints where its best checkpoint is")
+    if not os.path.isfile(path):
+        what = "not a file" if os.path.exists(path) else "no such file"
+        raise UserError(f"ckpt={path}: {what}; a training run prints where its best checkpoint is")
     try:
-        # mmap: a file that claims more than it holds is refused instead of being read into memory.
-        saved = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as e:
-        why = str(e).splitlines()[0][:160] if str(e) else type(e).__name__
-        raise UserError(f"ckpt={path}: cannot be read as a checkpoint ({why})") from None
+        saved = load_archive(path)
+    except UserError as e:
+        raise UserError(
+            f"ckpt={path}: not a checkpoint: {e}. Give the best.ckpt or last.ckpt of a training run"
+        ) from None
     about = saved.get("jungle") if isinstance(saved, dict) else None
     if not isinstance(about, dict):
-        raise UserError(f"ckpt={path}: not a checkpoint of this program (it has no 'jungle' entry)")
-    if about.get("version") != 1:
         raise UserError(
-            f"ckpt={path}: version {about.get('version')} of the checkpoint form; this program reads 1"
+            f"ckpt={path}: not a checkpoint of this program (it has no 'jungle' entry). Give the best.ckpt or "
+            "last.ckpt of a training run"
+        )
+    version = about.get("version")
+    if type(version) is not int or version != 1:
+        raise UserError(
+            f"ckpt={path}: version {str(version)[:40]!r} of the checkpoint form; this program reads 1"
         )
     try:
-        identity = _hash(about, saved["state_dict"])
-        model, spec, priors = _build(about, saved["state_dict"])
+        check_plain(about, "its description")
+        state = check_weights(saved.get("state_dict"), path.stat().st_size)
+        model, spec, priors = _build(about, state)
+        identity = _hash(about, state)
         weights_hash = str(about["weights_hash"])
     except UserError as e:
-        raise UserError(f"ckpt={path}: {e}") from None
+        raise UserError(f"ckpt={path}: {escaped(str(e))}") from None
+    except KeyError as e:
+        raise UserError(f"ckpt={path}: its description lacks {one_line(e)}") from None
     except Exception as e:
-        why = str(e).splitlines()[0][:160] if str(e) else type(e).__name__
-        raise UserError(f"ckpt={path}: its description does not fit its weights ({why})") from None
+        raise UserError(f"ckpt={path}: its description does not fit its weights ({one_line(e)})") from None
     return Loaded(model.eval(), spec, priors, weights_hash, identity, path)
 
 
 def _build(
     about: dict[str, Any], state: dict[str, torch.Tensor]
 ) -> tuple[ClipClassifier, ClipSpec, dict[str, float]]:
-    classes = predictions.check_classes(tuple(str(c) for c in about["classes"]))
+    if not isinstance(about["classes"], (list, tuple)):
+        raise UserError("its classes are no list of names")
+    classes = predictions.check_classes(tuple(about["classes"]))
     spec = ClipSpec.from_dict(about["clip"])
     priors = {c: float(about["priors"][c]) for c in classes}
     task, mode = str(about["task"]), str(about["mode"])
     if task not in TASKS or mode not in ("frozen", "finetune"):
-        raise UserError(f"task {task}, mode {mode}: this program knows no such model")
+        raise UserError(f"task {task[:40]}, mode {mode[:40]}: this program knows no such model")
     if not all(0 <= p <= 1 for p in priors.values()):
         raise UserError("the share of a class lies outside 0 to 1")
+    if not all(abs(v) < MOST_SHIFT for v in dict(about.get("prior_shift", {})).values()):
+        raise UserError("its prior_shift holds what no share of clips gives")
     if spec.size is not None and tuple(about["backbone"]["size"]) != spec.size:
         raise UserError("its backbone is for frames of another size than its clips have")
+    most = spec.most_bytes
+    if most is not None and most > CLIP_BYTES:
+        raise UserError(
+            f"the frames of one clip would take {most / 1e9:.0f} GB ({spec.frames.count} of "
+            f"{spec.size[0]}x{spec.size[1]}); at most {CLIP_BYTES / 1e9:.0f} can be held"  # type: ignore[index]
+        )
+    head = dict(about["head"])
+    # Each layer has weights of its own; without this a description of some bytes builds layers for hours.
+    if not 0 <= int(head.get("layers", 0)) <= len(state):
+        raise UserError(f"its head has {head['layers']} layers, and there are weights for fewer")
     own = {
         k: about[k]
         for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift", "metadata")
         if k in about
     }
 
-    def build() -> ClipClassifier:
-        return ClipClassifier(backbone_from(about["backbone"]), dict(about["head"]), classes, task, mode, own)
+    def build(dims: list[int] | None = None) -> ClipClassifier:
+        backbone = backbone_from(about["backbone"], dims)
+        return ClipClassifier(backbone, dict(head), classes, task, mode, own)
 
     with torch.device("meta"):  # takes no memory: a description may claim a model that no machine can hold
-        wanted = {k: v.shape for k, v in build().state_dict().items()}
-    if wanted != {k: v.shape for k, v in state.items()}:
+        claimed = build()
+    wanted = claimed.state_dict()
+    if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in state.items()}:
         raise UserError("its description is of a model of another shape than its weights")
-    model = build()
+    if odd := [k for k, v in wanted.items() if v.is_floating_point() != state[k].is_floating_point()]:
+        raise UserError(
+            f"its weights {one_name(odd[0])} are {state[odd[0]].dtype}, not {wanted[odd[0]].dtype}"
+        )
+    if sum(b.nbytes for b in claimed.buffers()) > BUFFERS + sum(v.nbytes for v in state.values()):
+        raise UserError("its model would take far more memory than its weights do")
+    if bad := [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]:
+        raise UserError(f"its weights {one_name(bad[0])} are not finite numbers: its training had failed")
+    model = build([part.dim for part in backbones_of(claimed.backbone)])
     model.load_state_dict(state)
     _check_numbers(model, own.get("prior_shift"))
     return model, spec, priors
@@ -120,7 +160,5 @@ def _hash(about: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
     for name in sorted(state):
         digest.update(name.encode())
-        if state[name].nbytes > state[name].untyped_storage().nbytes():  # a stride of 0 claims any size
-            raise UserError(f"its weights {name} claim to be larger than the file")
         digest.update(state[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

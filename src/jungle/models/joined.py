@@ -82,10 +82,20 @@ def make_backbone(spec: BackboneSpec) -> Any:
     return Joined([first, *(Backbone(other) for other in spec.also)]) if spec.also else first
 
 
-def backbone_from(values: dict[str, Any]) -> Any:
-    """Build the model of `to_dict` with random weights, for its state dict."""
+def backbone_from(values: dict[str, Any], dims: Sequence[int] | None = None) -> Any:
+    """Build the model of `to_dict` with random weights, for its state dict.
+
+    Args:
+        values: plain values, of a stranger it may be.
+        dims: D of each part, where they are known: a look at a frame is saved.
+
+    Raises:
+        UsageError: there are too many parts, or one is no model.
+    """
     others = values.get("also", ())
     if len(others) > MOST:
         raise UsageError(f"{len(others) + 1} backbones in one model; this program joins {MOST + 1}")
-    first = Backbone.from_dict(values)
-    return Joined([first, *(Backbone.from_dict(dict(v)) for v in others)]) if others else first
+    each = [values, *(dict(v) for v in others)]
+    known = dims or [None] * len(each)
+    parts = [Backbone.from_dict(v, dim) for v, dim in zip(each, known, strict=True)]
+    return Joined(parts) if others else parts[0]

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from jungle.errors import UserError
+from jungle.models.archives import check_archive
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -23,6 +24,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
 
             state: Any = load_file(file)
         else:
+            check_archive(file)
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as e:
         raise UserError(

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
+from jungle.errors import UserError
 from jungle.features.fingerprint import fingerprint
-from jungle.files import read_json, replacing, write_json
+from jungle.files import read_json, write_json
 
 if TYPE_CHECKING:
     from jungle.features.plans import Wanted
@@ -47,13 +48,12 @@ class Preparations:
         """Note the clips, those whose files can be read."""
         import polars as pl
 
+        from jungle.parquet import write_parquet
         from jungle.video.index import as_text
 
         paths = [as_text(str(Path(c.path).absolute())) for c in clips]
-        with replacing(self._clips) as part:
-            pl.DataFrame(
-                {"key": [c.key for c in clips], "path": paths}, schema={"key": pl.String, "path": pl.String}
-            ).write_parquet(part)
+        columns = {"key": [c.key for c in clips], "path": paths}
+        write_parquet(pl.DataFrame(columns, schema={"key": pl.String, "path": pl.String}), self._clips)
 
     def into(self, stores: Sequence[Path]) -> None:
         """Note the folders of the feature stores."""
@@ -82,11 +82,11 @@ class Preparations:
         """
         if not self._clips.is_file():
             return None
-        import polars as pl
+        from jungle.parquet import read_parquet
 
         try:
-            clips = pl.read_parquet(self._clips, columns=["key", "path"])
-        except (pl.exceptions.PolarsError, OSError):
+            clips = read_parquet(self._clips, ["key", "path"])
+        except UserError:
             return None
         if step == "metadata":
             from jungle.facts import INDEX

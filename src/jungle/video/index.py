@@ -12,7 +12,7 @@ import polars as pl
 
 from jungle.console import Progress, log
 from jungle.errors import UserError
-from jungle.files import replacing
+from jungle.parquet import read_parquet, write_parquet
 from jungle.video.journal import Journal
 from jungle.video.likeness import with_copies
 from jungle.video.looking import look, stamp
@@ -122,8 +122,7 @@ def index_clips(
     table = _with_times(table, pattern, file_time)
     if left or len(table) != len(known) or journal.rows():
         table = with_copies(table)
-    with replacing(out) as part:
-        table.write_parquet(part)
+    write_parquet(table, out)
     journal.drop()
     return table
 
@@ -177,12 +176,14 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
     parts = [_table([])]
     if out.exists():
         try:
-            found = pl.read_parquet(out)
+            found = read_parquet(out)
             lacks = sorted({"looks", "copy_of"} - set(found.columns))
             if lacks:
                 found = found.clear().with_columns(pl.lit(None).alias(name) for name in lacks)
             parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
-        except (pl.exceptions.PolarsError, OSError):
+        except UserError as e:
+            raise UserError(f"{e} An index of clips is to be written there: choose another name.") from None
+        except pl.exceptions.PolarsError:
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
         if lacks:
             log.info(f"index: {out} is of an earlier version (no {lacks[0]}): all files are looked at anew")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,6 +14,7 @@ import polars as pl
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import replacing, write_json
+from jungle.parquet import read_parquet, write_parquet
 from jungle.video.index import clip_names
 from jungle.video.journal import Journal
 from jungle.video.looking import stamp
@@ -91,11 +93,10 @@ def shrink_clips(
             bar.advance()
     table = pl.DataFrame([rows[name] for name in sorted(rows)], schema=SCHEMA, strict=False)
     for source in root.iterdir():
-        if source.is_file() and source.suffix.lower() in TABLES and source.name not in (SETTINGS, LIST):
+        if os.path.isfile(source) and source.suffix.lower() in TABLES and source.name not in (SETTINGS, LIST):
             with replacing(out / source.name) as part:
                 shutil.copyfile(source, part)
-    with replacing(out / LIST) as part:
-        table.write_parquet(part)
+    write_parquet(table, out / LIST)
     journal.drop()
     return table
 
@@ -126,8 +127,8 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[
     rows = journal.rows()
     if (out / LIST).exists():
         try:
-            rows = pl.read_parquet(out / LIST).select(list(SCHEMA)).to_dicts() + rows
-        except (pl.exceptions.PolarsError, OSError):
+            rows = read_parquet(out / LIST, list(SCHEMA)).to_dicts() + rows
+        except UserError:
             log.warning(f"shrink: {out / LIST} cannot be read; all clips are copied anew")
     found = {}
     for row in rows:

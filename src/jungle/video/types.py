@@ -102,10 +102,7 @@ class ClipSpec:
         if isinstance(self.frames, dict):
             object.__setattr__(self, "frames", Frames.from_dict(self.frames))
         if self.size is not None:
-            size = tuple(self.size)
-            if len(size) != 2 or not all(_is_int(s) and 1 <= s <= MAX_SIDE for s in size):
-                raise UsageError(f"size: {self.size} is not (height, width), each from 1 to {MAX_SIDE}.")
-            object.__setattr__(self, "size", (int(size[0]), int(size[1])))
+            object.__setattr__(self, "size", checked_size(self.size))
         if not (math.isfinite(self.crop_bottom) and self.crop_bottom >= 0):
             raise UsageError(f"crop_bottom: {self.crop_bottom} is neither a fraction nor a number of pixels.")
         for name, valid in (
@@ -145,6 +142,13 @@ class ClipSpec:
         values = dict(values)
         size = values.get("size")
         return cls(**{**values, "size": None if size is None else tuple(size)})
+
+    @property
+    def most_bytes(self) -> int | None:
+        """Bytes of a clip's frames, at most; None where only the clip tells."""
+        if self.size is None or self.frames.kind == "fps":
+            return None
+        return self.frames.count * self.size[0] * self.size[1] * 3
 
     def rows_kept(self, height: int) -> int:
         """Rows of a source frame of `height` pixels that are left after the bottom is cut.
@@ -188,6 +192,21 @@ class Clip:
     def replace(self, **changes: Any) -> Clip:
         """A copy with other values."""
         return dataclasses.replace(self, **changes)
+
+
+def checked_size(size: Any) -> tuple[int, int]:
+    """Return (height, width) where both are whole numbers of pixels that a frame may have.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if (
+        not isinstance(size, (tuple, list))
+        or len(size) != 2
+        or not all(_is_int(s) and 1 <= s <= MAX_SIDE for s in size)
+    ):
+        raise UsageError(f"size: {str(size)[:80]} is not (height, width), each from 1 to {MAX_SIDE}.")
+    return int(size[0]), int(size[1])
 
 
 def _is_int(value: object) -> bool:

@@ -1,0 +1,166 @@
+"""Files of weights and plain values, as `torch.save` writes them, looked at before they are read.
+
+A file may come from a stranger. `weights_only` sees to it that none of its code runs; what it may cost is
+bounded here: nothing in it is compressed, and what describes it is small and calls for tensors alone.
+"""
+
+import io
+import os
+import pickletools
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jungle.errors import UserError
+
+MAX_MEMBERS = 100_000
+MAX_PLAIN = 8 << 20  # bytes of everything in an archive that is no tensor; ours take 0.1 MB
+MAX_STEPS = 2_000_000  # of building what the description says; ours take 15,000
+MAX_DEPTH = 32
+MAX_VALUES = 200_000
+MAX_LETTERS = 1000  # of one text
+_CALLED = {
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    "torch._utils _rebuild_parameter",
+    *(f"torch {kind}Storage" for kind in ("Double", "Float", "Half", "BFloat16", "Long", "Int", "Short")),
+    *(f"torch {kind}Storage" for kind in ("Char", "Byte", "Bool")),
+}
+
+
+def load_archive(path: Path) -> Any:
+    """Return what `torch.save` wrote, on the CPU, its tensors mapped from the file.
+
+    Raises:
+        UserError: it cannot be read, is no such file, or asks for more than weights and plain values do;
+            without the name of the file.
+    """
+    try:
+        _check(path)
+        # mmap: a file that claims more than it holds is refused instead of being read into memory.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except UserError:
+        raise
+    except OSError as e:
+        raise UserError((e.strerror or "cannot be read").lower()) from None
+    except Exception as e:
+        raise UserError(f"damaged ({one_line(e)})") from None
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a zip archive that would cost more to read than its size tells; other files are not looked at.
+
+    Raises:
+        UserError: without the name of the file.
+    """
+    with path.open("rb") as file:
+        if file.read(4) == b"PK\x03\x04":
+            file.close()
+            _check(path, any_call=True)
+
+
+def one_line(error: BaseException) -> str:
+    """What an exception says, as one line of at most 160 printable characters."""
+    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return "".join(c if c.isprintable() else "?" for c in said)[:160]
+
+
+def check_plain(value: Any, what: str) -> None:
+    """Refuse what holds more than a bounded number of texts, numbers, lists and tables.
+
+    One list may stand in many places, so that a small file describes billions of values: they are counted
+    where they stand.
+
+    Raises:
+        UserError: it is too large, too deep, or holds something else.
+    """
+    left = [(value, 0)]
+    values = 0
+    while left:
+        one, depth = left.pop()
+        values += 1
+        if isinstance(one, (dict, list, tuple)):
+            values += len(one)
+            if depth == MAX_DEPTH or values + len(left) > MAX_VALUES:
+                raise UserError(
+                    f"{what} is larger or deeper than that of any model (at most {MAX_VALUES:,} values, "
+                    f"{MAX_DEPTH} levels)"
+                )
+            if isinstance(one, dict):
+                if odd := next((k for k in one if not isinstance(k, str)), None):
+                    raise UserError(f"{what} has a name that is no text: {type(odd).__name__}")
+                left += [(key, depth) for key in one]
+                one = list(one.values())
+            left += [(inner, depth + 1) for inner in one]
+        elif isinstance(one, str):
+            if len(one) > MAX_LETTERS:
+                raise UserError(f"{what} holds a text of {len(one):,} letters; at most {MAX_LETTERS}")
+        elif one is not None and not isinstance(one, (bool, int, float)):
+            raise UserError(f"{what} holds a {type(one).__name__}, which is no plain value")
+
+
+def check_weights(state: Any, file_bytes: int) -> dict[str, torch.Tensor]:
+    """Return a table of weights where they are plain tensors that a file of so many bytes can hold.
+
+    Raises:
+        UserError: they are not.
+    """
+    if not isinstance(state, (dict, OrderedDict)) or not state:
+        raise UserError("holds no table of weights")
+    total = 0
+    for name, value in state.items():
+        if not isinstance(name, str) or len(name) > MAX_LETTERS or not isinstance(value, torch.Tensor):
+            raise UserError("its table of weights holds something else than named tensors")
+        if value.device.type != "cpu" or value.layout != torch.strided or value.is_quantized:
+            raise UserError(f"its weights {one_name(name)} are not held as plain numbers")
+        # A stride of 0 claims any size.
+        total += value.nbytes
+        if value.nbytes > value.untyped_storage().nbytes() or total > 2 * file_bytes:
+            raise UserError(f"its weights {one_name(name)} claim to be larger than the file")
+    return dict(state)
+
+
+def one_name(name: str) -> str:
+    """A name of weights in a message."""
+    return "".join(c if c.isprintable() else "?" for c in name)[:100]
+
+
+def _check(path: Path, any_call: bool = False) -> None:
+    size = os.stat(path).st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_MEMBERS:
+                raise UserError(f"holds {len(members):,} parts, more than any model")
+            if any(m.compress_type != zipfile.ZIP_STORED or m.file_size != m.compress_size for m in members):
+                raise UserError("a part of it is compressed, which no program that saves weights does")
+            if sum(m.file_size for m in members) > size:
+                raise UserError("its parts claim to be larger than the file")
+            plain = [m for m in members if "/data/" not in m.filename]
+            if sum(m.file_size for m in plain) > MAX_PLAIN:
+                raise UserError(f"its description is larger than {MAX_PLAIN >> 20} MiB")
+            pickles = [m for m in plain if m.filename.endswith(".pkl")]
+            if not pickles:
+                raise UserError("not a file of weights (an archive of something else)")
+            for pickle in pickles:
+                _check_steps(archive.read(pickle), any_call)
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+        raise UserError("not a whole file of weights (no archive as torch.save writes it)") from None
+
+
+def _check_steps(text: bytes, any_call: bool) -> None:
+    """Refuse a pickle that calls for anything but tensors, or takes too long to build."""
+    try:
+        for number, (step, argument, _) in enumerate(pickletools.genops(io.BytesIO(text))):
+            if number > MAX_STEPS:
+                raise UserError(f"its description takes more than {MAX_STEPS:,} steps to build")
+            if any_call or step.name not in ("GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+                continue
+            if step.name != "GLOBAL" or argument not in _CALLED:
+                what = one_name(str(argument or "something").replace(" ", "."))
+                raise UserError(f"would have to call {what} to load: it is not made of weights alone")
+    except (ValueError, IndexError, KeyError, AttributeError):
+        raise UserError("its description is damaged") from None

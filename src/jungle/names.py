@@ -1,0 +1,76 @@
+"""Names of classes and clips: what may be one, and how any text of other people is shown on one safe line.
+
+A class is a column of tables, a word in logs and pages, a key of scores. So one rule holds wherever a class
+comes from: labels, folders, settings, templates, tables of predictions, checkpoints.
+"""
+
+from collections.abc import Iterable
+
+from jungle.errors import UserError
+
+# Columns of the clips table, of the predictions tables, and of what the program keeps of them on its way.
+COLUMNS = (
+    *("clip", "path", "split", "site", "time", "weight"),
+    *("status", "reason", "times", "attention", "top_class", "top_probability"),
+    "key",
+)
+MOST = 200  # letters of a class's name
+_JOINERS = "\u200c\u200d"  # within a word they are spelling, in Persian and in the scripts of India
+
+
+def class_fault(name: object) -> str | None:
+    """Return what keeps a name from being that of a class, as in `... is empty`; None where it may be."""
+    if not isinstance(name, str):
+        return f"is {type(name).__name__}, not text"
+    if not name.strip():
+        return "is empty"
+    if len(name) > MOST:
+        return f"has {len(name):,} letters; at most {MOST} are allowed"
+    if name != name.strip():
+        return "begins or ends with a blank"
+    if name.isprintable():
+        hidden = []
+    else:
+        hidden = [c for i, c in enumerate(name) if not _is_readable(name, i)]
+    if hidden:
+        return f"holds a letter that cannot be seen (U+{ord(hidden[0]):04X})"
+    if name in COLUMNS:
+        return "is a column of the program's own tables"
+    return None
+
+
+def check_class_names(names: Iterable[object], fix: str = "Rename it.") -> None:
+    """Refuse names that a class cannot have: all of them in one message.
+
+    Raises:
+        UserError: with the first five, what is wrong with each, and `fix`.
+    """
+    wrong = [(name, fault) for name in names if (fault := class_fault(name))]
+    if wrong:
+        first = "; ".join(f"'{shown(name, 60)}': it {fault}" for name, fault in wrong[:5])
+        more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise UserError(f"a class cannot be named {first}{more}. {fix}")
+
+
+def shown(value: object, most: int = 120) -> str:
+    """`value` as one safe line: other people's text must not steer a terminal; what it hides is spelt out."""
+    text = escaped(str(value)[: most + 1])
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def escaped(text: str, kept: str = "") -> str:
+    r"""`text` with each letter that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), but those of `kept`."""
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in kept or _is_readable(text, i) else c.encode("unicode_escape").decode()
+        for i, c in enumerate(text)
+    )
+
+
+def _is_readable(text: str, i: int) -> bool:
+    """Tell whether a letter of a text can be seen, or joins two that can."""
+    if text[i].isprintable():
+        return True
+    inside = text[i] in _JOINERS and 0 < i < len(text) - 1
+    return inside and text[i - 1].isprintable() and not text[i - 1].isascii()
