@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     with timed("imports"):
         from jungle import facts, inputs, labelled
 
-    inputs.check_decoder(configs[0])
+    inputs.check_devices(configs[0])
     clips, _ = labelled.load(configs[0])
     keys, wanted = inputs.keyed(clips)
     for clip, key in zip(clips.table["clip"], keys, strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jungle import extras, preflight
 from jungle.errors import UsageError
 from jungle.misspelt import check_choice, check_key
 
@@ -42,7 +43,10 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
         argv = [*argv[: len(argv) - len(args.overrides)], *_with_saved(args.overrides)]
         args = get_args_parser().parse_args(argv)
     plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
-    if verb != "train" or args.cfg:
+    if args.cfg:
+        return argv
+    preflight.check(plain)
+    if verb != "train":
         return argv
     from jungle import runs, sweeps
 
@@ -107,6 +111,8 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
     )
     if nameless := next((o for o in parsed if not o.key_or_group), None):
         raise UsageError(f"{nameless.input_line}: an override is key=value")
+    for o in parsed:
+        _check_plugin(o, config_dir)
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         groups = {
@@ -176,6 +182,21 @@ def variants(overrides: list[str]) -> list[list[str]]:
     except HydraException as e:
         raise UsageError(f"{_one_line(e)} An override is key=value, or key=one,another.") from None
     return [list(chosen) for chosen in product(*choices)]
+
+
+def _check_plugin(override: Any, config_dir: Path) -> None:
+    """Refuse a launcher, or a sweep, whose plugin of Hydra is not installed.
+
+    Raises:
+        UsageError: with the command that installs it.
+    """
+    group, value = override.key_or_group, override.value()
+    extras.require(f"{group}={value}", override.input_line)
+    file = config_dir / "sweep" / f"{value}.yaml"
+    if group == "sweep" and isinstance(value, str) and file.is_file():
+        text = file.read_text(encoding="utf-8")
+        for part, name in re.findall(r"^\s+- override /(hydra/\w+): (\w+)", text, re.MULTILINE):
+            extras.require(f"{part}={name}", override.input_line)
 
 
 def _check_strangers(whole: Any, own: Any) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.evaluate import write_failures
-from jungle.files import read_json, replacing, write_json
+from jungle.files import Held, Lock, read_json, replacing, write_json
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
@@ -24,20 +24,16 @@ class Rows:
     """
 
     def __init__(self, out: Path, plan: dict[str, Any], classes: tuple[str, ...], overwrite: bool) -> None:
-        from filelock import FileLock
-
         self.out, self.plan, self.classes, self.overwrite = out, plan, classes, overwrite
         out.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(str(out / ".lock"))
+        self._lock = Lock(out / ".lock")
         self._done = pl.DataFrame()
         self._new: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Rows":
-        from filelock import Timeout
-
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._lock.take()
+        except Held:
             raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
         known = read_json(self.out / PLAN)
         if known and known != self.plan and not self.overwrite:
