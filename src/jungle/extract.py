@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from jungle import preflight
 from jungle.config import TrainConfig
 from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
@@ -31,6 +32,8 @@ def main(argv: list[str]) -> int:
         return 0
     speak()
     configs, before, steps = _asked(argv)
+    for cfg in configs:
+        preflight.check(cfg)
     with timed("imports"):
         from jungle import facts, inputs, labelled
 

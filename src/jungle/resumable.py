@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jungle.console import log
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.evaluate import write_failures
@@ -14,6 +15,7 @@ from jungle.files import Held, Lock, read_json, replacing, write_json
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
+RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", "submission.csv", "report.html")
 
 
 class Rows:
@@ -41,12 +43,22 @@ class Rows:
             raise UsageError(
                 f"out={self.out}: holds the predictions of other checkpoints; name another, or overwrite=true"
             )
-        if known != self.plan:
-            shutil.rmtree(self.out / PARTS, ignore_errors=True)
+        if known != self.plan or self.overwrite:
+            self._forget(bool(known))
             write_json(self.out / PLAN, self.plan)
         parts = sorted((self.out / PARTS).glob("part-*.parquet"))
         self._done = self._join([_read(p) for p in parts])
         return self
+
+    def _forget(self, results: bool) -> None:
+        """Remove the rows of an earlier prediction, and its results, so that none is taken for one of this."""
+        parts = self.out / PARTS
+        if parts.is_dir():
+            if any(parts.glob("part-*.parquet")):
+                log.info(f"out={self.out}: what an earlier prediction wrote there is removed")
+            shutil.rmtree(parts)
+        for name in RESULTS if results else ():
+            (self.out / name).unlink(missing_ok=True)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()

@@ -156,8 +156,8 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
     known = state(run)
     if not known:
         if path.is_dir():
-            raise UserError(f"{setting}={path}: no run folder: it has no {BEST}")
-        raise UserError(f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is")
+            raise UserError(f"{setting}={path}: not a run's folder: it has no {BEST}.")
+        raise UserError(f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is.")
     reason = known.get("reason")
     why = (
         "is being trained and has no checkpoint yet"

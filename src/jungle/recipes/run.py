@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from textwrap import fill
 
-from jungle import processes, runs
+from jungle import preflight, processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
@@ -94,7 +94,11 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
     show(recipe, name, before, jobs, seconds, words["scale"])
     if words["plan"] == "true":
+        for said in _lacking(jobs, root):
+            log.warning(f"warning: as things are, it would stop here: {said}")
         return 0
+    for said in _lacking(chosen, root):
+        raise said
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         waiting = [j.config for j in chosen if j.config is not None and not j.finished]
@@ -118,6 +122,17 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         if chosen and (chosen[-1].folder / what).is_file():
             result(f"{Path(what).stem}: {chosen[-1].folder / what}")
     return 0
+
+
+def _lacking(jobs: list[Job], root: Path) -> list[UserError]:
+    """Return what the training runs of jobs need and this machine has not, each once."""
+    found: dict[str, UserError] = {}
+    for cfg in {id(j.config): j.config for j in jobs if j.config is not None and not j.finished}.values():
+        try:
+            preflight.check(cfg, made=root)
+        except UserError as e:
+            found.setdefault(str(e), e)
+    return list(found.values())
 
 
 def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:
