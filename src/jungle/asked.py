@@ -38,7 +38,7 @@ def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
 
 
 def _run_clips(ckpt: Path) -> tuple[Path, Any]:
-    """Return the run that a checkpoint lies in, or that a folder is, and its clips table; None without one."""
+    """Return the run that a checkpoint lies in, or that a folder is, and its clips table or None."""
     from jungle.data.clips import Clips
 
     run = ckpt if ckpt.is_dir() else ckpt.resolve().parent.parent

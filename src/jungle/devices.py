@@ -11,11 +11,11 @@ from jungle.console import counted
 from jungle.errors import UsageError
 
 DEVICES = Path("/dev")
-_OTHERS = ("kfd", "dxg", "nvmap", "nvhost-ctrl", "nvgpu")  # GPUs without a file nvidia<number>: AMD, WSL, Jetson
+_OTHERS = ("kfd", "dxg", "nvmap", "nvhost-ctrl", "nvgpu")  # AMD, WSL, Jetson: no file nvidia<number>
 
 
 def most_gpus() -> int | None:
-    """Return how many GPUs torch can find here at most, told without importing it; None where that is not known."""
+    """Return how many GPUs torch can find here at most, without importing it; None: not known."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.split(",")[0].strip() in ("", "-1"):
         return 0
@@ -70,7 +70,7 @@ def require_trainer(accelerator: str, devices: int | list[int], have: int | None
     shown = f"trainer.devices={str(devices).replace(' ', '')}"
     if accelerator == "cpu":
         if listed:
-            raise UsageError(f"{shown} names GPUs, but trainer.accelerator=cpu: give how many processes, as 2")
+            raise UsageError(f"{shown} names GPUs, and trainer.accelerator=cpu uses none: give a number")
         return
     if have == 0 and accelerator == "auto" and not listed:
         return  # as many processes on the CPU

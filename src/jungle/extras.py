@@ -5,8 +5,7 @@ from pathlib import Path
 
 from jungle.errors import UsageError
 
-# What a command asks for -> (the module that offers it, the extra of this package that brings it; "" = the package
-# itself).
+# What a command asks for -> the module that offers it, and the extra that brings it ("" = none is needed).
 OFFERED = {
     "hydra/sweeper=optuna": ("hydra_plugins.hydra_optuna_sweeper", "sweep"),
     "hydra/launcher=joblib": ("hydra_plugins.hydra_joblib_launcher", "launchers"),

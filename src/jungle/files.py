@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from jungle.console import log
 
@@ -92,7 +92,7 @@ class Lock:
         path: of the lock's file.
     """
 
-    _said: set[str] = set()  # folders of which it was said
+    _said: ClassVar[set[str]] = set()  # folders of which it was said
 
     def __init__(self, path: Path) -> None:
         from filelock import FileLock  # here, since it takes a tenth of a second of every --help

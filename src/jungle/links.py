@@ -1,7 +1,7 @@
-"""A name that leads to a folder beside it, as `latest` does: a link, or a text file where a disk has no links.
+"""A name that leads to a folder beside it, as `latest` does: a link, or a text file where there are none.
 
-exFAT, FAT and many network mounts have no symbolic links. The file then holds the folder's name, and `through`
-reads it wherever a person types a path that goes through it.
+exFAT, FAT and many network mounts have no symbolic links. The file then holds the folder's name, and
+`through` reads it wherever a person types a path that goes through it.
 """
 
 import os

@@ -9,24 +9,25 @@ from jungle.config import TrainConfig
 from jungle.console import log
 from jungle.errors import UserError
 
+NO_KEY = "no key found (wandb login puts runs online)"
 START_S = 30.0  # for W&B's server to take a run, once it has answered
 OFFLINE = "the run is kept offline in its folder (wandb sync sends it later)"
 
 
 def check(cfg: TrainConfig) -> None:
-    """Refuse `logger.mode=online` where W&B cannot be reached or does not know the key, before anything is read.
+    """Refuse `logger.mode=online` where W&B cannot be reached or refuses the key, before anything is read.
 
     Raises:
         UserError: which of these, and what to give instead.
     """
     from jungle import runs
 
-    if cfg.logger.name == "wandb" and cfg.logger.mode == "online" and runs.rank() == 0:
-        if why := _unusable(_host()):
-            raise UserError(
-                f"logger.mode=online: {why}; give logger.mode=offline (wandb sync sends the run later), or "
-                "logger=none"
-            )
+    asked = cfg.logger.name == "wandb" and cfg.logger.mode == "online" and runs.rank() == 0
+    if asked and (why := _unusable(_host())):
+        raise UserError(
+            f"logger.mode=online: {why}; give logger.mode=offline (wandb sync sends the run later), or "
+            "logger=none"
+        )
 
 
 def make_logger(cfg: TrainConfig, folder: Path, name: str) -> Any:
@@ -55,7 +56,8 @@ def make_logger(cfg: TrainConfig, folder: Path, name: str) -> Any:
     if runs.rank() > 0:  # only the first process speaks to W&B
         return _wandb(cfg, folder, name, online=False)
     if mode == "auto":
-        why = _unusable(_host(), known=False) if has_key(_host()) else "no key found (wandb login puts runs online)"
+        host = _host()
+        why = _unusable(host, known=False) if has_key(host) else NO_KEY
         if why:
             log.info(f"W&B: {why}: {OFFLINE}")
         mode = "offline" if why else "online"
@@ -96,7 +98,7 @@ def _wandb(cfg: TrainConfig, folder: Path, name: str, online: bool) -> Any:
 
 
 def _started(logger: Any) -> Any:
-    """Return the logger, its run begun: it would begin with the first epoch, where a refusal ends the training."""
+    """Return the logger, its run begun: with the first epoch a refusal would end the training."""
     assert logger.experiment is not None
     return logger
 
@@ -131,7 +133,7 @@ def _unusable(host: str, known: bool = True) -> str | None:
     if not known:
         return None
     if not has_key(host):
-        return "no key found (wandb login gives one)"
+        return NO_KEY
     try:
         wandb.login(prompt=False, verify=True)
     except Exception as e:

@@ -1,11 +1,11 @@
 """Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jungle import extras, preflight
+from jungle import extras
 from jungle.errors import UsageError
 from jungle.misspelt import check_choice, check_key
 
@@ -24,8 +24,12 @@ def is_checked(argv: list[str]) -> bool:
     return not any(arg.split("=")[0] in _ANSWERED_BY_HYDRA for arg in argv)
 
 
-def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
+def prepare(
+    verb: str, argv: list[str], config_dir: Path, look: Callable[[Any], None] | None = None
+) -> list[str]:
     """Return `argv` with the run's folder added, after every override has been found valid.
+
+    `look` is given the config, unless the command only shows it: to refuse what this machine has not.
 
     Raises:
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
@@ -45,7 +49,8 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
     plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
     if args.cfg:
         return argv
-    preflight.check(plain)
+    if look is not None:
+        look(plain)
     if verb != "train":
         return argv
     from jungle import runs, sweeps

@@ -43,7 +43,7 @@ def check(cfg: Any, made: Path | None = None) -> None:
         _check_decoding(cfg.decoder.device, cfg.device == "cpu")
     if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
         extras.require(f"decoder={cfg.decoder.name}")
-    if problems := [said for said in _missing(cfg, made)]:
+    if problems := list(_missing(cfg, made)):
         raise UserError(" ".join(problems))
     if isinstance(cfg, TrainConfig):
         _check_weights(cfg)
@@ -129,8 +129,8 @@ def _check_weights(cfg: TrainConfig) -> None:
         why = "HF_HUB_OFFLINE is set" if offline else f"{hub} does not answer"
         raise UserError(
             f"model.backbone={lost[0]}: its weights are not on this machine and cannot be fetched: {why}. "
-            f"Connect once (they are kept in {_hub_cache()}), or give a file: model.weights=<.safetensors|.pth>, "
-            "or random ones: model.pretrained=false"
+            f"Connect once (they are kept in {_hub_cache()}), or give a file: "
+            "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
         )
 
 

@@ -51,7 +51,7 @@ class Rows:
         return self
 
     def _forget(self, results: bool) -> None:
-        """Remove the rows of an earlier prediction, and its results, so that none is taken for one of this."""
+        """Remove the rows of an earlier prediction, and its results: none may be taken for one of this."""
         parts = self.out / PARTS
         if parts.is_dir():
             if any(parts.glob("part-*.parquet")):

@@ -103,7 +103,7 @@ def hold(folder: Path) -> Lock:
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a living process holds the run's lock; of a folder that may not be written to, nobody does."""
+    """Tell whether a living process holds the run's lock; in a folder that cannot be written, none does."""
     if not (folder / ".lock").exists():
         return False
     try:
@@ -116,7 +116,7 @@ def is_held(folder: Path) -> bool:
 
 
 def has_latest(root: Path, folder: Path) -> bool:
-    """Tell whether `latest` may lead to a run: it lies in `<paths.runs>/train`, so it is no trial of a sweep."""
+    """Tell whether `latest` may lead to a run: one in `<paths.runs>/train`, no trial of a sweep."""
     return folder.resolve().parent == (root / "train").resolve()
 
 
@@ -157,7 +157,9 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
     if not known:
         if path.is_dir():
             raise UserError(f"{setting}={path}: not a run's folder: it has no {BEST}.")
-        raise UserError(f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is.")
+        raise UserError(
+            f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is."
+        )
     reason = known.get("reason")
     why = (
         "is being trained and has no checkpoint yet"
