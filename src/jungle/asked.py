@@ -19,30 +19,45 @@ def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
 
         found = [Ask(f.clip, f.path) for f in find_clips(cfg.videos)]
         return found if template is None else _matched(template, found)
-    table = _run_clips(cfg.ckpt[0])
+    run, table = _run_clips(cfg.ckpt[0])
     if table is None:
         raise UsageError(
             "which clips? Give videos=<folder, glob, list or video> (the checkpoint's run is not beside it)"
         )
     every = [Ask(c, p) for c, p in table.select("clip", "path").iter_rows()]
     if template is not None:
-        return _matched(template, every)
+        return _on_disk(_matched(template, every), run)
     import polars as pl
 
     test = table.filter(pl.col("split") == "test") if "split" in table.columns else table.clear()
     if not len(test):
         raise UsageError(
-            "which clips? The checkpoint's run had no test clips; give videos=<folder, glob, list or video>"
+            f"which clips? The run {run} had no test clips; give videos=<folder, glob, list or video>"
         )
-    return [Ask(c, p) for c, p in test.select("clip", "path").iter_rows()]
+    return _on_disk([Ask(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
 
 
-def _run_clips(ckpt: Path) -> Any:
-    """Return the clips table of the run a checkpoint lies in, None where it lies elsewhere."""
+def _run_clips(ckpt: Path) -> tuple[Path, Any]:
+    """Return the run that a checkpoint lies in, or that a folder is, and its clips table or None."""
     from jungle.data.clips import Clips
 
-    file = ckpt.resolve().parent.parent / "clips.parquet"
-    return Clips.read(file).table if file.is_file() else None
+    run = ckpt if ckpt.is_dir() else ckpt.resolve().parent.parent
+    file = run / "clips.parquet"
+    return run, Clips.read(file).table if file.is_file() else None
+
+
+def _on_disk(asks: list[Ask], run: Path) -> list[Ask]:
+    """Return the clips of a run, of which one at least is still where it was.
+
+    Raises:
+        UsageError: none is: the run, or its clips, were moved.
+    """
+    if asks and not any(a.path and Path(a.path).exists() for a in asks):
+        raise UsageError(
+            f"which clips? None of the {len(asks)} clips of {run} is where it was ({asks[0].path}): give "
+            "videos=<their folder>"
+        )
+    return asks
 
 
 def _matched(template: Any, found: list[Ask]) -> list[Ask]:

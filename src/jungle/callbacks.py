@@ -13,6 +13,7 @@ from pytorch_lightning.callbacks import (
     RichProgressBar,
 )
 
+from jungle import runs
 from jungle.checkpoints import Best, Last
 from jungle.config import TrainConfig
 from jungle.console import log
@@ -106,6 +107,8 @@ def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
         enable_version_counter=False,
         auto_insert_metric_name=False,
     )
+    if runs.has_latest(cfg.paths.runs, folder):
+        best.on_first = lambda: runs.point_latest(folder)
     last = Last(checkpoints / "last.ckpt", cfg.checkpoint.every_n_minutes)
     found: list[Callback] = [StepSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
     if cfg.pseudo_rounds:

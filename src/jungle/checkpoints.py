@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,7 +38,20 @@ class AtomicIO(TorchCheckpointIO):
 
 
 class Best(ModelCheckpoint):
-    """Keeps `best.ckpt`; a run folder that was moved keeps its best score."""
+    """Keeps `best.ckpt`; a run folder that was moved keeps its best score.
+
+    Attributes:
+        on_first: called once, by the first process, when `best.ckpt` is there.
+    """
+
+    on_first: Callable[[], None] | None = None
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Keep the epoch if it is the best."""
+        super().on_train_epoch_end(trainer, pl_module)
+        if self.on_first is not None and trainer.is_global_zero and self.best_model_path:
+            self.on_first()
+            self.on_first = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the state of `last.ckpt`, with the folder of today in its paths."""

@@ -38,6 +38,7 @@ _OF_THE_DISK = {
     for name in (
         *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "ENOENT"),
         *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
+        *("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK"),
     )
 }
 COMPOSED = (
@@ -143,14 +144,14 @@ def _run(verb: str, argv: list[str]) -> int:
         return 0
     import hydra
 
-    from jungle import overrides, sweeps
+    from jungle import overrides, preflight, sweeps
 
     signal.signal(signal.SIGTERM, _stop)
     if recipe is not None:
         return recipes.main(argv, recipe, config_dir())
     code = 0
     if overrides.is_checked(argv):
-        argv = overrides.prepare(verb, argv, config_dir())
+        argv = overrides.prepare(verb, argv, config_dir(), preflight.check)
     sweep = sweeps.folder_of(argv) if verb == "train" else None
 
     def task(cfg: Any) -> Any:

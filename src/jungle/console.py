@@ -89,6 +89,11 @@ def muted() -> Iterator[None]:
         log.disabled = before
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: `1 clip`, `2 clips`; `many` where the plural has no plain s."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
 def speak() -> None:
     """Log to stderr, for verbs without a config: the others are told by Hydra where to."""
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)

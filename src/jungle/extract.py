@@ -4,6 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from jungle import preflight
 from jungle.config import TrainConfig
 from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
@@ -31,10 +32,12 @@ def main(argv: list[str]) -> int:
         return 0
     speak()
     configs, before, steps = _asked(argv)
+    for cfg in configs:
+        preflight.check(cfg)
     with timed("imports"):
         from jungle import facts, inputs, labelled
 
-    inputs.check_decoder(configs[0])
+    inputs.check_devices(configs[0])
     clips, _ = labelled.load(configs[0])
     keys, wanted = inputs.keyed(clips)
     for clip, key in zip(clips.table["clip"], keys, strict=True):

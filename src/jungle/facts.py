@@ -10,6 +10,7 @@ from jungle.config import TrainConfig
 from jungle.console import timed
 from jungle.data.clips import Clips
 from jungle.data.metadata import SEEN_OF, facts_of
+from jungle.files import Lock
 
 INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
@@ -66,8 +67,6 @@ def of_clips(
 
 def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
     """Keep one index of all files that were ever asked for; processes at once wait for each other."""
-    from filelock import FileLock
-
     from jungle.video.index import as_text, index_clips
 
     files = [str(Path(p).absolute()) if p and Path(p).is_file() else None for p in paths]
@@ -75,7 +74,7 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
     known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
     if there:
         cache.mkdir(parents=True, exist_ok=True)
-        with timed("metadata"), FileLock(cache / f"{INDEX}.lock"):
+        with timed("metadata"), Lock(cache / f"{INDEX}.lock"):
             known = index_clips(
                 there,
                 cache / INDEX,

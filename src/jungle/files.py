@@ -1,5 +1,6 @@
 """Files written beside their name and renamed into place, so that a kill never leaves half of one."""
 
+import difflib
 import errno
 import hashlib
 import json
@@ -10,7 +11,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
+
+from jungle.console import log
+
+NOT_OFFERED = {
+    getattr(errno, name) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL", "ENOTTY")
+}
+"""What a disk says of what it cannot do at all: locks, syncing."""
 
 NAME_BYTES = 255  # of one name: what the usual disks take
 SUFFIX_BYTES = 16  # of a suffix that a writer may know a format by
@@ -42,10 +50,10 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
         yield part
         umask = os.umask(0)
         os.umask(umask)
-        part.chmod(0o666 & ~umask)  # mkstemp makes files private; a rename keeps that mode
+        with suppress(OSError):  # FAT, exFAT and SMB have no modes
+            part.chmod(0o666 & ~umask)  # mkstemp makes files private; a rename keeps that mode
         if sync:
-            with part.open("rb") as f:
-                os.fsync(f.fileno())
+            _sync(part)
         part.replace(path)
     except Exception as e:
         # Writers leave out which file it was, and polars which kind of error.
@@ -68,6 +76,82 @@ def named_after(path: Path, prefix: str = "", suffix: str = "") -> Path:
         digest = hashlib.blake2b(os.fsencode(path.name), digest_size=16).hexdigest()
         name = f"{prefix}{digest}{suffix}"
     return path.with_name(name)
+
+
+def _sync(path: Path) -> None:
+    """Have a file on the disk itself, where the disk offers that.
+
+    Raises:
+        OSError: the disk is full or broken.
+    """
+    with path.open("rb") as f:
+        try:
+            os.fsync(f.fileno())
+        except OSError as e:
+            if e.errno not in NOT_OFFERED:
+                raise
+
+
+def absent(path: Path) -> str:
+    """Return what to say of a file that is not there: with the one beside it that was probably meant."""
+    try:
+        beside = difflib.get_close_matches(path.name, [f.name for f in path.parent.iterdir()], 1)
+    except OSError:
+        beside = []
+    return "no such file." + (f" There is {beside[0]}." if beside else "")
+
+
+class Held(Exception):
+    """Another process has the lock."""
+
+
+class Lock:
+    """The lock of a folder in which one process at a time works; as a context manager it waits for it.
+
+    On a disk without locks (some network mounts) it is said once, and the work goes on without one.
+
+    Args:
+        path: of the lock's file.
+    """
+
+    _said: ClassVar[set[str]] = set()  # folders of which it was said
+
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock  # here, since it takes a tenth of a second of every --help
+
+        self._lock = FileLock(str(path))
+        self._folder = str(path.parent)
+
+    def take(self, wait: bool = False) -> "Lock":
+        """Take it.
+
+        Raises:
+            Held: another process has it, and `wait` is not given.
+            OSError: the lock's file cannot be made.
+        """
+        from filelock import Timeout
+
+        try:
+            self._lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            raise Held(self._folder) from None
+        except (OSError, NotImplementedError) as e:
+            if isinstance(e, OSError) and e.errno not in NOT_OFFERED:
+                raise
+            if self._folder not in self._said:
+                self._said.add(self._folder)
+                log.warning(f"{self._folder}: this disk has no locks: let one command at a time work there")
+        return self
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
+    def __enter__(self) -> "Lock":
+        return self if self._lock.is_locked else self.take(wait=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from jungle import runs
 from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.cores import keep_memory, share_of_cores
@@ -13,17 +14,25 @@ from jungle.errors import UserError
 from jungle.video import ClipSpec
 
 
-def check_decoder(cfg: TrainConfig) -> None:
-    """Refuse `decoder.device=gpu` where it cannot be, before anything is read.
+def check_devices(cfg: TrainConfig) -> None:
+    """Refuse devices that this machine has not, to train or to decode on, before anything is read.
 
     Raises:
         UsageError: what is missing.
     """
+    import torch
+
     from jungle import build
+    from jungle.devices import require_trainer
     from jungle.video.device import require_gpu
 
+    have = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, have)
+    devices = build.devices_of(cfg)
+    if len(devices) > 1 and not have and cfg.trainer.accelerator == "auto" and runs.rank() == 0:
+        log.info(f"no GPU can be used here: training in {len(devices)} processes on the CPU")
     if cfg.decoder.device in ("gpu", "cuda"):
-        require_gpu(cfg.decoder.name, build.devices_of(cfg)[0])
+        require_gpu(cfg.decoder.name, devices[0])
 
 
 def settled(

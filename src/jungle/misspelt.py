@@ -34,14 +34,9 @@ def check_choices(group: str, chosen: Sequence[str], options: list[str]) -> None
     """
     for choice in chosen:
         if choice not in (*options, "null", "None"):
-            plugin = (
-                group in ("hydra/launcher", "hydra/sweeper") and f" (pip install {_plugin(group, choice)}?)"
-            )
-            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}{plugin or ''}")
-
-
-def _plugin(group: str, choice: str) -> str:
-    return f"hydra-{choice.split('_')[0]}-{group.removeprefix('hydra/')}"
+            plugin = group in ("hydra/launcher", "hydra/sweeper")
+            fix = " Others are plugins of Hydra, to be installed." if plugin else ""
+            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}{fix}")
 
 
 def _choices_with(group: Path, setting: str) -> list[str]:

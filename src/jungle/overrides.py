@@ -1,10 +1,11 @@
 """Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from jungle import extras
 from jungle.errors import UsageError
 from jungle.misspelt import check_choice, check_key
 
@@ -23,8 +24,12 @@ def is_checked(argv: list[str]) -> bool:
     return not any(arg.split("=")[0] in _ANSWERED_BY_HYDRA for arg in argv)
 
 
-def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
+def prepare(
+    verb: str, argv: list[str], config_dir: Path, look: Callable[[Any], None] | None = None
+) -> list[str]:
     """Return `argv` with the run's folder added, after every override has been found valid.
+
+    `look` is given the config, unless the command only shows it: to refuse what this machine has not.
 
     Raises:
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
@@ -42,7 +47,11 @@ def prepare(verb: str, argv: list[str], config_dir: Path) -> list[str]:
         argv = [*argv[: len(argv) - len(args.overrides)], *_with_saved(args.overrides)]
         args = get_args_parser().parse_args(argv)
     plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
-    if verb != "train" or args.cfg:
+    if args.cfg:
+        return argv
+    if look is not None:
+        look(plain)
+    if verb != "train":
         return argv
     from jungle import runs, sweeps
 
@@ -109,6 +118,8 @@ def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str |
     )
     if nameless := next((o for o in parsed if not o.key_or_group), None):
         raise UsageError(f"{nameless.input_line}: an override is key=value")
+    for o in parsed:
+        _check_plugin(o, config_dir)
     with initialize_config_dir(str(config_dir), version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         groups = {
@@ -178,6 +189,21 @@ def variants(overrides: list[str]) -> list[list[str]]:
     except HydraException as e:
         raise UsageError(f"{_one_line(e)} An override is key=value, or key=one,another.") from None
     return [list(chosen) for chosen in product(*choices)]
+
+
+def _check_plugin(override: Any, config_dir: Path) -> None:
+    """Refuse a launcher, or a sweep, whose plugin of Hydra is not installed.
+
+    Raises:
+        UsageError: with the command that installs it.
+    """
+    group, value = override.key_or_group, override.value()
+    extras.require(f"{group}={value}", override.input_line)
+    file = config_dir / "sweep" / f"{value}.yaml"
+    if group == "sweep" and isinstance(value, str) and file.is_file():
+        text = file.read_text(encoding="utf-8")
+        for part, name in re.findall(r"^\s+- override /(hydra/\w+): (\w+)", text, re.MULTILINE):
+            extras.require(f"{part}={name}", override.input_line)
 
 
 def _check_strangers(whole: Any, own: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from jungle import facts
+from jungle import facts, runs
 from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
@@ -41,12 +41,16 @@ def main(raw: Any) -> None:
     from jungle.submission import read_template, write_submission
 
     template = read_template(cfg.template) if cfg.template else None
+    files = [runs.checkpoint_of(path) for path in cfg.ckpt]  # a run's folder means its best
+    for said in filter(None, map(runs.unended, files)):
+        log.info(said)
+    if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
+        _check_devices(cfg)
     asks = asked.clips_of(cfg, template)
     with timed("loading"):
         from jungle.models.checkpoint import load_checkpoint
 
-        files = [path / "checkpoints" / "best.ckpt" if path.is_dir() else path for path in cfg.ckpt]
-        loaded = [load_checkpoint(path) for path in files]  # a run folder means its best
+        loaded = [load_checkpoint(path) for path in files]
     if cfg.metadata is not None and not any(m.model.metadata for m in loaded):
         raise UsageError(f"metadata={cfg.metadata}: no model of ckpt sees metadata: leave it out")
     classes = loaded[0].model.classes
@@ -85,6 +89,19 @@ def main(raw: Any) -> None:
             f"{len(failed)} of {len(table)} clips could not be read and have no answer: "
             f"{out / 'failures.csv'} says why; the first: {clip}: {reason}"
         )
+
+
+def _check_devices(cfg: PredictConfig) -> None:
+    """Refuse GPUs that are not there before any clip is looked for.
+
+    Raises:
+        UsageError: what is missing.
+    """
+    from jungle.video.device import require_gpu
+
+    device = device_of(cfg.device)
+    if cfg.decoder.device in ("gpu", "cuda"):
+        require_gpu(cfg.decoder.name or "auto", device)
 
 
 def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> None:

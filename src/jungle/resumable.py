@@ -6,14 +6,16 @@ from typing import Any
 
 import polars as pl
 
+from jungle.console import log
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.evaluate import write_failures
-from jungle.files import read_json, write_json
+from jungle.files import Held, Lock, read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
+RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", "submission.csv", "report.html")
 
 
 class Rows:
@@ -24,20 +26,16 @@ class Rows:
     """
 
     def __init__(self, out: Path, plan: dict[str, Any], classes: tuple[str, ...], overwrite: bool) -> None:
-        from filelock import FileLock
-
         self.out, self.plan, self.classes, self.overwrite = out, plan, classes, overwrite
         out.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(str(out / ".lock"))
+        self._lock = Lock(out / ".lock")
         self._done = pl.DataFrame()
         self._new: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Rows":
-        from filelock import Timeout
-
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._lock.take()
+        except Held:
             raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
         known = read_json(self.out / PLAN)
         if known and known != self.plan and not self.overwrite:
@@ -46,12 +44,22 @@ class Rows:
                 f"out={self.out}: holds the predictions of other checkpoints, or of these in another order; "
                 "name another, or overwrite=true"
             )
-        if known != self.plan:
-            shutil.rmtree(self.out / PARTS, ignore_errors=True)
+        if known != self.plan or self.overwrite:
+            self._forget(bool(known))
             write_json(self.out / PLAN, self.plan)
         parts = sorted((self.out / PARTS).glob("part-*.parquet"))
         self._done = self._join([_read(p, self.classes) for p in parts])
         return self
+
+    def _forget(self, results: bool) -> None:
+        """Remove the rows of an earlier prediction, and its results: none may be taken for one of this."""
+        parts = self.out / PARTS
+        if parts.is_dir():
+            if any(parts.glob("part-*.parquet")):
+                log.info(f"out={self.out}: what an earlier prediction wrote there is removed")
+            shutil.rmtree(parts)
+        for name in RESULTS if results else ():
+            (self.out / name).unlink(missing_ok=True)
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()

@@ -1,18 +1,25 @@
 """Folders of training runs: which one a command writes into, and which one it goes on with."""
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from jungle import links
 from jungle.console import log
-from jungle.errors import UsageError
-from jungle.files import read_json, write_json
+from jungle.errors import UsageError, UserError
+from jungle.files import Held, Lock, absent, read_json, write_json
 
 STATE = "run.json"
 STARTER = "JUNGLE_STARTER"
+BEST = "checkpoints/best.ckpt"
+OWN = {".hydra", "train.log", "config.yaml", STATE, ".lock", "decoding.json", "found.json"}
+OWN |= {"clips.parquet", "clip_files.parquet", "inputs.json"}
+"""What a run writes before it has made anything."""
 
 
 Changes = Callable[[Path], list[str]]
@@ -47,8 +54,8 @@ def named(resume: str, runs: Path) -> Path:
     Raises:
         UsageError: no run is there.
     """
-    folder = (runs / "train" / "latest").resolve() if resume == "latest" else Path(resume)
-    if not (folder / STATE).is_file():
+    folder = newest(runs / "train") if resume == links.NAME else links.through(Path(resume))
+    if folder is None or not (folder / STATE).is_file():
         raise UsageError(f"resume={resume}: no training run there (a run folder holds {STATE})")
     return folder
 
@@ -71,7 +78,7 @@ def unfinished(root: Path, fingerprint: str, look: bool, changes: Changes) -> Pa
     One whose inputs have changed is left as it is, and that is said.
     """
     if look and root.is_dir():
-        for folder in sorted((f for f in root.iterdir() if f.is_dir() and not f.is_symlink()), reverse=True):
+        for folder in sorted(_folders(root), reverse=True):
             found = state(folder)
             same = found.get("fingerprint") == fingerprint
             if same and found.get("state") == "running" and not is_held(folder):
@@ -111,46 +118,121 @@ def mark(folder: Path, fingerprint: str, what: str, reason: str = "") -> None:
     write_json(folder / STATE, {"fingerprint": fingerprint, "state": what, "reason": reason})
 
 
-def hold(folder: Path) -> Any:
+def hold(folder: Path) -> Lock:
     """Take the run's lock for the life of this process.
 
     Raises:
         UsageError: another process is writing into this run.
     """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(str(folder / ".lock"))
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        return Lock(folder / ".lock").take()
+    except Held:
         raise UsageError(f"{folder}: another process is training in this folder") from None
-    return lock
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a living process holds the run's lock."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(str(folder / ".lock"))
+    """Tell whether a living process holds the run's lock; in a folder that cannot be written, none does."""
+    if not (folder / ".lock").exists():
+        return False
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
+        Lock(folder / ".lock").take().release()
+    except Held:
         return True
-    lock.release()
+    except OSError:
+        return False
     return False
 
 
-def point_latest(folder: Path) -> Path | None:
-    """Make `latest` beside the run folder point at it, in one step; return which run it pointed at."""
-    link = folder.parent / "latest"
-    if link.exists() and not link.is_symlink():
-        return None  # a real folder of that name is the user's
-    before = link.parent / os.readlink(link) if link.is_symlink() else None
-    beside = folder.parent / f".latest.{os.getpid()}"
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(folder.name)
-    beside.replace(link)
-    return before if before is not None and before.is_dir() and before.name != folder.name else None
+def has_latest(root: Path, folder: Path) -> bool:
+    """Tell whether `latest` may lead to a run: one in `<paths.runs>/train`, no trial of a sweep."""
+    return folder.resolve().parent == (root / "train").resolve()
+
+
+def point_latest(folder: Path) -> None:
+    """Make `latest` beside the run folder lead to it: from its first best checkpoint on, never before.
+
+    So `latest` is the last run that can be predicted with. That it cannot be kept ends no run.
+    """
+    try:
+        links.point(folder.parent / links.NAME, folder.name)
+    except OSError as e:
+        log.warning(f"{folder.parent / links.NAME} cannot be kept ({e.strerror}): name the run's own folder")
+
+
+def newest(root: Path) -> Path | None:
+    """Return the run in a folder that was started, or gone on with, last; one that failed at once is none."""
+    found = []
+    for folder in _folders(root):
+        known = state(folder)
+        failed = known.get("reason") and not any((folder / "checkpoints").glob("*.ckpt"))
+        with suppress(OSError):
+            if known and not failed:
+                found.append(((folder / "config.yaml").stat().st_mtime, folder))
+    return max(found)[1] if found else None
+
+
+def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
+    """Return the checkpoint that a path means: the file itself, or the best one of a run's folder.
+
+    Raises:
+        UserError: it is not there; where the run has none yet, the last one that has is named.
+    """
+    file = path / BEST if path.is_dir() else path
+    if file.is_file():
+        return file
+    run = file.parent.parent
+    known = state(run)
+    if not known:
+        if path.is_dir():
+            raise UserError(f"{setting}={path}: not a run's folder: it has no {BEST}.")
+        raise UserError(
+            f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is."
+        )
+    reason = known.get("reason")
+    why = (
+        "is being trained and has no checkpoint yet"
+        if is_held(run)
+        else f"failed before its first checkpoint ({reason})"
+        if reason
+        else "was stopped before its first checkpoint; the command that started it goes on"
+    )
+    others = [f for f in _folders(run.resolve().parent) if (f / BEST).is_file() and state(f)]
+    last = max(others, key=lambda f: (f / BEST).stat().st_mtime, default=None)
+    fix = f"The last run that has one: {setting}={run.parent / last.name}" if last else ""
+    raise UserError(f"{setting}={path}: this run {why}. {fix}".rstrip())
+
+
+def unended(file: Path) -> str | None:
+    """Return what to say of a checkpoint whose run has not ended; None where it has, or is not known."""
+    run = file.resolve().parent.parent
+    known = state(run)
+    if known.get("state") != "running":
+        return None
+    how = "is still being trained" if is_held(run) else "was stopped before its end"
+    return f"{file}: its run, {run.name}, {how}: this is its best checkpoint so far"
+
+
+def remove_refused(folder: Path) -> None:
+    """Remove the folder of a run that ended before it had made anything: its settings and its log are all.
+
+    Any other file in it keeps it.
+    """
+    try:
+        names = {f.name for f in folder.iterdir()}
+        if not names <= OWN:
+            return
+        shutil.rmtree(folder)
+        for above in (folder.parent, folder.parent.parent):
+            above.rmdir()
+    except OSError:
+        return  # not empty, or not ours
+
+
+def _folders(root: Path) -> list[Path]:
+    try:
+        return [f for f in root.iterdir() if f.is_dir() and not f.is_symlink()]
+    except OSError:
+        return []
 
 
 def end_with_starter() -> None:

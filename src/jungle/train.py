@@ -43,16 +43,15 @@ def main(raw: Any) -> None:
                 log.info(f"going on with the unfinished run in {folder}")
             runs.mark(folder, cfg.fingerprint(), "running")
             write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
-            before = None
-            if folder.resolve().parent == (cfg.paths.runs / "train").resolve():  # not a job of a sweep
-                before = runs.point_latest(folder)
+            if best.is_file() and runs.has_latest(cfg.paths.runs, folder):
+                runs.point_latest(folder)  # a new run is pointed at when it has a best checkpoint
             try:
                 _train(cfg, folder)
             except Exception as e:
-                if before is not None and not any((folder / "checkpoints").glob("*.ckpt")):
-                    runs.point_latest(before)  # what came to nothing is not what `latest` is asked for
                 why = (str(e).splitlines() or [type(e).__name__])[0]
                 runs.mark(folder, cfg.fingerprint(), "running", why)
+                if isinstance(e, UserError) and not done and runs.has_latest(cfg.paths.runs, folder):
+                    runs.remove_refused(folder)
                 raise
     result(f"best checkpoint: {best}")
 
@@ -70,10 +69,12 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     fingerprint = cfg.fingerprint()  # of the settings as given; searches turn some into numbers
-    inputs.check_decoder(cfg)
+    inputs.check_devices(cfg)
     searching.check(cfg, folder)
     if cfg.trainer.compile:
         check_compiler(build.devices_of(cfg)[0])
+    loggers.check(cfg)
+    backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
     clips, lost = labelled.load(cfg)
     task = build.task_of(cfg, clips)
     soft = labelled.soft_labels(cfg, clips, task)
@@ -81,7 +82,6 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
         if "site" in clips.table.columns:
             log.info(sites_line(clips))
-    backbone = make_backbone(build.backbone_spec(cfg))
     weights_hash = backbone.weights_hash()
     if runs.rank() == 0:
         _keep_inputs(cfg, folder, clips, weights_hash)

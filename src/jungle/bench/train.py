@@ -74,9 +74,9 @@ def _check(cfg: TrainConfig, steps: int, warmup: int) -> None:
         raise UsageError(
             f"bench train measures what it is given: {cfg.searched[0]}=auto must be a number here"
         )
+    inputs.check_devices(cfg)
     if len(build.devices_of(cfg)) * cfg.trainer.num_nodes > 1:
         raise UsageError("bench train measures one device: trainer.devices=1")
-    inputs.check_decoder(cfg)
 
 
 @dataclass

@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt
 
+from jungle import links
 from jungle.config.groups import Paths
 from jungle.config.values import Section, listed
 
-Members = Annotated[list[str], BeforeValidator(listed), Field(min_length=1)]
+Member = Annotated[str, AfterValidator(lambda path: str(links.through(Path(path))))]
+Members = Annotated[list[Member], BeforeValidator(listed), Field(min_length=1)]
 
 
 class EnsembleStackConfig(Section):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from jungle.config.values import Fraction, Section, Size
+from jungle.config.values import Fraction, RunPath, Section, Size
 from jungle.models.names import check_backbone
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
@@ -116,7 +116,7 @@ class FramesChoice(Section):
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
     eval_kind: Literal["uniform", "early_bias", "keyframe", "motion"] = "uniform"
     """Of validation and prediction, where training draws at random."""
-    weights: Path | list[Path] | None = None
+    weights: RunPath | list[RunPath] | None = None
     """Runs whose answers to single frames say which of them are drawn more often."""
     focus: Literal["whole", "motion"]
 
@@ -173,7 +173,7 @@ class Model(Section):
     unfreeze: Annotated[dict[NonNegativeInt, str], BeforeValidator(_plan)] = Field({0: "all"})
     norm_stats: Literal["move", "keep"] = "move"
     grad_checkpointing: bool = False
-    warm_start: Path | None = None
+    warm_start: RunPath | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Model":

@@ -1,8 +1,18 @@
 """Kinds of values that stand in several groups of a config."""
 
-from typing import Annotated, Any
+import os
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from jungle import links
+
+RunPath = Annotated[Path, AfterValidator(links.through)]
+"""A path into a training run, which may go through `latest`."""
+
+NOTHING = ("none", "null")
+"""What people write for null, in any case."""
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
@@ -43,3 +53,25 @@ class Section(BaseModel):
     """One group of a config: unknown keys are refused, values are what they say."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_null(cls, values: Any) -> Any:
+        """Take `none` for null where a setting may be null, unless a file of that name lies there."""
+        if not isinstance(values, dict):
+            return values
+
+        def meant(name: Any, value: Any) -> Any:
+            if not isinstance(value, str) or value.lower() not in NOTHING or name not in cls.model_fields:
+                return value
+            field = cls.model_fields[name]
+            may_be_null = type(None) in _members(field.annotation)
+            return None if may_be_null and not os.path.lexists(value) else value
+
+        return {name: meant(name, value) for name, value in values.items()}
+
+
+def _members(annotation: Any) -> set[Any]:
+    """Return the types of a union, those of its inner unions too."""
+    inner = get_args(annotation)
+    return {annotation, *(m for part in inner for m in _members(part))} if inner else {annotation}

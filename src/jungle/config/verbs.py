@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_
 
 from jungle.config.groups import Paths, check_decoder
 from jungle.config.train import ClipsConfig
-from jungle.config.values import Section, listed
+from jungle.config.values import RunPath, Section, listed
 
 
 class PreviewConfig(ClipsConfig):
@@ -43,7 +43,7 @@ class PredictConfig(Section):
     """The whole of `configs/predict.yaml`."""
 
     paths: Paths
-    ckpt: Annotated[list[Path], BeforeValidator(listed), Field(min_length=1)]
+    ckpt: Annotated[list[RunPath], BeforeValidator(listed), Field(min_length=1)]
     videos: str | list[str] | None
     template: Path | None
     metadata: Path | None

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from jungle.console import Progress, log
 from jungle.data.partial import Part
 from jungle.errors import UserError
-from jungle.files import named_after
+from jungle.files import Held, Lock, named_after
 
 if TYPE_CHECKING:
     import requests
@@ -61,8 +61,6 @@ def download(
     Raises:
         UserError: the server refuses, cannot be reached, keeps cutting, or the disk has no room.
     """
-    from filelock import FileLock, Timeout
-
     out = Path(out).expanduser()
     done: dict[str, Path] = {}
     for name, url in files.items():
@@ -71,12 +69,12 @@ def download(
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(named_after(path, ".", ".lock"), timeout=0):
+            with Lock(named_after(path, ".", ".lock")).take():
                 if path.exists() and not again:
                     log.info(f"{path}: already there")
                 else:
                     _fetch(url, path, tries, backoff_s, timeout_s)
-        except Timeout:
+        except Held:
             raise UserError(f"{path}: another process is fetching it. Wait for it, or stop it.") from None
         done[name] = path
     return done

@@ -1,7 +1,6 @@
 """Other people's tables as columns of text: encodings, separators and broken lines are dealt with here."""
 
 import csv
-import difflib
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import polars as pl
 
 from jungle.data.problems import shown
 from jungle.errors import UserError
+from jungle.files import absent
 from jungle.parquet import read_parquet
 
 MAX_BYTES = 512 * 2**20
@@ -48,8 +48,7 @@ def read_table(path: str | Path, typed: bool = False) -> Table:
         if not path.is_file():
             if path.exists():
                 raise UserError(f"{path}: not a file.")
-            beside = difflib.get_close_matches(path.name, [f.name for f in path.parent.glob("*")], 1)
-            raise UserError(f"{path}: no such file." + (f" There is {beside[0]}." if beside else ""))
+            raise UserError(f"{path}: {absent(path)}")
         if path.stat().st_size > MAX_BYTES:
             raise UserError(
                 f"{path}: larger than {MAX_BYTES >> 20} MiB. Keep only the columns needed, or split it."

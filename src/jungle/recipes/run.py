@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from textwrap import fill
 
-from jungle import processes, runs
+from jungle import preflight, processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
@@ -96,7 +96,11 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     if words["plan"] == "true":
         _set_changed_aside(jobs, only_said=True)
         show(recipe, name, before, jobs, seconds, words["scale"])
+        for said in _lacking(jobs, root):
+            log.warning(f"warning: as things are, it would stop here: {said}")
         return 0
+    for said in _lacking(chosen, root):
+        raise said
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         _set_changed_aside(jobs)
@@ -151,6 +155,17 @@ def _set_changed_aside(jobs: list[Job], only_said: bool = False) -> None:
     for folder in sorted(f for f in tops if f.is_dir()):
         folder.rename(folder.with_name(folder.name + mark))
     log.warning(f"{said} run again; what they made before is kept as <folder>{mark}")
+
+
+def _lacking(jobs: list[Job], root: Path) -> list[UserError]:
+    """Return what the training runs of jobs need and this machine has not, each once."""
+    found: dict[str, UserError] = {}
+    for cfg in {id(j.config): j.config for j in jobs if j.config is not None and not j.finished}.values():
+        try:
+            preflight.check(cfg, made=root)
+        except UserError as e:
+            found.setdefault(str(e), e)
+    return list(found.values())
 
 
 def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:

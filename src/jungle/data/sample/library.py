@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from jungle.console import Progress, log
 from jungle.errors import UserError, count
-from jungle.files import write_json, write_text
+from jungle.files import Lock, write_json, write_text
 
 if TYPE_CHECKING:
     from jungle.data.sample.plan import Shot
@@ -60,8 +60,6 @@ def ensure_sample(
     Raises:
         UserError: `root` holds another sample or is not writable, or a rendering process died.
     """
-    from filelock import FileLock
-
     root = Path(root)
     wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
     if _read_manifest(root) == wanted:
@@ -70,8 +68,7 @@ def ensure_sample(
         raise UserError(f"sample: {clips} clips at {sites} sites are too few; it takes 8 clips and 3 sites.")
     try:
         (root / "raw").mkdir(parents=True, exist_ok=True)
-        lock = FileLock(root / ".lock")
-        with lock:
+        with Lock(root / ".lock"):
             if _read_manifest(root) != wanted:  # another process may have finished it meanwhile
                 _render(root, wanted, workers, only)
     except OSError as e:

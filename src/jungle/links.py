@@ -1,0 +1,64 @@
+"""A name that leads to a folder beside it, as `latest` does: a link, or a text file where there are none.
+
+exFAT, FAT and many network mounts have no symbolic links. The file then holds the folder's name, and
+`through` reads it wherever a person types a path that goes through it.
+"""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+NAME = "latest"
+LONGEST = 255  # bytes of a folder's name
+
+
+def point(link: Path, folder: str) -> None:
+    """Make `link` lead to the folder of that name beside it, in one step.
+
+    A folder, or a file of other content, that has the name already is the user's and stays.
+
+    Raises:
+        OSError: the disk takes neither a link nor a file.
+    """
+    if not link.is_symlink() and link.exists() and target(link) is None:
+        return
+    beside = link.with_name(f".{link.name}.{os.getpid()}")
+    beside.unlink(missing_ok=True)
+    try:
+        try:
+            beside.symlink_to(folder)
+        except (OSError, NotImplementedError):
+            beside.write_text(f"{folder}\n", encoding="utf-8", errors="surrogateescape")
+        beside.replace(link)
+    finally:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def target(link: Path) -> Path | None:
+    """Return the folder that `link` leads to; None where it is no link, or leads nowhere."""
+    try:
+        if link.is_symlink():
+            found = link.parent / os.readlink(link)
+        elif link.is_file() and link.stat().st_size <= LONGEST + 1:
+            name = link.read_text(encoding="utf-8", errors="surrogateescape").strip()
+            if not name or name in (".", "..") or "/" in name or "\0" in name or "\n" in name:
+                return None
+            found = link.parent / name
+        else:
+            return None
+        return found if found.is_dir() else None
+    except (OSError, UnicodeError):
+        return None
+
+
+def through(path: Path) -> Path:
+    """Return a path in which each `latest` that is a text file has become the folder that it names."""
+    if NAME not in path.parts:
+        return path
+    found = Path()
+    for part in path.parts:
+        found = found / part
+        if part == NAME and found.is_file():
+            found = target(found) or found
+    return found
