@@ -159,7 +159,11 @@ def decode_all(context: CodecContext, packets: Iterator[Packet]) -> Iterator[tup
 
 def watched_frames(watched: Watched, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
     """As `decode_all`, of a decoder that the caller may ask afterwards."""
+    last: int | None = None
     for place, packet in enumerate(packets):
+        if packet.is_keyframe and None not in (last, packet.dts) and packet.dts < last:
+            yield from watched.drain()  # another recording, appended to this one: it refers to nothing before it
+        last = packet.dts
         yield from watched.decode(packet, place)
     yield from watched.drain()
 

@@ -11,6 +11,7 @@ from jungle.video import decode_decord
 from jungle.video.container import check_file, opened
 from jungle.video.decode_pyav import decode_all
 from jungle.video.ending import declared_size
+from jungle.video.salvage import playable
 from jungle.video.timeline import iter_packets, read_timeline
 from jungle.video.types import ClipError
 
@@ -59,7 +60,7 @@ def probe(path: str | Path) -> Probe:
     """
     size = check_file(path)
     with opened(path, trust_index=False) as (container, stream):
-        timeline = read_timeline(container, stream, size, scan=True)
+        timeline = playable(path, read_timeline(container, stream, size, scan=True))
         held, timeline.packets = timeline.packets, None
         context = stream.codec_context
         name, codec = container.format.name, context.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,27 @@ def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[Vi
     with opened(path, trust_index) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
         yield from decode_all(stream.codec_context, packets)
+
+
+def playable(path: str | Path, timeline: Timeline) -> Timeline:
+    """The timeline without what was cut off from what it refers to: no player shows it, and it is no damage.
+
+    A recording that was cut at an open group begins with frames that are shown before its first key frame, and
+    refer to the group that is no longer there.
+    """
+    if not timeline.timed or not len(timeline.keys):
+        return timeline
+    first = int(timeline.keys[0])
+    shown_at = timeline.pts[timeline.packet == first]
+    leading = timeline.pts < shown_at[0] if len(shown_at) else np.zeros(0, bool)
+    if not leading.any():
+        return timeline
+    with opened(path, timeline.trust_index) as (container, stream):
+        every = (p for p in iter_packets(container, stream) if not isinstance(p, str))
+        some = islice(every, int(timeline.packet[leading].max()) + 1)
+        sound = {frame.opaque for frame, sound in decode_all(stream.codec_context, some) if sound}
+    kept = ~leading | np.isin(timeline.packet, list(sound))
+    return replace(timeline, pts=timeline.pts[kept], key=timeline.key[kept], packet=timeline.packet[kept])
 
 
 def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Timeline:

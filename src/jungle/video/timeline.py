@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HOLD_BYTES = 32 << 20  # compressed video kept in memory between choosing frames and decoding them
 MAX_PACKETS = 2_000_000  # about nine hours at 60 frames a second
 MAX_READ_ERRORS = 50
+MOST = 0.75  # of the frames that the header tells of
 # Codecs whose packets tell key frames by themselves. Of others, an AVI without index calls all packets key.
 PARSED = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video")
 
@@ -143,13 +144,23 @@ def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Ti
     if tail != [pts[-1]]:
         raise WrongTimeline("scan")
     place = np.arange(len(pts))
-    return Timeline(pts, np.ones(len(pts), bool), place, place, float(stream.time_base or 1), seekable=True)
+    time_base = float(stream.time_base or 1)
+    few = _too_few(len(pts), stream.frames)
+    return Timeline(pts, np.ones(len(pts), bool), place, place, time_base, seekable=True, damage=few)
 
 
 def iter_packets(
-    container: InputContainer, stream: VideoStream | list[VideoStream]
+    container: InputContainer,
+    stream: VideoStream | list[VideoStream],
+    empty: list[int] | None = None,
 ) -> Iterator[Packet | str]:
-    """All packets of a stream, or of several, in the order of decoding; a text where reading failed once."""
+    """All packets that hold video, in the order of decoding; a text where reading failed and went on.
+
+    Args:
+        container: an opened file.
+        stream: its video stream, or several.
+        empty: to the first element of this the number of packets without bytes is added.
+    """
     from av.error import EOFError as EndOfFile
     from av.error import FFmpegError
 
@@ -161,6 +172,8 @@ def iter_packets(
                 if packet.size:
                     errors = 0
                     yield packet
+                elif empty is not None and packet.dts is not None:  # the one that ends the stream has no time
+                    empty[0] += 1
             return
         except EndOfFile:
             return
@@ -176,8 +189,10 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     held: list[Packet] | None = []
     held_bytes, damage = 0, ""
     rows: list[tuple[int, int, bool, bool]] = []
-    missing, indexed = 0, len(stream.index_entries)
-    for packet in iter_packets(container, stream):
+    missing, empty, indexed = 0, [0], len(stream.index_entries)
+    promised = _promised(container, stream)
+    corrupt: list[int] = []
+    for packet in iter_packets(container, stream, empty):
         if isinstance(packet, str):
             damage = damage or f"the file is damaged ({packet})"
             continue
@@ -192,7 +207,7 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
             )
         )
         if packet.is_corrupt:
-            damage = damage or "the file is damaged (broken packets)"
+            corrupt.append(len(rows) - 1)
         held_bytes += packet.size
         if held is not None and held_bytes <= HOLD_BYTES:
             held.append(packet)
@@ -207,6 +222,9 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     dts = np.array([r[1] for r in rows], np.int64)
     key = np.array([r[2] for r in rows], bool)
     hidden = np.array([r[3] for r in rows], bool)
+    if any(not ("mpegts" in container.format.name and _is_join(place, dts, key)) for place in corrupt):
+        damage = damage or "the file is damaged (broken packets)"
+    damage = damage or _too_few(len(rows) + empty[0], promised)
     context = stream.codec_context
     blind = "avi" in container.format.name and not context.codec.intra_only and context.name not in PARSED
     if not key.any() or (blind and indexed < len(rows)):
@@ -236,6 +254,31 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
         damage=damage,
         packets=held,
     )
+
+
+def _promised(container: InputContainer, stream: VideoStream) -> int:
+    """Frames that the header tells of, those that an edit list hides left out; 0 where it does not tell."""
+    # An MP4's index is its header; what an edit list hides for good is not in the index.
+    hides = "mov" in container.format.name and 0 < len(stream.index_entries) < stream.frames
+    return len(stream.index_entries) if hides else stream.frames
+
+
+def _too_few(there: int, promised: int) -> str:
+    """Cameras err by a frame or two, and drop some under load: only far fewer than promised are a sign of damage."""
+    return (
+        f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
+    )
+
+
+def _is_join(place: int, dts: np.ndarray, key: np.ndarray) -> bool:
+    """Whether a packet of an MPEG-TS is called broken only because another recording was appended after it.
+
+    The packets' counter then jumps, which looks as if some were lost; but a key frame follows, and the clock
+    begins again or goes on as if nothing had happened. FFmpeg flags the packet before the last, or the last.
+    """
+    usual = float(np.median(np.abs(np.diff(dts)))) if len(dts) > 1 else 0.0
+    nexts = [k for k in (place, place + 1, place + 2) if 0 < k < len(key) and key[k]]
+    return any(dts[k] < dts[k - 1] or dts[k] - dts[k - 1] <= 2.5 * usual for k in nexts)
 
 
 def scan(path: str | Path) -> Timeline:
