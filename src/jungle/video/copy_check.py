@@ -14,7 +14,8 @@ from jungle.video.scale import Scaler
 from jungle.video.timeline import WrongTimeline
 from jungle.video.types import ClipError, ClipSpec
 
-COMPARED = 6  # frames of a copy, the first and the last among them
+COMPARED = 5  # frames of a copy, the first and the last among them
+GROUP = 12  # frames from key frame to key frame in copies, where they are not all key frames
 # Of the pictures compared: small enough that what compression and halved colours do to a frame averages out.
 SIDE = 16
 SMALLEST = 8  # pixels of a side; smaller pictures are little more than the errors of their halved colours
@@ -32,7 +33,9 @@ class Shown:
     """
 
     def __init__(self, total: int) -> None:
-        self._places = set(np.linspace(0, max(total - 1, 0), COMPARED).round().astype(int).tolist())
+        places = np.linspace(0, max(total - 1, 0), COMPARED).astype(int)
+        # Key frames, which are cheap to read back; the last frame is added where its number is known.
+        self._places = set((places[:-1] // GROUP * GROUP).tolist())
         self._pictures: dict[int, np.ndarray] = {}
         self._last: np.ndarray | None = None
         self.times: list[float] = []

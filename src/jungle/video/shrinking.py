@@ -15,7 +15,7 @@ import numpy as np
 from jungle.files import replacing
 from jungle.video import decode_pyav, salvage
 from jungle.video.container import check_file, opened, reason_of
-from jungle.video.copy_check import Shown, check_copy
+from jungle.video.copy_check import GROUP, Shown, check_copy
 from jungle.video.frames import at_rate
 from jungle.video.looking import stamp
 from jungle.video.messages import Answer
@@ -38,7 +38,13 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "h264": {
         "codec": "libx264",
         "pix_fmt": "yuv420p",
-        "options": {"crf": "23", "preset": "veryfast", "g": "12", "bf": "0", "x264-params": "scenecut=0"},
+        "options": {
+            "crf": "23",
+            "preset": "veryfast",
+            "g": str(GROUP),
+            "bf": "0",
+            "x264-params": "scenecut=0",
+        },
     },
 }
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
