@@ -259,3 +259,14 @@ def test_a_copy_that_cannot_be_written_says_why_in_words(original, tmp_path):
     assert row["status"] == "failed"
     assert row["reason"].startswith("its copy cannot be written: ")
     assert "Error" not in row["reason"]
+
+
+@pytest.mark.parametrize("fps", [0.001, 0.3, 29.97])
+@pytest.mark.parametrize("suffix", [".avi", ".mp4"])
+def test_timelapses_keep_their_length(tmp_path, suffix, fps):
+    path = tmp_path / f"a{suffix}"
+    write_clip(path, numbered(20), fps=fps, codec="mjpeg", pix_fmt="yuvj420p")
+    assert shrink_clip(path, tmp_path / f"b{suffix}", SPEC)["status"] == "ok"
+    copy, original = (read_clip(p, ClipSpec(Frames("uniform", 99))) for p in (tmp_path / f"b{suffix}", path))
+    np.testing.assert_allclose(copy.times, original.times, rtol=0.01, atol=0.003)
+    assert original.times[-1] == pytest.approx(19 / fps, rel=0.01)

@@ -47,6 +47,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
         },
     },
 }
+SLOWEST, FASTEST = 1e-6, 1e3  # frames a second: from one in eleven days to the most that AVI can tell
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
 
@@ -157,7 +158,7 @@ class _Sink:
         fps = len(picks) / duration if duration > 0 else (spec.fps or 1.0)
         self._writer = ClipWriter(
             part,
-            fps=min(max(fps, 0.01), 1000.0),
+            fps=min(max(fps, SLOWEST), FASTEST),
             container=muxer,
             variable=self.variable,
             **ENCODERS[spec.codec],
