@@ -29,6 +29,12 @@ def main(raw: Any) -> None:
     log.info(f"{len(table)} clips, {before:.1f} MB became {after:.1f} MB")
     if after > before:
         log.warning("the copies are larger than the clips: take a smaller size or frame rate, or codec=h264")
+    of_damaged = int((table["status"] == "degraded").sum())
+    if of_damaged:
+        log.warning(
+            f"copies of damaged clips: {of_damaged}, which hold what could be read; column reason of "
+            f"{cfg.out}/shrink.parquet says what is missing"
+        )
     result(f"copies: {cfg.out}")
     failed = table.filter(pl.col("status") == "failed")
     if len(failed):

@@ -5,13 +5,23 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
+import cv2
 import numpy as np
 
+from jungle.video.container import reason_of
 from jungle.video.focus import wide_size
-from jungle.video.types import ClipSpec
+from jungle.video.types import ClipError, ClipSpec
 
 if TYPE_CHECKING:
     from av import VideoFrame
+
+# For the sizes that swscale refuses.
+BY_CV2 = {
+    "area": cv2.INTER_AREA,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "nearest": cv2.INTER_NEAREST,
+}
 
 
 class Scaler:
@@ -19,9 +29,13 @@ class Scaler:
 
     Every decoder's pictures pass through swscale here, so that what a model sees hangs little on the decoder.
     `area` with full chroma differs from an exact box filter on RGB by 0.2 levels in the mean.
+
+    Args:
+        spec: how frames are cropped and resized.
+        size: (height, width) of the output; else the spec's.
     """
 
-    def __init__(self, spec: ClipSpec) -> None:
+    def __init__(self, spec: ClipSpec, size: tuple[int, int] | None = None) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
 
         methods = {
@@ -35,7 +49,7 @@ class Scaler:
         self._keep = Interpolation.BILINEAR  # at its own size a frame comes out as from decord and torchcodec
         self._reformatter = VideoReformatter()
         self._spec = spec
-        self._size = spec.size if spec.focus == "whole" else None
+        self._size = size or (spec.size if spec.focus == "whole" else None)
         self._crops: dict[Any, Any] = {}
         self.source = (0, 0)
         """(height, width) of the source, upright, once a frame has come."""
@@ -69,9 +83,22 @@ class Scaler:
         return (height, width) if self._spec.focus == "whole" else wide_size(self._spec, height, width)
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
-        height, width = size or (frame.height, frame.width)
-        flags = self._keep if (height, width) == (frame.height, frame.width) else self._resize
-        out = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=flags, threads=1)
+        from av.error import FFmpegError
+
+        own = (frame.height, frame.width)
+        height, width = size or own
+        flags = self._keep if (height, width) == own else self._resize
+        try:
+            out = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=flags, threads=1)
+        except (FFmpegError, ValueError) as error:
+            # swscale refuses filters of many hundred pixels, as a picture of 60000 x 2 needs.
+            if (height, width) == own:
+                raise ClipError(
+                    f"frames of {width}x{height} pixels, {frame.format.name}, cannot be converted "
+                    f"to RGB ({reason_of(error)})"
+                ) from None
+            whole = self._rgb(frame, None)
+            return cv2.resize(whole, (width, height), interpolation=BY_CV2[self._spec.interpolation])
         # Not to_ndarray(), which errs for frames one pixel wide.
         rows = np.frombuffer(memoryview(out.planes[0]), np.uint8).reshape(height, -1)
         return rows[:, : width * 3].reshape(height, width, 3).copy()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+import tempfile
+import unicodedata
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import replacing, write_json
 from jungle.parquet import read_parquet, write_parquet
-from jungle.video.index import clip_names
+from jungle.video.index import as_text, clip_names
 from jungle.video.journal import Journal
 from jungle.video.looking import stamp
 from jungle.video.shrink_spec import Shrink
@@ -23,7 +25,8 @@ from jungle.video.shrinking import ShrinkTask
 from jungle.video.workers import TaskFailed, WorkerPool
 
 MEMORY_GB = 2.0
-TABLES = (".csv", ".parquet", ".json")
+# Labels, sites, templates: what `data.labels` and its like read, and what people keep beside clips.
+TABLES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".json", ".jsonl", ".xlsx", ".xls", ".ods")
 SETTINGS, LIST = "shrink.json", "shrink.parquet"
 
 SCHEMA: dict[str, Any] = {
@@ -33,6 +36,7 @@ SCHEMA: dict[str, Any] = {
     "size": pl.Int64,  # bytes of the source
     "mtime_ns": pl.Int64,
     "size_after": pl.Int64,
+    "checked": pl.Boolean,  # the copy was read back and is like its original
     "frames": pl.Int64,
     "width": pl.Int32,
     "height": pl.Int32,
@@ -50,9 +54,10 @@ def shrink_clips(
 ) -> pl.DataFrame:
     """Write a smaller copy of every clip below `out`, under the name that it has below `root`.
 
-    Sound is left out. Tables that lie at the top of the root (.csv, .parquet, .json) are copied, so that
-    `data.root=<out>` is all that training on the copy takes. Killed at any moment, the same call goes on from
-    where it was; called later, it copies only what is new, has changed, or failed before.
+    Sound is left out. Each copy is read back and compared with its original before it is called done.
+    Tables that lie at the top of the root (`TABLES`) are copied, so that `data.root=<out>` is all that
+    training on the copy takes. Killed at any moment, the same call goes on from where it was; called later,
+    it copies only what is new, has changed, or failed before.
 
     Args:
         paths: video files.
@@ -66,13 +71,15 @@ def shrink_clips(
         One row a clip, in the order of `clip`: columns `SCHEMA`, also written to `<out>/shrink.parquet`.
 
     Raises:
-        UserError: `out` lies in `root`, holds copies made in another way, or files that are no copies.
+        UserError: `out` lies in `root`, holds copies made in another way, or files that are no copies, or its
+            disk takes the names of two clips for one.
     """
     given, root, out = root, Path(root).resolve(), Path(out).resolve()
     if out == root or out.is_relative_to(root):
         raise UserError(f"shrink: {out} lies in {root}, whose files would be mixed with their copies.")
     names = clip_names(paths, given)  # a linked clip has the name of its link
     _settle(out, spec)
+    _check_names(names, out)
     journal = Journal(out / LIST, set(SCHEMA))
     rows = _done(out, journal, names)
     left = [(name, path) for name, path in names.items() if name not in rows]
@@ -86,19 +93,65 @@ def shrink_clips(
         ) as pool,
     ):
         for (name, path), answer in pool.map(left, ahead=2 * max(1, workers)):
-            failed = isinstance(answer, TaskFailed)
-            facts = {"status": "failed", "reason": str(answer), **stamp(path)} if failed else answer[0]
+            if isinstance(answer, TaskFailed):
+                facts = {"status": "failed", "reason": str(answer), "checked": False, **stamp(path)}
+            else:
+                facts = answer[0]
             rows[name] = {"clip": name, **facts}
             journal.add(rows[name])
             bar.advance()
     table = pl.DataFrame([rows[name] for name in sorted(rows)], schema=SCHEMA, strict=False)
-    for source in root.iterdir():
-        if os.path.isfile(source) and source.suffix.lower() in TABLES and source.name not in (SETTINGS, LIST):
-            with replacing(out / source.name) as part:
-                shutil.copyfile(source, part)
+    _copy_tables(root, out, names)
     write_parquet(table, out / LIST)
     journal.drop()
     return table
+
+
+def _copy_tables(root: Path, out: Path, names: Container[str]) -> None:
+    """Copy the tables at the top of the root; say which other files there stay behind."""
+    others, refused = [], []
+    for source in sorted(root.iterdir()):
+        if source.name.startswith(".") or as_text(source.name) in names or not os.path.isfile(source):
+            continue
+        if source.suffix.lower() not in TABLES or source.name in (SETTINGS, LIST):
+            others.append(source.name)
+            continue
+        try:
+            with replacing(out / source.name) as part:
+                shutil.copyfile(source, part)
+        except PermissionError:
+            refused.append(source.name)
+    if others:
+        log.info(f"shrink: not copied, as neither clips nor tables: {_listed(others)}")
+    if refused:
+        log.warning(f"shrink: not copied, as they may not be read: {_listed(refused)}")
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def _check_names(names: Iterable[str], out: Path) -> None:
+    """Make sure that no copy would replace another on a disk that does not tell their names apart."""
+    twins: dict[str, list[str]] = {}
+    for name in names:
+        twins.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
+    same = [n for n in twins.values() if len(n) > 1]
+    if same and _folds(out):
+        raise UserError(
+            f"shrink: the disk of {out} takes {' and '.join(same[0])} for one name"
+            f"{f', and so for {len(same) - 1} more' if len(same) > 1 else ''}. Rename them, or give a folder "
+            "on another disk."
+        )
+
+
+def _folds(folder: Path) -> bool:
+    """Whether a disk takes names that differ in case, or in how accents are written, for one."""
+    with tempfile.TemporaryDirectory(prefix=".names.", dir=folder) as inside:
+        (Path(inside) / "aé").touch()
+        return any(
+            os.path.lexists(os.path.join(inside, n)) for n in ("AÉ", unicodedata.normalize("NFD", "aé"))
+        )
 
 
 def _settle(out: Path, spec: Shrink) -> None:
@@ -127,13 +180,19 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[
     rows = journal.rows()
     if (out / LIST).exists():
         try:
-            rows = read_parquet(out / LIST, list(SCHEMA)).to_dicts() + rows
-        except UserError:
+            before = read_parquet(out / LIST)
+            if "checked" not in before.columns:
+                log.info(
+                    f"shrink: copies in {out} are of an earlier version, which did not check them: again"
+                )
+                before = before.clear().with_columns(checked=pl.lit(None))
+            rows = before.select(list(SCHEMA)).to_dicts() + rows
+        except (pl.exceptions.PolarsError, UserError):
             log.warning(f"shrink: {out / LIST} cannot be read; all clips are copied anew")
     found = {}
     for row in rows:
         name, path = row["clip"], names.get(row["clip"])
-        if path is None or row.get("status") == "failed":
+        if path is None or row.get("status") == "failed" or not row.get("checked"):
             continue
         same = stamp(path) == {k: row.get(k) for k in ("size", "mtime_ns")}
         if same and stamp(str(out / name)).get("size") == row.get("size_after"):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +14,8 @@ import numpy as np
 
 from jungle.files import replacing
 from jungle.video import decode_pyav, salvage
-from jungle.video.container import check_file, opened
+from jungle.video.container import check_file, opened, reason_of
+from jungle.video.copy_check import GROUP, Shown, check_copy
 from jungle.video.frames import at_rate
 from jungle.video.looking import stamp
 from jungle.video.messages import Answer
@@ -33,9 +38,17 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "h264": {
         "codec": "libx264",
         "pix_fmt": "yuv420p",
-        "options": {"crf": "23", "preset": "veryfast", "g": "12", "bf": "0", "x264-params": "scenecut=0"},
+        "options": {
+            "crf": "23",
+            "preset": "veryfast",
+            "g": str(GROUP),
+            "bf": "0",
+            "x264-params": "scenecut=0",
+        },
     },
 }
+SLOWEST, FASTEST = 1e-6, 1e3  # frames a second: from one in eleven days to the most that AVI can tell
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
 
 @dataclass(frozen=True)
@@ -48,31 +61,52 @@ class ShrinkTask:
     def __call__(self, order: tuple[str, str]) -> Answer:
         """`order` is a pair of clip name and path."""
         name, path = order
+        target = Path(self.out) / name
         facts: dict[str, Any] = stamp(path)
         try:
-            facts |= shrink_clip(path, Path(self.out) / name, self.spec)
+            return {**facts, **shrink_clip(path, target, self.spec), "checked": True}, []
         except ClipError as error:
-            facts |= {"status": "failed", "reason": str(error)}
+            reason = str(error)
+        except OSError as error:
+            reason = f"its copy cannot be written: {reason_of(error)}"
+        if os.path.lexists(target):
+            reason += "; the copy made before stays"
+        facts |= {"status": "failed", "reason": reason, "checked": False}
         return facts, []
 
 
 def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
     """Write the smaller copy of one clip; it is there whole or not at all.
 
+    It is read back and compared with its original before it takes its name, since people delete originals. A
+    copy of before stays where no new one can be made.
+
     Returns:
         status, reason, frames, width, height and size_after (bytes) of the copy.
 
     Raises:
-        ClipError: no frame can be read.
+        ClipError: no frame can be read, the copy is not like its original, or that changed meanwhile.
     """
     how = "index"
     while True:
         try:
             with replacing(target) as part:
+                before = _version(path)
                 copied = _copy(path, part, target.suffix.lower(), spec, how)
+                if _version(path) != before:
+                    raise ClipError("the file changed while it was copied: copy it again once it is whole")
             return {**copied, "size_after": target.stat().st_size}
         except WrongTimeline as wrong:
             how = wrong.instead
+
+
+def _version(path: str | Path) -> tuple[int, ...]:
+    """What differs where a file was replaced, or written to."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, Any]:
@@ -91,6 +125,7 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
                     raise WrongTimeline("count")
     if not sink.frames:
         raise WrongTimeline("count")  # which says why there is none
+    check_copy(part, sink.shown, sink.variable)
     lost = len(picks) - sink.frames
     reason = timeline.damage or (f"{lost} of {len(picks)} frames are damaged, and left out" if lost else "")
     return {
@@ -108,14 +143,15 @@ class _Sink:
     def __init__(self, part: Path, suffix: str, spec: Shrink, timeline: Timeline, picks: np.ndarray) -> None:
         muxer = MUXERS.get(suffix, "matroska")
         # AVI knows only one rate; elsewhere each frame keeps its true time.
-        self._variable = muxer != "avi"
+        self.variable = muxer != "avi"
+        self.shown = Shown(len(picks))
         duration = timeline.duration
         fps = len(picks) / duration if duration > 0 else (spec.fps or 1.0)
         self._writer = ClipWriter(
             part,
-            fps=min(max(fps, 0.01), 1000.0),
+            fps=min(max(fps, SLOWEST), FASTEST),
             container=muxer,
-            variable=self._variable,
+            variable=self.variable,
             **ENCODERS[spec.codec],
         )
         self._spec, self._times = spec, iter(timeline.times[picks])
@@ -133,12 +169,15 @@ class _Sink:
             height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
             kept = ClipSpec(crop_bottom=self._spec.crop_bottom).rows_kept(height)
             self.size = self._spec.output_size(kept, width)
-            self._scaler = Scaler(ClipSpec(size=self.size, crop_bottom=self._spec.crop_bottom))
+            self._scaler = Scaler(ClipSpec(crop_bottom=self._spec.crop_bottom), self.size)
         if self._timeline.counted:
             time = float(next(self._times))
         else:
             time = float((frame.pts or 0) - self._timeline.pts[0]) * self._timeline.time_base
-        self._writer.add(self._scaler(frame), time if self._variable else None)
+        image = self._scaler(frame)
+        self.shown.add(image, time)
+        with self._writing():
+            self._writer.add(image, time if self.variable else None)
         return np.zeros(0, np.uint8)  # nothing is kept
 
     def __enter__(self) -> _Sink:
@@ -146,4 +185,19 @@ class _Sink:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._writer.__exit__(*error)
+        with self._writing():
+            self._writer.__exit__(*error)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in words what an encoder or a disk refuses."""
+        from av.error import FFmpegError
+
+        try:
+            yield
+        except (FFmpegError, OSError, ValueError) as error:
+            if getattr(error, "errno", None) in OF_THE_DISK:
+                why = reason_of(error)
+            else:
+                why = f"{self._spec.codec} takes no frames of {self.size[1]}x{self.size[0]} pixels"
+            raise ClipError(f"its copy cannot be written: {why}") from None

@@ -35,7 +35,10 @@ class ClipWriter:
     ) -> None:
         import av
 
-        self._rate = Fraction(fps).limit_denominator(1001)
+        slow = fps < 1  # as timelapses are: it is the seconds from frame to frame that have few digits then
+        self._rate = (
+            1 / Fraction(1 / fps).limit_denominator(1001) if slow else Fraction(fps).limit_denominator(1001)
+        )
         self._codec, self._pix_fmt, self._options = codec, pix_fmt, options or {}
         self._variable, self._rotation, self._audio_s = variable, rotation, audio_s
         # Bit exact: no random identifiers and no version of the library in the file.

@@ -8,7 +8,7 @@ import polars as pl
 
 from jungle.data.clips import Clips, check_class_names
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
-from jungle.data.formats.found import SYSTEM_FOLDERS, walk_videos
+from jungle.data.formats.found import SYSTEM_FOLDERS, say_passed_over, walk_videos
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute
 from jungle.data.problems import Problems
@@ -62,7 +62,8 @@ def load_folders(
     stray: list[str] = []
     misnamed: list[str] = []
     prefix = len(os.fspath(root).rstrip(os.sep)) + 1
-    for path in walk_videos(root):
+    passed: set[str] = set()
+    for path in walk_videos(root, passed):
         clip = path[prefix:].replace(os.sep, "/")
         folders = clip.split("/")[:-1]
         if not _is_utf8(path):
@@ -80,6 +81,7 @@ def load_folders(
             continue
         ids.append(clip)
         places.append(split)
+    say_passed_over(passed)
     gathered.add("videos lie in no class folder", stray, "Move them to data.root/<class>/.")
     gathered.add("videos have names that are not UTF-8", misnamed, "Rename them, for example with convmv.")
     if not ids and not gathered:

@@ -2,6 +2,7 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,6 +33,47 @@ VIDEO_SUFFIXES = frozenset(
         ".ts",
         ".3gp",
     ]
+)
+# Of cameras, phones and recorders too, but not tried with this program: passed over, and counted.
+OTHER_VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *(
+            "dav",
+            "flv",
+            "f4v",
+            "lrv",
+            "lrf",
+            "insv",
+            "360",
+            "vob",
+            "ogv",
+            "ogm",
+            "rm",
+            "rmvb",
+            "divx",
+            "xvid",
+        ),
+        *(
+            "dv",
+            "qt",
+            "mpe",
+            "mpv",
+            "m2v",
+            "m1v",
+            "m2t",
+            "m2p",
+            "mp4v",
+            "mod",
+            "tod",
+            "trp",
+            "tp",
+            "mxf",
+            "mj2",
+        ),
+        *("mjpg", "mjpeg", "3g2", "3gpp", "264", "h264", "avc", "265", "h265", "hevc", "ivf", "obu", "y4m"),
+        *("amv", "asx", "nut", "wtv", "dvr-ms", "r3d", "braw"),
+    )
 )
 LISTS = (".txt", ".csv", ".tsv", ".parquet")
 SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
@@ -69,16 +111,23 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     if not asked:
         raise UserError("videos: an empty list. Give a folder, a video, a glob or a list.")
     clips: dict[str, str] = {}  # path -> id; a dict keeps the first of each path
+    passed: set[str] = set()
     for one in asked:
-        for path, base in _expand(one, root):
+        for path, base in _expand(one, root, passed):
             clips.setdefault(path, _relative(path, base))
+    say_passed_over(passed)
     if len(set(clips.values())) < len(clips):
         clips = _longer(clips)
     return [FoundClip(_utf8(clip), path) for path, clip in clips.items()]
 
 
-def walk_videos(folder: Path) -> Iterator[str]:
-    """Paths of the videos in `folder` and below, by name; links are followed, loops are not."""
+def walk_videos(folder: Path, passed: set[str]) -> Iterator[str]:
+    """Paths of the videos in `folder` and below, by name; links are followed, loops are not.
+
+    Args:
+        folder: where to look.
+        passed: takes the paths of files that are passed over although they look like videos.
+    """
     seen: set[tuple[int, int]] = set()
 
     def walk(folder: str) -> Iterator[str]:
@@ -100,16 +149,37 @@ def walk_videos(folder: Path) -> Iterator[str]:
             # A link to nowhere is a clip on a disk that is not there: it fails, it is not passed over.
             elif is_video(entry.name) and (entry.is_file() or not os.path.exists(entry.path)):
                 yield entry.path
+            elif _suffix(entry.name) in OTHER_VIDEO_SUFFIXES:
+                passed.add(entry.path)
 
     return walk(os.fspath(folder))
 
 
 def is_video(name: str) -> bool:
     """Whether a name has the suffix of a video, in any case."""
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+    return _suffix(name) in VIDEO_SUFFIXES
 
 
-def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def say_passed_over(passed: set[str]) -> None:
+    """Log in one line how many files were passed over that look like videos."""
+    if passed:
+        log.warning(
+            f"passed over, since their suffixes are not looked for: {_counted(passed)}. Name them in a list "
+            "(videos=list.txt) to read them all the same, or convert them, for example to .mp4"
+        )
+
+
+def _counted(passed: set[str]) -> str:
+    """How many files there are of each suffix, the most first."""
+    counts = Counter(_suffix(path) for path in passed)
+    return ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
+
+
+def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
     """What one thing asked for holds, as (path, the folder its id is relative to)."""
     text = os.fspath(one).strip()
     path = absolute(text)
@@ -117,10 +187,11 @@ def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
         raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
     if path.is_dir():
         base = os.fspath(absolute(root)) if root is not None else os.fspath(path)
-        found = [(p, base) for p in walk_videos(path)]
+        found = [(p, base) for p in walk_videos(path, passed)]
         if not found:
             raise UserError(
                 f"videos={shown(text)}: no video in this folder. Suffixes looked for: {_suffixes()}."
+                + (f" There are {_counted(passed)}: name them in a list, or convert them." if passed else "")
             )
         return found
     if path.is_file():
@@ -132,11 +203,11 @@ def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
             )
         return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
     if glob.has_magic(text):
-        return _globbed(text, root)
+        return _globbed(text, root, passed)
     raise UserError(f"videos={shown(text)}: no such file or folder. Looked in {path.parent}.")
 
 
-def _globbed(text: str, root: str | Path | None) -> list[tuple[str, str]]:
+def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
     pattern = os.path.expanduser(text)
     stem, suffix = os.path.splitext(pattern)
     if suffix.lower() in VIDEO_SUFFIXES:  # cameras write .MP4, people type .mp4
@@ -150,9 +221,11 @@ def _globbed(text: str, root: str | Path | None) -> list[tuple[str, str]]:
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            found += [(p, base) for p in walk_videos(path)]
+            found += [(p, base) for p in walk_videos(path, passed)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
+        elif _suffix(path.name) in OTHER_VIDEO_SUFFIXES:
+            passed.add(os.fspath(path))
     if not found:
         raise UserError(
             f"videos={shown(text)}: the pattern matches no video. Suffixes looked for: {_suffixes()}."
