@@ -25,11 +25,16 @@ def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
 
 def _only(clips: Clips, names: Sequence[str]) -> Clips:
     """Return the clips with some of their classes alone: clips of the others have none of these."""
+    from jungle.data.text import match_names
     from jungle.errors import UsageError, nearest
 
-    if lost := [n for n in names if n not in clips.classes]:
-        raise UsageError(f"data.only: there is no class {lost[0]!r}.{nearest(lost[0], clips.classes)}")
-    kept = [c for c in clips.classes if c in names]
+    found = match_names(names, clips.classes)
+    if lost := [*found.unknown, *found.ambiguous]:
+        listed = ", ".join(map(repr, lost))
+        raise UsageError(f"data.only: there is no class {listed}.{nearest(lost[0], clips.classes)}")
+    for name, of in found.guessed.items():
+        log.warning(f"data.only: {name!r} is the class {of!r}")
+    kept = [c for c in clips.classes if c in found.known.values()]
     return Clips(clips.table.drop([c for c in clips.classes if c not in names]), tuple(kept))
 
 
@@ -78,9 +83,12 @@ def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
 
 def _load(cfg: ClipsConfig, problems: Any) -> Clips:
     from jungle.data import formats
+    from jungle.data.paths import absolute, windows_hint
 
     data, root = cfg.data, cfg.data.root
     if data.format == "csv":
+        if root is not None and not absolute(root).is_dir():
+            problems.say(f"data.root={root}: no such folder.{windows_hint(str(root))}")
         return formats.load_csv(
             data.labels or "",
             root,

@@ -25,8 +25,8 @@ QUOTES = ("''", '""', "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
 # fmt: off
 MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German, French and Spanish
     "na", "n/a", "<na>", "nan", "nat", "null", "(null)", "\\n", "#n/a", "#nv", "#n/d", "#null!", "#value!",
-    "#wert!", "#valeur!", "#¡valor!", "#ref!", "#bezug!", "#name?", "#nom?", "#¿nombre?", "#div/0!", "#¡div/0!",
-    "#num!", "#zahl!", "#spill!", "#calc!",
+    "#wert!", "#valeur!", "#¡valor!", "#ref!", "#bezug!", "#name?", "#nom?", "#¿nombre?", "#div/0!",
+    "#¡div/0!", "#num!", "#zahl!", "#spill!", "#calc!",
 ])
 """What programs write for an empty cell, in lower case. `None` as Python writes it is one too."""
 ASKED = frozenset([
