@@ -95,8 +95,8 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
         )
     if other:
         log.warning(
-            f"template={template.file}: {counted(len(other), 'rows are')} of a video that is named in another "
-            f"way, as {shown(other[0][0])}: {shown(other[0][1])}"
+            f"template={template.file}: {counted(len(other), 'rows are')} of a video of another name, as "
+            f"{shown(other[0][0])}: {shown(other[0][1])}"
         )
     first: dict[str, str] = {}
     for ask in asks:

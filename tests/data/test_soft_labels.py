@@ -88,8 +88,8 @@ def test_val_clips_are_refused_by_name(tmp_path: Path) -> None:
 
 HOSTILE = {
     "no clip": (table(FREE).drop("clip"), "No column clip"),
-    "unknown class": (table(FREE).with_columns(lino=0.0), r"columns are no classes: lino.*Nearest: lion"),
-    "a class less": (table(FREE).drop("blank"), "classes have no column: blank"),
+    "unknown class": (table(FREE).with_columns(lino=0.0), r"1 column is of no class: lino.*Nearest: lion"),
+    "a class less": (table(FREE).drop("blank"), "1 class has no column: blank"),
     "unknown clip": (table(["c27.mp4", "c99.mp4"]), r"1 clip is unknown: c99\.mp4"),
     "no name": (table(["c27.mp4"]).with_columns(clip=pl.lit(None, pl.String)), "1 clip is unknown"),
     "twice": (table(["c27.mp4"] * 2), r"more than one row: c27\.mp4"),

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,7 +13,7 @@ import polars as pl
 from jungle.data.clips import SPLITS, Clips
 from jungle.data.paths import candidates, locate
 from jungle.data.problems import Problems, counted, shown
-from jungle.data.text import clean_name, fold_text, is_blank, spellings
+from jungle.data.text import class_fold, clean_name, fold_text, is_blank, spellings
 
 BLANK = "blank"
 SLIP = 2  # clips of a class, at most, that may be a slip of the pen for another
@@ -148,18 +149,26 @@ def _class_names(
         problems.add("classes are unknown", unknown, f"Known are {', '.join(map(shown, classes[:30]))}.")
     else:
         _spellings(clips, problems, warnings)
-    if not clips.classes or not clips.labelled().any():
+    if (len(clips) or not problems) and not clips.labelled().any():  # none is there: that is said already
         problems.say("No clip has a label. Is data.labels the right table?")
 
 
 def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     """Classes that are one word written in several ways, and rare ones that look like a slip of the pen."""
-    several = [" = ".join(map(problems.class_at, names)) for names in spellings(clips.classes)]
+    several = [" = ".join(map(problems.class_at, names)) for names in spellings(clips.classes, class_fold)]
     problems.add(
-        "classes are the same word written in several ways",
+        "classes are written in several ways",
         several,
         "Write it in one way, or, where they are different classes, name them all: data.classes=[...].",
     )
+    folds = {fold_text(c) for c in clips.classes}
+    for c in clips.classes:
+        words = re.split(r"[\s_.-]+", c)
+        cuts = (("".join(words[:i]), "".join(words[i:])) for i in range(1, len(words)))
+        if any({fold_text(a), fold_text(b)} <= folds for a, b in cuts):
+            warnings.append(
+                f"class {shown(c)} is made of the names of other classes: two species in one cell?"
+            )
     counts = dict(zip(clips.classes, clips.labels().sum(0).tolist(), strict=True))
     common = [c for c in clips.classes if counts[c] >= SLIP * 5]
     for c in clips.classes:

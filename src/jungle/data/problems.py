@@ -95,7 +95,14 @@ class Problems:
         """A class with its place: `lion (line 3)`."""
         return f"{shown(name)} ({self._classes[name]})" if name in self._classes else shown(name)
 
-    def add(self, what: str, examples: Iterable[object], fix: str, count: int | None = None) -> None:
+    def add(
+        self,
+        what: str,
+        examples: Iterable[object],
+        fix: str,
+        count: int | None = None,
+        complete: bool = False,
+    ) -> None:
         """Add one kind; nothing where there is no example.
 
         Args:
@@ -103,6 +110,7 @@ class Problems:
             examples: the offending things; the first five are shown.
             fix: what the user can do or type.
             count: how many there are, where `examples` holds only the first of them.
+            complete: whether `examples` nevertheless stand for all of them.
         """
         if count is None:
             examples = list(examples)
@@ -110,7 +118,7 @@ class Problems:
         if not count:
             return
         first = [shown(e) for e in islice(examples, EXAMPLES)]
-        more = ", ..." if count > len(first) else ""
+        more = ", ..." if count > len(first) and not complete else ""
         listed = f": {', '.join(first)}{more}" if first else ""
         self.kinds.append(f"{counted(count, what)}{listed}. {fix}")
 

@@ -83,7 +83,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     table = table.rename(heads.known) if len(set(heads.known.values())) == len(heads.known) else table
     columns = set(table.columns)
     unknown = [c for c in table.columns if c not in clips.classes and c not in NOT_CLASSES and c != "weight"]
-    problems.add("columns are no classes", unknown, _near(unknown, clips.classes))
+    problems.add("columns are of no class", unknown, _near(unknown, clips.classes))
     lacking = [c for c in clips.classes if c not in columns]
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:

@@ -6,7 +6,7 @@ was written.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -31,10 +31,16 @@ MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German
 """What programs write for an empty cell, in lower case. `None` as Python writes it is one too."""
 ASKED = frozenset([
     "none", "nil", "n.a.", "n.a", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "??", "???", "/",
-    "//", "*", "[]", "{}", "()",
+    "//", "*", "[]", "{}", "()", "(blank)", "(empty)", "(leer)", "(vide)", "tbd", "todo", "to do", "missing",
+    "unclassified", "unprocessed", "not labelled", "not labeled", "no label", "no id",
+])
+UNLABELLED = frozenset(["unlabelled", "unlabeled"])
+NO_SITE = frozenset([
+    "unknown", "unknown site", "unknown location", "unk", "not known", "no site", "unbekannt", "inconnu",
+    "inconnue", "desconocido", "desconocida", "desconhecido", "desconhecida", "sconosciuto", "onbekend",
 ])
 # fmt: on
-"""What people write for an empty cell, for no animal, or for one unknown: only they know which."""
+"""`ASKED` is what people write for an empty cell, for no animal, or for an unknown one: they know which."""
 BLANK_WORDS = frozenset(["blank", "empty", "nothing", "none", "no animal", "vide", "leer", "vacío", "vazio"])
 """What people call a clip without an animal."""
 
@@ -105,6 +111,12 @@ def is_asked(text: str) -> bool:
     return text.casefold() in ASKED and not is_missing(text)
 
 
+def class_fold(name: str) -> str:
+    """A class for comparison: as `fold_text`, without a number of animals before or behind it."""
+    text = re.sub(r"\s*(?:\(\d+\)|[x×*:]\s?\d+)$|^\d+\s*[x×*:]?\s+(?=\w)", "", clean_name(name), flags=re.I)
+    return fold_text(text or name)
+
+
 def is_blank(name: str) -> bool:
     """Whether a class is that of clips without an animal."""
     return fold_text(name) in _BLANK_FOLDS
@@ -126,11 +138,11 @@ def clean_names(values: pl.Series) -> pl.Series:
     return pl.select(pl.when(cleaned != "").then(cleaned).alias(values.name)).to_series()
 
 
-def spellings(names: Iterable[str]) -> list[list[str]]:
+def spellings(names: Iterable[str], fold: Callable[[str], str] = fold_text) -> list[list[str]]:
     """The names that are one word written in several ways, each group in the order given."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        alike.setdefault(fold_text(name), []).append(name)
+        alike.setdefault(fold(name), []).append(name)
     return [group for group in alike.values() if len(group) > 1]
 
 

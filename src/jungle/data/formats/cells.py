@@ -5,11 +5,13 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from jungle.data.text import clean_name, fold_text, is_asked, is_missing, match_names
+from jungle.data.text import UNLABELLED, clean_name, fold_text, is_asked, is_missing, match_names
 
-STRONG = re.compile(r"[;|\n]")  # between species only: no name of an animal holds one
-WEAK = re.compile(r"[,/+&]")  # between species, or within a name
-WORDS = re.compile(r"\s+(?:and|und|et|y|e|en)\s+", re.IGNORECASE)
+STRONG = re.compile(r"[;|\n；]")  # between species only: no name of an animal holds one
+WEAK = re.compile(r"[,/+&，、]")  # between species, or within a name
+WORDS = re.compile(  # within a name, unless all around them are classes
+    r"\s+(?:and|with|und|mit|et|avec|y|con|e|com|en)\s+|\s+[-–—]\s+|[–—\\·•:]", re.IGNORECASE
+)
 BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
@@ -29,8 +31,8 @@ class Reading:
     """Cells that may be empty, no animal, or a class."""
     unsure: list[str] = field(default_factory=list)
     """Cells that may be several species or one class."""
-    unknown: list[str] = field(default_factory=list)
-    """Labels that are not among the given classes."""
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    """Labels that are not among the given classes, with the cells that name them."""
 
 
 def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
@@ -38,7 +40,8 @@ def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
 
     A cell that is a class of `classes`, whatever signs it holds, is that class. `;`, `|`, line breaks and
     lists as programs write them stand between species. So do `,`, `/`, `+`
-    and `&` where all that is between them is a class elsewhere; else it is asked. Signs within brackets are of a name.
+    and `&` where all that is between them is a class elsewhere; else it is asked. Signs in brackets are of a
+    name.
 
     Args:
         cells: the text of each.
@@ -67,7 +70,7 @@ def _labels(
         if one != name:
             reading.guessed[name] = one
         return (one,)
-    if is_missing(name):
+    if is_missing(name) or name.casefold() in UNLABELLED:
         reading.empty.append(cell)
         return ()
     if is_asked(name):
@@ -79,7 +82,7 @@ def _labels(
         return ()
     if len(parts) == 1 and parts[0] == name:
         if given:
-            reading.unknown.append(name)
+            reading.unknown.setdefault(name, []).append(cell)
         return (name,)
     labels: list[str] = []
     for part in parts:
@@ -98,7 +101,7 @@ def _labels(
         elif sure and len(inner) > 1 and all(known(p) is not None for p in inner):
             labels += [k for p in inner if (k := known(p)) is not None]
         elif given:
-            reading.unknown.append(part if sure else name)
+            reading.unknown.setdefault(part if sure else name, []).append(cell)
             return ()
         elif not sure and WORDS.search(name) and not WEAK.search(name) and not any(map(known, parts)):
             return (name,)  # `mother and cub`: nothing says that it is two
@@ -125,6 +128,8 @@ def _parts(name: str) -> tuple[list[str], bool]:
     """What stands between the signs of a name, and whether those are sure to stand between species."""
     if (items := _listed(name)) is not None:
         return _cleaned(items), True
+    if name[:1] == "(" and name[-1:] == ")" and "(" not in name[1:] and WEAK.search(name):
+        name = name[1:-1]
     bare = BRACKETS.sub(lambda m: "\0" * len(m[0]), name)  # of the same length: places stay
     for pattern, sure in ((STRONG, True), (WEAK, False), (WORDS, False)):
         if pattern.search(bare):
@@ -154,6 +159,6 @@ def _listed(name: str) -> list[str] | None:
     found = list(quoted.finditer(inner))
     if found and not quoted.sub("", inner).strip(", \n;"):
         return [re.sub(r"\\(.)", r"\1", m[1] or m[2] or "") for m in found]
-    if name[0] == "(":  # a remark in brackets
+    if name[0] == "(":  # a remark in brackets, or a list whose signs say so
         return None
     return re.split(r"[,;|\n]", inner)

@@ -1,6 +1,6 @@
 """How the text in the columns of a user's table becomes values."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from jungle.data.clips import MAX_CLASSES, Clips
 from jungle.data.encodings import is_mojibake
 from jungle.data.problems import Problems, at_lines, counted, shown
 from jungle.data.tables import Table
-from jungle.data.text import clean_names, is_asked, is_missing, mapped, spellings
+from jungle.data.text import NO_SITE, clean_names, is_asked, is_missing, mapped, spellings
 from jungle.errors import UserError
 
 SPLIT_NAMES = {
@@ -34,21 +34,25 @@ TIME_FORMATS = (
 )
 
 
-def present(table: Table, column: str, keep: Sequence[str] = ()) -> pl.Series:
+def present(table: Table, column: str, more: Collection[str] = (), say: bool = True) -> pl.Series:
     """A column without what programs and people write for an empty cell, which is logged.
 
     Args:
         table: the table.
         column: of site, split, time or numbers, where a mark such as `-` can be no name.
-        keep: names that are none of these words here.
+        more: other words, in lower case, that mean so in this column.
+        say: whether it is logged.
     """
     text = table.frame[column]
     words = [
-        w for w in text.drop_nulls().unique().to_list() if (is_missing(w) or is_asked(w)) and w not in keep
+        w
+        for w in text.drop_nulls().unique().to_list()
+        if is_missing(w) or is_asked(w) or w.casefold() in more
     ]
     if not words:
         return text
-    say_empty(table, column, words)
+    if say:
+        say_empty(table, column, words)
     return pl.select(pl.when(~text.is_in(words)).then(text).alias(column)).to_series()
 
 
@@ -64,13 +68,14 @@ def say_empty(table: Table, column: str, words: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text and the lines that hold it; as text `'NA' (line 3)`."""
+    """A cell's text and the lines that hold it; as text `'NA' (line 3)`, line breaks as `;`."""
 
     text: str
     lines: str
 
     def __str__(self) -> str:
-        return f"{shown(self.text, 60)!r} ({self.lines})"
+        text = self.text.replace("\n", "; ")
+        return f"{shown(text, 60)!r} ({self.lines})"
 
 
 def cells_at(table: Table, column: str, texts: Sequence[str]) -> tuple[int, list[Cell]]:
@@ -92,12 +97,13 @@ def check_mojibake(table: Table, column: str, values: Iterable[str], problems: P
         [f"{c} is {shown(broken[c.text])!r}" for c in cells],
         "Save the table again from its source as UTF-8, or correct the names.",
         count=rows,
+        complete=len(cells) == len(broken),
     )
 
 
 def site_values(table: Table, column: str, problems: Problems) -> pl.Series:
     """The sites as they look; null where there is none."""
-    sites = clean_names(present(table, column)).alias("site")
+    sites = clean_names(present(table, column, NO_SITE)).alias("site")
     check_mojibake(table, column, sites.drop_nulls().unique(maintain_order=True).to_list(), problems)
     return sites
 
@@ -130,7 +136,7 @@ def one_spelling(clips: Clips) -> Clips:
 
 def binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
     """A column of 0 and 1 as Int8 `[N]` (null where empty) and bool `[N]`: which cells are neither."""
-    text = present(table, column)
+    text = present(table, column, say=False)
     plain = pl.select(pl.when(text == "0").then(0).when(text == "1").then(1).cast(pl.Int8)).to_series()
     if plain.null_count() == text.null_count():
         return plain.alias(column), pl.repeat(False, len(text), eager=True)

@@ -11,7 +11,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import META
 from jungle.data.paths import absolute, locate, name_clips
-from jungle.data.problems import shown
+from jungle.data.problems import counted, shown
 from jungle.data.tables import Table
 from jungle.data.text import match_names
 from jungle.errors import UserError, nearest
@@ -148,6 +148,10 @@ def find_columns(
         frame = _with_all_labels(frame, roles, extra, said)
     if "time" in roles:
         frame = _with_dates(frame, free, roles, said, extra)
+    if labels and (flag := free.get("deleteflag")) is not None:
+        rows = (frame[flag].str.to_lowercase() == "true").fill_null(False).sum()
+        if rows:
+            said.append(f"{counted(rows, 'rows have')} {shown(flag)} true and are used all the same")
     for line in said:
         log.info(f"{table.path}: {line}")
     return Columns(replace(table, frame=frame), roles, frozenset(roles.values()) | extra)

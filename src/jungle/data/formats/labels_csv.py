@@ -236,29 +236,40 @@ def _long(
 def _say_reading(table: Table, column: str, reading: Reading, problems: Problems) -> None:
     """Log what was guessed of the labels, and add what must be asked."""
     say_empty(table, column, reading.empty)
-    rows, cells = cells_at(table, column, reading.asked)
+    for what, found, fix in (
+        (
+            "no label, no animal, or a class",
+            reading.asked,
+            "Leave the cell empty for a clip that nobody has looked at, write blank for one without an "
+            "animal, or name it as a class: data.classes=[...].",
+        ),
+        (
+            "several species or one class",
+            reading.unsure,
+            "Write ; between species, or name the classes: data.classes=[...].",
+        ),
+    ):
+        rows, cells = cells_at(table, column, found)
+        problems.add(
+            f"rows have a label in column {shown(column, 40)!r} that may mean {what}",
+            cells,
+            fix,
+            count=rows,
+            complete=len(found) == len(cells),
+        )
+    unknown = {name: cells_at(table, column, at)[1] for name, at in list(reading.unknown.items())[:5]}
     problems.add(
-        f"rows have a label in column {shown(column, 40)!r} that may mean no label, no animal, or a class",
-        cells,
-        "Leave the cell empty for a clip that nobody has looked at, write blank for one without an animal, "
-        "or name it as a class: data.classes=[...].",
-        count=rows,
+        "labels are not in data.classes",
+        [f"{shown(name)} ({cells[0].lines})" for name, cells in unknown.items()],
+        "Correct them, or add them to data.classes.",
+        count=len(reading.unknown),
     )
-    rows, cells = cells_at(table, column, reading.unsure)
-    problems.add(
-        f"rows have a label in column {shown(column, 40)!r} that may be several species or one class",
-        cells,
-        "Write ; between species, or name the classes: data.classes=[...].",
-        count=rows,
-    )
-    unknown = list(dict.fromkeys(reading.unknown))
-    problems.add("labels are not in data.classes", unknown, "Correct them, or add them to data.classes.")
     rows, cells = cells_at(table, column, reading.several)
     if rows:
         parts = " and ".join(map(shown, reading.labels[cells[0].text]))
         log.warning(
-            f"{table.path}: {counted(rows, 'rows name')} several species: {', '.join(map(str, cells))}; the "
-            f"first is {parts}"
+            f"{table.path}: {counted(rows, 'rows hold')} several names: {', '.join(map(str, cells))}; the first "
+            f"is read as {parts}"
         )
     if reading.guessed:
         pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(reading.guessed.items())[:5])
@@ -295,6 +306,7 @@ def _wide(
         bad += [f"{column} = {table.frame[column][i]} ({table.place(i)})" for i in rows[:5]]
         targets.append(values.alias(name))
     taken = [t.name for t in targets]
+    _say_unknown(table, [c for c, name in order.items() if name in taken], targets)
     columns.say_unused([c for c, name in order.items() if name in taken])
     problems.add(
         "labels are neither 0 nor 1",
@@ -327,6 +339,20 @@ def _wide(
     )
     frame = pl.DataFrame([names.clip, names.path, *_meta(table, columns.roles, problems), *targets])
     return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
+
+
+def _say_unknown(table: Table, columns: Sequence[str], targets: Sequence[pl.Series]) -> None:
+    """Log that words such as `NA` in columns of 0 and 1 are read as unknown."""
+    at = [
+        (t.is_null() & table.frame[c].is_not_null()).arg_true() for c, t in zip(columns, targets, strict=True)
+    ]
+    n = sum(len(rows) for rows in at)
+    if n:
+        column, rows = next((c, rows) for c, rows in zip(columns, at, strict=True) if len(rows))
+        log.warning(
+            f"{table.path}: {counted(n, 'cells are')} read as unknown, as {table.frame[column][rows[0]]!r} "
+            f"({table.place(rows[0])}, column {shown(column, 40)!r})"
+        )
 
 
 def _meta(table: Table, roles: dict[str, str], problems: Problems) -> list[pl.Series]:
