@@ -97,7 +97,7 @@ def test_missing_clips_can_be_skipped(tmp_path):
         ("y.mp4", "no such file"),
     ]
     assert checked.clips.table["clip"].to_list() == [r[0] for r in GOOD]
-    assert checked.warnings == ("2 clips are not on disk and are left out",)
+    assert checked.warnings == ("2 clips are not on disk and are left out: x.mp4, y.mp4",)
 
 
 def test_an_unlabelled_clip_that_is_not_there_is_a_failure_and_no_error(tmp_path):

@@ -86,7 +86,9 @@ def check(
     failures = clips.table.filter(lost).select("clip", "path", pl.lit("no such file").alias("reason"))
     if failures.height:
         left_out = "and is left out" if failures.height == 1 else "and are left out"
-        warnings.append(f"{counted(failures.height, 'clips are')} not on disk {left_out}")
+        some = ", ".join(gathered.at(c, shown(c)) for c in failures["clip"].head(5))
+        more = ", ..." if failures.height > 5 else ""
+        warnings.append(f"{counted(failures.height, 'clips are')} not on disk {left_out}: {some}{more}")
         left = set(clips.where(~lost).splits().drop_nulls().unique().to_list())
         gone = [s for s in ("train", "val") if s not in left and (clips.splits() == s).any()]
         gathered.add(

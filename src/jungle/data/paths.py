@@ -77,7 +77,7 @@ def _mounted(name: str) -> str:
     return f"/mnt/{name[0].lower()}/{name[2:].lstrip('/')}".rstrip("/")
 
 
-def name_clips(names: pl.Series, root: Path) -> Names:
+def name_clips(names: pl.Series, root: Path, say: bool = True) -> Names:
     r"""Turn the names `[N]` of a table, relative to `root` or absolute inside it, into ids and paths.
 
     Backslashes are separators, as Windows writes them; `./a.mp4`, `b/../a.mp4` and `a.mp4` are one clip, and
@@ -102,7 +102,7 @@ def name_clips(names: pl.Series, root: Path) -> Names:
                 refused[row] = reason
             if reason == OUTSIDE:
                 outside[row] = name
-        for row, (tail, reason) in _elsewhere(outside, base).items():
+        for row, (tail, reason) in _elsewhere(outside, base, say).items():
             if tail is not None:
                 del refused[row]
                 ids[row] = tail
@@ -147,7 +147,7 @@ def _plain(name: str) -> str:
     return name
 
 
-def _elsewhere(outside: dict[int, str], base: str) -> dict[int, tuple[str | None, str]]:
+def _elsewhere(outside: dict[int, str], base: str, say: bool = True) -> dict[int, tuple[str | None, str]]:
     """Names of another machine as names below the root: the row's id, or None and why not.
 
     All names of one disk lose the same folders: those before the longest end that is there. A name that is a
@@ -174,6 +174,8 @@ def _elsewhere(outside: dict[int, str], base: str) -> dict[int, tuple[str | None
         found |= {row: ("/".join(parts[row][cut:]), "") for row in rows}
         end = "/".join(parts[rows[0]][cut:])
         lead = outside[rows[0]].removesuffix(f"/{end}")
+        if not say:
+            continue
         log.warning(
             f"{counted(len(rows), 'names begin')} with {shown(lead)}, which is not on this machine: looked "
             f"for in {shown(base)}, as {shown(end)}"
@@ -243,6 +245,12 @@ def fitting(name: str, there: dict[str, list[str]]) -> list[str]:
     return close or alike
 
 
+def composed(ids: Sequence[str]) -> list[str]:
+    """Ids of different clips with their accents composed; as they are where two would be one."""
+    made = [unicodedata.normalize("NFC", i) for i in ids]
+    return made if len(set(made)) == len(made) else list(ids)
+
+
 def by_fold(names: Iterable[str]) -> dict[str, list[str]]:
     """Names by their fold, each once, for `fitting`."""
     there: dict[str, list[str]] = {}
@@ -298,7 +306,7 @@ def locate(paths: pl.Series) -> pl.Series:
     folders, names = wanted["folder"].to_list(), wanted["name"].to_list()
     # Threads because on a network disk the time goes in waiting.
     with ThreadPoolExecutor(16) as pool:
-        real = list(pool.map(_folder_on_disk, folders))
+        real = list(pool.map(as_on_disk, folders))
         found = list(pool.map(_in_folder, real, names))
     there = pl.DataFrame(
         {
@@ -319,17 +327,17 @@ def candidates(path: str) -> list[str]:
     """Files that a path which `locate` did not find may mean: two or more, or it would have been found."""
     folder, _, name = path.rpartition("/")
     try:
-        return [f"{folder}/{f}" for f in fitting(name, by_fold(os.listdir(_folder_on_disk(folder) or "/")))]
+        return [f"{folder}/{f}" for f in fitting(name, by_fold(os.listdir(as_on_disk(folder) or "/")))]
     except OSError:
         return []
 
 
-def _folder_on_disk(folder: str) -> str:
-    """The folder as it is on disk, where its case differs or its accents are composed otherwise."""
-    if not folder or os.path.isdir(folder):
+def as_on_disk(folder: str) -> str:
+    """A folder or file as it is on disk, where its case differs or its accents are composed otherwise."""
+    if not folder or os.path.exists(folder):
         return folder
     parent, _, name = folder.rpartition("/")
-    parent = _folder_on_disk(parent)
+    parent = as_on_disk(parent)
     try:
         alike = fitting(name, by_fold(os.listdir(parent or "/")))
     except OSError:

@@ -3,7 +3,6 @@
 import csv
 import difflib
 import io
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ MAX_BYTES = 512 * 2**20
 MAX_COLUMNS = 10_000
 MAX_ROWS = 20_000_000
 ABOVE = 20  # lines of titles and comments that may stand above the header
+_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
 CHUNK = 50_000  # rows held as Python strings at a time
 
 
@@ -78,7 +78,7 @@ def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
             raise UserError(f"{path}: {rows} rows and {columns} columns are more than can be held.")
         frame = scan.collect()
         if not typed:
-            frame = _trimmed(frame.cast(pl.String), as_written)
+            frame = _trimmed(frame, as_written)
     except pl.exceptions.PolarsError as e:
         raise UserError(f"{path}: not a Parquet table: {shown(str(e).splitlines()[0])}") from None
     return Table(path, frame, pl.int_range(1, frame.height + 1, eager=True))
@@ -138,20 +138,22 @@ def _top(path: Path, text: str) -> _Top:
                 break
     if not said:
         raise UserError(f"{path}: empty. It needs a header line and one line a clip.")
-    first = 0
-    for (_, line), (_, after) in itertools.pairwise(said):
-        if line.count('"') % 2 or not _stands_alone(line, after):
-            break
-        first += 1
+    first = _first_of_several(said)
     number, header = said[first]
-    return _Top(number, declared or _separator(header), first > 0)
+    separator = declared if declared and declared in header else _separator(header)
+    return _Top(number, separator, first > 0)
 
 
-def _stands_alone(line: str, after: str) -> bool:
-    """Whether a line is a title or a comment above the header `after`, which has several cells."""
-    separator = _separator(after)
-    cells, below = (sum(bool(c.strip(ENDS)) for c in _cells(text, separator)) for text in (line, after))
-    return (cells == 1 and below > 1) or (line.startswith("# ") and cells < below)
+def _first_of_several(said: list[tuple[int, str]]) -> int:
+    """The first line with several cells, where those above it are titles or comments of one cell; else 0."""
+    for i, (_, line) in enumerate(said):
+        remark = line.startswith("# ") and i + 1 < len(said) and not _NAME.search(line)
+        cells = sum(bool(c.strip(ENDS)) for c in _cells(line, _separator(line)))
+        if cells > 1 and not (remark and cells < len(_cells(said[i + 1][1], _separator(said[i + 1][1])))):
+            return i
+        if line.count('"') % 2 or _NAME.search(line.strip(ENDS + ',;"')):
+            return 0  # a heading of two lines, or the first name of a list
+    return 0
 
 
 def _cells(line: str, separator: str) -> list[str]:
@@ -259,7 +261,16 @@ def _frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
 
 
 def _trimmed(frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
-    text = pl.all().str.strip_chars(ENDS)
+    """The frame as text without blanks at the ends, null where empty; items of a list on a line each."""
+    lists = [
+        c for c, kind in frame.schema.items() if isinstance(kind, pl.List) and not kind.inner.is_nested()
+    ]  # type: ignore[union-attr]
+    text = frame.with_columns(pl.col(c).cast(pl.List(pl.String)).list.join("\n") for c in lists).cast(
+        pl.String
+    )
+    cell = pl.all().str.strip_chars(ENDS)
     if not as_written:
-        text = text.str.normalize("NFC")
-    return frame.select(pl.when(text != "").then(text).name.keep())
+        cell = cell.str.normalize("NFC")
+        names = {c: clean_name(c) for c in text.columns}
+        text = text.rename(names) if len(set(names.values())) == len(names) else text
+    return text.select(pl.when(cell != "").then(cell).name.keep())

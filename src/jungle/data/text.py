@@ -98,7 +98,7 @@ def fold_text(text: str) -> str:
     text = unquoted(text.strip(ENDS))
     text = re.sub(r"[\s_-]+", " ", text).strip()
     text = text.rstrip("?!.,;:* ") or text
-    return re.sub(r"(?<=[^\W\d]) (?=[^\W\d])", "", text)
+    return re.sub(r"(?<=[^\W\d]) (?=\w)|(?<=\w) (?=[^\W\d])", "", text)  # between numbers it counts
 
 
 def is_missing(text: str) -> bool:
@@ -115,6 +115,11 @@ def class_fold(name: str) -> str:
     """A class for comparison: as `fold_text`, without a number of animals before or behind it."""
     text = re.sub(r"\s*(?:\(\d+\)|[x×*:]\s?\d+)$|^\d+\s*[x×*:]?\s+(?=\w)", "", clean_name(name), flags=re.I)
     return fold_text(text or name)
+
+
+def site_fold(name: str) -> str:
+    """A site for comparison: as `fold_text`, numbers without the zeros that spreadsheets drop and add."""
+    return fold_text(re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0$", r"\1", name)))
 
 
 def is_blank(name: str) -> bool:

@@ -11,7 +11,7 @@ from jungle.data.clips import MAX_CLASSES, Clips
 from jungle.data.encodings import is_mojibake
 from jungle.data.problems import Problems, at_lines, counted, shown
 from jungle.data.tables import Table
-from jungle.data.text import NO_SITE, clean_names, is_asked, is_missing, mapped, spellings
+from jungle.data.text import NO_SITE, clean_names, is_asked, is_missing, mapped, site_fold, spellings
 from jungle.errors import UserError
 
 SPLIT_NAMES = {
@@ -122,7 +122,7 @@ def one_spelling(clips: Clips) -> Clips:
         .value_counts(sort=True, name="n")
         .sort("n", "site", descending=[True, False])
     )
-    several = spellings(counts["site"].to_list())
+    several = spellings(counts["site"].to_list(), site_fold)
     if not several:
         return clips
     log.warning(

@@ -12,7 +12,7 @@ from jungle.data.encodings import is_mojibake
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
 from jungle.data.formats.found import SYSTEM_FOLDERS, walk_videos
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import absolute
+from jungle.data.paths import absolute, composed
 from jungle.data.problems import Problems, counted, shown
 from jungle.data.text import clean_name, is_asked, is_missing, match_names
 from jungle.errors import UserError
@@ -89,8 +89,10 @@ def load_folders(
         raise UserError(f"data.root={root}: no video below it. Put clips in data.root/<class>/.")
     label = np.asarray(labels, np.int32)
     known = pl.Series(label >= 0)
-    frame = pl.DataFrame({"clip": ids}, schema={"clip": pl.String}).with_columns(
-        (pl.lit(root.as_posix().rstrip("/") + "/") + pl.col("clip")).alias("path"),
+    base = root.as_posix().rstrip("/")
+    frame = pl.DataFrame(
+        {"clip": composed(ids), "path": [f"{base}/{i}" for i in ids]},
+        schema={"clip": pl.String, "path": pl.String},
     )
     if above or "unlabelled" in places:
         frame = frame.with_columns(pl.Series("split", [p or None for p in places], dtype=pl.String))

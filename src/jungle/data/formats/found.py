@@ -2,7 +2,6 @@
 
 import glob
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +10,7 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.formats.headings import find_columns
-from jungle.data.paths import absolute, locate, place_clips, windows_hint
+from jungle.data.paths import absolute, as_on_disk, composed, locate, place_clips, windows_hint
 from jungle.data.problems import counted, shown
 from jungle.data.tables import read_table, read_text
 from jungle.data.text import clean_text, unquoted
@@ -76,10 +75,8 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
             clips.setdefault(path, _relative(path, base))
     if len(set(clips.values())) < len(clips):
         clips = _longer(clips)
-    ids = {path: unicodedata.normalize("NFC", _utf8(clip)) for path, clip in clips.items()}
-    if len(set(ids.values())) < len(ids):  # files whose names only a machine tells apart
-        ids = {path: _utf8(clip) for path, clip in clips.items()}
-    return [FoundClip(clip, path) for path, clip in ids.items()]
+    ids = composed([_utf8(clip) for clip in clips.values()])
+    return [FoundClip(clip, path) for clip, path in zip(ids, clips, strict=True)]
 
 
 def walk_videos(folder: Path) -> Iterator[str]:
@@ -141,7 +138,8 @@ def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
         return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
     if glob.has_magic(text):
         return _globbed(text, root)
-    if (there := locate(pl.Series([os.fspath(path)])).item()) is not None:  # another case, or other accents
+    if os.path.exists(there := as_on_disk(os.fspath(path))):  # another case, or other accents
+        log.warning(f"videos={shown(text)}: this is {shown(there)}")
         return _expand(there, root)
     hint = windows_hint(text) or f" Looked in {path.parent}."
     raise UserError(f"videos={shown(text)}: no such file or folder.{hint}")

@@ -11,7 +11,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import META
 from jungle.data.paths import absolute, locate, name_clips
-from jungle.data.problems import counted, shown
+from jungle.data.problems import shown
 from jungle.data.tables import Table
 from jungle.data.text import match_names
 from jungle.errors import UserError, nearest
@@ -121,18 +121,19 @@ def find_columns(
         UserError: a named column is not there, none names the clips, or two may be the label.
     """
     frame = table.frame
-    by_key: dict[str, str] = {}
-    for c in frame.columns:
-        by_key.setdefault(key(c), c)
     roles = _named(table, named)
-    by_key = {k: c for k, c in by_key.items() if c not in but}
-    free = {k: c for k, c in by_key.items() if c not in roles.values()}
+    free: dict[str, str] = {}
+    twins: dict[str, list[str]] = {}
+    for c in frame.columns:
+        if c not in but and c not in roles.values():
+            free.setdefault(key(c), c)
+            twins.setdefault(key(c), []).append(c)
     said: list[str] = []
     extra: set[str] = set()
     for role, words in ROLES.items():
         if role in roles or (role == "label" and not labels):
             continue
-        fit = [free[w] for w in words if w in free and free[w] not in roles.values()]
+        fit = [c for w in words for c in twins.get(w, []) if c not in roles.values()]
         if role == "filepath":
             fit = sorted(fit, key=lambda c: not _names_files(frame[c]))
         elif role == "label":
@@ -151,7 +152,7 @@ def find_columns(
     if labels and (flag := free.get("deleteflag")) is not None:
         rows = (frame[flag].str.to_lowercase() == "true").fill_null(False).sum()
         if rows:
-            said.append(f"{counted(rows, 'rows have')} {shown(flag)} true and are used all the same")
+            said.append(f"rows with {shown(flag)} true are used like the others: {rows}")
     for line in said:
         log.info(f"{table.path}: {line}")
     return Columns(replace(table, frame=frame), roles, frozenset(roles.values()) | extra)
@@ -190,6 +191,14 @@ def _no_names(table: Table, and_no_label: bool) -> str:
         f"in other languages) are looked for, there are {heads}. Name it: "
         f"data.filepath_column={shown(maybe)}."
     )
+    first = table.frame.head(1).row(0) if table.frame.height else ()
+    if any(cell and key(cell) in ROLES["filepath"] for cell in first):
+        text += f" {table.place(0).capitalize()} looks like the header: remove what stands above it."
+    if {"mediaid", "observationtype"} <= {key(c) for c in columns}:
+        return (
+            f"{table.path}: observations of a Camtrap DP name no files. Add the column filePath of media.csv "
+            "to them, by mediaID."
+        )
     if and_no_label and not any(_binary(table.frame[c]) for c in columns):
         text += (
             " No column holds the labels either (label, species or class, or columns of 0 and 1): "
@@ -341,5 +350,5 @@ def _hits(frame: pl.DataFrame, columns: Sequence[str], root: Path | None) -> int
     if root is None:
         return 0
     some = frame.gather_every(max(frame.height // TRIED, 1)).select(_joined(columns).alias("name"))
-    names = name_clips(some["name"].drop_nulls(), absolute(root))
+    names = name_clips(some["name"].drop_nulls(), absolute(root), say=False)
     return int(locate(names.path.drop_nulls()).is_not_null().sum())

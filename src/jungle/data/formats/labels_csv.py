@@ -268,8 +268,8 @@ def _say_reading(table: Table, column: str, reading: Reading, problems: Problems
     if rows:
         parts = " and ".join(map(shown, reading.labels[cells[0].text]))
         log.warning(
-            f"{table.path}: {counted(rows, 'rows hold')} several names: {', '.join(map(str, cells))}; the first "
-            f"is read as {parts}"
+            f"{table.path}: {counted(rows, 'rows hold')} several names: {', '.join(map(str, cells))}; the "
+            f"first is read as {parts}"
         )
     if reading.guessed:
         pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(reading.guessed.items())[:5])
@@ -296,17 +296,25 @@ def _wide(
     check_class_count(table.path, "columns", len(order))
     targets: list[pl.Series] = []
     bad: list[str] = []
-    n_bad = 0
+    n_bad = n_unknown = 0
+    unknown = ""  # the first cell that a word such as NA makes unknown
     for column, name in order.items():
         values, wrong = binary(table, column)
         rows = wrong.arg_true().to_list()
         if rows and classes is None and values.null_count() == len(values):
             continue  # not one 0 or 1 in it: a column of something else
+        empty = (values.is_null() & table.frame[column].is_not_null() & ~wrong).arg_true()
+        if len(empty) and not unknown:
+            unknown = (
+                f"{table.frame[column][empty[0]]!r} ({table.place(empty[0])}, column {shown(column, 40)!r})"
+            )
+        n_unknown += len(empty)
         n_bad += len(rows)
         bad += [f"{column} = {table.frame[column][i]} ({table.place(i)})" for i in rows[:5]]
         targets.append(values.alias(name))
+    if n_unknown:
+        log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
     taken = [t.name for t in targets]
-    _say_unknown(table, [c for c, name in order.items() if name in taken], targets)
     columns.say_unused([c for c, name in order.items() if name in taken])
     problems.add(
         "labels are neither 0 nor 1",
@@ -339,20 +347,6 @@ def _wide(
     )
     frame = pl.DataFrame([names.clip, names.path, *_meta(table, columns.roles, problems), *targets])
     return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
-
-
-def _say_unknown(table: Table, columns: Sequence[str], targets: Sequence[pl.Series]) -> None:
-    """Log that words such as `NA` in columns of 0 and 1 are read as unknown."""
-    at = [
-        (t.is_null() & table.frame[c].is_not_null()).arg_true() for c, t in zip(columns, targets, strict=True)
-    ]
-    n = sum(len(rows) for rows in at)
-    if n:
-        column, rows = next((c, rows) for c, rows in zip(columns, at, strict=True) if len(rows))
-        log.warning(
-            f"{table.path}: {counted(n, 'cells are')} read as unknown, as {table.frame[column][rows[0]]!r} "
-            f"({table.place(rows[0])}, column {shown(column, 40)!r})"
-        )
 
 
 def _meta(table: Table, roles: dict[str, str], problems: Problems) -> list[pl.Series]:
