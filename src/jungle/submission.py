@@ -9,7 +9,7 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.problems import shown
 from jungle.data.tables import read_table
-from jungle.data.text import match_names
+from jungle.data.text import clean_name, match_names
 from jungle.errors import UsageError, nearest
 from jungle.files import replacing
 
@@ -40,17 +40,18 @@ class Template:
                 raise UsageError(
                     f"template={self.file}: two columns are of the class {of!r}; remove {name!r}"
                 )
-            log.warning(f"template={self.file}: column {name!r} is the class {of!r}")
         return found.known
 
     def check_classes(self, known: tuple[str, ...]) -> None:
-        """Refuse a template with a class that the model does not know.
+        """Refuse a template with a class that the model does not know, and log what was guessed.
 
         Raises:
             UsageError: with the nearest class.
         """
-        taken = self.of_model(known).values()
-        if extra := [c for c in known if c not in taken]:
+        taken = self.of_model(known)
+        if guessed := [f"{name!r} is {of!r}" for name, of in taken.items() if clean_name(name) != of]:
+            log.warning(f"template={self.file}: classes that it writes in another way: {', '.join(guessed)}")
+        if extra := [c for c in known if c not in taken.values()]:
             log.info(f"the template has no column for {', '.join(extra)}: left out of the submission")
 
 
