@@ -61,15 +61,46 @@ def _on_disk(asks: list[Ask], run: Path) -> list[Ask]:
 
 
 def _matched(template: Any, found: list[Ask]) -> list[Ask]:
-    """Return each row of the template with its file: by whole name, else by a unique file name."""
+    """Return each row of the template with its file: by whole name, else by a unique file name.
+
+    Names are read as those of tables and lists are: case and accents are forgiven where one clip alone fits.
+
+    Raises:
+        UsageError: none of its clips is among the videos, or a row fits several.
+    """
+    import polars as pl
+
+    from jungle.console import log
+    from jungle.data.paths import Matches, match_clips, name_clips
+    from jungle.data.problems import counted, shown
+
     whole = {a.clip: a for a in found}
     last: dict[str, list[Ask]] = {}
     for ask in found:
         last.setdefault(PurePosixPath(ask.clip).name, []).append(ask)
-    asks = []
-    for name in template.names:
-        same = last.get(PurePosixPath(name).name, [])
-        hit = whole.get(name) or (same[0] if len(same) == 1 else None)
+    files = {name: asks[0] for name, asks in last.items() if len(asks) == 1}
+    plain = name_clips(pl.Series(template.names, dtype=pl.String), Path("/")).clip.to_list()
+    plain = [p if p is not None else n for n, p in zip(template.names, plain, strict=True)]
+    by_name = match_clips(plain, list(whole))
+    left = [PurePosixPath(p).name for p in plain if p not in by_name.known]
+    by_file = match_clips(left, list(files)) if left else Matches({}, {}, ())
+    several = by_name.ambiguous
+    unsure = {n: several[p] for n, p in zip(template.names, plain, strict=True) if p in several}
+    if unsure:
+        name, fit = next(iter(unsure.items()))
+        raise UsageError(
+            f"template={template.file}: {counted(len(unsure), 'names fit')} several videos by case or "
+            f"accents, as {shown(name)} ({' or '.join(map(shown, fit))}): write each as the video is named"
+        )
+    asks: list[Ask] = []
+    other: list[tuple[str, str]] = []
+    for name, p in zip(template.names, plain, strict=True):
+        last_part = PurePosixPath(p).name
+        hit = whole[by_name.known[p]] if p in by_name.known else None
+        if hit is None and last_part in by_file.known:
+            hit = files[by_file.known[last_part]]
+        if hit is not None and hit.clip not in (name, p) and hit.clip != name:
+            other.append((name, hit.clip))
         asks.append(Ask(name, hit.path if hit else None))
     if asks and all(a.path is None for a in asks):
         raise UsageError(
@@ -77,4 +108,16 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
             f"names {asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); "
             "videos=<their folder>"
         )
+    if other:
+        log.warning(
+            f"template={template.file}: {counted(len(other), 'rows are')} of a video of another name, as "
+            f"{shown(other[0][0])}: {shown(other[0][1])}"
+        )
+    first: dict[str, str] = {}
+    for ask in asks:
+        if ask.path is not None and first.setdefault(ask.path, ask.clip) != ask.clip:
+            raise UsageError(
+                f"template={template.file}: rows {shown(first[ask.path])} and {shown(ask.clip)} are both the "
+                f"video {shown(ask.path)}: write each row as its video is named"
+            )
     return asks

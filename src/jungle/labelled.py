@@ -14,10 +14,12 @@ from jungle.data.clips import Clips
 from jungle.data.contrast import check_contrast
 from jungle.data.duplicates import contents_of, warn_of_copies, with_copies_at_one_site
 from jungle.data.metadata import Metadata
+from jungle.data.paths import absolute, windows_hint
 from jungle.data.problems import Problems
 from jungle.data.sample import ensure_sample
 from jungle.data.soft_labels import SoftLabels, free, read
 from jungle.data.splits import assign_splits
+from jungle.data.text import match_names
 from jungle.errors import UsageError, nearest
 
 
@@ -77,10 +79,14 @@ def _only(clips: Clips, names: Sequence[str] | None) -> Clips:
     """Return the clips with some of their classes alone, or all: clips of the others have none of these."""
     if names is None:
         return clips
-    if lost := [n for n in names if n not in clips.classes]:
-        raise UsageError(f"data.only: there is no class {lost[0]!r}.{nearest(lost[0], clips.classes)}")
-    kept = [c for c in clips.classes if c in names]
-    return Clips(clips.table.drop([c for c in clips.classes if c not in names]), tuple(kept))
+    found = match_names(names, clips.classes)
+    if lost := [*found.unknown, *found.ambiguous]:
+        listed = ", ".join(map(repr, lost))
+        raise UsageError(f"data.only: there is no class {listed}.{nearest(lost[0], clips.classes)}")
+    for name, of in found.guessed.items():
+        log.warning(f"data.only: {name!r} is the class {of!r}")
+    kept = [c for c in clips.classes if c in found.known.values()]
+    return Clips(clips.table.drop([c for c in clips.classes if c not in kept]), tuple(kept))
 
 
 def _check_only(clips: Clips, where: Any) -> None:
@@ -102,6 +108,8 @@ def _rendered(cfg: ClipsConfig, clips: Sequence[str] | None) -> Any:
 def _load(cfg: ClipsConfig, problems: Any) -> Clips:
     data, root = cfg.data, cfg.data.root
     if data.format == "csv":
+        if root is not None and not absolute(root).is_dir():
+            problems.say(f"data.root={root}: no such folder.{windows_hint(str(root))}")
         return formats.load_csv(
             data.labels or "",
             root,

@@ -8,7 +8,9 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data import predictions
+from jungle.data.problems import shown
 from jungle.data.tables import read_table
+from jungle.data.text import clean_name, match_names
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import replacing
 
@@ -22,18 +24,35 @@ class Template:
     names: list[str]
     classes: list[str]
 
+    def of_model(self, known: tuple[str, ...]) -> dict[str, str]:
+        """Return which class of the model each column is of: the same, else the only one of its fold.
+
+        Raises:
+            UsageError: a column is of no class, of several, or of that of another column.
+        """
+        found = match_names(self.classes, known)
+        if lost := [*found.unknown, *found.ambiguous]:
+            listed = ", ".join(map(repr, lost[:5])) + (", ..." if len(lost) > 5 else "")
+            raise UsageError(
+                f"template={self.file}: the model has no class {listed}.{nearest(lost[0], known)}"
+            )
+        for name, of in found.guessed.items():
+            if sum(v == of for v in found.known.values()) > 1:
+                raise UsageError(
+                    f"template={self.file}: two columns are of the class {of!r}; remove {name!r}"
+                )
+        return found.known
+
     def check_classes(self, known: tuple[str, ...]) -> None:
-        """Refuse a template with a class that the model does not know.
+        """Refuse a template with a class that the model does not know, and log what was guessed.
 
         Raises:
             UsageError: with the nearest class.
         """
-        for name in self.classes:
-            if name not in known:
-                raise UsageError(
-                    f"template={self.file}: the model has no class {name!r}.{nearest(name, known)}"
-                )
-        if extra := [c for c in known if c not in self.classes]:
+        taken = self.of_model(known)
+        if guessed := [f"{name!r} is {of!r}" for name, of in taken.items() if clean_name(name) != of]:
+            log.warning(f"template={self.file}: classes that it writes in another way: {', '.join(guessed)}")
+        if extra := [c for c in known if c not in taken.values()]:
             log.info(f"the template has no column for {', '.join(extra)}: left out of the submission")
 
 
@@ -44,13 +63,15 @@ def read_template(file: Path) -> Template:
         UsageError: it has no class column, or names a clip twice.
         UserError: it cannot be read as a table.
     """
-    table = read_table(file).frame
+    table = read_table(file, as_written=True).frame
     if table.width < 2:
         raise UsageError(f"template={file}: a submission format has a column of clips and one a class")
     column = table.columns[0]
     names = table[column].cast(pl.String)
-    if names.null_count() or names.is_duplicated().any():
-        raise UsageError(f"template={file}: column {column!r} must name each clip once")
+    twice = names.filter(names.is_duplicated()).unique(maintain_order=True).to_list()
+    if names.null_count() or twice:
+        which = f": {shown(twice[0])} comes twice" if twice else f": {names.null_count()} rows name none"
+        raise UsageError(f"template={file}: column {column!r} must name each clip once{which}")
     return Template(file, column, names.to_list(), table.columns[1:])
 
 
@@ -65,9 +86,10 @@ def write_submission(
     Raises:
         UserError: the table lacks a clip of the template.
     """
+    classes = template.of_model(tuple(predictions.classes_of(table)))
     rows = pl.DataFrame({"clip": template.names}, schema={"clip": pl.String})
     found = rows.join(
-        table.select("clip", "status", *template.classes), on="clip", how="left", maintain_order="left"
+        table.select("clip", "status", *set(classes.values())), on="clip", how="left", maintain_order="left"
     )
     if found["status"].null_count():
         lost = found.filter(pl.col("status").is_null())["clip"]
@@ -76,8 +98,8 @@ def write_submission(
         )
     failed = pl.col("status") == predictions.FAILED
     shares = (
-        pl.when(failed).then(pl.lit(priors[c], pl.Float32)).otherwise(pl.col(c)).alias(c)
-        for c in template.classes
+        pl.when(failed).then(pl.lit(priors[of], pl.Float32)).otherwise(pl.col(of)).alias(c)
+        for c, of in classes.items()
     )
     if n := int((found["status"] == predictions.FAILED).sum()):
         log.warning(

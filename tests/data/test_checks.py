@@ -63,14 +63,14 @@ def test_all_of_it_in_one_message(tmp_path):
     text = str(error.value)
     assert text.startswith("labels.csv: 10 kinds of problems:")
     for part in (
-        "1 rows are odd: x. Mend them.",
-        "1 clips have more than one row: a.mp4.",
-        "1 classes are unknown: pangolin. Known are blank, lion, ox.",
-        "1 labels are neither 0 nor 1: ox = 3 of d.mp4.",
-        "1 clips are blank and something else at once: a.mp4 (blank and ox).",
-        "1 splits are unknown: tets.",
-        "1 classes have no clip at all: pangolin.",
-        "1 classes have no clip in training: lion.",
+        "1 row is odd: x. Mend them.",
+        "1 clip has more than one row: a.mp4.",
+        "1 class is unknown: pangolin. Known are blank, lion, ox.",
+        "1 label is neither 0 nor 1: ox = 3 of d.mp4.",
+        "1 clip is blank and something else at once: a.mp4 (blank and ox).",
+        "1 split is unknown: tets.",
+        "1 class has no clip at all: pangolin.",
+        "1 class has no clip in training: lion.",
         "No labelled clip is for validation",
         "gone3.mp4, " + str(tmp_path) + "/gone4.mp4, .... Correct data.root",
         "7 clips are not on disk",
@@ -82,14 +82,14 @@ def test_all_of_it_in_one_message(tmp_path):
 def test_classes_without_clips_are_warnings_where_the_columns_are_fixed(tmp_path):
     table = clips(tmp_path, *GOOD, ("f.mp4", "test", ("rare",)), classes=(*CLASSES, "empty", "rare"))
     assert check(table, strict=False).warnings == (
-        "1 classes have no clip at all: empty",
-        "1 classes have no clip in training: rare",
+        "1 class has no clip at all: empty",
+        "1 class has no clip in training: rare",
     )
 
 
 def test_missing_clips_can_be_skipped(tmp_path):
     table = clips(tmp_path, *GOOD, ("-x.mp4", "train", ("ox",)), ("-y.mp4", "test", None))
-    with pytest.raises(UserError, match=r"1 clips are not on disk: .*x\.mp4"):
+    with pytest.raises(UserError, match=r"1 clip is not on disk: .*x\.mp4"):
         check(table)
     checked = check(table, missing="skip")
     assert checked.failures.select("clip", "reason").rows() == [
@@ -97,7 +97,7 @@ def test_missing_clips_can_be_skipped(tmp_path):
         ("y.mp4", "no such file"),
     ]
     assert checked.clips.table["clip"].to_list() == [r[0] for r in GOOD]
-    assert checked.warnings == ("2 clips are not on disk and are left out",)
+    assert checked.warnings == ("2 clips are not on disk and are left out: x.mp4, y.mp4",)
 
 
 def test_an_unlabelled_clip_that_is_not_there_is_a_failure_and_no_error(tmp_path):
@@ -125,7 +125,7 @@ def test_the_path_is_the_name_on_disk(tmp_path):
 
 def test_sites_on_both_sides_are_a_warning(tmp_path):
     (warning,) = check(clips(tmp_path, *GOOD, site=["s1", "s2", "s1", "s3", "s2"])).warnings
-    assert warning.startswith("1 sites are in more than one split (s1)")
+    assert warning.startswith("1 site is in more than one split (s1)")
 
 
 def test_labels_of_nothing(tmp_path):
@@ -135,7 +135,7 @@ def test_labels_of_nothing(tmp_path):
 
 def test_a_clip_of_no_class_is_a_warning_where_blank_is_one(tmp_path):
     (warning,) = check(clips(tmp_path, *GOOD, ("f.mp4", "train", ()))).warnings
-    assert warning == "1 labelled clips have no class at all, not even blank"
+    assert warning == "1 labelled clip has no class at all, not even blank"
 
 
 def test_text_of_a_table_cannot_steer_the_terminal(tmp_path):

@@ -70,7 +70,14 @@ def test_locate(tmp_path, n):
     asked = ["a.mp4", "é.mp4", "b.mp4", "A.mp4", "folder.mp4", "gone.mp4", *(f"{i}.mp4" for i in range(n))]
     asked = [f"{tmp_path}/{a}" for a in asked] + [f"{tmp_path}/none/x.mp4", f"{tmp_path}/b.mp4"]
     found = locate(pl.Series("path", asked)).to_list()
-    assert found[:6] == [f"{tmp_path}/a.MP4", f"{tmp_path}/{accented}", f"{tmp_path}/b.mp4", None, None, None]
+    assert found[:6] == [
+        f"{tmp_path}/a.MP4",
+        f"{tmp_path}/{accented}",
+        f"{tmp_path}/b.mp4",
+        f"{tmp_path}/a.MP4",
+        None,
+        None,
+    ]
     assert found[6:-2] == asked[6:-2]
     assert found[-2:] == [None, f"{tmp_path}/b.mp4"]
 

@@ -82,27 +82,27 @@ def test_labels_of_people_win(tmp_path: Path) -> None:
 
 
 def test_val_clips_are_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"1 clips are of the val split.*c23\.mp4"):
+    with pytest.raises(UserError, match=r"1 clip is of the val split.*c23\.mp4"):
         read(table(["c23.mp4", "c27.mp4"]), tmp_path)
 
 
 HOSTILE = {
     "no clip": (table(FREE).drop("clip"), "No column clip"),
-    "unknown class": (table(FREE).with_columns(lino=0.0), r"columns are no classes: lino.*Nearest: lion"),
-    "a class less": (table(FREE).drop("blank"), "classes have no column: blank"),
-    "unknown clip": (table(["c27.mp4", "c99.mp4"]), r"1 clips are unknown: c99\.mp4"),
-    "no name": (table(["c27.mp4"]).with_columns(clip=pl.lit(None, pl.String)), "1 clips are unknown"),
+    "unknown class": (table(FREE).with_columns(lino=0.0), r"1 column is of no class: lino.*Nearest: lion"),
+    "a class less": (table(FREE).drop("blank"), "1 class has no column: blank"),
+    "unknown clip": (table(["c27.mp4", "c99.mp4"]), r"1 clip is unknown: c99\.mp4"),
+    "no name": (table(["c27.mp4"]).with_columns(clip=pl.lit(None, pl.String)), "1 clip is unknown"),
     "twice": (table(["c27.mp4"] * 2), r"more than one row: c27\.mp4"),
     "above 1": (table(FREE, lion=1.5), r"14 clips have a probability that is none from 0 to 1: c26\.mp4"),
     "nan": (table(FREE, lion=float("nan")), "14 clips have a probability"),
-    "text": (table(["c27.mp4"]).with_columns(lion=pl.lit("yes")), "1 clips have a probability"),
-    "empty": (table(["c27.mp4"]).with_columns(lion=pl.lit(None, pl.Float64)), "1 clips have a probability"),
-    "list": (table(["c27.mp4"]).with_columns(lion=pl.lit([0.5])), "1 clips have a probability"),
-    "truth": (table(["c27.mp4"]).with_columns(lion=pl.lit(True)), "1 clips have a probability"),
-    "date": (table(["c27.mp4"]).with_columns(lion=pl.date(1970, 1, 1)), "1 clips have a probability"),
-    "number for a status": (table(["c99.mp4"], status=[1]), "1 clips are unknown"),
-    "number for a name": (table(["c27.mp4"]).with_columns(clip=pl.lit(27)), "1 clips are unknown: 27"),
-    "weight": (table(["c27.mp4"], weight=[-1.0]), "1 clips have a weight"),
+    "text": (table(["c27.mp4"]).with_columns(lion=pl.lit("yes")), "1 clip has a probability"),
+    "empty": (table(["c27.mp4"]).with_columns(lion=pl.lit(None, pl.Float64)), "1 clip has a probability"),
+    "list": (table(["c27.mp4"]).with_columns(lion=pl.lit([0.5])), "1 clip has a probability"),
+    "truth": (table(["c27.mp4"]).with_columns(lion=pl.lit(True)), "1 clip has a probability"),
+    "date": (table(["c27.mp4"]).with_columns(lion=pl.date(1970, 1, 1)), "1 clip has a probability"),
+    "number for a status": (table(["c99.mp4"], status=[1]), "1 clip is unknown"),
+    "number for a name": (table(["c27.mp4"]).with_columns(clip=pl.lit(27)), "1 clip is unknown: 27"),
+    "weight": (table(["c27.mp4"], weight=[-1.0]), "1 clip has a weight"),
     "no rows": (table([]), "None of its 0 clips"),
 }
 

@@ -1,6 +1,7 @@
 """What is checked before anything is decoded, all of it said in one message."""
 
 import difflib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ import polars as pl
 
 from jungle.data.clips import SPLITS, Clips
 from jungle.data.contrast import check_contrast
-from jungle.data.paths import locate
-from jungle.data.problems import Problems, shown
+from jungle.data.paths import candidates, locate
+from jungle.data.problems import Problems, counted, shown
+from jungle.data.text import class_fold, clean_name, fold_text, is_blank, spellings
 
 BLANK = "blank"
 SLIP = 2  # clips of a class, at most, that may be a slip of the pen for another
@@ -58,6 +60,7 @@ def check(
         UserError: something is wrong; every kind with its count, examples and the fix.
     """
     gathered = Problems() if problems is None else problems
+    classes = None if classes is None else [clean_name(c) for c in classes]
     warnings: list[str] = []
     _ids(clips, gathered)
     _class_names(clips, classes, gathered, warnings)
@@ -75,15 +78,19 @@ def check(
         )
         gathered.add(
             "clips are not on disk",
-            [clips.table["path"][i] for i in rows[:5]],
+            [gathered.at(clips.table["clip"][i], clips.table["path"][i]) for i in rows[:5]],
             every or "Correct data.root or the names, or go on without them: data.missing=skip.",
             count=len(rows),
         )
     check_contrast(clips.where(~lost) if missing == "skip" else clips, gathered, warnings)
+    _files(clips, on_disk, gathered, warnings)
     gathered.raise_if_any(where)
     failures = clips.table.filter(lost).select("clip", "path", pl.lit("no such file").alias("reason"))
     if failures.height:
-        warnings.append(f"{failures.height} clips are not on disk and are left out")
+        left_out = "and is left out" if failures.height == 1 else "and are left out"
+        some = ", ".join(gathered.at(c, shown(c)) for c in failures["clip"].head(5))
+        more = ", ..." if failures.height > 5 else ""
+        warnings.append(f"{counted(failures.height, 'clips are')} not on disk {left_out}: {some}{more}")
         left = set(clips.where(~lost).splits().drop_nulls().unique().to_list())
         gone = [s for s in ("train", "val") if s not in left and (clips.splits() == s).any()]
         gathered.add(
@@ -94,12 +101,42 @@ def check(
     return Checked(found, failures, tuple(warnings))
 
 
+def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[str]) -> None:
+    """Names that two files fit, files that two clips name, and names that the disk writes in another way."""
+    paths, lost = clips.table["path"], on_disk.is_null()
+    unsure = {p: c for p in paths.filter(lost).head(100) if len(c := candidates(p)) > 1}
+    problems.add(
+        "names fit several files, by case or accents",
+        [f"{p} ({' or '.join(os.path.basename(f) for f in files)})" for p, files in unsure.items()],
+        "Write each as the file's name is written.",
+    )
+    there = pl.DataFrame({"clip": clips.table["clip"], "path": paths, "file": on_disk}).drop_nulls()
+    folder = there["file"].str.extract(r"^(.*)/[^/]*$")
+    real = {f: os.path.realpath(f or "/") for f in folder.unique()}
+    file = folder.replace_strict(real, return_dtype=pl.String) + there["file"].str.extract(r"(/[^/]*)$")
+    there = there.with_columns(file=file, written=there["file"]).unique("clip", maintain_order=True)
+    shared = there.filter(there["file"].is_duplicated()).group_by("file", maintain_order=True).agg("clip")
+    problems.add(
+        "files are named as several clips",
+        [" = ".join(map(problems.at, names)) for names in shared["clip"].head(5)],
+        "Name each file once, in one way.",
+        count=shared.height,
+    )
+    other = there.filter(pl.col("path").str.normalize("NFC") != pl.col("written").str.normalize("NFC"))
+    if other.height:
+        first = other.row(0, named=True)
+        warnings.append(
+            f"{counted(other.height, 'names differ')} from the file's by case, as {shown(first['path'])}: it "
+            f"is {shown(first['written'])}"
+        )
+
+
 def _ids(clips: Clips, problems: Problems) -> None:
     clip = clips.table["clip"]
     twice = clip.filter(clip.is_duplicated()).unique(maintain_order=True)
     problems.add(
         "clips have more than one row",
-        twice.head(5).to_list(),
+        [problems.at(c) for c in twice.head(5)],
         "Keep one row a clip; several labels are several ones in its row.",
         count=len(twice),
     )
@@ -116,21 +153,26 @@ def _class_names(
         problems.add("classes are unknown", unknown, f"Known are {', '.join(map(shown, classes[:30]))}.")
     else:
         _spellings(clips, problems, warnings)
-    if not clips.classes or not clips.labelled().any():
+    if (len(clips) or not problems) and not clips.labelled().any():  # none is there: that is said already
         problems.say("No clip has a label. Is data.labels the right table?")
 
 
 def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     """Classes that are one word written in several ways, and rare ones that look like a slip of the pen."""
-    alike: dict[str, list[str]] = {}
-    for c in clips.classes:
-        alike.setdefault(" ".join(re.split(r"[\s_-]+", c.casefold().strip())), []).append(c)
-    several = [" = ".join(map(shown, names)) for names in alike.values() if len(names) > 1]
+    several = [" = ".join(map(problems.class_at, names)) for names in spellings(clips.classes, class_fold)]
     problems.add(
-        "classes are the same word written in several ways",
+        "classes are written in several ways",
         several,
         "Write it in one way, or, where they are different classes, name them all: data.classes=[...].",
     )
+    folds = {fold_text(c) for c in clips.classes}
+    for c in clips.classes:
+        words = re.split(r"[\s_.-]+", c)
+        cuts = (("".join(words[:i]), "".join(words[i:])) for i in range(1, len(words)))
+        if any({fold_text(a), fold_text(b)} <= folds for a, b in cuts):
+            warnings.append(
+                f"class {shown(c)} is made of the names of other classes: two species in one cell?"
+            )
     counts = dict(zip(clips.classes, clips.labels().sum(0).tolist(), strict=True))
     common = [c for c in clips.classes if counts[c] >= SLIP * 5]
     for c in clips.classes:
@@ -148,21 +190,25 @@ def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -
     for c in clips.classes:
         rows = ((clips.table[c] != 0) & (clips.table[c] != 1)).fill_null(False).arg_true().to_list()
         n += len(rows)
-        out_of_range += [f"{c} = {clips.table[c][i]} of {clips.table['clip'][i]}" for i in rows[:5]]
+        names = [problems.at(clips.table["clip"][i]) for i in rows[:5]]
+        out_of_range += [f"{c} = {clips.table[c][i]} of {at}" for i, at in zip(rows, names, strict=False)]
     problems.add("labels are neither 0 nor 1", out_of_range, "Write 1 for seen, 0 for not seen.", count=n)
-    name = next((c for c in clips.classes if c.lower() == blank.lower()), None)
-    if name is None:
+    blanks = [i for i, c in enumerate(clips.classes) if is_blank(c) or fold_text(c) == fold_text(blank)]
+    if not blanks:
         return
     labels = clips.labels()
-    b = clips.classes.index(name)
+    name = clips.classes[blanks[0]]
     none = int((clips.labelled().to_numpy() & ~labels.any(axis=1)).sum())
     if none:
-        warnings.append(f"{none} labelled clips have no class at all, not even {name}")
-    both = np.flatnonzero(labels[:, b] & (labels.sum(axis=1) > 1))
+        have = "labelled clip has" if none == 1 else "labelled clips have"
+        warnings.append(f"{none} {have} no class at all, not even {name}")
+    animals = [j for j in range(len(clips.classes)) if j not in blanks]
+    both = np.flatnonzero(labels[:, blanks].any(axis=1) & labels[:, animals].any(axis=1))
     examples = []
     for i in both[:5].tolist():
-        others = [c for j, c in enumerate(clips.classes) if labels[i, j] and j != b]
-        examples.append(f"{clips.table['clip'][i]} ({' and '.join([name, *others])})")
+        said = " and ".join(clips.classes[j] for j in (*blanks, *animals) if labels[i, j])
+        place = problems.place(clips.table["clip"][i])
+        examples.append(f"{clips.table['clip'][i]} ({said}{'; ' * bool(place)}{place})")
     problems.add(
         f"clips are {name} and something else at once",
         examples,
@@ -196,7 +242,7 @@ def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool)
     else:
         for what, those in (("no clip at all", empty), ("no clip in training", untrained)):
             if those:
-                warnings.append(f"{len(those)} classes have {what}: {_listed(those)}")
+                warnings.append(f"{counted(len(those), 'classes have')} {what}: {_listed(those)}")
     if labelled.any() and not of["val"].any():
         problems.say(
             "No labelled clip is for validation, so no checkpoint can be chosen. Give some clips "
@@ -209,8 +255,8 @@ def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool)
         shared = sorted(pairs.group_by("site").len().filter(pl.col("len") > 1)["site"].to_list())
         if shared:
             warnings.append(
-                f"{len(shared)} sites are in more than one split ({_listed(shared)}): figures on those "
-                "splits flatter the model, because it has seen the background"
+                f"{counted(len(shared), 'sites are')} in more than one split ({_listed(shared)}): figures on "
+                "those splits flatter the model, because it has seen the background"
             )
 
 

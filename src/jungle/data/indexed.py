@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from jungle.console import log
-from jungle.data.problems import shown
+from jungle.data.paths import match_clips
+from jungle.data.problems import counted, shown
 from jungle.data.tables import read_table
 from jungle.errors import UsageError
 
@@ -36,8 +37,16 @@ def rows_of(
         known = table.select(pl.col("clip").cast(pl.String), *(pl.col(n).cast(t) for n, t in columns.items()))
     except pl.exceptions.PolarsError as e:
         raise UsageError(f"{setting}={index}: {str(e).splitlines()[0]}: jungle index makes one") from None
-    names = pl.DataFrame({"clip": list(clips)}, schema={"clip": pl.String})
+    matches = match_clips(clips, known["clip"].drop_nulls().to_list())
+    names = pl.DataFrame({"clip": [matches.known.get(c, c) for c in clips]}, schema={"clip": pl.String})
+    if matches.guessed:
+        first = next(iter(matches.guessed.items()))
+        log.warning(
+            f"{setting}: {counted(len(matches.guessed), 'clips are')} named in another way in {index}, as "
+            f"{shown(first[0])}: {shown(first[1])}"
+        )
     found = names.join(known.unique("clip"), on="clip", how="left", maintain_order="left")
+    found = found.with_columns(clip=pl.Series(list(clips), dtype=pl.String))
     lacks = int(found.select(pl.all_horizontal(pl.col(n).is_null() for n in columns).sum()).item())
     if lacks == len(found) and lacks:
         raise UsageError(

@@ -6,20 +6,31 @@ in the root is followed wherever it points, because a table cannot make one: it 
 over disks.
 """
 
+import itertools
 import os
 import posixpath
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import polars as pl
 
+from jungle.console import log
+from jungle.data.problems import Problems, counted, shown
+from jungle.data.text import Matches, clean_text, unquoted
+from jungle.errors import UserError
+
+TRIED = 200  # names that are looked for on disk to see how much of their folders to cut off
 FEW = 32  # clips of one folder up to which asking for each beats listing the folder
+OUTSIDE = "is outside the root"
+TWICE = "would be the clip of another name"
 DRIVE = re.compile(r"[A-Za-z]:/")
 # What needs a closer look than taking the name as it is; nearly no name does.
-ODD = r"^/|^[A-Za-z]:|//|(^|/)\.\.?(/|$)|/$|[\x00-\x1f\x7f]"
+ODD = r"^[\"'«“‘]|^file:|^/|^[A-Za-z]:|//|(^|/)\.\.?(/|$)|/$|[\x00-\x1f\x7f]"
 
 
 @dataclass(frozen=True)
@@ -32,29 +43,155 @@ class Names:
 
 
 def absolute(path: str | Path) -> Path:
-    """`path` from the root of the file system, `~` expanded, links kept."""
-    return Path(os.path.abspath(Path(path).expanduser()))
+    """`path` from the root of the file system, `~` expanded, links kept.
+
+    Raises:
+        UserError: it begins with `~` and there is no such user.
+    """
+    try:
+        return Path(os.path.abspath(Path(path).expanduser()))
+    except RuntimeError:
+        user = Path(path).parts[0]
+        raise UserError(
+            f"{shown(path)}: there is no user {shown(user[1:])}; a folder of that name is ./{shown(user)}."
+        ) from None
 
 
-def name_clips(names: pl.Series, root: Path) -> Names:
+def windows_hint(text: str) -> str:
+    """What to do about a name of a Windows disk, as a sentence behind a message; empty for other names."""
+    name = text.replace("\\", "/")
+    if os.name == "nt" or not (DRIVE.match(name) or text.startswith("\\\\")):
+        return ""
+    if text.startswith("\\\\"):
+        return f" {shown(text)} is a name of Windows: mount that share, and give the folder where it is here."
+    here = _mounted(name)
+    if os.path.exists(here):
+        return f" Here it is {shown(here)}."
+    return (
+        f" {shown(text)} is a name of Windows: give the folder where that disk is here (WSL: {shown(here)})."
+    )
+
+
+def _mounted(name: str) -> str:
+    """Where Windows' own Linux (WSL) has a name such as `D:/clips`."""
+    return f"/mnt/{name[0].lower()}/{name[2:].lstrip('/')}".rstrip("/")
+
+
+def name_clips(names: pl.Series, root: Path, say: bool = True) -> Names:
     r"""Turn the names `[N]` of a table, relative to `root` or absolute inside it, into ids and paths.
 
-    Backslashes are separators, as Windows writes them; `./a.mp4`, `b/../a.mp4` and `a.mp4` are one clip.
+    Backslashes are separators, as Windows writes them; `./a.mp4`, `b/../a.mp4` and `a.mp4` are one clip, and
+    so is a name in quotes. Absolute names of another machine are those below the root with the same end,
+    where the files are there: what all of them begin with is cut off, and that is logged.
     """
     root = absolute(root)
     base = root.as_posix().rstrip("/")
-    clip = names.cast(pl.String).str.replace_all("\\", "/", literal=True)
+    clip = (
+        names.cast(pl.String).str.strip_chars().str.replace_all("\\", "/", literal=True).str.normalize("NFC")
+    )
     odd = clip.str.contains(ODD)
     refused = dict.fromkeys(clip.is_null().arg_true().to_list(), "no name")
     resolved: dict[str, str] = {}
     if odd.any():
         ids = clip.to_list()
+        outside: dict[int, str] = {}
         for row in odd.fill_null(False).arg_true().to_list():
-            ids[row], reason = _inside(ids[row], base, resolved)
+            name = _plain(ids[row])
+            ids[row], reason = _inside(name, base, resolved)
             if reason:
+                refused[row] = reason
+            if reason == OUTSIDE:
+                outside[row] = name
+        for row, (tail, reason) in _elsewhere(outside, base, say).items():
+            if tail is not None:
+                del refused[row]
+                ids[row] = tail
+            else:
                 refused[row] = reason
         clip = pl.Series(ids, dtype=pl.String)
     return Names(clip.alias("clip"), (f"{base}/" + clip).alias("path"), refused)
+
+
+def place_clips(names: Sequence[str], base: Path) -> list[str]:
+    """Where the clips of a list are: names relative to `base`, or absolute ones anywhere.
+
+    As in `name_clips`, names of another machine are those below `base` with the same end, if they are there.
+    """
+    folder = base.as_posix().rstrip("/")
+    plain = [_plain(n.replace("\\", "/")) for n in names]
+    outside: dict[int, str] = {}
+    paths: list[str] = []
+    for row, name in enumerate(plain):
+        if DRIVE.match(name) and os.name != "nt":
+            here = posixpath.normpath(_mounted(name))
+            outside |= {} if os.path.exists(here) else {row: name}
+            paths.append(here if os.path.exists(here) else name)
+        elif name.startswith("/"):
+            path = os.path.normpath(name)
+            outside |= {} if os.path.exists(path) else {row: name}
+            paths.append(path)
+        else:
+            paths.append(os.path.normpath(f"{folder}/{name}"))
+    for row, (tail, _) in _elsewhere(outside, folder).items():
+        if tail is not None:
+            paths[row] = f"{folder}/{tail}"
+    return paths
+
+
+def _plain(name: str) -> str:
+    """A name without quotes around it and without `file://` before it."""
+    name = clean_text(unquoted(name))
+    if name.startswith("file:"):
+        name = unquote(name.removeprefix("file:").removeprefix("//").removeprefix("localhost"))
+        name = name[1:] if DRIVE.match(name[1:]) else name
+    return name
+
+
+def _elsewhere(outside: dict[int, str], base: str, say: bool = True) -> dict[int, tuple[str | None, str]]:
+    """Names of another machine as names below the root: the row's id, or None and why not.
+
+    All names of one disk lose the same folders: those before the longest end that is there. A name that is a
+    file of this machine is left alone, since it is that file that is meant.
+    """
+    disks: dict[str, list[int]] = {}
+    for row, name in outside.items():
+        disks.setdefault(_disk(name), []).append(row)
+    found: dict[int, tuple[str | None, str]] = {}
+    for disk, rows in disks.items():
+        parts = {row: [p for p in posixpath.normpath(outside[row]).split("/") if p] for row in rows}
+        levels = zip(*(p[:-1] for p in parts.values()), strict=False)
+        shared = sum(1 for _ in itertools.takewhile(lambda level: len(set(level)) == 1, levels))
+        some = rows[:: max(len(rows) // TRIED, 1)]
+        if not disk and any(os.path.exists(outside[row]) for row in some[:FEW]):
+            continue
+        hits = {}
+        for cut in range(1, shared + 1):
+            ends = pl.Series([f"{base}/{'/'.join(parts[row][cut:])}" for row in some], dtype=pl.String)
+            hits[cut] = int(locate(ends).is_not_null().sum())
+        cut = max(hits, key=lambda c: hits[c], default=0)
+        if not hits.get(cut):
+            continue
+        found |= {row: ("/".join(parts[row][cut:]), "") for row in rows}
+        end = "/".join(parts[rows[0]][cut:])
+        lead = outside[rows[0]].removesuffix(f"/{end}")
+        if not say:
+            continue
+        log.warning(
+            f"{counted(len(rows), 'names begin')} with {shown(lead)}, which is not on this machine: looked "
+            f"for in {shown(base)}, as {shown(end)}"
+        )
+    meant: dict[str, set[str]] = {}
+    for row, (end, _) in found.items():
+        meant.setdefault(end or "", set()).add(outside[row].casefold())
+    twice = {end for end, named in meant.items() if len(named) > 1}
+    return {r: (None, TWICE) if f[0] in twice else f for r, f in found.items()}
+
+
+def _disk(name: str) -> str:
+    """The drive or the share of a name of Windows; empty for others."""
+    if DRIVE.match(name):
+        return name[0].upper()
+    return "/".join(name.split("/")[:4]) if name.startswith("//") else ""
 
 
 def _inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None, str]:
@@ -67,34 +204,100 @@ def _inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None,
         path = posixpath.normpath("/" + name.lstrip("/") if name.startswith("/") else name)
         if path.startswith(f"{base}/"):
             return path[len(base) + 1 :], ""
+        if DRIVE.match(name):
+            here = posixpath.normpath(_mounted(name))
+            return (here[len(base) + 1 :], "") if here.startswith(f"{base}/") else (None, OUTSIDE)
         # The root and the name may reach one folder by different links; that is asked once a folder.
         folder, _, last = path.rpartition("/")
         for key in (base, folder):
             if key not in resolved:
                 resolved[key] = Path(os.path.realpath(key or "/")).as_posix().rstrip("/")
         real = f"{resolved[folder]}/{last}"
-        if not DRIVE.match(name) and real.startswith(f"{resolved[base]}/"):
+        if real.startswith(f"{resolved[base]}/"):
             return real[len(resolved[base]) + 1 :], ""
-        return None, "is outside the root"
+        return None, OUTSIDE
     path = posixpath.normpath(name)
     if path == ".." or path.startswith("../"):
         return None, "leads out of the root"
-    return (path, "") if path != "." else (None, "no name")
+    return (path, "") if path not in (".", "") else (None, "no name")
 
 
 def folded(name: str) -> str:
-    """A file name as compared where the exact one is not there: accents composed, suffix in lower case."""
-    stem, dot, suffix = name.rpartition(".")
-    text = f"{stem}{dot}{suffix.lower()}" if dot else name
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """A file name as compared where the exact one is not there: accents composed, no capitals."""
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
+
+
+def _suffix_folded(name: str) -> str:
+    """A file name for the closer comparison: accents composed, its suffix in lower case."""
+    stem, dot, suffix = unicodedata.normalize("NFC", name).rpartition(".")
+    return f"{stem}{dot}{suffix.lower()}" if dot else suffix
+
+
+def fitting(name: str, there: dict[str, list[str]]) -> list[str]:
+    """Those of some names that `name` may mean: the one whose suffix alone differs, else those of one fold.
+
+    Args:
+        name: the name, which is not among them as it is.
+        there: the names by their fold (`folded`).
+    """
+    alike = there.get(folded(name), [])
+    close = [other for other in alike if _suffix_folded(other) == _suffix_folded(name)]
+    return close or alike
+
+
+def composed(ids: Sequence[str]) -> list[str]:
+    """Ids of different clips with their accents composed; as they are where two would be one."""
+    made = [unicodedata.normalize("NFC", i) for i in ids]
+    return made if len(set(made)) == len(made) else list(ids)
+
+
+def by_fold(names: Iterable[str]) -> dict[str, list[str]]:
+    """Names by their fold, each once, for `fitting`."""
+    there: dict[str, list[str]] = {}
+    for name in dict.fromkeys(names):
+        there.setdefault(folded(name), []).append(name)
+    return there
+
+
+def match_clips(names: Iterable[str], known: Sequence[str]) -> Matches:
+    """Find each named clip among the known ones: exactly, else as the one that differs by case or accents."""
+    exact, there = set(known), by_fold(known)
+    found: dict[str, str] = {}
+    several: dict[str, tuple[str, ...]] = {}
+    lost: list[str] = []
+    for name in dict.fromkeys(names):
+        fit = [name] if name in exact else fitting(name, there)
+        if len(fit) == 1:
+            found[name] = fit[0]
+        elif fit:
+            several[name] = tuple(fit)
+        else:
+            lost.append(name)
+    return Matches(found, several, tuple(lost))
+
+
+def say_matches(found: Matches, where: object, problems: Problems) -> None:
+    """Log the names that were found under another one, and add those that fit several clips to `problems`."""
+    if found.guessed:
+        pairs = [f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5]]
+        more = ", ..." if len(found.guessed) > 5 else ""
+        log.warning(
+            f"{shown(where)}: {counted(len(found.guessed), 'names differ')} from the clip's by case or "
+            f"accents: {', '.join(pairs)}{more}"
+        )
+    problems.add(
+        f"names of {shown(where)} fit several clips",
+        [f"{shown(name)} ({' or '.join(map(shown, fit))})" for name, fit in found.ambiguous.items()],
+        "Write each as the clip's name is written.",
+    )
 
 
 def locate(paths: pl.Series) -> pl.Series:
     """The paths `[N]` as they are on disk; null where there is no such file.
 
-    Where the exact name is missing, one that differs by the case of its suffix or by how its accents are
-    composed is taken. Folders are listed once each, which for many clips is far quicker than asking for
-    every file.
+    Where the exact name is missing, the one that differs by case or by how its accents are composed is taken;
+    where several do, none is. Folders are listed once each, which for many clips is far quicker than asking
+    for every file.
     """
     frame = pl.DataFrame({"path": paths.cast(pl.String)}).with_columns(
         folder=pl.col("path").str.extract(r"^(.*)/[^/]*$"), name=pl.col("path").str.extract(r"([^/]*)$")
@@ -103,7 +306,7 @@ def locate(paths: pl.Series) -> pl.Series:
     folders, names = wanted["folder"].to_list(), wanted["name"].to_list()
     # Threads because on a network disk the time goes in waiting.
     with ThreadPoolExecutor(16) as pool:
-        real = list(pool.map(_folder_on_disk, folders))
+        real = list(pool.map(as_on_disk, folders))
         found = list(pool.map(_in_folder, real, names))
     there = pl.DataFrame(
         {
@@ -120,14 +323,23 @@ def locate(paths: pl.Series) -> pl.Series:
     return joined["on_disk"].alias(paths.name)
 
 
-def _folder_on_disk(folder: str) -> str:
-    """The folder as it is on disk, where its accents may be composed in another way."""
-    if folder.isascii() or os.path.isdir(folder):
+def candidates(path: str) -> list[str]:
+    """Files that a path which `locate` did not find may mean: two or more, or it would have been found."""
+    folder, _, name = path.rpartition("/")
+    try:
+        return [f"{folder}/{f}" for f in fitting(name, by_fold(os.listdir(as_on_disk(folder) or "/")))]
+    except OSError:
+        return []
+
+
+def as_on_disk(folder: str) -> str:
+    """A folder or file as it is on disk, where its case differs or its accents are composed otherwise."""
+    if not folder or os.path.exists(folder):
         return folder
     parent, _, name = folder.rpartition("/")
-    parent = _folder_on_disk(parent)
+    parent = as_on_disk(parent)
     try:
-        alike = [f for f in os.listdir(parent or "/") if folded(f) == folded(name)]
+        alike = fitting(name, by_fold(os.listdir(parent or "/")))
     except OSError:
         return folder
     return f"{parent}/{alike[0]}" if len(alike) == 1 else folder
@@ -143,13 +355,18 @@ def _in_folder(folder: str, names: list[str]) -> list[str | None]:
         exact = set()
     try:
         with os.scandir(folder or "/") as entries:
-            files = {e.name for e in entries if e.is_file()}
+            files = {e.name for e in entries if _is_file(e)}
     except OSError:
         return [n if n in exact else None for n in names]
     if all(n in files for n in names):
         return list(names)
-    alike: dict[str, str | None] = {}
-    for f in files:
-        key = folded(f)
-        alike[key] = None if key in alike else f  # two that fit: neither is taken
-    return [n if n in files else alike.get(folded(n)) for n in names]
+    there = by_fold(sorted(files))
+    fit = [[n] if n in files else fitting(n, there) for n in names]
+    return [f[0] if len(f) == 1 else None for f in fit]  # two that fit: neither is taken
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself, or to where one may not look
+        return False

@@ -1,13 +1,57 @@
 """What is wrong with a user's data, gathered, so that all of it is said at once."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
+
+import polars as pl
 
 from jungle.errors import UserError
 from jungle.names import shown
 
 __all__ = ["EXAMPLES", "Problems", "shown"]
 EXAMPLES = 5
+# A kind begins with its things; the first verb behind them is theirs. Both have a form for one thing.
+THINGS = {
+    **{
+        "clips": "clip",
+        "rows": "row",
+        "labels": "label",
+        "names": "name",
+        "folders": "folder",
+        "sites": "site",
+    },
+    **{"videos": "video", "columns": "column", "splits": "split", "cells": "cell", "files": "file"},
+    "classes": "class",
+}
+VERBS = {
+    **{"are": "is", "have": "has", "lie": "lies", "give": "gives", "hold": "holds", "lead": "leads"},
+    **{"name": "names", "look": "looks", "mean": "means", "fit": "fits", "begin": "begins"},
+    "differ": "differs",
+}
+
+
+def counted(count: int, what: str) -> str:
+    """`count` things in words: `counted(1, "clips are not on disk")` is `1 clip is not on disk`.
+
+    The first word is the thing, in the plural; its verb, if any, is the first one that follows.
+    """
+    if count != 1:
+        return f"{count} {what}"
+    thing, *words = what.split(" ")
+    verb = next((i for i, word in enumerate(words) if word in VERBS), None)
+    if verb is not None:
+        words[verb] = VERBS[words[verb]]
+    return " ".join(["1", THINGS.get(thing, thing), *words])
+
+
+def at_lines(lines: Iterable[int], total: int | None = None, most: int = 3) -> str:
+    """`line 3`, `lines 3 and 7`, or `lines 3, 7, 9 and 4 more`; `lines` may be the first of a `total`."""
+    every = sorted(lines)
+    rest = max(len(every) if total is None else total, len(every)) - len(every[:most])
+    first = [str(n) for n in every[:most]] + ([f"{rest} more"] if rest else [])
+    if len(first) == 1:
+        return f"line {first[0]}"
+    return f"lines {', '.join(first[:-1])} and {first[-1]}"
 
 
 class Problems:
@@ -15,11 +59,46 @@ class Problems:
 
     def __init__(self) -> None:
         self.kinds: list[str] = []
+        self._rows: pl.DataFrame | None = None
+        self._classes: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.kinds)
 
-    def add(self, what: str, examples: Iterable[object], fix: str, count: int | None = None) -> None:
+    def know(self, rows: pl.DataFrame, classes: Mapping[str, str]) -> None:
+        """Note where clips and classes stand, for the messages of later checks.
+
+        Args:
+            rows: `clip` and `line`, one row for each line that names a clip.
+            classes: where each class is first met, as `line 3` or `column 5`.
+        """
+        self._rows = rows if self._rows is None else pl.concat([self._rows, rows])
+        self._classes |= classes
+
+    def place(self, clip: str) -> str:
+        """Where a clip stands, as `line 3` or `lines 3 and 7`; empty where that is not known."""
+        if self._rows is None:
+            return ""
+        lines = self._rows.filter(pl.col("clip") == clip)["line"].to_list()
+        return at_lines(lines) if lines else ""
+
+    def at(self, clip: str, name: str | None = None) -> str:
+        """A clip (called `name`) with its place: `a.mp4 (line 3)`."""
+        place = self.place(clip)
+        return f"{name or clip} ({place})" if place else name or clip
+
+    def class_at(self, name: str) -> str:
+        """A class with its place: `lion (line 3)`."""
+        return f"{shown(name)} ({self._classes[name]})" if name in self._classes else shown(name)
+
+    def add(
+        self,
+        what: str,
+        examples: Iterable[object],
+        fix: str,
+        count: int | None = None,
+        complete: bool = False,
+    ) -> None:
         """Add one kind; nothing where there is no example.
 
         Args:
@@ -27,6 +106,7 @@ class Problems:
             examples: the offending things; the first five are shown.
             fix: what the user can do or type.
             count: how many there are, where `examples` holds only the first of them.
+            complete: whether `examples` nevertheless stand for all of them.
         """
         if count is None:
             examples = list(examples)
@@ -34,9 +114,9 @@ class Problems:
         if not count:
             return
         first = [shown(e) for e in islice(examples, EXAMPLES)]
-        more = ", ..." if count > len(first) else ""
+        more = ", ..." if count > len(first) and not complete else ""
         listed = f": {', '.join(first)}{more}" if first else ""
-        self.kinds.append(f"{count} {what}{listed}. {fix}")
+        self.kinds.append(f"{counted(count, what)}{listed}. {fix}")
 
     def say(self, kind: str) -> None:
         """Add a problem that is not a count of things."""

@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from jungle.console import log
 from jungle.data import predictions
 from jungle.data.clips import META, Clips
+from jungle.data.paths import match_clips, say_matches
 from jungle.data.problems import Problems
 from jungle.data.tables import read_table
+from jungle.data.text import mapped, match_names
 from jungle.errors import nearest
 
 TOLERANCE = 0.01  # how far from 1 the probabilities of exclusive classes may add up; CSV rounds them
@@ -71,18 +74,27 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     lists = [c for c, kind in table.schema.items() if kind.is_nested() or kind == pl.Binary]
     table = table.with_columns(pl.lit(None).alias(c) for c in lists)
     problems = Problems()
-    columns = set(table.columns)
-    if "clip" not in columns:
+    if "clip" not in table.columns:
         problems.say("No column clip. It needs the columns clip and one probability a class.")
         problems.raise_if_any(path)
+    others = [c for c in table.columns if c not in clips.classes and c not in NOT_CLASSES and c != "weight"]
+    free_classes = [c for c in clips.classes if c not in table.columns]
+    heads = match_names(others, free_classes)
+    for heading, of in heads.known.items():
+        log.warning(f"{path}: column {heading!r} is the class {of!r}")
+    table = table.rename(heads.known) if len(set(heads.known.values())) == len(heads.known) else table
+    columns = set(table.columns)
     unknown = [c for c in table.columns if c not in clips.classes and c not in NOT_CLASSES and c != "weight"]
-    problems.add("columns are no classes", unknown, _near(unknown, clips.classes))
+    problems.add("columns are of no class", unknown, _near(unknown, clips.classes))
     lacking = [c for c in clips.classes if c not in columns]
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:
         table = table.filter(pl.col("status").cast(pl.String).fill_null("ok") != "failed")
     numbered = pl.DataFrame({"clip": clips.table["clip"]}).with_row_index(NUMBER)
-    table = table.with_columns(pl.col("clip").cast(pl.String)).join(
+    table = table.with_columns(pl.col("clip").cast(pl.String))
+    found = match_clips(table["clip"].drop_nulls().to_list(), clips.table["clip"].to_list())
+    say_matches(found, path, problems)
+    table = table.with_columns(clip=mapped(table["clip"], found.known)).join(
         numbered, on="clip", how="left", maintain_order="left"
     )
     _check_clips(table, clips, problems, partial)

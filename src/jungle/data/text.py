@@ -6,7 +6,7 @@ was written.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -25,16 +25,22 @@ QUOTES = ("''", '""', "\u2018\u2019", "\u201c\u201d", "\u00ab\u00bb")
 # fmt: off
 MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German, French and Spanish
     "na", "n/a", "<na>", "nan", "nat", "null", "(null)", "\\n", "#n/a", "#nv", "#n/d", "#null!", "#value!",
-    "#wert!", "#valeur!", "#¡valor!", "#ref!", "#bezug!", "#name?", "#nom?", "#¿nombre?", "#div/0!", "#¡div/0!",
-    "#num!", "#zahl!", "#spill!", "#calc!",
+    "#wert!", "#valeur!", "#¡valor!", "#ref!", "#bezug!", "#name?", "#nom?", "#¿nombre?", "#div/0!",
+    "#¡div/0!", "#num!", "#zahl!", "#spill!", "#calc!",
 ])
 """What programs write for an empty cell, in lower case. `None` as Python writes it is one too."""
 ASKED = frozenset([
     "none", "nil", "n.a.", "n.a", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "??", "???", "/",
-    "//", "*", "[]", "{}", "()",
+    "//", "*", "[]", "{}", "()", "(blank)", "(empty)", "(leer)", "(vide)", "tbd", "todo", "to do", "missing",
+    "unclassified", "unprocessed", "not labelled", "not labeled", "no label", "no id",
+])
+UNLABELLED = frozenset(["unlabelled", "unlabeled"])
+NO_SITE = frozenset([
+    "unknown", "unknown site", "unknown location", "unk", "not known", "no site", "unbekannt", "inconnu",
+    "inconnue", "desconocido", "desconocida", "desconhecido", "desconhecida", "sconosciuto", "onbekend",
 ])
 # fmt: on
-"""What people write for an empty cell, for no animal, or for one unknown: only they know which."""
+"""`ASKED` is what people write for an empty cell, for no animal, or for an unknown one: they know which."""
 BLANK_WORDS = frozenset(["blank", "empty", "nothing", "none", "no animal", "vide", "leer", "vacío", "vazio"])
 """What people call a clip without an animal."""
 
@@ -92,7 +98,7 @@ def fold_text(text: str) -> str:
     text = unquoted(text.strip(ENDS))
     text = re.sub(r"[\s_-]+", " ", text).strip()
     text = text.rstrip("?!.,;:* ") or text
-    return re.sub(r"(?<=[^\W\d]) (?=[^\W\d])", "", text)
+    return re.sub(r"(?<=[^\W\d]) (?=\w)|(?<=\w) (?=[^\W\d])", "", text)  # between numbers it counts
 
 
 def is_missing(text: str) -> bool:
@@ -103,6 +109,17 @@ def is_missing(text: str) -> bool:
 def is_asked(text: str) -> bool:
     """Whether only its writer knows if this is an empty cell, no animal, or a name."""
     return text.casefold() in ASKED and not is_missing(text)
+
+
+def class_fold(name: str) -> str:
+    """A class for comparison: as `fold_text`, without a number of animals before or behind it."""
+    text = re.sub(r"\s*(?:\(\d+\)|[x×*:]\s?\d+)$|^\d+\s*[x×*:]?\s+(?=\w)", "", clean_name(name), flags=re.I)
+    return fold_text(text or name)
+
+
+def site_fold(name: str) -> str:
+    """A site for comparison: as `fold_text`, numbers without the zeros that spreadsheets drop and add."""
+    return fold_text(re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0$", r"\1", name)))
 
 
 def is_blank(name: str) -> bool:
@@ -126,11 +143,11 @@ def clean_names(values: pl.Series) -> pl.Series:
     return pl.select(pl.when(cleaned != "").then(cleaned).alias(values.name)).to_series()
 
 
-def spellings(names: Iterable[str]) -> list[list[str]]:
+def spellings(names: Iterable[str], fold: Callable[[str], str] = fold_text) -> list[list[str]]:
     """The names that are one word written in several ways, each group in the order given."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        alike.setdefault(fold_text(name), []).append(name)
+        alike.setdefault(fold(name), []).append(name)
     return [group for group in alike.values() if len(group) > 1]
 
 

@@ -103,15 +103,15 @@ def _check(path: Path, shown: Shown, variable: bool, how: str) -> None:
             raise ClipError(f"{len(timeline.pts)} of {len(shown.times)} frames")
         _check_times(timeline.times, np.array(shown.times), variable)
         if timeline.counted:
-            seen, broken = salvage.by_count(path, timeline, numbers, scaler)
+            seen = salvage.by_count(path, timeline, numbers, scaler)
         else:
             frames = decode_pyav.Wanted(numbers, timeline, scaler)
             decode_pyav.decode(path, container, stream, timeline, frames)
             if frames.disordered:
                 raise WrongTimeline("count")
-            seen, broken = frames.images, frames.broken
-    if timeline.damage or broken:
-        raise ClipError(timeline.damage or "damaged frames")
+            seen = frames.images
+    if timeline.damage:
+        raise ClipError(timeline.damage)
     for number in numbers.tolist():
         at = f"at {shown.times[number]:.1f} s"
         if number not in seen:

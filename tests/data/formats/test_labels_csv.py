@@ -79,7 +79,7 @@ def test_a_table_without_clips_says_what_is_looked_for(tmp_path):
 def test_given_classes_have_their_order(tmp_path):
     labels = write(tmp_path, "filepath,label\na.mp4,lion\nb.mp4,hyena\n")
     assert load_csv(labels, classes=["lion", "zebra", "hyena"]).targets().tolist() == [[1, 0, 0], [0, 0, 1]]
-    with pytest.raises(UserError, match=r"1 labels are not in data\.classes: hyena"):
+    with pytest.raises(UserError, match=r"1 label is not in data\.classes: hyena"):
         load_csv(labels, classes=["lion"])
     wide = write(tmp_path, "file,lion,night,label\na.mp4,1,7,x\n")
     assert load_csv(wide, classes=["lion"]).table.rows() == [("a.mp4", f"{tmp_path}/a.mp4", 1)]
@@ -100,10 +100,10 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path):
     text = str(error.value)
     assert "6 kinds of problems" in text
     for part in (
-        "1 rows whose filepath leads out of the root: ../a.mp4 (line 2)",
+        "1 row whose filepath leads out of the root: ../a.mp4 (line 2)",
         "/etc/b.mp4 (line 3)",
         "data.root=/etc",
-        "1 rows without a filepath: (line 4)",
+        "1 row without a filepath: (line 4)",
         "trian (line 5)",
         "-1 (line 6)",
         "2 labels are neither 0 nor 1: lion = 2 (line 5), blank = yes (line 6)",

@@ -70,7 +70,7 @@ def test_what_is_missing_or_does_not_fit(data):
     (data / "submission_format.csv").write_text("filename,bird,blank\na.mp4,.5,.5\n../x.mp4,.5,.5\n")
     with pytest.raises(UserError) as error:
         load_primatrix(data / "raw")
-    for part in ("have no column in", ": lion.", "are also in the labels: a.mp4", "leads out of the root"):
+    for part in ("has no column in", ": lion.", "is also in the labels: a.mp4", "leads out of the root"):
         assert part in str(error.value)
     (data / "train_labels.csv").unlink()
     with pytest.raises(UserError, match=r"No train_labels\.csv or train\.csv"):

@@ -1,30 +1,30 @@
-"""What the columns of a user's table mean, and how the text in them becomes values."""
+"""How the text in the columns of a user's table becomes values."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from jungle.data.clips import MAX_CLASSES, META
-from jungle.data.problems import Problems, shown
+from jungle.console import log
+from jungle.data.clips import MAX_CLASSES, Clips
+from jungle.data.encodings import is_mojibake
+from jungle.data.problems import Problems, at_lines, counted, shown
 from jungle.data.tables import Table
-from jungle.errors import UserError, nearest
+from jungle.data.text import NO_SITE, clean_names, is_asked, is_missing, mapped, site_fold, spellings
+from jungle.errors import UserError
 
-ROLES: dict[str, tuple[str, ...]] = {
-    "filepath": ("filepath", "filename", "file", "path", "clip", "video"),
-    "label": ("label", "species", "class"),
-    "split": ("split", "subset"),
-    "site": ("site", "site_id", "location", "deployment", "camera", "station"),
-    "time": ("time", "timestamp", "datetime", "date_time"),
-    "weight": ("weight",),
-}
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "holdout"), "test"),
     **dict.fromkeys(("unlabelled", "unlabeled"), "unlabelled"),
 }
-BINARY = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "0.": 0, "1.": 1, "false": 0, "true": 1}
+BINARY = {
+    **{"0": 0, "1": 1, "0.0": 0, "1.0": 1, "0.": 0, "1.": 1, "0,0": 0, "1,0": 1},
+    **dict.fromkeys(("false", "falsch", "faux", "falso", "onwaar"), 0),  # as spreadsheets translate them
+    **dict.fromkeys(("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"), 1),
+}
 TIME_FORMATS = (
     "%Y-%m-%d %H:%M:%S%.f",
     "%Y-%m-%dT%H:%M:%S%.f",
@@ -34,47 +34,109 @@ TIME_FORMATS = (
 )
 
 
-def find_columns(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:
-    """Which column has which role (`filepath`, `label`, ...): as `named`, else by its name in any case.
+def present(table: Table, column: str, more: Collection[str] = (), say: bool = True) -> pl.Series:
+    """A column without what programs and people write for an empty cell, which is logged.
 
-    Raises:
-        UserError: a named column is not there, or none names the clips.
+    Args:
+        table: the table.
+        column: of site, split, time or numbers, where a mark such as `-` can be no name.
+        more: other words, in lower case, that mean so in this column.
+        say: whether it is logged.
     """
-    columns = table.frame.columns
-    lower: dict[str, str] = {}
-    for c in columns:
-        lower.setdefault(c.lower(), c)
-    roles: dict[str, str] = {}
-    for role, names in ROLES.items():
-        wanted = named.get(role)
-        if wanted is not None:
-            if wanted not in columns:
-                raise UserError(
-                    f"{table.path}: no column {wanted!r} for the {role}.{nearest(wanted, columns)}"
-                )
-            roles[role] = wanted
-            continue
-        taken = {v for v in named.values() if v}
-        if match := next((lower[n] for n in names if n in lower and lower[n] not in taken), None):
-            roles[role] = match
-    if "filepath" not in roles:
-        heads = ", ".join(shown(c, 40) for c in columns[:12])
-        raise UserError(
-            f"{table.path}: no column names the clips: {', '.join(ROLES['filepath'])} are looked for, there "
-            f"are {heads}. Name it: data.filepath_column=<column>."
+    text = table.frame[column]
+    words = [
+        w
+        for w in text.drop_nulls().unique().to_list()
+        if is_missing(w) or is_asked(w) or w.casefold() in more
+    ]
+    if not words:
+        return text
+    if say:
+        say_empty(table, column, words)
+    return pl.select(pl.when(~text.is_in(words)).then(text).alias(column)).to_series()
+
+
+def say_empty(table: Table, column: str, words: Sequence[str]) -> None:
+    """Log which words of a column are read as empty cells."""
+    n, cells = cells_at(table, column, words)
+    if n:
+        log.warning(
+            f"{table.path}: column {shown(column, 40)!r}: {counted(n, 'cells are')} read as empty: "
+            f"{', '.join(map(str, cells))}"
         )
-    return roles
 
 
-def reserved(roles: Mapping[str, str]) -> set[str]:
-    """Names of columns, in lower case, that are never classes."""
-    known = {name for role, names in ROLES.items() if role != "label" for name in names}
-    return known | {c.lower() for c in roles.values()} | set(META)
+@dataclass(frozen=True)
+class Cell:
+    """A cell's text and the lines that hold it; as text `'NA' (line 3)`, line breaks as `;`."""
+
+    text: str
+    lines: str
+
+    def __str__(self) -> str:
+        text = self.text.replace("\n", "; ")
+        return f"{shown(text, 60)!r} ({self.lines})"
+
+
+def cells_at(table: Table, column: str, texts: Sequence[str]) -> tuple[int, list[Cell]]:
+    """How many rows have one of these texts in a column, and the first five texts with their lines."""
+    if not texts:
+        return 0, []
+    rows = pl.DataFrame({"text": table.frame[column], "line": table.lines})
+    rows = rows.filter(pl.col("text").is_in(list(texts)))
+    first = rows.group_by("text", maintain_order=True).agg(pl.col("line").head(3), n=pl.len()).head(5)
+    return rows.height, [Cell(text, at_lines(lines, n)) for text, lines, n in first.iter_rows()]
+
+
+def check_mojibake(table: Table, column: str, values: Iterable[str], problems: Problems) -> None:
+    """Add names that a program broke which took UTF-8 for another encoding, before the file was written."""
+    broken = {v: said for v in values if (said := is_mojibake(v)) is not None}
+    rows, cells = cells_at(table, column, list(broken))
+    problems.add(
+        f"rows have a name in column {shown(column, 40)!r} that a program broke which did not know UTF-8",
+        [f"{c} is {shown(broken[c.text])!r}" for c in cells],
+        "Save the table again from its source as UTF-8, or correct the names.",
+        count=rows,
+        complete=len(cells) == len(broken),
+    )
+
+
+def site_values(table: Table, column: str, problems: Problems) -> pl.Series:
+    """The sites as they look; null where there is none."""
+    sites = clean_names(present(table, column, NO_SITE)).alias("site")
+    check_mojibake(table, column, sites.drop_nulls().unique(maintain_order=True).to_list(), problems)
+    return sites
+
+
+def one_spelling(clips: Clips) -> Clips:
+    """Sites that are one name written in several ways as one site, which is logged.
+
+    The spelling that most clips have stays. Two stations in one are cut less finely; one station in two would
+    be on both sides of a cut.
+    """
+    if "site" not in clips.table.columns:
+        return clips
+    counts = (
+        clips.table["site"]
+        .drop_nulls()
+        .value_counts(sort=True, name="n")
+        .sort("n", "site", descending=[True, False])
+    )
+    several = spellings(counts["site"].to_list(), site_fold)
+    if not several:
+        return clips
+    log.warning(
+        f"{counted(len(several), 'sites are')} written in several ways and taken as one: "
+        + ", ".join(" = ".join(shown(name, 40) for name in group) for group in several[:5])
+        + (", ..." if len(several) > 5 else "")
+    )
+    one = {name: group[0] for group in several for name in group}
+    return clips.with_columns(site=mapped(clips.table["site"], one))
 
 
 def binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
     """A column of 0 and 1 as Int8 `[N]` (null where empty) and bool `[N]`: which cells are neither."""
-    text = table.frame[column]
+    text = present(table, column, say=False)
     plain = pl.select(pl.when(text == "0").then(0).when(text == "1").then(1).cast(pl.Int8)).to_series()
     if plain.null_count() == text.null_count():
         return plain.alias(column), pl.repeat(False, len(text), eager=True)
@@ -84,7 +146,7 @@ def binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
 
 def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
     """The split column in Jungle's words; unknown words are a problem."""
-    text = table.frame[column]
+    text = present(table, column)
     values = text.str.to_lowercase().replace_strict(SPLIT_NAMES, default=None, return_dtype=pl.String)
     bad = (text.is_not_null() & values.is_null()).arg_true().to_list()
     problems.add(
@@ -98,8 +160,9 @@ def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
 
 def weight_values(table: Table, column: str, problems: Problems) -> pl.Series:
     """The weight column as float32; anything that is not a finite number from 0 up is a problem."""
-    text = table.frame[column]
-    values = text.cast(pl.Float32, strict=False)
+    text = present(table, column)
+    # A comma before one, two or more than three digits is a decimal one; before three it may be of thousands.
+    values = text.str.replace(r"^(\d+),(\d{1,2}|\d{4,})$", "$1.$2").cast(pl.Float32, strict=False)
     fine = values.is_finite() & (values >= 0)
     bad = (text.is_not_null() & ~fine.fill_null(False)).arg_true().to_list()
     problems.add(

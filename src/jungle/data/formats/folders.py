@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
+from jungle.data.encodings import is_mojibake
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
 from jungle.data.formats.found import SYSTEM_FOLDERS, say_passed_over, walk_videos
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import absolute
-from jungle.data.problems import Problems
+from jungle.data.paths import absolute, composed
+from jungle.data.problems import Problems, counted, shown
+from jungle.data.text import clean_name, is_asked, is_missing, match_names
 from jungle.errors import UserError
 
 
@@ -41,7 +44,7 @@ def load_folders(
     if not root.is_dir():
         raise UserError(f"data.root={root}: no such folder.")
     top = _folders(root)
-    splits = {name: SPLIT_NAMES[name.lower()] for name in top if name.lower() in SPLIT_NAMES}
+    splits = {n: SPLIT_NAMES[clean_name(n).lower()] for n in top if clean_name(n).lower() in SPLIT_NAMES}
     above = bool(top) and len(splits) == len(top) and set(splits.values()) - {"unlabelled"} != set()
     if not above and (mixed := [n for n, s in splits.items() if s != "unlabelled"]):
         raise UserError(
@@ -50,12 +53,12 @@ def load_folders(
             "split, or none."
         )
     found = {name for split in top for name in _folders(root / split)} if above else set(top) - set(splits)
-    order = list(classes) if classes is not None else sorted(found)
+    named = {clean_name(n) for n in found if _is_utf8(n)}
+    order = [clean_name(c) for c in classes] if classes is not None else sorted(named)
     check_class_count(root, "folders", len(order))
     check_class_names(order)
-    if unknown := sorted(found - set(order)):
-        gathered.add("folders are not in data.classes", unknown, "Rename them, or add them to data.classes.")
-    number = {name: i for i, name in enumerate(order)}
+    called = _classes(found, order, classes is not None, gathered)
+    number = {name: order.index(of) for name, of in called.items()}
     ids: list[str] = []
     labels: list[int] = []  # -1: unlabelled
     places: list[str] = []
@@ -88,8 +91,10 @@ def load_folders(
         raise UserError(f"data.root={root}: no video below it. Put clips in data.root/<class>/.")
     label = np.asarray(labels, np.int32)
     known = pl.Series(label >= 0)
-    frame = pl.DataFrame({"clip": ids}, schema={"clip": pl.String}).with_columns(
-        (pl.lit(root.as_posix().rstrip("/") + "/") + pl.col("clip")).alias("path"),
+    base = root.as_posix().rstrip("/")
+    frame = pl.DataFrame(
+        {"clip": composed(ids), "path": [f"{base}/{i}" for i in ids]},
+        schema={"clip": pl.String, "path": pl.String},
     )
     if above or "unlabelled" in places:
         frame = frame.with_columns(pl.Series("split", [p or None for p in places], dtype=pl.String))
@@ -103,6 +108,45 @@ def load_folders(
     if problems is None:
         gathered.raise_if_any(root)
     return clips
+
+
+def _classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:
+    """The class of each folder; what cannot be told is added to `problems`."""
+    names = sorted(n for n in folders if _is_utf8(n))
+    if given:
+        found = match_names(names, order)
+        problems.add(
+            "folders are not in data.classes",
+            [*found.unknown, *found.ambiguous],
+            "Rename them, or add them to data.classes.",
+        )
+        called = found.known
+    else:
+        called = {n: clean_name(n) for n in names}
+        problems.add(
+            "folders have a name that stands for nothing",
+            [n for n in names if is_missing(clean_name(n)) or is_asked(clean_name(n))],
+            "Call a folder of clips that nobody has looked at unlabelled, one of clips without an animal "
+            "blank, or name the classes: data.classes=[...].",
+        )
+        broken = {n: said for n in names if (said := is_mojibake(n)) is not None}
+        problems.add(
+            "folders have a name that a program broke which did not know UTF-8",
+            [f"{n!r} is {said!r}" for n, said in broken.items()],
+            "Rename them, or name the classes: data.classes=[...].",
+        )
+        problems.know(
+            pl.DataFrame(schema={"clip": pl.String, "line": pl.Int64}),
+            {c: f"folder {shown(n)!r}" for n, c in called.items()},
+        )
+    merged = [c for c in dict.fromkeys(called.values()) if sum(1 for v in called.values() if v == c) > 1]
+    for name in merged:
+        several = [n for n, c in called.items() if c == name]
+        log.warning(f"{counted(len(several), 'folders are')} of the class {shown(name)}: {several}")
+    for name, other in called.items():
+        if given and clean_name(name) != other:
+            log.warning(f"folder {shown(name)!r} is the class {shown(other)!r} of data.classes")
+    return called
 
 
 def _folders(root: Path) -> list[str]:

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import polars as pl
 
 from jungle.console import log
-from jungle.data.formats.columns import find_columns
-from jungle.data.paths import DRIVE, absolute, locate
-from jungle.data.problems import shown
-from jungle.data.tables import decoded, read_table
+from jungle.data.formats.headings import find_columns
+from jungle.data.paths import absolute, as_on_disk, composed, locate, place_clips, windows_hint
+from jungle.data.problems import counted, shown
+from jungle.data.tables import read_table, read_text
+from jungle.data.text import clean_text, unquoted
 from jungle.errors import UserError
 
 VIDEO_SUFFIXES = frozenset(
@@ -118,7 +119,8 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     say_passed_over(passed)
     if len(set(clips.values())) < len(clips):
         clips = _longer(clips)
-    return [FoundClip(_utf8(clip), path) for path, clip in clips.items()]
+    ids = composed([_utf8(clip) for clip in clips.values()])
+    return [FoundClip(clip, path) for clip, path in zip(ids, clips, strict=True)]
 
 
 def walk_videos(folder: Path, passed: set[str]) -> Iterator[str]:
@@ -181,8 +183,11 @@ def _counted(passed: set[str]) -> str:
 
 def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
     """What one thing asked for holds, as (path, the folder its id is relative to)."""
-    text = os.fspath(one).strip()
+    text = os.fspath(one)
     path = absolute(text)
+    if not path.exists():
+        text = unquoted(text.strip())
+        path = absolute(text)
     if not text:
         raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
     if path.is_dir():
@@ -204,7 +209,11 @@ def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[
         return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
     if glob.has_magic(text):
         return _globbed(text, root, passed)
-    raise UserError(f"videos={shown(text)}: no such file or folder. Looked in {path.parent}.")
+    if os.path.exists(there := as_on_disk(os.fspath(path))):  # another case, or other accents
+        log.warning(f"videos={shown(text)}: this is {shown(there)}")
+        return _expand(there, root, passed)
+    hint = windows_hint(text) or f" Looked in {path.parent}."
+    raise UserError(f"videos={shown(text)}: no such file or folder.{hint}")
 
 
 def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
@@ -238,24 +247,36 @@ def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
     if path.suffix.lower() == ".txt":
         if path.stat().st_size > MAX_LIST_BYTES:
             raise UserError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB. Split it.")
-        names = [line.strip() for line in decoded(path.read_bytes()).splitlines()]
+        names = [clean_text(line) for line in read_text(path).splitlines()]
+        names = [n for n in names if not n.startswith("#") or _names_video(n)]  # the others are remarks
     else:
         table = read_table(path)
-        names = table.frame[find_columns(table, {})["filepath"]].to_list()
-    names = [n.replace("\\", "/") for n in names if n and "\0" not in n]
+        columns = find_columns(table, {}, absolute(root) if root is not None else path.parent)
+        names = columns.table.frame[columns.roles["filepath"]].to_list()
+    names = [n for n in names if n and "\0" not in n]
     if not names:
         raise UserError(f"{path}: names no clip. It needs a path a line, or a column filepath.")
     bases = [absolute(root)] if root is not None else [path.parent, Path.cwd()]
     tried: list[tuple[int, str, list[str], list[str | None]]] = []
     for base in bases:
-        paths = [n if n.startswith("/") or DRIVE.match(n) else f"{base.as_posix()}/{n}" for n in names]
-        paths = [os.path.normpath(p) for p in paths]
+        paths = place_clips(names, base)
         there = locate(pl.Series(paths, dtype=pl.String)).to_list()
         tried.append((sum(t is not None for t in there), os.fspath(base), paths, there))
         if None not in there:
             break
     _, base, paths, there = max(tried, key=lambda t: t[0])
+    other = [(p, t) for p, t in zip(paths, there, strict=True) if t is not None and p != t]
+    if other:
+        log.warning(
+            f"{path}: {counted(len(other), 'names differ')} from the file's by case or accents, as "
+            f"{shown(_relative(other[0][0], base))}: {shown(_relative(other[0][1], base))}"
+        )
     return [(t if t is not None else p, base) for p, t in zip(paths, there, strict=True)]
+
+
+def _names_video(line: str) -> bool:
+    """Whether a line of a list that begins with `#` is a name: a remark has a blank behind the sign."""
+    return is_video(line) and not line.startswith("# ")
 
 
 def _relative(path: str, base: str) -> str:

@@ -1,5 +1,6 @@
 """A table of labels: `filepath,label` with a row a label (as zamba has it), or one 0/1 column a class."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,20 +9,28 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
+from jungle.data.encodings import is_mojibake
+from jungle.data.formats.cells import Reading, read_cells
 from jungle.data.formats.columns import (
     binary,
+    cells_at,
     check_class_count,
-    find_columns,
+    check_mojibake,
+    one_spelling,
     one_value,
-    reserved,
+    present,
+    say_empty,
+    site_values,
     split_values,
     time_values,
     weight_values,
 )
+from jungle.data.formats.headings import Columns, find_columns, key, reserved
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import Names, name_clips
-from jungle.data.problems import Problems, shown
+from jungle.data.paths import OUTSIDE, TWICE, Names, absolute, locate, name_clips
+from jungle.data.problems import Problems, at_lines, counted, shown
 from jungle.data.tables import Table, read_table
+from jungle.data.text import clean_name, is_missing, mapped, match_names
 from jungle.errors import UserError
 
 
@@ -62,6 +71,8 @@ def load_csv(
     """
     gathered = Problems() if problems is None else problems
     table = read_table(labels)
+    folder = absolute(root) if root is not None else table.path.parent
+    classes = None if classes is None else [clean_name(c) for c in classes]
     named = {
         "filepath": filepath_column,
         "label": label_column,
@@ -69,19 +80,56 @@ def load_csv(
         "site": site_column,
         "time": time_column,
     }
-    roles = find_columns(table, named)
+    # Classes that are all columns are meant as columns, whatever else the table has.
+    as_columns = match_names(classes or (), table.frame.columns).known
+    wide = classes is not None and len(classes) > 0 and len(as_columns) == len(set(classes))
+    columns = find_columns(table, named, folder, labels=True, but=list(as_columns.values()) if wide else ())
+    table = columns.table
     if not table.frame.height:
         raise UserError(f"{table.path}: no rows. It needs one line a clip.")
-    names = name_clips(table.frame[roles["filepath"]], Path(root) if root is not None else table.path.parent)
-    report_refused(table, names, roles["filepath"], gathered)
-    # Classes that are all columns are meant as columns, whatever else the table has.
-    wide = "label" not in roles or (classes is not None and set(classes) <= set(table.frame.columns))
-    clips = (_wide if wide else _long)(table, roles, names, classes, gathered)
-    if sites is not None:
-        clips = join_sites(clips, sites, root if root is not None else table.path.parent, problems=gathered)
+    names = one_name_a_file(table, name_clips(table.frame[columns.roles["filepath"]], folder))
+    report_refused(table, names, columns.roles["filepath"], gathered)
+    wide = wide or "label" not in columns.roles
+    clips = (_wide if wide else _long)(table, columns, names, classes, gathered)
+    clips = one_spelling(clips) if sites is None else join_sites(clips, sites, folder, problems=gathered)
     if problems is None:
         gathered.raise_if_any(table.path)
     return clips
+
+
+def one_name_a_file(table: Table, names: Names) -> Names:
+    """Names of one clip that differ by case, as the one that comes first; this is logged.
+
+    Where the disk has a file for each, they are clips of their own. Other forms of one name (accents, `./`,
+    backslashes, quotes) are one already.
+    """
+    every = pl.DataFrame({"clip": names.clip, "path": names.path}).drop_nulls()
+    every = every.unique("clip", keep="first", maintain_order=True)
+    alike = every.filter(pl.col("clip").str.to_lowercase().is_duplicated())
+    if not len(alike):
+        return names
+    first: dict[str, str] = {}
+    for clip, file in zip(alike["clip"], locate(alike["path"]), strict=True):
+        if file is not None:
+            first.setdefault(file, clip)
+    same = dict(zip(alike["clip"], locate(alike["path"]).to_list(), strict=True))
+    changed = {c: first[f] for c, f in same.items() if f is not None and first[f] != c}
+    if not changed:
+        return names
+    some = [
+        f"{shown(c)} ({at_lines(table.lines.filter((names.clip == c).fill_null(False)))}) = {shown(to)}"
+        for c, to in list(changed.items())[:5]
+    ]
+    log.warning(
+        f"{table.path}: {counted(len(changed), 'names are')} of a file that is named in another case too: "
+        f"taken as one clip: {', '.join(some)}"
+    )
+    path = dict(alike.iter_rows())
+    return Names(
+        mapped(names.clip, changed),
+        mapped(names.path, {path[c]: path[to] for c, to in changed.items()}),
+        names.refused,
+    )
 
 
 def report_refused(table: Table, names: Names, column: str, problems: Problems) -> None:
@@ -90,9 +138,10 @@ def report_refused(table: Table, names: Names, column: str, problems: Problems) 
     for reason in sorted(set(names.refused.values())):
         rows = [row for row, why in names.refused.items() if why == reason]
         fix = "Clips lie under data.root, and a table may name no other file."
-        if reason == "is outside the root":
-            folders = {(text[row] or "").replace("\\", "/").rpartition("/")[0] for row in rows}
-            fix += f" Set data.root={shown(_common(folders))} if they are meant."
+        if reason == OUTSIDE:
+            fix += _where_else({(text[row] or "").replace("\\", "/").rpartition("/")[0] for row in rows})
+        elif reason == TWICE:
+            fix = "Give the clips names relative to data.root, so that each file has one."
         elif reason == "no name":
             fix = "Write the name of the clip, or remove the row."
         problems.add(
@@ -105,6 +154,17 @@ def report_refused(table: Table, names: Names, column: str, problems: Problems) 
         )
 
 
+def _where_else(folders: set[str]) -> str:
+    """What to do about names in other folders: another root, or, where they are of another machine, cut."""
+    common = _common(folders)
+    if os.path.isdir(common):
+        return f" Set data.root={shown(common)} if they are meant."
+    return (
+        f" {shown(common)} is not on this machine: replace what stands before the folders of data.root in "
+        "each name by nothing, so that names begin below data.root."
+    )
+
+
 def _common(folders: set[str]) -> str:
     split = [f.split("/") for f in folders]
     depth = 0
@@ -114,43 +174,55 @@ def _common(folders: set[str]) -> str:
 
 
 def _long(
-    table: Table, roles: dict[str, str], names: Names, classes: Sequence[str] | None, problems: Problems
+    table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
 ) -> Clips:
     """Rows of one clip become one row, with a 1 for each of their labels."""
+    columns.say_unused()
     keep = names.clip.is_not_null()
     kept = Table(table.path, table.frame.filter(keep), table.lines.filter(keep))
     frame = pl.DataFrame({"clip": names.clip, "path": names.path}).filter(keep)
-    label = kept.frame[roles["label"]]
-    found = sorted(label.drop_nulls().unique().to_list())
-    order = list(classes) if classes is not None else found
-    check_class_count(table.path, roles["label"], len(order))
-    check_class_names(order)
-    if classes is not None and (unknown := [n for n in found if n not in set(order)]):
-        problems.add(
-            "labels are not in data.classes",
-            unknown,
-            "Correct them, or add them to data.classes.",
-            count=len(unknown),
-        )
+    heading = columns.roles["label"]
+    cells = kept.frame[heading]
+    unique = cells.drop_nulls().unique().sort().to_list()
+    check_class_count(table.path, heading, len(unique))
+    reading = read_cells(unique, classes)
+    _say_reading(kept, heading, reading, problems)
+    of_cell = pl.DataFrame(
+        {"cell": list(reading.labels), "label": [list(v) for v in reading.labels.values()]},
+        schema={"cell": pl.String, "label": pl.List(pl.String)},
+    ).filter(pl.col("label").list.len() > 0)
     # Rows are numbered by the clip's first appearance, so the table keeps the order of the file.
     first = frame.unique("clip", keep="first", maintain_order=True).with_row_index("number")
-    clip = frame.join(first.select("clip", "number"), on="clip", how="left", maintain_order="left")[
+    number = frame.join(first.select("clip", "number"), on="clip", how="left", maintain_order="left")[
         "number"
-    ].to_numpy()
-    column = label.replace_strict({n: i for i, n in enumerate(order)}, default=None, return_dtype=pl.Int32)
-    has = column.is_not_null().to_numpy()
+    ]
+    rows = pl.DataFrame({"number": number, "line": kept.lines, "cell": cells})
+    rows = rows.join(of_cell, on="cell", how="inner", maintain_order="left").explode("label")
+    found = rows["label"].unique().sort().to_list()
+    order = list(classes) if classes is not None else found
+    check_class_count(table.path, heading, len(order))
+    check_class_names(order)
+    if classes is None:
+        check_mojibake(kept, heading, found, problems)
+    place = rows.group_by("label").agg(pl.col("line").head(3), n=pl.len())
+    problems.know(
+        frame.select("clip", line=kept.lines), {label: at_lines(at, n) for label, at, n in place.iter_rows()}
+    )
+    column = rows["label"].replace_strict(
+        {n: i for i, n in enumerate(order)}, default=None, return_dtype=pl.Int32
+    )
+    has = column.is_not_null()
     onehot = np.zeros((len(order), first.height), np.int8)
-    onehot[column.drop_nulls().to_numpy(), clip[has]] = 1
+    onehot[column.drop_nulls().to_numpy(), rows["number"].filter(has).to_numpy()] = 1
     known = np.zeros(first.height, bool)
-    known[clip[label.is_not_null().to_numpy()]] = True
+    known[rows["number"].to_numpy()] = True
     targets = [
         pl.select(pl.when(pl.Series(known)).then(pl.Series(onehot[i])).alias(n)).to_series()
         for i, n in enumerate(order)
     ]
-    meta = _meta(kept, roles, problems)
     whole = []
-    for values in meta:
-        value, others = one_value(clip, values, first.height)
+    for values in _meta(kept, columns.roles, problems):
+        value, others = one_value(number.to_numpy(), values, first.height)
         problems.add(
             f"rows give a clip another {values.name} than its first row",
             [f"{frame['clip'][i]} ({kept.place(i)})" for i in others[:5]],
@@ -161,51 +233,119 @@ def _long(
     return Clips(pl.DataFrame([first["clip"], first["path"], *whole, *targets]), tuple(order))
 
 
+def _say_reading(table: Table, column: str, reading: Reading, problems: Problems) -> None:
+    """Log what was guessed of the labels, and add what must be asked."""
+    say_empty(table, column, reading.empty)
+    for what, found, fix in (
+        (
+            "no label, no animal, or a class",
+            reading.asked,
+            "Leave the cell empty for a clip that nobody has looked at, write blank for one without an "
+            "animal, or name it as a class: data.classes=[...].",
+        ),
+        (
+            "several species or one class",
+            reading.unsure,
+            "Write ; between species, or name the classes: data.classes=[...].",
+        ),
+    ):
+        rows, cells = cells_at(table, column, found)
+        problems.add(
+            f"rows have a label in column {shown(column, 40)!r} that may mean {what}",
+            cells,
+            fix,
+            count=rows,
+            complete=len(found) == len(cells),
+        )
+    unknown = {name: cells_at(table, column, at)[1] for name, at in list(reading.unknown.items())[:5]}
+    problems.add(
+        "labels are not in data.classes",
+        [f"{shown(name)} ({cells[0].lines})" for name, cells in unknown.items()],
+        "Correct them, or add them to data.classes.",
+        count=len(reading.unknown),
+    )
+    rows, cells = cells_at(table, column, reading.several)
+    if rows:
+        parts = " and ".join(map(shown, reading.labels[cells[0].text]))
+        log.warning(
+            f"{table.path}: {counted(rows, 'rows hold')} several names: {', '.join(map(str, cells))}; the "
+            f"first is read as {parts}"
+        )
+    if reading.guessed:
+        pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(reading.guessed.items())[:5])
+        log.warning(f"{table.path}: labels that data.classes writes in another way: {pairs}")
+
+
 def _wide(
-    table: Table, roles: dict[str, str], names: Names, classes: Sequence[str] | None, problems: Problems
+    table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
 ) -> Clips:
     """One row is one clip, one column one class. Duplicates stay, for the checks to find."""
-    known = reserved(roles)
-    candidates = [c for c in table.frame.columns if c.lower() not in known]
-    order = candidates
+    known = reserved(columns)
+    order = {c: c for c in table.frame.columns if c not in columns.used and key(c) not in known}
     if classes is not None:
-        order = list(classes)
-        if absent := [c for c in order if c not in table.frame.columns]:
-            problems.add(
-                f"classes of data.classes have no column in {table.path}",
-                absent,
-                "Correct the names, or name the label column of a long table: data.label_column=<column>.",
-            )
-            order = [c for c in order if c in table.frame.columns]
+        found = match_names(classes, table.frame.columns)
+        problems.add(
+            f"classes of data.classes have no column in {table.path}",
+            [c for c in classes if c not in found.known],
+            "Correct the names, or name the label column of a long table: data.label_column=<column>.",
+        )
+        if found.guessed:
+            pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5])
+            log.warning(f"{table.path}: classes whose column is written in another way: {pairs}")
+        order = {column: name for name, column in found.known.items()}
     check_class_count(table.path, "columns", len(order))
     targets: list[pl.Series] = []
-    other: list[str] = []
     bad: list[str] = []
-    n_bad = 0
-    for name in order:
-        values, wrong = binary(table, name)
+    n_bad = n_unknown = 0
+    unknown = ""  # the first cell that a word such as NA makes unknown
+    for column, name in order.items():
+        values, wrong = binary(table, column)
         rows = wrong.arg_true().to_list()
         if rows and classes is None and values.null_count() == len(values):
-            other.append(name)  # not one 0 or 1 in it: a column of something else
-            continue
+            continue  # not one 0 or 1 in it: a column of something else
+        empty = (values.is_null() & table.frame[column].is_not_null() & ~wrong).arg_true()
+        if len(empty) and not unknown:
+            unknown = (
+                f"{table.frame[column][empty[0]]!r} ({table.place(empty[0])}, column {shown(column, 40)!r})"
+            )
+        n_unknown += len(empty)
         n_bad += len(rows)
-        bad += [f"{name} = {table.frame[name][i]} ({table.place(i)})" for i in rows[:5]]
-        targets.append(values)
+        bad += [f"{column} = {table.frame[column][i]} ({table.place(i)})" for i in rows[:5]]
+        targets.append(values.alias(name))
+    if n_unknown:
+        log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
+    taken = [t.name for t in targets]
+    columns.say_unused([c for c, name in order.items() if name in taken])
     problems.add(
         "labels are neither 0 nor 1",
         bad,
         "Correct them; if the column is not a class, name the classes: data.classes=[...].",
         count=n_bad,
     )
-    if other:
-        log.info(f"{table.path}: not taken as classes: {', '.join(shown(c, 40) for c in other)}")
+    if classes is None:
+        problems.add(
+            "columns of 0 and 1 have a heading that stands for nothing",
+            [c for c in taken if is_missing(c)],
+            "Remove or rename them, or name the classes: data.classes=[...].",
+        )
+        broken = {c: said for c in taken if (said := is_mojibake(c)) is not None}
+        problems.add(
+            "columns have a name that a program broke which did not know UTF-8",
+            [f"{shown(c)!r} is {shown(said)!r}" for c, said in broken.items()],
+            "Save the table again from its source as UTF-8, or correct the names.",
+        )
     if not targets and not problems:
         raise UserError(
             f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1. "
             "Name it: data.label_column=<column>."
         )
-    check_class_names([t.name for t in targets])
-    frame = pl.DataFrame([names.clip, names.path, *_meta(table, roles, problems), *targets])
+    check_class_names(taken)
+    headings = {c: i for i, c in enumerate(table.frame.columns, 1)}
+    problems.know(
+        pl.DataFrame({"clip": names.clip, "line": table.lines}).drop_nulls(),
+        {name: f"column {headings[c]}" for c, name in order.items()},
+    )
+    frame = pl.DataFrame([names.clip, names.path, *_meta(table, columns.roles, problems), *targets])
     return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
 
 
@@ -215,9 +355,9 @@ def _meta(table: Table, roles: dict[str, str], problems: Problems) -> list[pl.Se
     if "split" in roles:
         columns.append(split_values(table, roles["split"], problems))
     if "site" in roles:
-        columns.append(table.frame[roles["site"]].alias("site"))
+        columns.append(site_values(table, roles["site"], problems))
     if "time" in roles:
-        columns.append(time_values(table.frame[roles["time"]]))
+        columns.append(time_values(present(table, roles["time"])))
     if "weight" in roles:
         columns.append(weight_values(table, roles["weight"], problems))
     return columns

@@ -12,12 +12,13 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.formats.columns import find_columns
-from jungle.data.formats.labels_csv import load_csv, report_refused
+from jungle.data.formats.headings import find_columns
+from jungle.data.formats.labels_csv import load_csv, one_name_a_file, report_refused
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import absolute, name_clips
+from jungle.data.paths import absolute, match_clips, name_clips, say_matches
 from jungle.data.problems import Problems
 from jungle.data.tables import read_table
+from jungle.data.text import mapped, match_names
 from jungle.errors import UserError
 
 LABELS = ("train_labels.csv", "train.csv")
@@ -116,7 +117,10 @@ def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems:
         truth.table.filter(pl.col("clip").is_duplicated())["clip"].unique(maintain_order=True).to_list(),
         "Keep one row a clip.",
     )
+    found = match_clips(truth.table["clip"].to_list(), asked["clip"].to_list())
+    say_matches(found, known, problems)
     labelled = truth.table.select("clip", *truth.classes).unique("clip", keep="first", maintain_order=True)
+    labelled = labelled.with_columns(clip=mapped(labelled["clip"], found.known))
     joined = asked.join(labelled, on="clip", how="left", maintain_order="left")
     if truth.classes != train.classes:  # a missing column is among the problems
         joined = joined.with_columns(
@@ -127,14 +131,14 @@ def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems:
 
 def _template_clips(template: Path, raw: Path, train: Clips, problems: Problems) -> pl.DataFrame:
 
-    table = read_table(template)
-    column = find_columns(table, {})["filepath"]
-    heads = [c for c in table.frame.columns if c != column]
-    if missing := [c for c in train.classes if c not in heads]:
+    columns = find_columns(read_table(template), {}, raw)
+    table, column = columns.table, columns.roles["filepath"]
+    heads = match_names(train.classes, [c for c in table.frame.columns if c != column])
+    if missing := [c for c in train.classes if c not in heads.known]:
         problems.add(
             f"classes of the labels have no column in {template}", missing, "Use the tables of one set."
         )
-    names = name_clips(table.frame[column], raw)
+    names = one_name_a_file(table, name_clips(table.frame[column], raw))
     report_refused(table, names, column, problems)
     frame = pl.DataFrame({"clip": names.clip, "path": names.path}).filter(names.clip.is_not_null())
     both = frame.join(train.table, on="clip", how="semi")["clip"].to_list()

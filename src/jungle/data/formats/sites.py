@@ -6,11 +6,15 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.formats.columns import find_columns, split_values, time_values
-from jungle.data.paths import name_clips
-from jungle.data.problems import Problems
+from jungle.data.formats.columns import one_spelling, present, site_values, split_values, time_values
+from jungle.data.formats.headings import find_columns
+from jungle.data.paths import absolute, match_clips, name_clips, say_matches
+from jungle.data.problems import Problems, at_lines
 from jungle.data.tables import read_table
+from jungle.data.text import mapped
 from jungle.errors import UserError
+
+LINE = "line of the table"
 
 
 def join_sites(
@@ -24,22 +28,28 @@ def join_sites(
         UserError: the table cannot be read, names a clip twice, or matches no clip.
     """
     gathered = Problems() if problems is None else problems
-    table = read_table(sites)
-    roles = find_columns(table, {})
+    columns = find_columns(read_table(sites), {}, absolute(root))
+    table, roles = columns.table, columns.roles
     names = name_clips(table.frame[roles["filepath"]], Path(root))
-    columns = [names.clip]
+    found = match_clips(names.clip.drop_nulls().to_list(), clips.table["clip"].to_list())
+    say_matches(found, table.path, gathered)
+    given = [mapped(names.clip, found.known)]
     if "site" in roles:
-        columns.append(table.frame[roles["site"]].alias("site"))
+        given.append(site_values(table, roles["site"], gathered))
     if "split" in roles:
-        columns.append(split_values(table, roles["split"], gathered))
+        given.append(split_values(table, roles["split"], gathered))
     if "time" in roles:
-        columns.append(time_values(table.frame[roles["time"]]))
-    if len(columns) == 1:
+        given.append(time_values(present(table, roles["time"])))
+    if len(given) == 1:
         raise UserError(f"{table.path}: none of the columns site, split and time.")
-    frame = pl.DataFrame(columns).drop_nulls("clip")
-    twice = frame.filter(pl.col("clip").is_duplicated())["clip"].unique(maintain_order=True)
-    gathered.add(f"clips are named twice in {table.path}", twice.to_list(), "Keep one row a clip.")
-    frame = frame.unique("clip", keep="first", maintain_order=True)
+    frame = pl.DataFrame([*given, table.lines.alias(LINE)]).drop_nulls("clip")
+    twice = frame.filter(pl.col("clip").is_duplicated()).group_by("clip", maintain_order=True).agg(LINE)
+    gathered.add(
+        f"clips are named twice in {table.path}",
+        [f"{clip} ({at_lines(lines)})" for clip, lines in twice.iter_rows()],
+        "Keep one row a clip.",
+    )
+    frame = frame.drop(LINE).unique("clip", keep="first", maintain_order=True)
     joined = clips.table.join(frame, on="clip", how="left", suffix=" (sites)", maintain_order="left")
     matched = clips.table.join(frame, on="clip", how="semi").height
     if not matched:
@@ -58,4 +68,4 @@ def join_sites(
             joined = joined.with_columns(given.fill_null(old).alias(name)).drop(new)
     if problems is None:
         gathered.raise_if_any(table.path)
-    return Clips(joined, clips.classes)
+    return one_spelling(Clips(joined, clips.classes))

@@ -1,0 +1,133 @@
+"""From the bytes of a text file to its text: UTF-8, else a guess that is said, else a question."""
+
+import re
+from dataclasses import dataclass
+
+from jungle.errors import UserError
+
+BOMS = (
+    (b"\xff\xfe\0\0", "utf-32"),
+    (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xff\xfe", "utf-16"),
+    (b"\xfe\xff", "utf-16"),
+)
+GUESSES = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp850": "DOS (code page 850)"}
+# What names in Western languages are written with. Every guess turns the bytes of these letters, read in
+# another code page, into signs that are not among them.
+LETTERS = frozenset("àâäáãåæçéèêëíìîïñóòôöõøœúùûüýÿßÀÂÄÁÃÅÆÇÉÈÊËÍÎÏÑÓÔÖÕØŒÚÛÜ°ºª’‘“”–—")
+OFTEN = frozenset("àâäáãåæçéèêëíîïñóôöõøúûüßÉÖÜÄ’")
+SAVE = "Save it again as UTF-8 (in Excel: CSV UTF-8)."
+SAMPLE = 4 * 2**20  # bytes that a guess is made from
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The text of a file; `guess` says in one line what was guessed, and is empty where nothing was."""
+
+    text: str
+    guess: str = ""
+
+
+def decoded(data: bytes) -> Decoded:
+    """Decode a file written by who knows which program.
+
+    Raises:
+        UserError: it is written in two encodings, or in one that cannot be told; names the lines.
+        UnicodeDecodeError: it begins as UTF-16 or UTF-32 and is not that.
+    """
+    for mark, name in BOMS:
+        if data.startswith(mark):
+            return Decoded(data.decode(name))
+    if name := _wide(data):
+        return Decoded(
+            data.decode(name), f"read as {name[:-3].upper()}, although nothing in the file says so"
+        )
+    try:
+        return Decoded(data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        return _guessed(data)
+
+
+def _wide(data: bytes) -> str:
+    """UTF-16 without a mark: Western text has every second byte zero."""
+    head = data[:4096]
+    if len(head) < 4 or len(data) % 2 or b"\0" not in head:
+        return ""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if odd > 0.4 * len(head) / 2 and even < 0.02 * len(head):
+        return "utf-16-le"
+    if even > 0.4 * len(head) / 2 and odd < 0.02 * len(head):
+        return "utf-16-be"
+    return ""
+
+
+def _guessed(data: bytes) -> Decoded:
+    lines = re.split(rb"\r\n|\n|\r", data)
+    first: dict[bool, int] = {}
+    odd: list[bytes] = []
+    size = 0
+    for number, line in enumerate(lines, 1):
+        if line.isascii():
+            continue
+        try:
+            line.decode("utf-8")
+            utf8 = True
+        except UnicodeDecodeError:
+            utf8 = False
+            if size < SAMPLE:
+                odd.append(line)
+                size += len(line)
+        first.setdefault(utf8, number)
+    if len(first) > 1:
+        raise UserError(
+            f"it is written in two encodings: line {first[True]} is UTF-8, line {first[False]} is not. One "
+            f"name would become two. {SAVE}"
+        )
+    sample = b"\n".join(odd)
+    name = max(GUESSES, key=lambda guess: _likeness(sample, guess))
+    text = _as(sample, name)
+    if text is None or _likeness(sample, name) < 0.8:
+        shown = odd[0].decode("ascii", "replace")[:60]
+        raise UserError(f"its encoding cannot be told (line {first[False]}: {shown!r}). {SAVE}")
+    mixed = next((w for w in re.findall(r"[^\x00-\x7f]{2,}", text) if is_mojibake(w)), None)
+    if mixed is not None:
+        raise UserError(f"line {first[False]} is written in two encodings: {mixed!r} is UTF-8. {SAVE}")
+    word = next((w for w in re.split(r"[^\w’'-]+", text) if not w.isascii()), text.strip()[:40])
+    whole = _as(data, name) or data.decode("latin-1")
+    return Decoded(
+        whole,
+        f"not UTF-8: read as {GUESSES[name]}, as {word!r} (line {first[False]}); if that is wrong, save it "
+        "as UTF-8",
+    )
+
+
+def _as(data: bytes, name: str) -> str | None:
+    try:
+        return data.decode(name)
+    except UnicodeDecodeError:
+        return None
+
+
+def _likeness(data: bytes, name: str) -> float:
+    """How much the text looks like Western names, up to 1; a hair more where its letters are common."""
+    text = _as(data, name)
+    if text is None:
+        return -1.0
+    signs = [c for c in text if not c.isascii()]
+    good = sum(c in LETTERS for c in signs) - sum(len(run) for run in re.findall(r"[^\x00-\x7f]{3,}", text))
+    often = sum(c in OFTEN for c in signs)
+    inside = len(re.findall(r"[a-z][À-Þ]", text))  # a capital within a word: hardly ever meant
+    return (good - inside) / len(signs) + 0.01 * often / len(signs)
+
+
+def is_mojibake(text: str) -> str | None:
+    """What UTF-8 text said before it was read as Windows-1252 or Latin-1; None where it was not."""
+    if text.isascii():
+        return None
+    for name in ("cp1252", "latin-1"):
+        try:
+            before = text.encode(name).decode("utf-8")
+        except UnicodeError:
+            continue
+        return before if before.isprintable() else None
+    return None

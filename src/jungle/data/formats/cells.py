@@ -1,0 +1,164 @@
+"""What a cell of a label column says: nothing, one class, several species, or what must be asked."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from jungle.data.text import UNLABELLED, clean_name, fold_text, is_asked, is_missing, match_names
+
+STRONG = re.compile(r"[;|\n；]")  # between species only: no name of an animal holds one
+WEAK = re.compile(r"[,/+&，、]")  # between species, or within a name
+WORDS = re.compile(  # within a name, unless all around them are classes
+    r"\s+(?:and|with|und|mit|et|avec|y|con|e|com|en)\s+|\s+[-–—]\s+|[–—\\·•:]", re.IGNORECASE
+)
+BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+
+
+@dataclass
+class Reading:
+    """What the cells of a label column say."""
+
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Of each cell, as written: its classes; none where it is empty."""
+    empty: list[str] = field(default_factory=list)
+    """Cells that hold a program's word for nothing."""
+    several: list[str] = field(default_factory=list)
+    """Cells that name several species."""
+    guessed: dict[str, str] = field(default_factory=dict)
+    """Labels that are a class of the settings, written in another way."""
+    asked: list[str] = field(default_factory=list)
+    """Cells that may be empty, no animal, or a class."""
+    unsure: list[str] = field(default_factory=list)
+    """Cells that may be several species or one class."""
+    unknown: dict[str, list[str]] = field(default_factory=dict)
+    """Labels that are not among the given classes, with the cells that name them."""
+
+
+def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
+    """Read the different cells of a label column.
+
+    A cell that is a class of `classes`, whatever signs it holds, is that class. `;`, `|`, line breaks and
+    lists as programs write them stand between species. So do `,`, `/`, `+`
+    and `&` where all that is between them is a class elsewhere; else it is asked. Signs in brackets are of a
+    name.
+
+    Args:
+        cells: the text of each.
+        classes: the classes there are; None takes those that the cells name.
+    """
+    reading = Reading()
+    names = {cell: clean_name(cell) for cell in cells}
+    if classes is None:
+        plain = [n for n in names.values() if not _parted(n) and not is_missing(n) and not is_asked(n)]
+        folds = {fold_text(n) for n in plain}
+        known = {p: p for n in names.values() for p in (n, *_all_parts(n)) if fold_text(p) in folds}
+    else:
+        known = match_names([p for n in names.values() for p in (n, *_all_parts(n))], classes).known
+    for cell, name in names.items():
+        reading.labels[cell] = _labels(cell, name, known.get, classes is not None, reading)
+    return reading
+
+
+def _labels(
+    cell: str, name: str, known: Callable[[str], str | None], given: bool, reading: Reading
+) -> tuple[str, ...]:
+    """The classes of one cell, noted in `reading`."""
+    if not name:
+        return ()
+    if given and (one := known(name)) is not None:
+        if one != name:
+            reading.guessed[name] = one
+        return (one,)
+    if is_missing(name) or name.casefold() in UNLABELLED:
+        reading.empty.append(cell)
+        return ()
+    if is_asked(name):
+        reading.asked.append(cell)
+        return ()
+    parts, sure = _parts(name)
+    if not parts:
+        reading.asked.append(cell)
+        return ()
+    if len(parts) == 1 and parts[0] == name:
+        if given:
+            reading.unknown.setdefault(name, []).append(cell)
+        return (name,)
+    labels: list[str] = []
+    for part in parts:
+        inner, _ = _parts(part)
+        if is_missing(part):
+            continue
+        if is_asked(part):
+            reading.asked.append(cell)
+            return ()
+        if (one := known(part)) is not None:
+            if one != part:
+                reading.guessed[part] = one
+            labels.append(one)
+        elif sure and len(inner) == 1 and not given:
+            labels.append(part)
+        elif sure and len(inner) > 1 and all(known(p) is not None for p in inner):
+            labels += [k for p in inner if (k := known(p)) is not None]
+        elif given:
+            reading.unknown.setdefault(part if sure else name, []).append(cell)
+            return ()
+        elif not sure and WORDS.search(name) and not WEAK.search(name) and not any(map(known, parts)):
+            return (name,)  # `mother and cub`: nothing says that it is two
+        else:
+            reading.unsure.append(cell)
+            return ()
+    if not labels:
+        reading.empty.append(cell)
+    elif (len(labels) > 1 or labels[0] != name) and name not in labels:
+        reading.several.append(cell)
+    return tuple(dict.fromkeys(labels))
+
+
+def _parted(name: str) -> bool:
+    return len(_parts(name)[0]) != 1 or _parts(name)[0][0] != name
+
+
+def _all_parts(name: str) -> list[str]:
+    """Everything between the signs of a name, of both kinds."""
+    return [p for part in _parts(name)[0] for p in (part, *_parts(part)[0])]
+
+
+def _parts(name: str) -> tuple[list[str], bool]:
+    """What stands between the signs of a name, and whether those are sure to stand between species."""
+    if (items := _listed(name)) is not None:
+        return _cleaned(items), True
+    if name[:1] == "(" and name[-1:] == ")" and "(" not in name[1:] and WEAK.search(name):
+        name = name[1:-1]
+    bare = BRACKETS.sub(lambda m: "\0" * len(m[0]), name)  # of the same length: places stay
+    for pattern, sure in ((STRONG, True), (WEAK, False), (WORDS, False)):
+        if pattern.search(bare):
+            ends = [(m.start(), m.end()) for m in pattern.finditer(bare)]
+            begins = [0, *(end for _, end in ends)]
+            stops = [*(start for start, _ in ends), len(name)]
+            return _cleaned(name[a:b] for a, b in zip(begins, stops, strict=True)), sure
+    return [name], False
+
+
+def _cleaned(parts: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(clean for part in parts if (clean := clean_name(part))))
+
+
+def _listed(name: str) -> list[str] | None:
+    """The items of a list as JSON, Python, numpy or a database writes it; None where the name is no list."""
+    if len(name) < 2 or name[0] + name[-1] not in ("[]", "{}", "()"):
+        return None
+    try:
+        items = json.loads(name)
+        if isinstance(items, list) and all(i is None or isinstance(i, str) for i in items):
+            return [i or "" for i in items]
+    except (ValueError, RecursionError):
+        pass
+    inner = name[1:-1]
+    quoted = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|\bNone\b|\bnull\b|\bnan\b")
+    found = list(quoted.finditer(inner))
+    if found and not quoted.sub("", inner).strip(", \n;"):
+        return [re.sub(r"\\(.)", r"\1", m[1] or m[2] or "") for m in found]
+    if name[0] == "(":  # a remark in brackets, or a list whose signs say so
+        return None
+    return re.split(r"[,;|\n]", inner)
