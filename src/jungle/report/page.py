@@ -122,6 +122,8 @@ def _split(
         rows.append(
             {"name": c, "clips": int((judged.targets_NC[:, i] == 1).sum()), "mistaken": mistaken, **numbers}
         )
+    totals_C = counts_CC.sum(1)
+    shown = np.flatnonzero((totals_C > 0) | (counts_CC.sum(0) > 0)).tolist()  # in a clip, or said of one
     pairs = [(int(counts_CC[t, p]), t, p) for t, p in zip(*np.nonzero(counts_CC), strict=True) if t != p]
     return {
         "key": name,
@@ -132,12 +134,14 @@ def _split(
         "right": right,
         "interval": outcome.interval(right, labelled),
         "rows": rows,
-        "matrix": counts_CC.tolist() if len(classes) <= MAX_CONFUSION else None,
-        "totals": counts_CC.sum(1).tolist(),
+        "shown": shown,
+        "matrix": counts_CC.tolist() if len(shown) <= MAX_CONFUSION else None,
+        "totals": totals_C.tolist(),
+        "absent": [row["name"] for row in rows if not row["clips"]],
         "pairs": [
             (classes[t], classes[p], n, int(counts_CC[t].sum()))
             for n, t, p in sorted(pairs, key=lambda x: (-x[0], x[1], x[2]))[
-                : 8 if len(classes) <= MAX_CONFUSION else 24
+                : 8 if len(shown) <= MAX_CONFUSION else 24
             ]
         ],
         "reliability": charts.reliability(outcome.calibration(judged, task)),

@@ -4,6 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jungle.errors import count
 from jungle.files import write_text
 from jungle.report.wording import percent, plain, score, seconds
 
@@ -26,7 +27,7 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.filters |= {"percent": percent, "score": score, "seconds": seconds}
+    environment.filters |= {"percent": percent, "score": score, "seconds": seconds, "count": count}
     now = datetime.now()
     page = environment.get_template(template).render(
         css=(FOLDER / "page.css").read_text(encoding="utf-8"),
