@@ -117,6 +117,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
                 stack=final,
                 calibrated=alone,
                 neighbours=cfg.neighbours,
+                whole_paths=cfg.report_paths,
             )
     write_json(out / "stack.json", {"fingerprint": fingerprint, **_facts(members, final, judged)})
 
@@ -210,7 +211,7 @@ def _fingerprint(cfg: EnsembleStackConfig, members: Any) -> str:
     """Hash of what the members answered and of the settings that shape the result."""
     seen = hashlib.blake2b(digest_size=8)
     settings = cfg.model_dump(
-        mode="json", exclude={"paths", "members", "out", "overwrite", "report", "template"}
+        mode="json", exclude={"paths", "members", "out", "overwrite", "report", "report_paths", "template"}
     )
     seen.update(json.dumps(settings, sort_keys=True).encode())
     if cfg.template is not None:

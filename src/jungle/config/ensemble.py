@@ -27,6 +27,7 @@ class EnsembleStackConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     overwrite: bool
     report: bool
+    report_paths: bool = False
 
 
 class EnsembleReportConfig(Section):
@@ -35,6 +36,7 @@ class EnsembleReportConfig(Section):
     paths: Paths
     members: Members
     out: Path
+    report_paths: bool = False
 
 
 class EnsembleCheckConfig(Section):

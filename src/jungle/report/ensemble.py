@@ -13,6 +13,7 @@ from jungle.ensemble.judged import Judged
 from jungle.ensemble.stack import Stack
 from jungle.report import charts, outcome
 from jungle.report.outcome import Outcome
+from jungle.report.places import places_of
 from jungle.report.template import write_page
 from jungle.report.wording import SPLITS
 
@@ -42,6 +43,7 @@ def write_ensemble_report(
     stack: Stack,
     calibrated: Mapping[str, Sequence[np.ndarray] | None] | None = None,
     neighbours: bool = False,
+    whole_paths: bool = False,
 ) -> Path:
     """Write the page of an ensemble to `path`; return it.
 
@@ -54,6 +56,7 @@ def write_ensemble_report(
         calibrated: each member's own answers to each split, calibrated as the ensemble's are; None where
             those are not.
         neighbours: whether it saw the answers to a camera's neighbouring clips.
+        whole_paths: whether absolute paths are shown as they are.
 
     Raises:
         OSError: the folder cannot be written.
@@ -62,6 +65,7 @@ def write_ensemble_report(
     write_page(
         path,
         "ensemble.html.j2",
+        places_of([path.parent], whole=whole_paths),
         kind="ensemble",
         title=f"{len(board.names)} models together" if len(board.names) > 1 else "".join(board.names),
         splits=[_split(j, boards[j.split], probs[j.split], (calibrated or {}).get(j.split)) for j in judged],

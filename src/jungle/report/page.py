@@ -9,6 +9,7 @@ import polars as pl
 
 from jungle.report import charts, found, gallery, outcome
 from jungle.report.outcome import Outcome
+from jungle.report.places import Places, places_of
 from jungle.report.template import write_page
 from jungle.report.wording import SPLITS
 from jungle.video import ClipSpec
@@ -34,6 +35,8 @@ def write_report(
     clip_spec: ClipSpec | None = None,
     max_clips: int = MAX_CLIPS,
     budget_s: float = 60,
+    roots: Sequence[Path | str | None] = (),
+    whole_paths: bool = False,
 ) -> Path:
     """Write `report.html` into `folder`; return its path.
 
@@ -55,6 +58,9 @@ def write_report(
         clip_spec: how the model read the clips, so that the pictures are the frames it saw.
         max_clips: most strips of frames.
         budget_s: seconds that reading clips for the strips may take.
+        roots: folders whose files are named by what comes below them; of other absolute paths the page says
+            the last name alone.
+        whole_paths: whether absolute paths are shown as they are.
 
     Raises:
         OSError: the folder cannot be written.
@@ -77,9 +83,12 @@ def write_report(
         cards = gallery.of_found(unlabelled, table, classes, videos, max_clips)
     splits = [_split(s, judged[s], clips, classes, task, metrics or {}) for s in order if clips is not None]
     path = Path(folder) / "report.html"
+    shown = table["clip"].to_list() if table is not None else []
+    places = places_of([root, *roots, folder], shown, whole_paths)
     write_page(
         path,
         "page.html.j2",
+        places,
         kind="training run" if splits else "prediction run",
         title=title,
         task=task,
@@ -93,7 +102,7 @@ def write_report(
         failures=list(failures)[:MAX_FAILURES],
         more_failures=max(len(failures) - MAX_FAILURES, 0),
         reasons=_reasons(failures),
-        config=_flat(config_summary or {}),
+        config=_flat(config_summary or {}, places),
         counts=_counts(clips),
     )
     return path
@@ -165,14 +174,17 @@ def _counts(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
     return [(names[s], counts[s]) for s in ("train", "val", "test", "unlabelled") if s in counts]
 
 
-def _flat(config: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _flat(config: Mapping[str, Any], places: Places, before: str = "") -> list[tuple[str, str]]:
     """Settings as `section.key` and a word; those that are null or empty are left out."""
+    word = places.path
     rows: list[tuple[str, str]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{before}{key}.")
+            rows += _flat(value, places, f"{before}{key}.")
         elif isinstance(value, list | tuple):
-            rows += [(f"{before}{key}", ", ".join(str(v) for v in value))] if value else []
+            rows += [(f"{before}{key}", ", ".join(word(str(v)) for v in value))] if value else []
         elif value is not None and value != "":
-            rows.append((f"{before}{key}", str(value).lower() if isinstance(value, bool) else str(value)))
+            rows.append(
+                (f"{before}{key}", str(value).lower() if isinstance(value, bool) else word(str(value)))
+            )
     return rows
