@@ -3,6 +3,7 @@
 import sys
 
 from jungle.config.recipe import Recipe
+from jungle.recipes.foresight import Foreseen
 from jungle.recipes.preparing import Preparations
 from jungle.recipes.stages import Job
 
@@ -18,6 +19,7 @@ def show(
     jobs: list[Job],
     seconds: dict[str, list[float]],
     scale: str,
+    foreseen: Foreseen,
 ) -> None:
     """Print the plan on stderr.
 
@@ -28,6 +30,7 @@ def show(
         jobs: the commands of its stages.
         seconds: how long runs took, by `<scale>/<stage>`.
         scale: `full` or `tiny`.
+        foreseen: what would stop it.
     """
     from rich.console import Console
     from rich.table import Table
@@ -51,6 +54,10 @@ def show(
             time_left if left else "-",
         )
     Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(table)
+    for stop in foreseen.stops:
+        print(f"would stop it: {stop}", file=sys.stderr)
+    for note in foreseen.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _step(step: str, before: Preparations) -> tuple[str, str, str]:

@@ -14,8 +14,10 @@ from jungle import processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
+from jungle.data.problems import Problems
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
+from jungle.recipes.foresight import foresee
 from jungle.recipes.plan import show
 from jungle.recipes.preparing import Preparations, frozen_of
 from jungle.recipes.stages import Job, jobs_of, template_of
@@ -79,7 +81,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
     Raises:
         UsageError: a word of the command, or of a stage, is not valid; nothing has been run.
-        UserError: a stage failed.
+        UserError: something is not there, which the plan says too, or a stage failed.
     """
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
@@ -92,9 +94,14 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     if words["stage"] and words["stage"] not in known:
         raise UsageError(f"stage={words['stage']}: no such stage.{nearest(words['stage'], known)}")
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
-    show(recipe, name, before, jobs, seconds, words["scale"])
+    foreseen = foresee(chosen or jobs)
+    show(recipe, name, before, jobs, seconds, words["scale"], foreseen)
     if words["plan"] == "true":
         return 0
+    problems = Problems()
+    for stop in foreseen.stops:
+        problems.say(stop)
+    problems.raise_if_any(f"experiment={name}")
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         waiting = [j.config for j in chosen if j.config is not None and not j.finished]
