@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from jungle import processes
+from jungle import overrides, processes
 from jungle.cli import config_dir, main
+from jungle.config.recipe import Stage
 from jungle.data.sample import library
 from jungle.errors import UserError
 from jungle.recipes import foresight
 from jungle.recipes import run as recipe
-from jungle.recipes.stages import jobs_of
+from jungle.recipes.stages import Job, jobs_of
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +23,11 @@ def nothing_runs(monkeypatch, tmp_path) -> list[list[str]]:
     return ran
 
 
-def foreseen(*given: str, name: str = "primatrix/micro", tiny: bool = False) -> foresight.Foreseen:
-    file = config_dir() / "experiment" / f"{name}.yaml"
-    return foresight.foresee(jobs_of(recipe.read(file), name, list(given), tiny, config_dir())[0])
+def foreseen(*given: str, tiny: bool = False) -> foresight.Foreseen:
+    file = config_dir() / "experiment" / "primatrix" / "micro.yaml"
+    return foresight.foresee(
+        jobs_of(recipe.read(file), "primatrix/micro", list(given), tiny, config_dir())[0]
+    )
 
 
 def demo(root: Path, clips: int = 240) -> None:
@@ -64,13 +67,18 @@ def test_clips_without_their_labels(tmp_path) -> None:
 
 def test_weights_that_must_be_fetched_are_noted(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    notes = foreseen(name="primatrix/third_place").notes
-    assert any("the weights of resnet152" in n for n in notes)
-    assert not any("lite0" in n for n in notes)  # they are installed
-    for name in {n.split()[3] for n in notes}:
-        (tmp_path / "hub" / f"models--timm--{name}").mkdir(parents=True)
-    assert foreseen(name="primatrix/third_place").notes == ()
-    assert foreseen(name="primatrix/third_place", tiny=True).notes == ()
+
+    def notes(*args: str) -> tuple[str, ...]:
+        cfg = overrides.composed("train", [f"paths.cache={tmp_path}", *args], config_dir())
+        stage = Stage(name="a", verb="train")
+        return foresight.foresee([Job(stage, tmp_path / "a", [], cfg)]).notes
+
+    assert notes() == ()  # lite0's come with the program
+    (note,) = notes("model=resnet152_frozen")
+    assert "the weights of resnet152" in note
+    assert notes("model=resnet152_frozen", "model.pretrained=false") == ()
+    (tmp_path / "hub" / f"models--timm--{note.split()[3]}").mkdir(parents=True)
+    assert notes("model=resnet152_frozen") == ()
 
 
 def test_a_look_at_the_folder_of_a_sample_writes_nothing(tmp_path) -> None:
