@@ -198,4 +198,6 @@ def _report(
             failures=[(clips.table["clip"][n], r) for n, r in sorted(data.failures.items())],
             config_summary=cfg.model_dump(mode="json"),
             clip_spec=ClipSpec.from_dict(model.about["clip"]),
+            roots=[cfg.data.root],
+            whole_paths=cfg.report_paths,
         )

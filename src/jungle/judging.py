@@ -37,5 +37,7 @@ def main(raw: Any) -> None:
         judged += [found] if found is not None else []
     if not judged:
         raise UsageError("members: none of the clips that they have predicted has a label")
-    write_ensemble_report(cfg.out, judged=judged, boards=boards, probs=probs, stack=mean, neighbours=False)
+    write_ensemble_report(
+        cfg.out, judged=judged, boards=boards, probs=probs, stack=mean, whole_paths=cfg.report_paths
+    )
     result(f"report: {cfg.out}")

@@ -205,4 +205,6 @@ def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame,
             failures=list(failed.select("clip", "reason").iter_rows()),
             config_summary=cfg.model_dump(mode="json"),
             clip_spec=loaded[0].clip_spec,
+            roots=[cfg.videos] if isinstance(cfg.videos, str) else cfg.videos or [],
+            whole_paths=cfg.report_paths,
         )

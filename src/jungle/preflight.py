@@ -13,13 +13,14 @@ from typing import Any
 from jungle import extras, network, runs
 from jungle.config import PredictConfig, TrainConfig
 from jungle.config.train import ClipsConfig
+from jungle.data.formats.primatrix import find_labels
+from jungle.data.sample.library import check_room
 from jungle.devices import most_gpus, require_device, require_gpus, require_trainer
 from jungle.errors import UsageError, UserError
 from jungle.files import absent
 from jungle.models.bundled import bundled_weights
 
 _TABLES = ("labels", "template", "test_labels", "sites", "duplicates", "metadata", "pseudo")
-_HUB = "https://huggingface.co"
 
 
 def check(cfg: Any, made: Path | None = None) -> None:
@@ -75,12 +76,29 @@ def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
             yield f"{setting}={path}: a folder, not a file."
         elif not folder and not path.exists():
             yield f"{setting}={path}: {absent(path)}"
+    if isinstance(cfg, ClipsConfig):
+        yield from _missing_set(cfg)
     if isinstance(cfg, PredictConfig):
         for path in cfg.ckpt:
             try:
                 runs.checkpoint_of(path)
             except UserError as e:
                 yield str(e)
+
+
+def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
+    """Yield what a data set of a known form lacks, or what is in the sample's way."""
+    data = cfg.data
+    if data.format == "sample" and data.root is not None:
+        try:
+            check_room(data.root, clips=data.sample_clips)
+        except UserError as e:
+            yield str(e)
+    if data.format.startswith("primatrix") and data.root is not None:
+        if not data.root.is_dir():
+            yield f"data.root={data.root}: no such folder. It holds the clips; jungle download fetches some."
+        elif find_labels(data.root, data.labels) is None:
+            yield f"data.root={data.root}: no table of labels in it or beside it: data.labels=<file>"
 
 
 def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
@@ -124,7 +142,7 @@ def _check_weights(cfg: TrainConfig) -> None:
     if not lost:
         return
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
-    hub = os.environ.get("HF_ENDPOINT", _HUB)
+    hub = _hub()
     if offline or not network.answers(hub):
         why = "HF_HUB_OFFLINE is set" if offline else f"{hub} does not answer"
         raise UserError(
@@ -144,6 +162,12 @@ def _may_be_kept(backbone: str) -> bool:
             if not timms or plain in re.sub(r"\W|_", "", found.name).lower():
                 return True
     return False
+
+
+def _hub() -> str:
+    from huggingface_hub import constants  # here, since its import takes a second
+
+    return constants.ENDPOINT
 
 
 def _hub_cache() -> Path:

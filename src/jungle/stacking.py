@@ -107,7 +107,9 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
 
             lead = max(members, key=lambda m: len(m.classes))
             write_submission(table, template, out / "submission.csv", priors(lead.clips))
-    judged = _judged(boards, probs, at, final, cfg.seed)
+    alone = {s: _calibrated(val, at, plan, None if s == "val" else b) for s, b in boards.items() if b}
+    judged = _judged(boards, probs, at, final, cfg.seed, alone)
+    _say(judged, final, val.names, alone["val"] is not None)
     write_json(out / "metrics.json", scores)
     if cfg.report:
         from jungle.report.ensemble import write_ensemble_report
@@ -119,12 +121,43 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
                 boards=boards,
                 probs=probs,
                 stack=final,
+                calibrated=alone,
                 neighbours=cfg.neighbours,
+                whole_paths=cfg.report_paths,
             )
     write_json(out / "stack.json", {"fingerprint": fingerprint, **_facts(members, final, judged)})
 
 
-def _judged(boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int) -> list[Any]:
+def _calibrated(val: Any, at: np.ndarray, plan: Any, board: Any) -> list[np.ndarray] | None:
+    """Return what `stack.calibrated` does; None where the ensemble is a plain mean and nothing is fitted."""
+    from jungle.ensemble import stack
+
+    if plan.stackers == ("mean",) and plan.calibrations == ("none",):
+        return None
+    return stack.calibrated(val, at, plan, board)
+
+
+def _say(judged: list[Any], final: Any, names: tuple[str, ...], calibrated: bool) -> None:
+    """Say what the ensemble gains on its best member, and where it is no more than one member."""
+    if not judged:
+        return
+    j = judged[0]
+    gain, beside = j.gain["log_loss"], "calibrated alike" if calibrated else "as it is"
+    if len(names) > 1:
+        log.info(
+            f"{j.split}: gain on the best member ({j.best}, {beside}): {gain.value:+.4f} of log loss, "
+            f"above 0 is better; 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
+        )
+    if len(names) > 1 and final.alone is not None:
+        log.warning(
+            f"all the weight is with {names[final.alone]}: this stack is that model calibrated, and the "
+            "other members add nothing"
+        )
+
+
+def _judged(
+    boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int, calibrated: dict[str, Any]
+) -> list[Any]:
     """Judge each split that has labels; on the first, what each member adds."""
     from jungle.ensemble import stack
     from jungle.ensemble.judged import judge
@@ -143,7 +176,8 @@ def _judged(boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int) -> l
                 return answered
             return stack.again(final, val.of(members), at, board.of(members), seed)
 
-        found.append(judge(board, probs[split], split, None if any(found) or len(val.names) < 2 else of))
+        asked = None if any(found) or len(val.names) < 2 else of
+        found.append(judge(board, probs[split], split, asked, calibrated[split]))
     return [j for j in found if j is not None]
 
 
@@ -173,6 +207,7 @@ def _facts(members: Any, final: Any, judged: Any) -> dict[str, Any]:
         "stacker": final.stacker,
         "calibration": final.calibration,
         "about": final.about,
+        "alone": None if final.alone is None else members[final.alone].name,
         "held_back_log_loss": final.losses,
         "judged": {j.split: asdict(j) for j in judged},
     }
@@ -182,7 +217,7 @@ def _fingerprint(cfg: EnsembleStackConfig, members: Any) -> str:
     """Hash of what the members answered and of the settings that shape the result."""
     seen = hashlib.blake2b(digest_size=8)
     settings = cfg.model_dump(
-        mode="json", exclude={"paths", "members", "out", "overwrite", "report", "template"}
+        mode="json", exclude={"paths", "members", "out", "overwrite", "report", "report_paths", "template"}
     )
     seen.update(json.dumps(settings, sort_keys=True).encode())
     if cfg.template is not None:

@@ -54,7 +54,7 @@ def test_a_stack_beats_its_best_member_and_writes_all_of_it(tmp_path, capsys) ->
     judged = said["judged"]["test"]
     assert judged["best"] == "good frozen"
     assert found["test/log_loss"] == pytest.approx(judged["scores"]["log_loss"]["value"])
-    assert judged["against"]["log_loss"]["high"] < 0  # better, surely
+    assert judged["gain"]["log_loss"]["value"] > 0  # better
     assert found["test/log_loss"] < min(m["log_loss"] for m in judged["members"])
     written = pl.read_csv(out / "submission.csv")
     assert written.columns == ["filename", *reversed(CLASSES)]

@@ -16,6 +16,7 @@ from jungle import runs
 from jungle.cli import config_dir, main
 from jungle.config import check
 from jungle.config.recipe import Recipe
+from jungle.data.sample import library
 from jungle.errors import UsageError
 from jungle.recipes import run as recipe
 from jungle.recipes.stages import jobs_of
@@ -127,7 +128,12 @@ def args_of(name: str, tmp_path: Path, cache: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    """As `make demo` leaves it: with a sample of the usual size."""
+    folder = tmp_path_factory.mktemp("cache")
+    demo = {"version": library.VERSION, "clips": 240, "sites": 20, "seed": 0}
+    (folder / "sample" / "raw").mkdir(parents=True)
+    (folder / "sample" / "sample.json").write_text(json.dumps(demo))
+    return folder
 
 
 def run(args: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

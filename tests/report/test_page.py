@@ -210,7 +210,7 @@ def test_many_failures_and_classes_stay_readable(tmp_path):
             "clip": ["c0.avi", "c1.avi"],
             "path": ["x"] * 2,
             "split": ["test"] * 2,
-            **{c: [0, 0] for c in classes},
+            **{c: [1, 0] for c in classes},
         }
     ).with_columns(pl.lit(1).alias("class 3"))
     path = write_report(
@@ -225,7 +225,7 @@ def test_many_failures_and_classes_stay_readable(tmp_path):
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert 'class="matrix"' not in text
-    assert "class 3 taken for class 0 1 of 2" in page.words
+    assert "class 3 taken for class 44 1 of 2" in page.words
     assert "And 1034 more in failures.csv" in page.words
 
 

@@ -29,6 +29,7 @@ class EnsembleStackConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     overwrite: bool
     report: bool
+    report_paths: bool = False
 
 
 class EnsembleReportConfig(Section):
@@ -37,6 +38,7 @@ class EnsembleReportConfig(Section):
     paths: Paths
     members: Members
     out: Path
+    report_paths: bool = False
 
 
 class EnsembleCheckConfig(Section):

@@ -70,6 +70,7 @@ class TrainConfig(ClipsConfig):
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)]
     frame_answers: bool
     report: bool
+    report_paths: bool = False
 
     @model_validator(mode="after")
     def _together(self) -> "TrainConfig":
@@ -160,7 +161,7 @@ class TrainConfig(ClipsConfig):
 
         What is empty counts as not there, so that a setting which a later version brings changes nothing.
         """
-        elsewhere = {"resume": True, "report": True, "paths": True, "checkpoint": True}
+        elsewhere = {"resume": True, "report": True, "report_paths": True, "paths": True, "checkpoint": True}
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
         told = json.dumps(without_empty(plain), sort_keys=True)
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()

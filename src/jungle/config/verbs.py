@@ -57,6 +57,7 @@ class PredictConfig(Section):
     retry_failed: bool
     overwrite: bool
     report: bool
+    report_paths: bool = False
 
 
 class DownloadConfig(Section):

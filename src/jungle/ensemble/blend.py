@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jungle.ensemble.board import Answers
+from jungle.ensemble.board import Answers, Board
 from jungle.ensemble.odds import probs_of, scores_of, whole
 from jungle.metrics.scores import log_loss
 
@@ -119,6 +119,13 @@ def joined(answers: Answers, weights: np.ndarray) -> np.ndarray:
         every = np.nanmean(answers.probs_MNC, axis=0)
         total[:, weight <= 0] = every[:, weight <= 0]
     return whole(total / np.where(weight > 0, weight, 1), answers.task)
+
+
+def completed(board: Board, member: int) -> np.ndarray:
+    """Return a member's answers `[N, C]`; classes that it does not know get the mean of the others."""
+    weights = np.full(len(board.names), 1e-9)
+    weights[member] = 1
+    return joined(board.rows(np.arange(len(board.clips))), weights)
 
 
 def _filled(scores_MNC: np.ndarray) -> np.ndarray:

@@ -132,7 +132,7 @@ def _but_for_fold(settings: dict[str, Any]) -> str:
 
     One that is empty counts as not there: a later version of this program may have brought it.
     """
-    left_out = ("paths", "resume", "report", "checkpoint", "logger", "name")
+    left_out = ("paths", "resume", "report", "report_paths", "checkpoint", "logger", "name")
     kept = {k: v for k, v in settings.items() if k not in left_out}
     data = dict(kept.get("data", {}))
     data.pop("fold", None)

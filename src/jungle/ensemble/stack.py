@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jungle.console import Progress
-from jungle.ensemble.blend import BLENDS, Blend
+from jungle.ensemble.blend import BLENDS, Blend, completed
 from jungle.ensemble.board import Answers, Board
 from jungle.ensemble.calibrate import CALIBRATIONS, Calibration
 from jungle.ensemble.stackers import STACKERS
@@ -31,6 +31,10 @@ class Plan:
     stackers: tuple[str, ...]
     calibrations: tuple[str, ...]
     seed: int = 0
+
+
+ALONE = 0.995
+"""The part of all weight with which a member is taken to be the whole of a stack."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,17 @@ class Stack:
     def __call__(self, answers: Answers) -> np.ndarray:
         """Return probabilities, float64 `[n, C]`."""
         return self._calibrate(self._blend(answers))
+
+    @property
+    def alone(self) -> int | None:
+        """The number of the member that has all the weight; None where several have some, or none has any.
+
+        Such a stack is that member calibrated; the others add nothing to it.
+        """
+        weights = np.array(self.about["stacker"].get("weights", []), float)
+        if not len(weights) or weights.sum() <= 0 or weights.max() < ALONE * weights.sum():
+            return None
+        return int(weights.argmax())
 
 
 def plan_of(stacker: str, calibration: str, clips: int, columns: bool, seed: int) -> Plan:
@@ -124,6 +139,35 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
             return fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan)(answers.rows(held))
 
         return _part_by_part(parts, targets_NC.shape, answered)
+
+
+def calibrated(val: Board, at: np.ndarray, plan: Plan, board: Board | None = None) -> list[np.ndarray]:
+    """Return each member's own answers, calibrated as well as the ensemble's may be: `[N, C]` a member.
+
+    A stacker that is fitted calibrates by its weights and biases too, so that a member has a temperature at
+    least, whatever the plan says.
+
+    Args:
+        val: the validation clips.
+        at: those of them that have a label, to fit on.
+        plan: of the ensemble; which of its calibrations suits a member is found for each alone.
+        board: the clips to answer; None = those of `val`, where each labelled one is answered by a
+            calibration that was fitted to neither it nor its site.
+    """
+    names = plan.calibrations if plan.calibrations != ("none",) else ("none", "temperature")
+    targets_NC = val.targets_NC[at]
+    parts = parts_of(targets_NC, val.groups_N[at], PARTS, plan.seed + 1)
+    found = []
+    for i in range(len(val.names)):
+        own_NC = completed(val, i)
+        held = {name: _moved(name, own_NC[at], targets_NC, val.task, parts) for name in names}
+        chosen = min(held, key=lambda name: log_loss(held[name], targets_NC))
+        move, _ = CALIBRATIONS[chosen](own_NC[at], targets_NC, val.task)
+        answered = np.array(move(own_NC if board is None else completed(board, i)), float)
+        if board is None:
+            answered[at] = held[chosen]
+        found.append(answered)
+    return found
 
 
 def again(stack: Stack, fitted_on: Board, at: np.ndarray, board: Board, seed: int) -> np.ndarray:

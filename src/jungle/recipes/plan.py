@@ -1,6 +1,7 @@
 """The plan of a recipe: what exists, what will run, and how long that takes where it has been measured."""
 
 import sys
+from collections.abc import Sequence
 
 from jungle.config.recipe import Recipe
 from jungle.recipes.preparing import Preparations
@@ -18,6 +19,7 @@ def show(
     jobs: list[Job],
     seconds: dict[str, list[float]],
     scale: str,
+    stops: Sequence[str],
 ) -> None:
     """Print the plan on stderr.
 
@@ -28,6 +30,7 @@ def show(
         jobs: the commands of its stages.
         seconds: how long runs took, by `<scale>/<stage>`.
         scale: `full` or `tiny`.
+        stops: what would stop it.
     """
     from rich.console import Console
     from rich.table import Table
@@ -51,6 +54,8 @@ def show(
             time_left if left else "-",
         )
     Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(table)
+    for stop in stops:
+        print(f"would stop it: {stop}", file=sys.stderr)
 
 
 def _step(step: str, before: Preparations) -> tuple[str, str, str]:

@@ -10,12 +10,14 @@ import time
 from pathlib import Path
 from textwrap import fill
 
-from jungle import preflight, processes, runs
+from jungle import processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
+from jungle.data.problems import Problems
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
+from jungle.recipes.foresight import foresee
 from jungle.recipes.plan import show
 from jungle.recipes.preparing import Preparations, frozen_of
 from jungle.recipes.stages import Job, jobs_of, template_of
@@ -80,7 +82,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
     Raises:
         UsageError: a word of the command, or of a stage, is not valid; nothing has been run.
-        UserError: a stage failed.
+        UserError: something is not there, which the plan says too, or a stage failed.
     """
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
@@ -95,16 +97,16 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
     if words["plan"] == "true":
         _set_changed_aside(jobs, only_said=True)
-        show(recipe, name, before, jobs, seconds, words["scale"])
-        for said in _lacking(jobs, root):
-            log.warning(f"warning: as things are, it would stop here: {said}")
+        show(recipe, name, before, jobs, seconds, words["scale"], foresee(chosen or jobs, root))
         return 0
-    for said in _lacking(chosen, root):
-        raise said
+    problems = Problems()
+    for stop in foresee(chosen or jobs, root):
+        problems.say(stop)
+    problems.raise_if_any(f"experiment={name}")
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         _set_changed_aside(jobs)
-        show(recipe, name, before, jobs, seconds, words["scale"])
+        show(recipe, name, before, jobs, seconds, words["scale"], ())
         waiting = [j.config for j in chosen if j.config is not None and not j.finished]
         if not chosen or len(frozen_of(waiting)) > 1:
             _prepare(argv)
@@ -155,17 +157,6 @@ def _set_changed_aside(jobs: list[Job], only_said: bool = False) -> None:
     for folder in sorted(f for f in tops if f.is_dir()):
         folder.rename(folder.with_name(folder.name + mark))
     log.warning(f"{said} run again; what they made before is kept as <folder>{mark}")
-
-
-def _lacking(jobs: list[Job], root: Path) -> list[UserError]:
-    """Return what the training runs of jobs need and this machine has not, each once."""
-    found: dict[str, UserError] = {}
-    for cfg in {id(j.config): j.config for j in jobs if j.config is not None and not j.finished}.values():
-        try:
-            preflight.check(cfg, made=root)
-        except UserError as e:
-            found.setdefault(str(e), e)
-    return list(found.values())
 
 
 def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:

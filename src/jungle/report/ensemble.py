@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from jungle.ensemble.blend import completed
 from jungle.ensemble.board import Board
 from jungle.ensemble.bootstrap import Interval
-from jungle.ensemble.judged import Judged, completed
+from jungle.ensemble.judged import Judged
 from jungle.ensemble.stack import Stack
 from jungle.report import charts, outcome
 from jungle.report.outcome import Outcome
+from jungle.report.places import places_of
 from jungle.report.template import write_page
 from jungle.report.wording import SPLITS
 
@@ -39,7 +41,9 @@ def write_ensemble_report(
     boards: Mapping[str, Board | None],
     probs: Mapping[str, np.ndarray],
     stack: Stack,
-    neighbours: bool,
+    calibrated: Mapping[str, Sequence[np.ndarray] | None] | None = None,
+    neighbours: bool = False,
+    whole_paths: bool = False,
 ) -> Path:
     """Write the page of an ensemble to `path`; return it.
 
@@ -49,7 +53,10 @@ def write_ensemble_report(
         boards: the members' answers to each split.
         probs: the ensemble's answers to each split, in the boards' order.
         stack: the second level that was fitted to all validation clips.
+        calibrated: each member's own answers to each split, calibrated as the ensemble's are; None where
+            those are not.
         neighbours: whether it saw the answers to a camera's neighbouring clips.
+        whole_paths: whether absolute paths are shown as they are.
 
     Raises:
         OSError: the folder cannot be written.
@@ -58,9 +65,11 @@ def write_ensemble_report(
     write_page(
         path,
         "ensemble.html.j2",
+        places_of([path.parent], whole=whole_paths),
         kind="ensemble",
         title=f"{len(board.names)} models together" if len(board.names) > 1 else "".join(board.names),
-        splits=[_split(j, boards[j.split], probs[j.split]) for j in judged],
+        splits=[_split(j, boards[j.split], probs[j.split], (calibrated or {}).get(j.split)) for j in judged],
+        calibrates=any((calibrated or {}).values()),
         classes=list(board.classes),
         task=board.task,
         stacker=TRIED[stack.stacker],
@@ -71,15 +80,20 @@ def write_ensemble_report(
             if len(stack.losses[key]) > 1
         ],
         weights=_weights(board, stack),
+        many=len(board.names) > 1,
+        alone=board.names[stack.alone] if stack.alone is not None and len(board.names) > 1 else None,
         neighbours=neighbours,
     )
     return path
 
 
-def _split(judged: Judged, board: Board | None, probs_NC: np.ndarray) -> dict[str, Any]:
+def _split(
+    judged: Judged, board: Board | None, probs_NC: np.ndarray, calibrated: Sequence[np.ndarray] | None
+) -> dict[str, Any]:
     assert board is not None
     known = board.judged_N
-    best = completed(board, board.names.index(judged.best))
+    member = board.names.index(judged.best)
+    best = completed(board, member) if calibrated is None else calibrated[member]
     seen = {"ensemble": probs_NC, f"best member, {judged.best}": best}
     names = [c for c, k in zip(board.clips.table["clip"], known.tolist(), strict=True) if k]
     drawn = []
@@ -88,21 +102,32 @@ def _split(judged: Judged, board: Board | None, probs_NC: np.ndarray) -> dict[st
         drawn.append(
             {"name": name, "reliability": charts.reliability(outcome.calibration(found, board.task))}
         )
-    loss, gain = judged.scores["log_loss"], judged.against["log_loss"]
+    loss, gain = judged.scores["log_loss"], judged.gain["log_loss"]
     worst = max(m.log_loss for m in judged.members)
+    shown = [c for c in judged.classes if c[1]]
     return {
         "key": judged.split,
         "name": SPLITS.get(judged.split, judged.split),
         "judged": judged,
         "loss": loss,
         "accuracy": judged.scores["accuracy"],
-        "gain": Interval(-gain.value, -gain.high, -gain.low),
-        "more": judged.against["accuracy"],
-        "members": sorted(judged.members, key=lambda m: m.log_loss),
+        "gain": gain,
+        "surely": _surely(gain),
+        "more": judged.gain["accuracy"],
+        "members": sorted(judged.members, key=lambda m: m.log_loss if m.calibrated is None else m.calibrated),
         "worst": max(worst, loss.value),
-        "classes": sorted(judged.classes, key=lambda c: -c[3]),
+        "classes": sorted(shown, key=lambda c: -c[3]),
+        "absent": [c[0] for c in judged.classes if not c[1]],
+        "absent_share": sum(c[3] for c in judged.classes if not c[1]),
         "drawn": drawn,
     }
+
+
+def _surely(gain: Interval) -> str:
+    """Say in a word what a gain is worth: one whose interval holds 0 may be an accident of these clips."""
+    if gain.low > 0:
+        return "better"
+    return "worse" if gain.high < 0 else "no sure difference"
 
 
 def _tried(losses: Mapping[str, float]) -> list[tuple[str, float]]:

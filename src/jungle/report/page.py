@@ -9,6 +9,7 @@ import polars as pl
 
 from jungle.report import charts, found, gallery, outcome
 from jungle.report.outcome import Outcome
+from jungle.report.places import Places, places_of
 from jungle.report.template import write_page
 from jungle.report.wording import SPLITS
 from jungle.video import ClipSpec
@@ -34,6 +35,8 @@ def write_report(
     clip_spec: ClipSpec | None = None,
     max_clips: int = MAX_CLIPS,
     budget_s: float = 60,
+    roots: Sequence[Path | str | None] = (),
+    whole_paths: bool = False,
 ) -> Path:
     """Write `report.html` into `folder`; return its path.
 
@@ -55,6 +58,9 @@ def write_report(
         clip_spec: how the model read the clips, so that the pictures are the frames it saw.
         max_clips: most strips of frames.
         budget_s: seconds that reading clips for the strips may take.
+        roots: folders whose files are named by what comes below them; of other absolute paths the page says
+            the last name alone.
+        whole_paths: whether absolute paths are shown as they are.
 
     Raises:
         OSError: the folder cannot be written.
@@ -82,9 +88,12 @@ def write_report(
         if clips is not None
     ]
     path = Path(folder) / "report.html"
+    shown = table["clip"].to_list() if table is not None else []
+    places = places_of([root, *roots, folder], shown, whole_paths)
     write_page(
         path,
         "page.html.j2",
+        places,
         kind="training run" if splits else "prediction run",
         title=title,
         task=task,
@@ -98,7 +107,7 @@ def write_report(
         failures=list(failures)[:MAX_FAILURES],
         more_failures=max(len(failures) - MAX_FAILURES, 0),
         reasons=_reasons(failures),
-        config=_flat(config_summary or {}),
+        config=_flat(config_summary or {}, places),
         counts=_counts(clips),
     )
     return path
@@ -127,6 +136,8 @@ def _split(
         rows.append(
             {"name": c, "clips": int((judged.targets_NC[:, i] == 1).sum()), "mistaken": mistaken, **numbers}
         )
+    totals_C = counts_CC.sum(1)
+    shown = np.flatnonzero((totals_C > 0) | (counts_CC.sum(0) > 0)).tolist()  # in a clip, or said of one
     pairs = [(int(counts_CC[t, p]), t, p) for t, p in zip(*np.nonzero(counts_CC), strict=True) if t != p]
     return {
         "key": name,
@@ -137,12 +148,14 @@ def _split(
         "right": right,
         "interval": outcome.interval(right, labelled),
         "rows": rows,
-        "matrix": counts_CC.tolist() if len(classes) <= MAX_CONFUSION else None,
-        "totals": counts_CC.sum(1).tolist(),
+        "shown": shown,
+        "matrix": counts_CC.tolist() if len(shown) <= MAX_CONFUSION else None,
+        "totals": totals_C.tolist(),
+        "absent": [row["name"] for row in rows if not row["clips"]],
         "pairs": [
             (classes[t], classes[p], n, int(counts_CC[t].sum()))
             for n, t, p in sorted(pairs, key=lambda x: (-x[0], x[1], x[2]))[
-                : 8 if len(classes) <= MAX_CONFUSION else 24
+                : 8 if len(shown) <= MAX_CONFUSION else 24
             ]
         ],
         "reliability": charts.reliability(outcome.calibration(judged, task)),
@@ -166,14 +179,17 @@ def _counts(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
     return [(names[s], counts[s]) for s in ("train", "val", "test", "unlabelled") if s in counts]
 
 
-def _flat(config: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+def _flat(config: Mapping[str, Any], places: Places, before: str = "") -> list[tuple[str, str]]:
     """Settings as `section.key` and a word; those that are null or empty are left out."""
+    word = places.path
     rows: list[tuple[str, str]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
-            rows += _flat(value, f"{before}{key}.")
+            rows += _flat(value, places, f"{before}{key}.")
         elif isinstance(value, list | tuple):
-            rows += [(f"{before}{key}", ", ".join(str(v) for v in value))] if value else []
+            rows += [(f"{before}{key}", ", ".join(word(str(v)) for v in value))] if value else []
         elif value is not None and value != "":
-            rows.append((f"{before}{key}", str(value).lower() if isinstance(value, bool) else str(value)))
+            rows.append(
+                (f"{before}{key}", str(value).lower() if isinstance(value, bool) else word(str(value)))
+            )
     return rows

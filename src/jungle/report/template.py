@@ -4,14 +4,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from jungle.errors import count
 from jungle.files import write_text
+from jungle.report.places import Places
 from jungle.report.wording import percent, plain, score, seconds
 
 FOLDER = Path(__file__).parent
 
 
-def write_page(path: Path, template: str, **values: Any) -> None:
-    """Write the page that `template` makes of `values`.
+def write_page(path: Path, template: str, places: Places, **values: Any) -> None:
+    """Write the page that `template` makes of `values`; every file in it is named as `places` does.
 
     Raises:
         OSError: the folder cannot be written.
@@ -24,9 +26,9 @@ def write_page(path: Path, template: str, **values: Any) -> None:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_shown,
+        finalize=lambda value: _shown(value, places),
     )
-    environment.filters |= {"percent": percent, "score": score, "seconds": seconds}
+    environment.filters |= {"percent": percent, "score": score, "seconds": seconds, "count": count}
     now = datetime.now()
     page = environment.get_template(template).render(
         css=(FOLDER / "page.css").read_text(encoding="utf-8"),
@@ -37,8 +39,11 @@ def write_page(path: Path, template: str, **values: Any) -> None:
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _shown(value: Any) -> Any:
-    """A value as the template writes it: text loses what cannot be seen. Escaping comes after."""
+def _shown(value: Any, places: Places) -> Any:
+    """A value as the template writes it: text loses what cannot be seen, and where its files lie.
+
+    Escaping comes after.
+    """
     from markupsafe import Markup
 
-    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return places.text(plain(value)) if isinstance(value, str) and not isinstance(value, Markup) else value

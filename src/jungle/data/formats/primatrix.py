@@ -58,7 +58,7 @@ def load_primatrix(
     raw = absolute(raw)
     if not raw.is_dir():
         raise UserError(f"data.root={raw}: no such folder. It holds the clips.")
-    found = _given_or_found(labels, LABELS, (raw, raw.parent))
+    found = find_labels(raw, labels)
     if found is None:
         raise UserError(
             f"No {' or '.join(LABELS)} in {raw} or {raw.parent}. Name it: data.labels=<file>, or fetch it: "
@@ -97,6 +97,12 @@ def find_template(raw: str | Path, labels: str | Path | None, given: str | Path 
     raw = absolute(raw)
     beside = (Path(labels).parent,) if labels is not None else ()
     return _given_or_found(given, TEMPLATE, (*beside, raw, raw.parent))
+
+
+def find_labels(raw: str | Path, given: str | Path | None = None) -> Path | None:
+    """Return the table of labels: the one given, or the one beside the clips, if any is."""
+    raw = absolute(raw)
+    return _given_or_found(given, LABELS, (raw, raw.parent))
 
 
 def _given_or_found(given: str | Path | None, names: Sequence[str], folders: Iterable[Path]) -> Path | None:

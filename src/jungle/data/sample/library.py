@@ -114,28 +114,43 @@ def _render(root: Path, wanted: dict, workers: int | None, only: Collection[str]
         write_json(root / MANIFEST, wanted)
 
 
-def _make_room(root: Path, wanted: dict) -> None:
-    """Drop the clips of an older version; refuse a folder with another sample or with other files."""
-    begun = root / ".rendering.json"
+def check_room(root: Path, *, clips: int = 240, sites: int = 20, seed: int = 0) -> None:
+    """Refuse a folder that holds another sample, or clips that are not the sample's. Nothing is written.
+
+    Raises:
+        UserError: what it holds, and what to do.
+    """
+    wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
+    found, raw = _begun(root), root / "raw"
+    if found is None and raw.is_dir() and any(p for p in raw.iterdir() if not p.name.startswith(".")):
+        raise UserError(f"{root}: holds clips that are not the sample's; give data.root=<an empty folder>.")
+    if found is not None and {**found, "version": VERSION} != wanted:
+        held = f"{found.get('clips')} clips, {found.get('sites')} sites, seed {found.get('seed')}"
+        raise UserError(
+            f"{root}: holds a sample of {held}, not of {clips} clips; give data.root=<another folder>, or "
+            f"rename this one, as to {root.name}_{found.get('clips')}."
+        )
+
+
+def _begun(root: Path) -> dict | None:
+    """The numbers of the sample that a folder holds, or that was begun there."""
     found = _read_manifest(root)
     if found is None:
         with suppress(OSError, ValueError):
-            found = json.loads(begun.read_text(encoding="utf-8"))
-    if found is None and any(p for p in (root / "raw").iterdir() if not p.name.startswith(".")):
-        raise UserError(f"{root}: holds clips that are not the sample's; give data.root=<an empty folder>.")
-    if found is not None and found != wanted:
-        if {**found, "version": VERSION} != wanted:
-            held = f"{found.get('clips')} clips, {found.get('sites')} sites, seed {found.get('seed')}"
-            raise UserError(
-                f"{root}: holds a sample of {held}, not of {wanted['clips']} clips; give data.root=<another "
-                f"folder>, or rename this one, as to {root.name}_{found.get('clips')}."
-            )
-        log.info("the sample's pictures have changed; rendering it anew")
+            found = json.loads((root / ".rendering.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _make_room(root: Path, wanted: dict) -> None:
+    """Drop the clips of an older version; refuse a folder with another sample or with other files."""
+    check_room(root, clips=wanted["clips"], sites=wanted["sites"], seed=wanted["seed"])
+    if _begun(root) not in (None, wanted):
+        log.info("the sample's pictures have changed; rendering it again")
         (root / MANIFEST).unlink(missing_ok=True)
         for clip in (root / "raw").iterdir():
             if clip.suffix in (".mp4", ".avi"):
                 clip.unlink()
-    write_json(begun, wanted)
+    write_json(root / ".rendering.json", wanted)
 
 
 def _cores() -> int:
