@@ -29,6 +29,53 @@ def test_the_csv_is_for_people(tmp_path) -> None:
     lines = (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "clip,status,reason,top_class,top_probability,lion,hog"
     assert lines[1] == "a b/ä.MP4,ok,,hog,0.750000,0.250000,0.750000"
+    assert lines[2] == "c,failed,no frames,,,,"  # no top class: who filters on one does not meet it
+
+
+def test_a_clip_that_failed_has_no_answer(tmp_path) -> None:
+    assert table()["lion"].to_list() == [0.25, None]
+    assert np.isnan(predictions.probabilities(table())[1]).all()
+    assert predictions.read_ones(table())["clip"].to_list() == ["a b/ä.MP4"]
+    assert predictions.failed_ones(table())["clip"].to_list() == ["c"]
+    with pytest.raises(UserError, match="could not be read has a probability"):
+        predictions.check(table().with_columns(lion=pl.lit(0.5, pl.Float32)))
+    with pytest.raises(UserError, match="0 to 1"):
+        predictions.check(table().with_columns(lion=pl.lit(None, pl.Float32)))
+
+
+def test_numbers_that_version_1_gave_to_failed_clips_are_no_answers(tmp_path) -> None:
+    table().with_columns(lion=pl.lit(0.5, pl.Float32), hog=pl.lit(0.5, pl.Float32)).write_parquet(
+        tmp_path / "old.parquet"
+    )
+    assert predictions.read(tmp_path / "old.parquet")["lion"].to_list() == [0.5, None]
+
+
+def test_probabilities_are_matched_by_class() -> None:
+    turned = predictions.probabilities(table(), ("hog", "lion"))
+    np.testing.assert_array_equal(turned[0], np.float32([0.75, 0.25]))
+    with pytest.raises(UserError, match="other classes: boar, lion"):
+        predictions.probabilities(table(), ("hog", "boar"))
+
+
+def test_the_parquet_does_not_depend_on_how_the_rows_came_together(tmp_path) -> None:
+    whole, parts = table(), pl.concat([table()[:1], table()[1:]], rechunk=False)
+    assert parts.n_chunks() == 2
+    for name, made in (("whole", whole), ("parts", parts)):
+        predictions.write(made, tmp_path / f"{name}.parquet")
+    assert (tmp_path / "whole.parquet").read_bytes() == (tmp_path / "parts.parquet").read_bytes()
+
+
+def test_names_are_no_formulas_in_the_csv_and_stay_as_they_are_in_parquet(tmp_path) -> None:
+    rows = [row("=cmd|'calc'!A1.mp4"), row("+1+1.mp4", status="failed", reason="@SUM(1)"), row("-5")]
+    made = predictions.make(rows, ("lion", "=1+1"))
+    predictions.write(made, tmp_path / "p.csv")
+    lines = (tmp_path / "p.csv").read_text().splitlines()
+    assert lines[0] == "clip,status,reason,top_class,top_probability,lion,'=1+1"
+    assert lines[1] == "'=cmd|'calc'!A1.mp4,ok,,'=1+1,0.750000,0.250000,0.750000"
+    assert lines[2] == "'+1+1.mp4,failed,'@SUM(1),,,,"
+    assert lines[3].startswith("-5,ok")  # a number is no formula
+    predictions.write(made, tmp_path / "p.parquet")
+    assert predictions.read(tmp_path / "p.parquet").equals(made)
 
 
 @pytest.mark.parametrize("column", ["status", "clip", "times"])

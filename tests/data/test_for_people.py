@@ -1,0 +1,32 @@
+import polars as pl
+import pytest
+
+from jungle.data.for_people import SIGNS, as_text, write_csv
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_what_a_spreadsheet_would_run_is_text(sign: str, tmp_path) -> None:
+    assert as_text(f"{sign}cmd") == f"'{sign}cmd"
+    assert as_text(f"x{sign}cmd") == f"x{sign}cmd"
+    write_csv(pl.DataFrame({f"{sign}h": [f"{sign}c", f"a{sign}", None]}), tmp_path / "t.csv")
+    found = pl.read_csv(tmp_path / "t.csv")
+    assert found.columns == [f"'{sign}h"]
+    assert found.to_series().to_list() == [f"'{sign}c", f"a{sign}", None]
+
+
+@pytest.mark.parametrize("number", ["-1", "+1.5", "-1.5e-3", "-.5", "+3E+8"])
+def test_a_plain_number_stays_one(number: str, tmp_path) -> None:
+    assert as_text(number) == number
+    write_csv(pl.DataFrame({"x": [number, f"{number}+1"]}), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text().split() == ["x", number, f"'{number}+1"]
+
+
+def test_numbers_and_columns_that_are_read_again_stay_as_they_are(tmp_path) -> None:
+    table = pl.DataFrame({"filepath": ["=a.mp4"], "answer": ["=a"], "p": [-0.25]})
+    write_csv(table, tmp_path / "t.csv", exact=["filepath"], float_precision=3)
+    assert (tmp_path / "t.csv").read_text() == "filepath,answer,p\n=a.mp4,'=a,-0.250\n"
+
+
+def test_a_heading_that_is_taken_gets_another_mark(tmp_path) -> None:
+    write_csv(pl.DataFrame({"=a": [1], "'=a": [2]}), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == "''=a,'=a\n1,2\n"

@@ -1,0 +1,218 @@
+"""Prediction as a user runs it: the same bytes whatever was stopped, and no answer where no clip was read."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from jungle.data import predictions
+from jungle.errors import UserError
+from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.checkpoint import load_checkpoint
+from jungle.models.module import ClipClassifier
+from jungle.predicting import Asked, joined, whole_batches
+from jungle.video import ClipSpec, Frames
+from tests.conftest import Command
+from tests.test_end_to_end import kill_when, start
+
+CLASSES = ("blank", "hog", "lion")
+PRIORS = {"blank": 0.5, "hog": 0.3, "lion": 0.2}
+
+
+def checkpoint(file: Path, seed: int = 0, frames: int = 3, classes: tuple[str, ...] = CLASSES) -> Path:
+    """Save a model of random weights, which answers as steadily as a trained one."""
+    torch.manual_seed(seed)
+    size = (64, 96)
+    about = {
+        "clip": ClipSpec(Frames("uniform", frames), size).to_dict(),
+        "priors": {c: PRIORS[c] for c in classes},
+        "weights_hash": f"{seed:08d}",
+    }
+    head = {"name": "attention", "hidden": 8, "dropout": 0.0}
+    backbone = Backbone(BackboneSpec("test_resnet", pretrained=False, size=size))
+    made = ClipClassifier(backbone, head, classes, "exclusive", "frozen", about)
+    with torch.no_grad():
+        for p in made.head.parameters():
+            p.mul_(3)
+    torch.save({"state_dict": made.state_dict(), "jungle": made.describe()}, file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def ckpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoint(tmp_path_factory.mktemp("ckpt") / "a.ckpt")
+
+
+def args(ckpt: Path | str, videos: Path, out: Path, *more: str) -> list[str]:
+    return [f"ckpt={ckpt}", f"videos={videos}", f"out={out}", "workers=1", "report=false", *more]
+
+
+def same_files(a: Path, b: Path) -> None:
+    for name in ("predictions.parquet", "predictions.csv", "failures.csv"):
+        assert (a / name).read_bytes() == (b / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_killed_or_done_in_parts_it_ends_in_the_same_bytes(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    clips = sorted((survey / "clips").iterdir())
+    for i in range(120):
+        (many / f"{i:03d}.mp4").symlink_to(clips[i % len(clips)])
+    (many / "090.mp4").unlink()
+    (many / "090.mp4").write_text("no video")
+    whole = command("predict", *args(ckpt, many, tmp_path / "whole"))
+    assert whole.returncode == 3, whole.stderr[-3000:]
+    killed = tmp_path / "killed"
+    process = start("predict", args(ckpt, many, killed, "flush_s=0.01"), tmp_path)
+    kill_when(process, lambda: len(list(killed.glob(".parts/part-*.parquet"))) > 1)
+    assert not (killed / "predictions.parquet").exists()
+    done = command("predict", *args(ckpt, many, killed))
+    assert done.returncode == 3, done.stderr[-3000:]
+    assert "of 120 clips were done before" in done.stderr
+    same_files(tmp_path / "whole", killed)
+    # One clip first, then some in other batches, then all: a clip's answer is its own.
+    parts = tmp_path / "parts"
+    command("predict", *args(ckpt, many / "007.mp4", parts))
+    (tmp_path / "list.txt").write_text("".join(f"{many}/{i:03d}.mp4\n" for i in range(40, 3, -3)))
+    command("predict", *args(ckpt, tmp_path / "list.txt", parts, "batch_size=5"))
+    command("predict", *args(ckpt, many, parts))
+    same_files(tmp_path / "whole", parts)
+
+
+def test_what_could_not_be_read_has_no_answer_and_is_not_done_before(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    good = survey / "clips" / "lion_01.mp4"
+    (tmp_path / "text.avi").write_text("no video")
+    (tmp_path / "list.txt").write_text(f"{good}\n{tmp_path}/text.avi\n{tmp_path}/gone.mp4\n")
+    first = command("predict", *args(ckpt, tmp_path / "list.txt", tmp_path / "out"))
+    assert first.returncode == 3
+    assert "done before" not in first.stderr
+    assert "2 of 3 clips could not be read and have no answer" in first.stderr.splitlines()[-1]
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert table["status"].to_list() == ["ok", "failed", "failed"]
+    assert table.filter(pl.col("status") == "failed").select(CLASSES).null_count().row(0) == (2, 2, 2)
+    written = pl.read_csv(tmp_path / "out" / "predictions.csv")
+    assert written["top_class"].null_count() == written["top_probability"].null_count() == 2
+    again = command("predict", *args(ckpt, tmp_path / "list.txt", tmp_path / "out"))
+    assert "2 of 3 clips were done before, 1 of them could not be read" in again.stderr
+
+
+def test_a_submission_alone_has_the_class_shares(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").write_text("filename,lion,blank\nlion_01.mp4,0,0\ngone.mp4,0,0\n")
+    done = command("predict", *args(ckpt, survey / "clips", tmp_path / "out", f"template={tmp_path}/t.csv"))
+    assert done.returncode == 3, done.stderr[-3000:]
+    written = pl.read_csv(tmp_path / "out" / "submission.csv")
+    assert written.row(1) == ("gone.mp4", pytest.approx(0.2), pytest.approx(0.5))
+    assert written["lion"][0] != pytest.approx(0.2, abs=1e-4)
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert table.row(1, named=True)["lion"] is None
+
+
+def test_models_of_the_same_classes_are_joined_by_name(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    saved = torch.load(ckpt, weights_only=True)
+    order = [CLASSES.index(c) for c in CLASSES[::-1]]
+    last = [
+        k for k in saved["state_dict"] if k.startswith("head.classify") and k.endswith(("weight", "bias"))
+    ]
+    for name in last[-2:]:
+        saved["state_dict"][name] = saved["state_dict"][name][order]
+    saved["jungle"]["classes"] = list(CLASSES[::-1])
+    torch.save(saved, tmp_path / "turned.ckpt")
+    clip = survey / "clips" / "lion_01.mp4"
+    for out, files in (("one", f"{ckpt}"), ("both", f"[{ckpt},{tmp_path}/turned.ckpt]")):
+        done = command("predict", *args(files, clip, tmp_path / out))
+        assert done.returncode == 0, done.stderr[-3000:]
+    one, both = (predictions.read(tmp_path / n / "predictions.parquet") for n in ("one", "both"))
+    np.testing.assert_allclose(predictions.probabilities(one), predictions.probabilities(both), atol=1e-6)
+    assert np.ptp(predictions.probabilities(one)) > 0.01
+
+
+def _spoilt(spoil: Any) -> Any:
+    return pytest.param(spoil, id=spoil.__name__)
+
+
+def nan_weight(saved: dict[str, Any]) -> None:
+    saved["state_dict"]["backbone.model.conv1.0.weight"][0] = float("nan")
+
+
+def infinite_weight(saved: dict[str, Any]) -> None:
+    name = next(k for k in saved["state_dict"] if k.startswith("head.classify") and k.endswith("bias"))
+    saved["state_dict"][name][0] = float("inf")
+
+
+def infinite_variance(saved: dict[str, Any]) -> None:
+    name = next(k for k in saved["state_dict"] if k.endswith("running_var"))
+    saved["state_dict"][name][0] = float("inf")
+
+
+def nan_shift(saved: dict[str, Any]) -> None:
+    saved["jungle"]["prior_shift"] = {"blank": 0.0, "hog": float("nan"), "lion": 0.0}
+
+
+def shift_of_other_classes(saved: dict[str, Any]) -> None:
+    saved["jungle"]["prior_shift"] = {"blank": 0.0, "hog": 1.0}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [_spoilt(f) for f in (nan_weight, infinite_weight, infinite_variance, nan_shift, shift_of_other_classes)],
+)
+def test_a_checkpoint_without_numbers_is_not_loaded(spoil: Any, ckpt: Path, tmp_path: Path) -> None:
+    saved = torch.load(ckpt, weights_only=True)
+    spoil(saved)
+    torch.save(saved, tmp_path / "spoilt.ckpt")
+    with pytest.raises(UserError, match=f"ckpt={tmp_path / 'spoilt.ckpt'}: its (weights|prior_shift)"):
+        load_checkpoint(tmp_path / "spoilt.ckpt")
+
+
+def test_a_model_whose_answer_is_no_number_is_named(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    saved = torch.load(ckpt, weights_only=True)
+    for k, w in saved["state_dict"].items():
+        if k.startswith("head.") and w.is_floating_point() and w.ndim == 2:
+            w.fill_(1e38)
+    torch.save(saved, tmp_path / "spoilt.ckpt")
+    files = f"[{ckpt},{tmp_path / 'spoilt.ckpt'}]"
+    done = command("predict", *args(files, survey / "clips" / "lion_01.mp4", tmp_path / "out"))
+    assert done.returncode == 1, done.stderr[-2000:]
+    assert f"ckpt={tmp_path / 'spoilt.ckpt'}: its answer to a clip is not a number" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def row(status: str, probs: list[float] | None = None, reason: str = "") -> dict[str, Any]:
+    made: dict[str, Any] = {"status": status, "reason": reason}
+    return made if probs is None else {**made, "probs": np.float32(probs)}
+
+
+def test_models_that_could_not_read_a_clip_say_nothing_of_it() -> None:
+    good, other = row("ok", [0.8, 0.2]), row("degraded", [0.2, 0.8], "2 frames are damaged")
+    lost = row("failed", reason="no frames")
+    np.testing.assert_allclose(joined([(1, good), (3, other)])["probs"], [0.35, 0.65], atol=1e-6)
+    assert joined([(1, good), (3, other)])["status"] == "degraded"
+    for rows in ([(1, good), (2, lost)], [(2, lost), (1, good)]):
+        found = joined(rows)
+        np.testing.assert_array_equal(found["probs"], good["probs"])
+        assert (found["status"], found["reason"]) == (
+            "degraded",
+            "2 of 3 models could not read it: no frames",
+        )
+    assert joined([(1, lost), (1, lost)])["status"] == "failed"
+
+
+def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
+    asked = Asked([""] * 10, ["k", "k", None, "k", "k", "k", "k", "k", "k", "k"])
+    assert whole_batches([3, 9], asked, 4, "cuda:0") == [0, 1, 3, 8, 9]
+    assert whole_batches([3, 9], asked, 4, "cpu") == [3, 9]
+    assert whole_batches([], asked, 4, "cuda:0") == []
