@@ -87,9 +87,7 @@ def _predict(
         if rank != 0:
             return None
         parts = [folder / f".{split}-{r}.parquet" for r in range(world)]
-        share = pl.concat([read_parquet(p) for p in parts]).unique(
-            "clip", keep="first", maintain_order=True
-        )
+        share = pl.concat([read_parquet(p) for p in parts]).unique("clip", keep="first", maintain_order=True)
         if each_frame:
             frames = [p.with_suffix(".frames.parquet") for p in parts]
             whole = pl.concat([read_parquet(f) for f in frames])

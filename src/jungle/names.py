@@ -28,10 +28,7 @@ def class_fault(name: object) -> str | None:
         return f"has {len(name):,} letters; at most {MOST} are allowed"
     if name != name.strip():
         return "begins or ends with a blank"
-    if name.isprintable():
-        hidden = []
-    else:
-        hidden = [c for i, c in enumerate(name) if not _is_readable(name, i)]
+    hidden = "" if name.isprintable() else [c for i, c in enumerate(name) if not _is_readable(name, i)]
     if hidden:
         return f"holds a letter that cannot be seen (U+{ord(hidden[0]):04X})"
     if name in COLUMNS:
@@ -59,7 +56,7 @@ def shown(value: object, most: int = 120) -> str:
 
 
 def escaped(text: str, kept: str = "") -> str:
-    r"""`text` with each letter that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), but those of `kept`."""
+    r"""`text` with letters that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), those of `kept` apart."""
     if text.isprintable():
         return text
     return "".join(

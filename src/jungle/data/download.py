@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from jungle.console import Progress, log
 from jungle.data.partial import Part
 from jungle.errors import UserError
+from jungle.files import expanded
 
 if TYPE_CHECKING:
     import requests
@@ -62,7 +63,7 @@ def download(
     """
     from filelock import FileLock, Timeout
 
-    out = Path(out).expanduser()
+    out = expanded(out)
     done: dict[str, Path] = {}
     for name, url in files.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

@@ -16,6 +16,10 @@ from pathlib import Path
 
 import polars as pl
 
+from jungle.data.walking import entries_of, kind_of
+from jungle.files import expanded
+
+MAX_PATH = 4096  # letters; no file lies deeper
 FEW = 32  # clips of one folder up to which asking for each beats listing the folder
 DRIVE = re.compile(r"[A-Za-z]:/")
 # What needs a closer look than taking the name as it is; nearly no name does.
@@ -33,7 +37,7 @@ class Names:
 
 def absolute(path: str | Path) -> Path:
     """`path` from the root of the file system, `~` expanded, links kept."""
-    return Path(os.path.abspath(Path(path).expanduser()))
+    return Path(os.path.abspath(expanded(path)))
 
 
 def name_clips(names: pl.Series, root: Path) -> Names:
@@ -122,13 +126,13 @@ def locate(paths: pl.Series) -> pl.Series:
 
 def _folder_on_disk(folder: str) -> str:
     """The folder as it is on disk, where its accents may be composed in another way."""
-    if folder.isascii() or os.path.isdir(folder):
+    if folder.isascii() or len(folder) > MAX_PATH or os.path.isdir(folder):
         return folder
     parent, _, name = folder.rpartition("/")
     parent = _folder_on_disk(parent)
     try:
         alike = [f for f in os.listdir(parent or "/") if folded(f) == folded(name)]
-    except OSError:
+    except (OSError, ValueError):
         return folder
     return f"{parent}/{alike[0]}" if len(alike) == 1 else folder
 
@@ -141,11 +145,7 @@ def _in_folder(folder: str, names: list[str]) -> list[str | None]:
             return list(names)
     else:
         exact = set()
-    try:
-        with os.scandir(folder or "/") as entries:
-            files = {e.name for e in entries if e.is_file()}
-    except OSError:
-        return [n if n in exact else None for n in names]
+    files = {e.name for e in entries_of(folder) if kind_of(e) == "file"} | exact
     if all(n in files for n in names):
         return list(names)
     alike: dict[str, str | None] = {}

@@ -66,7 +66,9 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
         raise UserError(f"not a predictions table: it lacks the columns {', '.join(missing)}")
     if table["clip"].is_duplicated().any():
         twice = table.filter(pl.col("clip").is_duplicated())["clip"][0]
-        raise UserError(f"a predictions table names each clip once; '{names.shown(twice)}' stands there more often")
+        raise UserError(
+            f"a predictions table names each clip once; '{names.shown(twice)}' stands there more often"
+        )
     if not set(table["status"].unique()) <= set(STATUSES):
         raise UserError(f"a status is one of {', '.join(STATUSES)}")
     probs = probabilities(table)

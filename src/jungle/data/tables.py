@@ -11,6 +11,7 @@ import polars as pl
 
 from jungle.data.problems import shown
 from jungle.errors import UserError
+from jungle.files import expanded
 from jungle.parquet import read_parquet
 
 MAX_BYTES = 512 * 2**20
@@ -43,7 +44,7 @@ def read_table(path: str | Path, typed: bool = False) -> Table:
     Raises:
         UserError: there is no such file, it is too large, or it is malformed; names the file and the line.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         if not path.is_file():
             if path.exists():

@@ -56,8 +56,8 @@ def load_checkpoint(path: str | Path) -> Loaded:
     about = saved.get("jungle") if isinstance(saved, dict) else None
     if not isinstance(about, dict):
         raise UserError(
-            f"ckpt={path}: not a checkpoint of this program (it has no 'jungle' entry). Give the best.ckpt or "
-            "last.ckpt of a training run"
+            f"ckpt={path}: not a checkpoint of this program (it has no 'jungle' entry). "
+            "Give the best.ckpt or last.ckpt of a training run"
         )
     version = about.get("version")
     if type(version) is not int or version != 1:
@@ -122,7 +122,9 @@ def _build(
     if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in state.items()}:
         raise UserError("its description is of a model of another shape than its weights")
     if odd := [k for k, v in wanted.items() if v.is_floating_point() != state[k].is_floating_point()]:
-        raise UserError(f"its weights {one_name(odd[0])} are {state[odd[0]].dtype}, not {wanted[odd[0]].dtype}")
+        raise UserError(
+            f"its weights {one_name(odd[0])} are {state[odd[0]].dtype}, not {wanted[odd[0]].dtype}"
+        )
     if sum(b.nbytes for b in claimed.buffers()) > BUFFERS + sum(v.nbytes for v in state.values()):
         raise UserError("its model would take far more memory than its weights do")
     if bad := [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]:

@@ -8,10 +8,11 @@ import polars as pl
 
 from jungle.data.clips import Clips, check_class_names
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
-from jungle.data.formats.found import SYSTEM_FOLDERS, walk_videos
+from jungle.data.formats.found import walk_videos
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute
 from jungle.data.problems import Problems
+from jungle.data.walking import SYSTEM_FOLDERS, entries_of, kind_of
 from jungle.errors import UserError
 
 
@@ -38,7 +39,7 @@ def load_folders(
     """
     gathered = Problems() if problems is None else problems
     root = absolute(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UserError(f"data.root={root}: no such folder.")
     top = _folders(root)
     splits = {name: SPLIT_NAMES[name.lower()] for name in top if name.lower() in SPLIT_NAMES}
@@ -104,9 +105,8 @@ def load_folders(
 
 
 def _folders(root: Path) -> list[str]:
-    with os.scandir(root) as entries:
-        names = [e.name for e in entries if e.is_dir()]
-    return sorted(n for n in names if not n.startswith(".") and n not in SYSTEM_FOLDERS)
+    names = [e.name for e in entries_of(os.fspath(root)) if kind_of(e) == "folder"]
+    return [n for n in names if not n.startswith(".") and n not in SYSTEM_FOLDERS]
 
 
 def _is_utf8(name: str) -> bool:

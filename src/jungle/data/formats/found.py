@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import polars as pl
 
-from jungle.console import log
 from jungle.data.formats.columns import find_columns
 from jungle.data.paths import DRIVE, absolute, locate
 from jungle.data.problems import shown
 from jungle.data.tables import decoded, read_table
+from jungle.data.walking import PassedOver, matches, walk
 from jungle.errors import UserError
+from jungle.files import expanded
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -34,7 +35,6 @@ VIDEO_SUFFIXES = frozenset(
     ]
 )
 LISTS = (".txt", ".csv", ".tsv", ".parquet")
-SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
 MAX_LIST_BYTES = 512 * 2**20
 
 
@@ -78,30 +78,21 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
 
 
 def walk_videos(folder: Path) -> Iterator[str]:
-    """Paths of the videos in `folder` and below, by name; links are followed, loops are not."""
-    seen: set[tuple[int, int]] = set()
+    """Paths of the videos in `folder` and below, by name; links are followed, loops are not.
 
-    def walk(folder: str) -> Iterator[str]:
-        try:
-            info = os.stat(folder)
-            if (info.st_dev, info.st_ino) in seen:
-                return
-            seen.add((info.st_dev, info.st_ino))
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda e: e.name)
-        except OSError as e:
-            log.warning(f"{shown(folder)}: passed over: {e.strerror}")
-            return
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
-                continue
-            if entry.is_dir():
-                yield from walk(entry.path)
-            # A link to nowhere is a clip on a disk that is not there: it fails, it is not passed over.
-            elif is_video(entry.name) and (entry.is_file() or not os.path.exists(entry.path)):
-                yield entry.path
-
-    return walk(os.fspath(folder))
+    A link that leads nowhere, in a circle, or where one may not go is a clip where it has a video's name: it
+    fails, it is not passed over. Pipes, devices and folders that cannot be entered are passed over, and
+    that is said.
+    """
+    passed = PassedOver()
+    for entry, kind in walk(folder, passed):
+        if kind in ("file", "lost") and is_video(entry.name):
+            yield entry.path
+        elif kind == "other" and is_video(entry.name):
+            passed.add(entry.path, "not a file")
+        elif kind == "lost" and os.path.islink(entry.path):
+            passed.add(entry.path, "a link that cannot be followed")
+    passed.say(shown(folder))
 
 
 def is_video(name: str) -> bool:
@@ -115,7 +106,7 @@ def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
     path = absolute(text)
     if not text:
         raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
-    if path.is_dir():
+    if os.path.isdir(path):
         base = os.fspath(absolute(root)) if root is not None else os.fspath(path)
         found = [(p, base) for p in walk_videos(path)]
         if not found:
@@ -123,7 +114,7 @@ def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
                 f"videos={shown(text)}: no video in this folder. Suffixes looked for: {_suffixes()}."
             )
         return found
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix.lower() in LISTS:
             return _listed(path, root)
         if not is_video(path.name):
@@ -133,11 +124,25 @@ def _expand(one: str | Path, root: str | Path | None) -> list[tuple[str, str]]:
         return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
     if glob.has_magic(text):
         return _globbed(text, root)
-    raise UserError(f"videos={shown(text)}: no such file or folder. Looked in {path.parent}.")
+    if os.path.islink(path) or os.path.lexists(path):
+        raise UserError(f"videos={shown(text)}: {_why_not(path)}.")
+    drive = DRIVE.match(text.replace("\\", "/"))
+    hint = f" Under Linux that drive may be /mnt/{text[0].lower()}." if drive else ""
+    raise UserError(f"videos={shown(text)}: no such file or folder. Looked in {shown(path.parent)}.{hint}")
+
+
+def _why_not(path: Path) -> str:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "a link that leads nowhere"
+    except OSError as e:
+        return (e.strerror or "cannot be read").lower()
+    return "neither a file nor a folder"
 
 
 def _globbed(text: str, root: str | Path | None) -> list[tuple[str, str]]:
-    pattern = os.path.expanduser(text)
+    pattern = os.fspath(expanded(text))
     stem, suffix = os.path.splitext(pattern)
     if suffix.lower() in VIDEO_SUFFIXES:  # cameras write .MP4, people type .mp4
         pattern = stem + "." + "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in suffix[1:])
@@ -145,11 +150,11 @@ def _globbed(text: str, root: str | Path | None) -> list[tuple[str, str]]:
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     base = os.fspath(absolute(root) if root is not None else absolute(Path(*parts[:fixed])))
     found: list[tuple[str, str]] = []
-    for match in sorted(glob.glob(pattern, recursive=True)):
+    for match in matches(pattern):
         path = absolute(match)
         if path.name.startswith("."):
             continue
-        if path.is_dir():
+        if os.path.isdir(path):
             found += [(p, base) for p in walk_videos(path)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
