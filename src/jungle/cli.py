@@ -16,7 +16,7 @@ from typing import Any
 
 from jungle import streams
 from jungle.errors import Stopped, UsageError, UserError, nearest
-from jungle.names import escaped
+from jungle.names import escaped, shown
 
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
 # two words is typed with a space: `jungle ensemble stack`.
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run `jungle <verb> ...`; return the exit code."""
     streams.prepare()
     try:
-        return _main(_joined(sys.argv[1:] if argv is None else argv))
+        return guarded(lambda: _main(_joined(sys.argv[1:] if argv is None else argv)))
     finally:
         streams.finish()
 
@@ -86,7 +86,7 @@ def _main(argv: list[str]) -> int:
     if argv[0] not in VERBS:
         typed = [verb.replace("_", " ") for verb in VERBS]
         word = argv[0].replace("_", " ")
-        return _fail(UsageError(f"no verb named {word!r}.{nearest(word, typed)}"))
+        return _fail(UsageError(f"no verb named '{shown(word)}'.{nearest(word, typed)}"))
     if argv[0] in COMPOSED:
         return run(argv[0], argv[1:])
     signal.signal(signal.SIGTERM, _stop)

@@ -4,6 +4,7 @@ A class is a column of tables, a word in logs and pages, a key of scores. So one
 comes from: labels, folders, settings, templates, tables of predictions, checkpoints.
 """
 
+import contextlib
 from collections.abc import Iterable
 
 from jungle.errors import UserError
@@ -59,6 +60,8 @@ def escaped(text: str, kept: str = "") -> str:
     r"""`text` with letters that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), those of `kept` apart."""
     if text.isprintable():
         return text
+    with contextlib.suppress(UnicodeEncodeError):  # bytes of a file's name
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(
         c if c.isprintable() or c in kept or _is_readable(text, i) else c.encode("unicode_escape").decode()
         for i, c in enumerate(text)

@@ -13,15 +13,14 @@ def prepare() -> None:
     Else the first files and sockets that are opened would get the streams' numbers, and what is written to
     the streams would go there.
     """
-    for name, number in NUMBERS.items():
-        try:
-            os.fstat(number)
-        except OSError:
+    for number in NUMBERS.values():
+        if not is_open(number):
             opened = os.open(os.devnull, os.O_RDWR)
             if opened != number:
                 os.dup2(opened, number)
                 os.close(opened)
             os.set_inheritable(number, True)  # processes that are started have them too
+    for name in NUMBERS:
         if getattr(sys, name) is None:
             mode = "r" if name == "stdin" else "w"
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
@@ -34,7 +33,7 @@ def say(text: str, error: bool = False) -> None:
     """Write a line to stdout, or to stderr; nothing where nobody reads it any more.
 
     Raises:
-        OSError: the file or disk that the stream leads to cannot take it.
+        OSError: the file or disk that stdout leads to cannot take it.
     """
     stream = sys.stderr if error else sys.stdout
     try:
@@ -43,7 +42,8 @@ def say(text: str, error: bool = False) -> None:
         silence(stream)
     except OSError:
         silence(stream)
-        raise
+        if not error:  # a result is lost; what was to be said of an error, nobody can be told
+            raise
 
 
 def finish() -> None:
