@@ -10,7 +10,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "jungle"
 FLOORS = ("report", "ensemble", "features", "models", "data", "metrics", "video")
-GROUND = ("console", "cores", "errors", "files", "lean", "links", "memory", "names", "parquet")
+GROUND = (*("console", "cores", "errors", "files", "lean", "links", "memory", "names", "parquet", "streams"),)
 BESIDE = {"config": ("models.names",)}  # may be asked by those above `models`, and asks this alone
 LIBRARIES = {
     "av": "video",

@@ -40,7 +40,9 @@ def deep(levels: int) -> pl.Series:
 # Some kilobytes each; what they stand for is 0.3 to 8 GB.
 BOMBS: dict[str, tuple[Callable[[], pl.DataFrame], str]] = {
     "one long text in every row": (
-        lambda: pl.DataFrame({"filepath": ["a.mp4"] * 3000, "label": pl.repeat("x" * MILLION, 3000, eager=True)}),
+        lambda: pl.DataFrame(
+            {"filepath": ["a.mp4"] * 3000, "label": pl.repeat("x" * MILLION, 3000, eager=True)}
+        ),
         "a cell has 1,000,000 bytes",
     ),
     "many texts as long as may be": (
@@ -72,6 +74,15 @@ BOMBS: dict[str, tuple[Callable[[], pl.DataFrame], str]] = {
     ),
     "lists within lists": (lambda: pl.DataFrame(deep(40)), "lists within lists"),
 }
+
+
+def said(do: Callable[..., object], *given: object) -> str:
+    """Return what a call that may fail says of it; empty where it did not fail."""
+    try:
+        do(*given)
+    except (UserError, OSError) as e:
+        return str(e)
+    return ""
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +160,7 @@ def test_damage_of_any_sort_is_one_line(tmp_path: Path) -> None:
     for at in range(0, len(text), 3):
         for spoilt in (text[:at], text[:at] + b"\xff" + text[at + 1 :], text[:at] + text[at + 1 :]):
             path.write_bytes(spoilt)
-            try:
-                read_parquet(path)
-            except UserError as e:
-                assert "\n" not in str(e)
+            assert "\n" not in said(read_parquet, path)
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, Path.touch, lambda p: p.symlink_to(p)])
@@ -167,7 +175,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 16 kB, where one may be mounted."""
     folder = tmp_path / "small"
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(folder)], capture_output=True
+    )
     if done.returncode:
         pytest.skip("no disk can be mounted here")
     yield folder
@@ -180,11 +190,8 @@ def test_a_disk_that_fills_says_so(small_disk: Path, free_kb: int) -> None:
     for n in (1, 100, 150, 200, 300, 3000):
         fill.write_bytes(os.urandom((16 - free_kb) * 1024))
         table = pl.DataFrame({"clip": [os.urandom(20).hex() for _ in range(n)]})
-        try:
-            write_parquet(table, small_disk / "a.parquet")
-        except OSError as e:
-            assert e.errno == errno.ENOSPC
-            assert e.filename == str(small_disk / "a.parquet")
+        if told := said(write_parquet, table, small_disk / "a.parquet"):
+            assert told == f"[Errno {errno.ENOSPC}] No space left on device: '{small_disk / 'a.parquet'}'"
             assert [p.name for p in small_disk.iterdir()] == ["fill"]
         else:
             assert read_parquet(small_disk / "a.parquet").equals(table)
@@ -206,5 +213,5 @@ def test_limits_are_those_of_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     pl.DataFrame({"a": pl.int_range(MILLION, eager=True)}).write_parquet(tmp_path / "a.parquet")
     monkeypatch.setattr(parquet, "LEAST", MILLION)
     monkeypatch.setattr(parquet, "free_memory", lambda: 2 * MILLION)
-    with pytest.raises(UserError, match="0.0 GB of memory, more than"):
+    with pytest.raises(UserError, match=r"0\.0 GB of memory"):
         read_parquet(tmp_path / "a.parquet")

@@ -7,13 +7,16 @@ valid ones. Torch, Lightning and timm are imported inside the verbs, never here.
 import errno
 import importlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jungle import streams
 from jungle.errors import Stopped, UsageError, UserError, nearest
+from jungle.names import escaped, shown
 
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
 # two words is typed with a space: `jungle ensemble stack`.
@@ -46,6 +49,11 @@ COMPOSED = (
     *("ensemble_stack", "ensemble_report", "ensemble_check", "ensemble_pseudo"),
 )
 _VERB = "JUNGLE_VERB"
+_LINE = "\n"
+# What libraries say where memory is refused to them; an error of its own kind is rare.
+_NO_MEMORY = re.compile(
+    r"[Cc]an(no|')t allocate memory|failed to map segment|bad_alloc|can't start new thread|out of memory"
+)
 
 
 def config_dir() -> Path:
@@ -56,24 +64,30 @@ def config_dir() -> Path:
 
 def main(argv: list[str] | None = None) -> int:
     """Run `jungle <verb> ...`; return the exit code."""
-    argv = _joined(sys.argv[1:] if argv is None else argv)
+    streams.prepare()
+    try:
+        return guarded(lambda: _main(_joined(sys.argv[1:] if argv is None else argv)))
+    finally:
+        streams.finish()
+
+
+def _main(argv: list[str]) -> int:
     if "LOCAL_RANK" in os.environ and _VERB in os.environ and (not argv or argv[0] not in VERBS):
         return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
     if not argv or argv[0] in ("-h", "--help"):
-        print("usage: jungle <verb> [key=value ...]\n")
-        for verb, (_, what) in VERBS.items():
-            print(f"  {verb.replace('_', ' '):<16} {what}")
-        print("\njungle <verb> --help shows a verb's settings")
+        verbs = [f"  {verb.replace('_', ' '):<16} {what}" for verb, (_, what) in VERBS.items()]
+        known = "\n".join(["usage: jungle <verb> [key=value ...]", "", *verbs, ""])
+        streams.say(f"{known}\njungle <verb> --help shows a verb's settings")
         return 0 if argv else 2
     if argv[0] in ("-V", "--version"):
         from jungle import __version__
 
-        print(f"jungle {__version__}")
+        streams.say(f"jungle {__version__}")
         return 0
     if argv[0] not in VERBS:
         typed = [verb.replace("_", " ") for verb in VERBS]
         word = argv[0].replace("_", " ")
-        return _fail(UsageError(f"no verb named {word!r}.{nearest(word, typed)}"))
+        return _fail(UsageError(f"no verb named '{shown(word)}'.{nearest(word, typed)}"))
     if argv[0] in COMPOSED:
         return run(argv[0], argv[1:])
     signal.signal(signal.SIGTERM, _stop)
@@ -91,7 +105,11 @@ def _joined(argv: list[str]) -> list[str]:
 def run(verb: str, argv: list[str] | None = None) -> int:
     """Compose the verb's config from the command line and run it; return the exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    return guarded(lambda: _run(verb, argv))
+    streams.prepare()
+    try:
+        return guarded(lambda: _run(verb, argv))
+    finally:
+        streams.finish()
 
 
 def guarded(task: Callable[[], int | None]) -> int:
@@ -105,24 +123,43 @@ def guarded(task: Callable[[], int | None]) -> int:
 
         if runs.rank() > 0:
             return 0  # the first process speaks for all
-        print(e, file=sys.stderr)
+        streams.say(str(e), error=True)
         return e.exit_code
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", file=sys.stderr)
+        streams.say("interrupted: the same command goes on from here", error=True)
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        streams.silence(sys.stdout)
         return 1
-    except OSError as e:
-        if e.errno not in _OF_THE_DISK:
+    except (MemoryError, OSError, RuntimeError, ImportError) as e:
+        known = _of_the_machine(e)
+        if known is None:
             raise
-        full = e.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        fix = "make room, then give the same command again" if full else "give another path, or mend this one"
-        return _fail(UserError(f"{e.filename or 'a file'}: {e.strerror}; {fix}"))
+        return _fail(known)
+
+
+def _of_the_machine(error: Exception) -> UserError | None:
+    """Return the line for what a disk or a lack of memory makes fail; None for a fault of the program."""
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or (_NO_MEMORY.search(said) and "static TLS" not in said):
+        why = f" ({said[:160]})" if said else ""
+        return UserError(
+            f"there is not enough memory{why}: end other programs, raise the limit (ulimit -v), or take a "
+            "smaller batch_size, fewer workers, or a smaller model.size"
+        )
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UserError("too many files are open: raise the limit (ulimit -n), or take fewer workers")
+    if error.errno not in _OF_THE_DISK:
+        return None
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    fix = "make room, then give the same command again" if full else "give another path, or mend this one"
+    return UserError(f"{error.filename or 'a file'}: {error.strerror}; {fix}")
 
 
 def _fail(error: UserError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    streams.say(f"error: {escaped(str(error), kept=_LINE)}", error=True)
     return error.exit_code
 
 
@@ -140,7 +177,7 @@ def _run(verb: str, argv: list[str]) -> int:
         from jungle import helping
 
         known = recipes.usage(recipe, config_dir()) if recipe else helping.text(verb, argv, config_dir())
-        print(known)
+        streams.say(known)
         return 0
     import hydra
 

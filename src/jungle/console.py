@@ -7,8 +7,20 @@ from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
+from jungle import streams
+from jungle.names import escaped
+
 T = TypeVar("T")
 log = logging.getLogger("jungle")
+
+
+def _clean(record: logging.LogRecord) -> bool:
+    """Spell out what would steer a terminal: names of clips and folders are other people's text."""
+    record.msg, record.args = escaped(record.getMessage(), kept="\n\t"), None
+    return True
+
+
+log.addFilter(_clean)
 
 
 class Progress:
@@ -101,4 +113,4 @@ def speak() -> None:
 
 def result(text: str) -> None:
     """Print one line of the verb's result on stdout, where scripts read it."""
-    print(text, flush=True)
+    streams.say(escaped(text, kept="\n\t"))

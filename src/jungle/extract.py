@@ -4,7 +4,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from jungle import preflight
+from jungle import preflight, streams
 from jungle.config import TrainConfig
 from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
         UserError: more than `max_failed_fraction` of the clips cannot be read.
     """
     if {"-h", "--help"} & set(argv):
-        print(USAGE)
+        streams.say(USAGE)
         return 0
     speak()
     configs, before, steps = _asked(argv)

@@ -1,5 +1,6 @@
 """What is known of clips besides their pictures, for models that see metadata: from an index."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
     """Keep one index of all files that were ever asked for; processes at once wait for each other."""
     from jungle.video.index import as_text, index_clips
 
-    files = [str(Path(p).absolute()) if p and Path(p).is_file() else None for p in paths]
+    files = [str(Path(p).absolute()) if p and os.path.isfile(p) else None for p in paths]
     there = sorted({f for f in files if f})
     known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
     if there:

@@ -23,6 +23,21 @@ NOT_OFFERED = {
 NAME_BYTES = 255  # of one name: what the usual disks take
 SUFFIX_BYTES = 16  # of a suffix that a writer may know a format by
 
+from jungle.errors import UserError
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with `~` and `~name` as the folders that they stand for.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        name = str(path).split(os.sep)[0]
+        raise UserError(f"{path}: there is no user {name[1:]}; write the folder out, or ./{path}") from None
+
 
 @contextmanager
 def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from jungle.console import log, timed
 from jungle.cores import keep_memory, share_of_cores
 from jungle.data.clips import Clips
 from jungle.errors import UserError
+from jungle.names import shown
 from jungle.video import ClipSpec
 
 
@@ -215,7 +216,7 @@ def check_left(clips: Clips, data: Any, most: float) -> None:
     left_out = data.left_out
     names = clips.table["clip"]
     if left_out:
-        first = "; ".join(f"{names[n]}: {data.failures[n]}" for n in sorted(left_out)[:3])
+        first = "; ".join(f"{shown(names[n])}: {data.failures[n]}" for n in sorted(left_out)[:3])
         said = f"{len(left_out)} of {len(clips)} clips cannot be read and are left out ({first})"
         if len(left_out) > most * len(clips):
             raise UserError(f"{said}. Is the disk well? max_failed_fraction={most} is what is let pass")

@@ -4,6 +4,7 @@ A class is a column of tables, a word in logs and pages, a key of scores. So one
 comes from: labels, folders, settings, templates, tables of predictions, checkpoints.
 """
 
+import contextlib
 from collections.abc import Iterable
 
 from jungle.errors import UserError
@@ -28,10 +29,7 @@ def class_fault(name: object) -> str | None:
         return f"has {len(name):,} letters; at most {MOST} are allowed"
     if name != name.strip():
         return "begins or ends with a blank"
-    if name.isprintable():
-        hidden = []
-    else:
-        hidden = [c for i, c in enumerate(name) if not _is_readable(name, i)]
+    hidden = "" if name.isprintable() else [c for i, c in enumerate(name) if not _is_readable(name, i)]
     if hidden:
         return f"holds a letter that cannot be seen (U+{ord(hidden[0]):04X})"
     if name in COLUMNS:
@@ -59,9 +57,11 @@ def shown(value: object, most: int = 120) -> str:
 
 
 def escaped(text: str, kept: str = "") -> str:
-    r"""`text` with each letter that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), but those of `kept`."""
+    r"""`text` with letters that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), those of `kept` apart."""
     if text.isprintable():
         return text
+    with contextlib.suppress(UnicodeEncodeError):  # bytes of a file's name
+        text = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(
         c if c.isprintable() or c in kept or _is_readable(text, i) else c.encode("unicode_escape").decode()
         for i, c in enumerate(text)

@@ -1,7 +1,8 @@
 """Parquet files: those of other people are looked at before they are decoded, ours are written in one step.
 
-A Parquet file of a kilobyte can stand for a terabyte: one text repeated, a run of nulls, a page of zeros. What a
-file would take is told by its footer and by the headers of its pages, which are read here without decoding.
+A Parquet file of a kilobyte can stand for a terabyte: one text repeated, a run of nulls, a page of zeros.
+What a file would take is told by its footer and by the headers of its pages, which are read here without
+decoding.
 """
 
 import io
@@ -134,8 +135,8 @@ def _check(held: mmap.mmap, size: int, columns: Sequence[str] | None) -> None:
     most = min(MAX_DECODED, max(LEAST, free_memory() // 2))
     if total > most:
         raise _Odd(
-            f"it would take {total / 1e9:.1f} GB of memory, more than the {most / 1e9:.1f} that can be had for "
-            "it. Keep only the columns needed, or split it"
+            f"it would take {total / 1e9:.1f} GB of memory, more than the {most / 1e9:.1f} that can be had. "
+            "Keep only the columns needed, or split it"
         )
     if total > max(LEAST, RATIO * size):
         raise _Odd(
@@ -191,8 +192,8 @@ def _add(
             raise ValueError("a page has no size")
         if _PREFIXED in (data.get(2 if 5 in header else 4), within.get(2)):
             raise _Odd(
-                f"column {shown(leaf.name)} is written as DELTA_BYTE_ARRAY, which is not read, because its size "
-                "cannot be told. Write it with PLAIN or dictionary encoding, or as CSV"
+                f"column {shown(leaf.name)} is written as DELTA_BYTE_ARRAY, which is not read, because its "
+                "size cannot be told. Write it with PLAIN or dictionary encoding, or as CSV"
             )
         values += data.get(1, 0)
         # A page is decompressed at once; texts stay where they lie in it.
@@ -216,8 +217,8 @@ def _check_texts(table: pl.DataFrame) -> None:
             raise _Odd(f"column {shown(name)}: a cell has {longest:,} bytes, more than {MAX_CELL:,}")
         if total > MAX_TEXT:
             raise _Odd(
-                f"column {shown(name)}: its texts come to more than {MAX_TEXT >> 20} MiB. Keep only the columns "
-                "needed, or split it"
+                f"column {shown(name)}: its texts come to more than {MAX_TEXT >> 20} MiB. Keep only the "
+                "columns needed, or split it"
             )
 
 
@@ -247,7 +248,7 @@ def _holds_text(kind: Any) -> bool:
 class _Thrift:
     """Reads Thrift's compact form, as Parquet's descriptions are written, from a place in a file.
 
-    A struct becomes a dict by the numbers of its fields. Nothing is made larger than the bytes it is read from.
+    A struct becomes a dict by the numbers of its fields. Nothing is made larger than what it is read from.
     """
 
     held: mmap.mmap

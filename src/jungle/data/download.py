@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from jungle.console import Progress, log
 from jungle.data.partial import Part
 from jungle.errors import UserError
-from jungle.files import Held, Lock, named_after
+from jungle.files import Held, Lock, expanded, named_after
 
 if TYPE_CHECKING:
     import requests
@@ -61,7 +61,7 @@ def download(
     Raises:
         UserError: the server refuses, cannot be reached, keeps cutting, or the disk has no room.
     """
-    out = Path(out).expanduser()
+    out = expanded(out)
     done: dict[str, Path] = {}
     for name, url in files.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:

@@ -22,8 +22,10 @@ import polars as pl
 from jungle.console import log
 from jungle.data.problems import Problems, counted, shown
 from jungle.data.text import Matches, clean_text, unquoted
-from jungle.errors import UserError
+from jungle.data.walking import entries_of, kind_of
+from jungle.files import expanded
 
+MAX_PATH = 4096  # letters; no file lies deeper
 TRIED = 200  # names that are looked for on disk to see how much of their folders to cut off
 FEW = 32  # clips of one folder up to which asking for each beats listing the folder
 OUTSIDE = "is outside the root"
@@ -48,13 +50,7 @@ def absolute(path: str | Path) -> Path:
     Raises:
         UserError: it begins with `~` and there is no such user.
     """
-    try:
-        return Path(os.path.abspath(Path(path).expanduser()))
-    except RuntimeError:
-        user = Path(path).parts[0]
-        raise UserError(
-            f"{shown(path)}: there is no user {shown(user[1:])}; a folder of that name is ./{shown(user)}."
-        ) from None
+    return Path(os.path.abspath(expanded(path)))
 
 
 def windows_hint(text: str) -> str:
@@ -328,19 +324,19 @@ def candidates(path: str) -> list[str]:
     folder, _, name = path.rpartition("/")
     try:
         return [f"{folder}/{f}" for f in fitting(name, by_fold(os.listdir(as_on_disk(folder) or "/")))]
-    except OSError:
+    except (OSError, ValueError):
         return []
 
 
 def as_on_disk(folder: str) -> str:
     """A folder or file as it is on disk, where its case differs or its accents are composed otherwise."""
-    if not folder or os.path.exists(folder):
+    if not folder or len(folder) > MAX_PATH or os.path.exists(folder):
         return folder
     parent, _, name = folder.rpartition("/")
     parent = as_on_disk(parent)
     try:
         alike = fitting(name, by_fold(os.listdir(parent or "/")))
-    except OSError:
+    except (OSError, ValueError):
         return folder
     return f"{parent}/{alike[0]}" if len(alike) == 1 else folder
 
@@ -353,20 +349,9 @@ def _in_folder(folder: str, names: list[str]) -> list[str | None]:
             return list(names)
     else:
         exact = set()
-    try:
-        with os.scandir(folder or "/") as entries:
-            files = {e.name for e in entries if _is_file(e)}
-    except OSError:
-        return [n if n in exact else None for n in names]
+    files = {e.name for e in entries_of(folder) if kind_of(e) == "file"} | exact
     if all(n in files for n in names):
         return list(names)
     there = by_fold(sorted(files))
     fit = [[n] if n in files else fitting(n, there) for n in names]
     return [f[0] if len(f) == 1 else None for f in fit]  # two that fit: neither is taken
-
-
-def _is_file(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_file()
-    except OSError:  # a link to itself, or to where one may not look
-        return False

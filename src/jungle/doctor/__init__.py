@@ -12,9 +12,11 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
+from jungle import streams
 from jungle.doctor.child import printable
 from jungle.doctor.rows import Row, bad
 from jungle.errors import UsageError, nearest
+from jungle.files import expanded
 
 Check = Callable[[], Row | list[Row]]
 
@@ -31,18 +33,18 @@ def main(argv: list[str]) -> int:
         UsageError: an unknown argument.
     """
     if {"-h", "--help"} & set(argv):
-        print(USAGE)
+        streams.say(USAGE)
         return 0
     places = {"paths.cache": Path("cache"), "paths.runs": Path("runs")}
     for word in argv:
         key, equals, value = word.partition("=")
         if equals and key in places and value:
-            places[key] = Path(value).expanduser()
+            places[key] = expanded(value)
         elif word != "--json":
             raise UsageError(f"doctor: {word} is not known.{nearest(key, [*places, '--json'])}")
     rows = examine(places)
     if "--json" in argv:
-        print(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        streams.say(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
     else:
         show(rows)
     return int(any(row.state == "bad" for row in rows))

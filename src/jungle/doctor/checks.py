@@ -11,6 +11,7 @@ from pathlib import Path
 from jungle.doctor.child import Died, ask
 from jungle.doctor.machine import GIB
 from jungle.doctor.rows import Row, bad, good, warning
+from jungle.files import expanded
 
 PYTHONS = ((3, 11), (3, 14))  # from, below
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -193,8 +194,8 @@ def weights() -> list[Row]:
                 "weights", f"{lost} did not come with the packages", REINSTALL
             )
         ]
-    hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
-    hub = Path(os.environ.get("HF_HUB_CACHE", hub)).expanduser()
+    hub = expanded(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
+    hub = expanded(os.environ.get("HF_HUB_CACHE", hub))
     cached = sorted(p.name.split("--")[-1] for p in hub.glob("models--timm--*"))
     more = f" and {len(cached) - 4} more" if len(cached) > 4 else ""
     text = f"{', '.join(cached[:4])}{more}" if cached else "none yet; others are fetched when first used"

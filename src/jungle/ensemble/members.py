@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,7 @@ def runs_of(paths: Sequence[str | Path], setting: str = "members") -> list[Path]
 
 
 def _is_run(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in FILES)
+    return all(os.path.isfile(folder / name) for name in FILES)
 
 
 def _settings(run: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,12 +81,12 @@ def _kinds_of(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
     folders: dict[Path, None] = {}
     for path in paths:
         found = expanded(path)
-        predicted = [f.resolve() for f in found if (f / PREDICTED).is_file()]
+        predicted = [f.resolve() for f in found if os.path.isfile(f / PREDICTED)]
         folders |= dict.fromkeys(predicted)
         if not predicted:
             runs.append(path)
         elif len(predicted) < len(found):
-            runs += [str(f) for f in found if not (f / PREDICTED).is_file()]
+            runs += [str(f) for f in found if not os.path.isfile(f / PREDICTED)]
     return runs, list(folders)
 
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from jungle import streams
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.features.plans import Extraction, Wanted
 from jungle.models.backbone import Backbone
 from jungle.models.parallel import side_by_side
+from jungle.names import escaped
 from jungle.video import Clip, ClipError
 from jungle.video.each import EachPool
 from jungle.video.gpu_pool import open_pool
@@ -83,7 +85,7 @@ def _share_in_process(*args: Any) -> None:
     try:
         _share(*args)
     except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
+        streams.say(f"error: {escaped(str(e))}", error=True)
         sys.exit(1)
 
 

@@ -127,7 +127,7 @@ class Backbone(nn.Module):
             return self
         twin._hook(self.spec.taps)
         noise = torch.Generator().manual_seed(0)
-        # A part of a large frame is enough, and a model that takes frames of one size alone has none of these.
+        # A part of a large frame is enough; models that take one size alone have none of these layers.
         tried = tuple(min(side, TRIED) for side in self.size)
         frames_NHWC = torch.randint(0, 256, (1, *tried, 3), dtype=torch.uint8, generator=noise)
         was = self.training

@@ -58,8 +58,8 @@ def load_checkpoint(path: str | Path) -> Loaded:
     about = saved.get("jungle") if isinstance(saved, dict) else None
     if not isinstance(about, dict):
         raise UserError(
-            f"ckpt={path}: not a checkpoint of this program (it has no 'jungle' entry). Give the best.ckpt or "
-            "last.ckpt of a training run"
+            f"ckpt={path}: not a checkpoint of this program (it has no 'jungle' entry). "
+            "Give the best.ckpt or last.ckpt of a training run"
         )
     version = about.get("version")
     if type(version) is not int or version != 1:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from jungle import streams
 from jungle.errors import UserError
 from jungle.video.messages import Answer, receive_answer, send
 from jungle.video.serving import Task
@@ -84,7 +85,7 @@ class Worker:
 
     def _start(self) -> None:
         self.starts += 1
-        ours, theirs = socket.socketpair()
+        ours, theirs = (socket.socket(fileno=streams.above(end.detach())) for end in socket.socketpair())
         boot = _BOOT.format(
             path=[p or os.getcwd() for p in sys.path],
             fd=theirs.fileno(),
@@ -98,6 +99,7 @@ class Worker:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=None if streams.is_open(2) else subprocess.DEVNULL,
                 env=environment,
             )
         self._socket = ours

@@ -10,11 +10,12 @@ from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
 from jungle.data.encodings import is_mojibake
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
-from jungle.data.formats.found import SYSTEM_FOLDERS, say_passed_over, walk_videos
+from jungle.data.formats.found import say_passed_over, walk_videos
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute, composed
 from jungle.data.problems import Problems, counted, shown
 from jungle.data.text import clean_name, is_asked, is_missing, match_names
+from jungle.data.walking import SYSTEM_FOLDERS, entries_of, kind_of
 from jungle.errors import UserError
 
 
@@ -41,7 +42,7 @@ def load_folders(
     """
     gathered = Problems() if problems is None else problems
     root = absolute(root)
-    if not root.is_dir():
+    if not os.path.isdir(root):
         raise UserError(f"data.root={root}: no such folder.")
     top = _folders(root)
     splits = {n: SPLIT_NAMES[clean_name(n).lower()] for n in top if clean_name(n).lower() in SPLIT_NAMES}
@@ -150,9 +151,8 @@ def _classes(folders: set[str], order: list[str], given: bool, problems: Problem
 
 
 def _folders(root: Path) -> list[str]:
-    with os.scandir(root) as entries:
-        names = [e.name for e in entries if e.is_dir()]
-    return sorted(n for n in names if not n.startswith(".") and n not in SYSTEM_FOLDERS)
+    names = [e.name for e in entries_of(os.fspath(root)) if kind_of(e) == "folder"]
+    return [n for n in names if not n.startswith(".") and n not in SYSTEM_FOLDERS]
 
 
 def _is_utf8(name: str) -> bool:

@@ -15,7 +15,9 @@ from jungle.data.paths import absolute, as_on_disk, composed, locate, place_clip
 from jungle.data.problems import counted, shown
 from jungle.data.tables import read_table, read_text
 from jungle.data.text import clean_text, unquoted
+from jungle.data.walking import PassedOver, matches, walk
 from jungle.errors import UserError
+from jungle.files import expanded
 
 VIDEO_SUFFIXES = frozenset(
     [
@@ -77,7 +79,6 @@ OTHER_VIDEO_SUFFIXES = frozenset(
     )
 )
 LISTS = (".txt", ".csv", ".tsv", ".parquet")
-SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
 MAX_LIST_BYTES = 512 * 2**20
 
 
@@ -126,35 +127,25 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
 def walk_videos(folder: Path, passed: set[str]) -> Iterator[str]:
     """Paths of the videos in `folder` and below, by name; links are followed, loops are not.
 
+    A link that leads nowhere, in a circle, or where one may not go is a clip where it has a video's name: it
+    fails, it is not passed over. Pipes, devices and folders that cannot be entered are passed over, and
+    that is said.
+
     Args:
         folder: where to look.
         passed: takes the paths of files that are passed over although they look like videos.
     """
-    seen: set[tuple[int, int]] = set()
-
-    def walk(folder: str) -> Iterator[str]:
-        try:
-            info = os.stat(folder)
-            if (info.st_dev, info.st_ino) in seen:
-                return
-            seen.add((info.st_dev, info.st_ino))
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda e: e.name)
-        except OSError as e:
-            log.warning(f"{shown(folder)}: passed over: {e.strerror}")
-            return
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS:
-                continue
-            if entry.is_dir():
-                yield from walk(entry.path)
-            # A link to nowhere is a clip on a disk that is not there: it fails, it is not passed over.
-            elif is_video(entry.name) and (entry.is_file() or not os.path.exists(entry.path)):
-                yield entry.path
-            elif _suffix(entry.name) in OTHER_VIDEO_SUFFIXES:
-                passed.add(entry.path)
-
-    return walk(os.fspath(folder))
+    unread = PassedOver()
+    for entry, kind in walk(folder, unread):
+        if kind in ("file", "lost") and is_video(entry.name):
+            yield entry.path
+        elif kind == "other" and is_video(entry.name):
+            unread.add(entry.path, "not a file")
+        elif kind == "lost" and os.path.islink(entry.path):
+            unread.add(entry.path, "a link that cannot be followed")
+        elif kind == "file" and _suffix(entry.name) in OTHER_VIDEO_SUFFIXES:
+            passed.add(entry.path)
+    unread.say(shown(folder))
 
 
 def is_video(name: str) -> bool:
@@ -190,7 +181,7 @@ def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[
         path = absolute(text)
     if not text:
         raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
-    if path.is_dir():
+    if os.path.isdir(path):
         base = os.fspath(absolute(root)) if root is not None else os.fspath(path)
         found = [(p, base) for p in walk_videos(path, passed)]
         if not found:
@@ -199,7 +190,7 @@ def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[
                 + (f" There are {_counted(passed)}: name them in a list, or convert them." if passed else "")
             )
         return found
-    if path.is_file():
+    if os.path.isfile(path):
         if path.suffix.lower() in LISTS:
             return _listed(path, root)
         if not is_video(path.name):
@@ -209,15 +200,27 @@ def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[
         return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
     if glob.has_magic(text):
         return _globbed(text, root, passed)
+    if os.path.islink(path) or os.path.lexists(path):
+        raise UserError(f"videos={shown(text)}: {_why_not(path)}.")
     if os.path.exists(there := as_on_disk(os.fspath(path))):  # another case, or other accents
         log.warning(f"videos={shown(text)}: this is {shown(there)}")
         return _expand(there, root, passed)
-    hint = windows_hint(text) or f" Looked in {path.parent}."
+    hint = windows_hint(text) or f" Looked in {shown(path.parent)}."
     raise UserError(f"videos={shown(text)}: no such file or folder.{hint}")
 
 
+def _why_not(path: Path) -> str:
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return "a link that leads nowhere"
+    except OSError as e:
+        return (e.strerror or "cannot be read").lower()
+    return "neither a file nor a folder"
+
+
 def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
-    pattern = os.path.expanduser(text)
+    pattern = os.fspath(expanded(text))
     stem, suffix = os.path.splitext(pattern)
     if suffix.lower() in VIDEO_SUFFIXES:  # cameras write .MP4, people type .mp4
         pattern = stem + "." + "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in suffix[1:])
@@ -225,11 +228,11 @@ def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     base = os.fspath(absolute(root) if root is not None else absolute(Path(*parts[:fixed])))
     found: list[tuple[str, str]] = []
-    for match in sorted(glob.glob(pattern, recursive=True)):
+    for match in matches(pattern):
         path = absolute(match)
         if path.name.startswith("."):
             continue
-        if path.is_dir():
+        if os.path.isdir(path):
             found += [(p, base) for p in walk_videos(path, passed)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
