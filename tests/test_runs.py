@@ -1,4 +1,4 @@
-"""Which run a path means: `latest`, a run's folder, one that has no checkpoint yet; disks without links and locks."""
+"""Which run a path means: `latest`, a folder, one without a checkpoint; disks without links and locks."""
 
 import errno
 import fcntl

@@ -87,8 +87,8 @@ class Held(Exception):
 class Lock:
     """The lock of a folder in which one process at a time works; as a context manager it waits for it.
 
-    It goes with the process, however that ends. On a disk without locks (some network mounts) it is said once,
-    and the work goes on without one.
+    It goes with the process, however that ends. Where a disk has no locks (some network mounts), that is said
+    once, and the work goes on without one.
 
     Args:
         path: of the lock's file.
@@ -113,7 +113,7 @@ class Lock:
         except OSError as e:
             if e.errno not in NOT_OFFERED:
                 self.release()
-                if isinstance(e, BlockingIOError):
+                if e.errno in (errno.EAGAIN, errno.EACCES):
                     raise Held(self.path) from None
                 raise OSError(e.errno, e.strerror, str(self.path)) from None
             if self.path.parent not in self._said:
@@ -129,6 +129,8 @@ class Lock:
     def release(self) -> None:
         """Give it back."""
         if self._file is not None:
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # processes forked meanwhile have the file open too
             os.close(self._file)
             self._file = None
 

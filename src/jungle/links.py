@@ -13,7 +13,7 @@ LONGEST = 255  # bytes of a folder's name
 
 
 def point(link: Path, folder: str) -> bool:
-    """Make `link` lead to the folder of that name beside it, in one step; tell whether programs can follow it.
+    """Make `link` lead to the folder of that name beside it, in one step; tell whether it is a true link.
 
     A folder, or a file of other content, that has the name already is the user's and stays.
 

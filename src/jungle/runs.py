@@ -177,7 +177,7 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
 
 
 def unended(file: Path) -> str | None:
-    """Return what to say of a checkpoint that is not the last of its kind; None where there is nothing to say.
+    """Return what to say of a checkpoint that may not be the one that was meant; None for others.
 
     Its run has not ended; or it is that of `latest`, and a later run has no checkpoint yet.
     """
