@@ -35,14 +35,14 @@ def check(cfg: Any, made: Path | None = None) -> None:
     """
     if runs.rank() > 0:
         return  # the first process speaks for all
+    if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
+        extras.require(f"decoder={cfg.decoder.name}")
     if isinstance(cfg, TrainConfig):
         _check_gpus(cfg)
         extras.require(f"logger={cfg.logger.name}")
     if isinstance(cfg, PredictConfig):
         require_device(cfg.device, most_gpus())
-        _check_decoding(cfg.decoder.device, cfg.device == "cpu")
-    if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
-        extras.require(f"decoder={cfg.decoder.name}")
+        _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.device == "cpu")
     if problems := list(_missing(cfg, made)):
         raise UserError(" ".join(problems))
     if isinstance(cfg, TrainConfig):
@@ -51,12 +51,16 @@ def check(cfg: Any, made: Path | None = None) -> None:
 
 def _check_gpus(cfg: TrainConfig) -> None:
     require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, most_gpus())
-    _check_decoding(cfg.decoder.device, cfg.trainer.accelerator == "cpu")
+    _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.trainer.accelerator == "cpu")
 
 
-def _check_decoding(device: str, on_cpu: bool) -> None:
+def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
     if device not in ("gpu", "cuda"):
         return
+    if decoder == "decord":
+        from jungle.video.device import require_gpu  # here, since it opens decord
+
+        require_gpu(decoder, "cuda")
     instead = "leave decoder.device out, or give decoder.device=cpu"
     require_gpus(1, most_gpus(), f"decoder.device={device}", instead)
     if on_cpu:
