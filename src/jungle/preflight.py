@@ -79,12 +79,21 @@ def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
             yield f"{setting}={path}: a folder, not a file."
         elif not folder and not path.exists():
             yield f"{setting}={path}: {absent(path)}"
+    for setting, path in _checkpoints(cfg):
+        if made is not None and path.absolute().is_relative_to(made.absolute()):
+            continue
+        try:
+            runs.checkpoint_of(path, setting)
+        except UserError as e:
+            yield str(e)
+
+
+def _checkpoints(cfg: Any) -> Iterator[tuple[str, Path]]:
+    """Yield each checkpoint, or run's folder, that a config names, and its setting."""
     if isinstance(cfg, PredictConfig):
-        for path in cfg.ckpt:
-            try:
-                runs.checkpoint_of(path)
-            except UserError as e:
-                yield str(e)
+        yield from (("ckpt", path) for path in cfg.ckpt)
+    elif isinstance(cfg, ClipsConfig) and cfg.model.warm_start is not None:
+        yield "model.warm_start", cfg.model.warm_start
 
 
 def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
@@ -99,8 +108,6 @@ def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
         for i, one in enumerate((model, *model.also)):
             if one.weights is not None:
                 yield "model.weights" if i == 0 else f"model.also.{i - 1}.weights", one.weights, False
-        if model.warm_start is not None and not model.warm_start.is_dir():
-            yield "model.warm_start", model.warm_start, False
         asked = cfg.frames.weights
         for path in asked if isinstance(asked, list) else [asked] if asked else []:
             if not glob.has_magic(str(path)):
