@@ -74,6 +74,29 @@ def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
         assert not second.has("a", "k")
 
 
+def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_path: Path) -> None:
+    with rows(tmp_path) as first:
+        first.add(row("a", 0.1))
+        first.finish(first.table(["a"], PRIORS))
+    (tmp_path / "submission.csv").write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    with rows(tmp_path, overwrite=True) as second:
+        assert not second.has("a", "k")
+        assert not (tmp_path / "predictions.csv").exists()
+        assert not (tmp_path / "submission.csv").exists()
+        second.add(row("a", 0.9))
+        assert second.table(["a"], PRIORS)["lion"].to_list() == pytest.approx([0.9])
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+    with rows(tmp_path) as third:
+        assert third.has("a", "k")
+
+
+def test_files_of_a_folder_that_is_new_to_us_stay_until_they_are_written(tmp_path: Path) -> None:
+    (tmp_path / "predictions.csv").write_text("of another program")
+    with rows(tmp_path, overwrite=True):
+        assert (tmp_path / "predictions.csv").read_text() == "of another program"
+
+
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     with rows(tmp_path), pytest.raises(UsageError, match="another process"), rows(tmp_path):
         pass

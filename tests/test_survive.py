@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from jungle import runs
 from jungle.data import predictions
 from tests.conftest import Command, survey_args
 from tests.test_end_to_end import start
@@ -96,6 +97,8 @@ def test_sigterm_saves_within_a_step_and_resume_alone_goes_on(
     step = torch.load(last, weights_only=True)["global_step"]
     assert 0 < step < 800
     assert json.loads((run / "run.json").read_text())["state"] == "running"
+    assert (run.parent / "latest").resolve() == run.resolve()  # it has a best checkpoint
+    assert "was stopped before its end" in str(runs.unended(last.with_name("best.ckpt")))
     log = (run / "train.log").read_text()
     assert "Traceback" not in log
     second = start("train", [f"resume={run}"], tmp_path)  # its own settings, without repeating them

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from jungle import runs
 from jungle.config import ClipsConfig, TrainConfig
 from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
@@ -123,7 +124,7 @@ def model_of(
     if cfg.model.grad_checkpointing:
         backbone.save_memory()
     if cfg.model.warm_start:
-        warm_start(model, cfg.model.warm_start)
+        warm_start(model, runs.checkpoint_of(cfg.model.warm_start, "model.warm_start"))
     else:
         model.start_from_priors(targets)
     if cfg.trainer.compile:

@@ -27,7 +27,7 @@ VERBS = {
     "preview": ("jungle.preview", "show training clips as training sees them"),
     "index": ("jungle.index", "list what every video file is"),
     "shrink": ("jungle.shrink", "make a smaller copy of a data set"),
-    "doctor": ("jungle.doctor", "check this machine and say what to mend"),
+    "doctor": ("jungle.doctor", "check this machine and say what to fix"),
     "download": ("jungle.download", "fetch the competition's public files"),
     "ensemble_stack": ("jungle.stacking", "join trained models into one answer"),
     "ensemble_report": ("jungle.judging", "what trained models score together, and how sure that is"),
@@ -154,7 +154,7 @@ def _of_the_machine(error: Exception) -> UserError | None:
     if error.errno not in _OF_THE_DISK:
         return None
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    fix = "make room, then give the same command again" if full else "give another path, or mend this one"
+    fix = "make room, then give the same command again" if full else "give another path, or fix this one"
     return UserError(f"{error.filename or 'a file'}: {error.strerror}; {fix}")
 
 

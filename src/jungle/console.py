@@ -12,6 +12,14 @@ from jungle.names import escaped
 
 T = TypeVar("T")
 log = logging.getLogger("jungle")
+THINGS = {"classes": "class", "processes": "process"}
+"""Plurals that are more than the word with an s."""
+VERBS = {
+    **{"are": "is", "have": "has", "lie": "lies", "give": "gives", "hold": "holds", "lead": "leads"},
+    **{"name": "names", "look": "looks", "mean": "means", "fit": "fits", "begin": "begins"},
+    **{"differ": "differs", "were": "was", "take": "takes", "miss": "misses"},
+}
+"""Verbs of several things, and of one."""
 
 
 def _clean(record: logging.LogRecord) -> bool:
@@ -101,9 +109,18 @@ def muted() -> Iterator[None]:
         log.disabled = before
 
 
-def counted(n: int, one: str, many: str = "") -> str:
-    """Return a number with its noun: `1 clip`, `2 clips`; `many` where the plural has no plain s."""
-    return f"{n} {one if n == 1 else many or one + 's'}"
+def counted(count: int, what: str) -> str:
+    """`count` things in words: `counted(1, "clips are not on disk")` is `1 clip is not on disk`.
+
+    The first word is the thing, in the plural; its verb, if any, is the first one that follows.
+    """
+    if count != 1:
+        return f"{count} {what}"
+    thing, *words = what.split(" ")
+    verb = next((i for i, word in enumerate(words) if word in VERBS), None)
+    if verb is not None:
+        words[verb] = VERBS[words[verb]]
+    return " ".join(["1", THINGS.get(thing, thing.removesuffix("s")), *words])
 
 
 def speak() -> None:

@@ -52,7 +52,7 @@ def require_gpus(wanted: int | Sequence[int], have: int | None, asked: str, inst
         raise UsageError(f"{asked}: no GPU can be used here (jungle doctor says why): {instead}")
     setting = asked.split("=", 1)[0]
     fix = "they are numbered from 0" if numbers else f"give {setting}={have}, or {setting}=-1 for all"
-    raise UsageError(f"{asked}: this machine has {counted(have, 'GPU')}: {fix}")
+    raise UsageError(f"{asked}: this machine has {counted(have, 'GPUs')}: {fix}")
 
 
 def require_trainer(accelerator: str, devices: int | list[int], have: int | None) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jungle import preflight, streams
 from jungle.config import TrainConfig
-from jungle.console import log, result, speak, timed
+from jungle.console import counted, log, result, speak, timed
 from jungle.errors import UsageError
 from jungle.recipes.preparing import Preparations
 
@@ -71,7 +71,7 @@ def _features(
         store = plan.open()
         bad = store.failures()
         lost = sum(w.key in bad for w in wanted) + len(keys) - len(wanted)
-        said = f", {lost} clips cannot be read" if lost else ""
+        said = f", {counted(lost, 'clips')} cannot be read" if lost else ""
         result(f"features: {store.folder} ({len(keys) - lost} of {len(keys)} clips{said})")
 
 

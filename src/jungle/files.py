@@ -2,6 +2,7 @@
 
 import difflib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -123,19 +124,18 @@ class Held(Exception):
 class Lock:
     """The lock of a folder in which one process at a time works; as a context manager it waits for it.
 
-    On a disk without locks (some network mounts) it is said once, and the work goes on without one.
+    It goes with the process, however that ends. Where a disk has no locks (some network mounts), that is said
+    once, and the work goes on without one.
 
     Args:
         path: of the lock's file.
     """
 
-    _said: ClassVar[set[str]] = set()  # folders of which it was said
+    _said: ClassVar[set[Path]] = set()  # folders of which it was said
 
     def __init__(self, path: Path) -> None:
-        from filelock import FileLock  # here, since it takes a tenth of a second of every --help
-
-        self._lock = FileLock(str(path))
-        self._folder = str(path.parent)
+        self.path = path
+        self._file: int | None = None
 
     def take(self, wait: bool = False) -> "Lock":
         """Take it.
@@ -144,26 +144,35 @@ class Lock:
             Held: another process has it, and `wait` is not given.
             OSError: the lock's file cannot be made.
         """
-        from filelock import Timeout
-
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            self._lock.acquire(timeout=-1 if wait else 0)
-        except Timeout:
-            raise Held(self._folder) from None
-        except (OSError, NotImplementedError) as e:
-            if isinstance(e, OSError) and e.errno not in NOT_OFFERED:
-                raise
-            if self._folder not in self._said:
-                self._said.add(self._folder)
-                log.warning(f"{self._folder}: this disk has no locks: let one command at a time work there")
+            fcntl.flock(self._file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as e:
+            if e.errno not in NOT_OFFERED:
+                self.release()
+                if e.errno in (errno.EAGAIN, errno.EACCES):
+                    raise Held(self.path) from None
+                raise OSError(e.errno, e.strerror, str(self.path)) from None
+            if self.path.parent not in self._said:
+                self._said.add(self.path.parent)
+                log.warning(
+                    f"{self.path.parent}: this disk has no locks: let one command at a time work there"
+                )
+        except BaseException:  # told to stop while it waited
+            self.release()
+            raise
         return self
 
     def release(self) -> None:
         """Give it back."""
-        self._lock.release()
+        if self._file is not None:
+            with suppress(OSError):
+                fcntl.flock(self._file, fcntl.LOCK_UN)  # processes forked meanwhile have the file open too
+            os.close(self._file)
+            self._file = None
 
     def __enter__(self) -> "Lock":
-        return self if self._lock.is_locked else self.take(wait=True)
+        return self.take(wait=True) if self._file is None else self
 
     def __exit__(self, *_: object) -> None:
         self.release()

@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from jungle.config import IndexConfig, typed
-from jungle.console import log, result
+from jungle.console import counted, log, result
 from jungle.cores import share_of_cores
 from jungle.errors import UsageError
 
@@ -49,4 +49,4 @@ def _summary(table: pl.DataFrame) -> str:
         "unreadable": len(table) - len(read),
     }
     said = ", ".join(f"{n} {what}" for what, n in counts.items())
-    return f"{len(table)} clips, {(read['duration'].sum() or 0) / 3600:.1f} hours; {said}"
+    return f"{counted(len(table), 'clips')}, {(read['duration'].sum() or 0) / 3600:.1f} hours; {said}"

@@ -217,7 +217,8 @@ def check_left(clips: Clips, data: Any, most: float) -> None:
     names = clips.table["clip"]
     if left_out:
         first = "; ".join(f"{shown(names[n])}: {data.failures[n]}" for n in sorted(left_out)[:3])
-        said = f"{len(left_out)} of {len(clips)} clips cannot be read and are left out ({first})"
+        are = "is" if len(left_out) == 1 else "are"
+        said = f"{len(left_out)} of {len(clips)} clips cannot be read and {are} left out ({first})"
         if len(left_out) > most * len(clips):
             raise UserError(f"{said}. Is the disk well? max_failed_fraction={most} is what is let pass")
         log.warning(said)

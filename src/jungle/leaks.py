@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 
 from jungle.config import EnsembleCheckConfig, typed
-from jungle.console import log, result
+from jungle.console import counted, log, result
 from jungle.data.for_people import write_csv
 from jungle.errors import UserError
 
@@ -25,7 +25,7 @@ def main(raw: Any) -> None:
     contents = None if cfg.index is None else _contents(cfg.index, members)
     found = leaks_of(members, contents)
     for leak in found:
-        log.warning(f"{leak.member}: {leak.what} ({leak.clips} clips, as {leak.example})")
+        log.warning(f"{leak.member}: {leak.what} ({counted(leak.clips, 'clips')}, as {leak.example})")
     if cfg.out is not None:
         table = pl.DataFrame(
             [(x.member, x.what, x.clips, x.example) for x in found],
@@ -35,9 +35,11 @@ def main(raw: Any) -> None:
         write_csv(table, cfg.out)
         result(f"leaks: {cfg.out}")
     if found:
-        raise UserError(f"{len(found)} leaks in {len(members)} members: what they score is too good")
+        where = counted(len(members), "members")
+        raise UserError(f"{counted(len(found), 'leaks')} in {where}: what they score is too good")
+    runs = sum(len(m.runs) for m in members)
     copies = "; copies were not looked for (index=)" if contents is None else ""
-    result(f"nothing leaks: {len(members)} members, {sum(len(m.runs) for m in members)} runs{copies}")
+    result(f"nothing leaks: {counted(len(members), 'members')}, {counted(runs, 'runs')}{copies}")
 
 
 def _contents(index: Path, members: Any) -> pl.DataFrame:

@@ -12,8 +12,8 @@ NAME = "latest"
 LONGEST = 255  # bytes of a folder's name
 
 
-def point(link: Path, folder: str) -> None:
-    """Make `link` lead to the folder of that name beside it, in one step.
+def point(link: Path, folder: str) -> bool:
+    """Make `link` lead to the folder of that name beside it, in one step; tell whether it is a true link.
 
     A folder, or a file of other content, that has the name already is the user's and stays.
 
@@ -21,7 +21,7 @@ def point(link: Path, folder: str) -> None:
         OSError: the disk takes neither a link nor a file.
     """
     if not link.is_symlink() and link.exists() and target(link) is None:
-        return
+        return True
     beside = link.with_name(f".{link.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
     try:
@@ -29,7 +29,9 @@ def point(link: Path, folder: str) -> None:
             beside.symlink_to(folder)
         except (OSError, NotImplementedError):
             beside.write_text(f"{folder}\n", encoding="utf-8", errors="surrogateescape")
+        followed = beside.is_symlink()
         beside.replace(link)
+        return followed
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)

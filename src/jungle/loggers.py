@@ -1,6 +1,7 @@
 """Where a run's numbers go while it trains: W&B, TensorBoard or CSV."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from jungle.console import log
 from jungle.errors import UserError
 
 NO_KEY = "no key found (wandb login puts runs online)"
+LONGEST_ID = 128  # characters, as W&B allows
 START_S = 30.0  # for W&B's server to take a run, once it has answered
 OFFLINE = "the run is kept offline in its folder (wandb sync sends it later)"
 
@@ -84,7 +86,8 @@ def _wandb(cfg: TrainConfig, folder: Path, name: str, online: bool) -> Any:
 
     # A job of a sweep is a numbered folder in the sweep's; an agent of W&B's own sweeps has chosen the id.
     parts = folder.parts[-2:] if folder.name.isdigit() else folder.parts[-1:]
-    own = None if "WANDB_SWEEP_ID" in os.environ else "-".join(parts).replace("_", "-")
+    plain = re.sub(r"[_/\\#?%:]", "-", "-".join(parts))[-LONGEST_ID:]
+    own = None if "WANDB_SWEEP_ID" in os.environ else plain
     return WandbLogger(
         project=cfg.logger.project,
         name=name,

@@ -11,7 +11,7 @@ import polars as pl
 
 from jungle import facts, runs
 from jungle.config import PredictConfig, typed
-from jungle.console import Progress, log, result, timed
+from jungle.console import Progress, counted, log, result, timed
 from jungle.cores import share_of_cores
 from jungle.data import predictions
 from jungle.data.problems import shown
@@ -65,7 +65,8 @@ def main(raw: Any) -> None:
     rows = Rows(
         out, {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name}, classes, cfg.overwrite
     )
-    log.info(f"{len(asks)} clips, {len(loaded)} model{'s' if len(loaded) > 1 else ''}, results go to {out}")
+    models = counted(len(loaded), "models")
+    log.info(f"{counted(len(asks), 'clips')}, {models}, results go to {out}")
     with rows:
         if cfg.retry_failed:
             rows.forget_failed()

@@ -36,14 +36,14 @@ def check(cfg: Any, made: Path | None = None) -> None:
     """
     if runs.rank() > 0:
         return  # the first process speaks for all
+    if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
+        extras.require(f"decoder={cfg.decoder.name}")
     if isinstance(cfg, TrainConfig):
         _check_gpus(cfg)
         extras.require(f"logger={cfg.logger.name}")
     if isinstance(cfg, PredictConfig):
         require_device(cfg.device, most_gpus())
-        _check_decoding(cfg.decoder.device, cfg.device == "cpu")
-    if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
-        extras.require(f"decoder={cfg.decoder.name}")
+        _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.device == "cpu")
     if problems := list(_missing(cfg, made)):
         raise UserError(" ".join(problems))
     if isinstance(cfg, TrainConfig):
@@ -52,12 +52,16 @@ def check(cfg: Any, made: Path | None = None) -> None:
 
 def _check_gpus(cfg: TrainConfig) -> None:
     require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, most_gpus())
-    _check_decoding(cfg.decoder.device, cfg.trainer.accelerator == "cpu")
+    _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.trainer.accelerator == "cpu")
 
 
-def _check_decoding(device: str, on_cpu: bool) -> None:
+def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
     if device not in ("gpu", "cuda"):
         return
+    if decoder == "decord":
+        from jungle.video.device import require_gpu  # here, since it opens decord
+
+        require_gpu(decoder, "cuda")
     instead = "leave decoder.device out, or give decoder.device=cpu"
     require_gpus(1, most_gpus(), f"decoder.device={device}", instead)
     if on_cpu:
@@ -78,12 +82,21 @@ def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
             yield f"{setting}={path}: {absent(path)}"
     if isinstance(cfg, ClipsConfig):
         yield from _missing_set(cfg)
+    for setting, path in _checkpoints(cfg):
+        if made is not None and path.absolute().is_relative_to(made.absolute()):
+            continue
+        try:
+            runs.checkpoint_of(path, setting)
+        except UserError as e:
+            yield str(e)
+
+
+def _checkpoints(cfg: Any) -> Iterator[tuple[str, Path]]:
+    """Yield each checkpoint, or run's folder, that a config names, and its setting."""
     if isinstance(cfg, PredictConfig):
-        for path in cfg.ckpt:
-            try:
-                runs.checkpoint_of(path)
-            except UserError as e:
-                yield str(e)
+        yield from (("ckpt", path) for path in cfg.ckpt)
+    elif isinstance(cfg, ClipsConfig) and cfg.model.warm_start is not None:
+        yield "model.warm_start", cfg.model.warm_start
 
 
 def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
@@ -113,8 +126,6 @@ def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
         for i, one in enumerate((model, *model.also)):
             if one.weights is not None:
                 yield "model.weights" if i == 0 else f"model.also.{i - 1}.weights", one.weights, False
-        if model.warm_start is not None and not model.warm_start.is_dir():
-            yield "model.warm_start", model.warm_start, False
         asked = cfg.frames.weights
         for path in asked if isinstance(asked, list) else [asked] if asked else []:
             if not glob.has_magic(str(path)):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from jungle.config import EnsemblePseudoConfig, typed
-from jungle.console import log, result
+from jungle.console import counted, log, result
 from jungle.errors import UsageError
 
 PSEUDO, TO_LABEL = "pseudo.parquet", "to_label.csv"
@@ -77,7 +77,9 @@ def _say(panel: Any, split: str, top_N: Any, taken_N: Any, who: str, threshold: 
     said = np.bincount(panel.probs_MNC.mean(0).argmax(1), minlength=len(panel.classes))
     taken = np.bincount(top_N[taken_N], minlength=len(panel.classes))
     if panel.left_out:
-        log.info(f"{panel.left_out} {split} clips are left out: not every member has read them")
+        log.info(
+            f"{counted(panel.left_out, 'clips are')} left out of {split}: not every member has read them"
+        )
     log.info(
         f"{int(taken_N.sum())} of {n} {split} clips taken ({100 * taken_N.mean():.1f} %): {who} "
         f"members give the same class {threshold:g} or more"

@@ -153,10 +153,12 @@ def point_latest(folder: Path) -> None:
 
     So `latest` is the last run that can be predicted with. That it cannot be kept ends no run.
     """
+    latest = folder.parent / links.NAME
     try:
-        links.point(folder.parent / links.NAME, folder.name)
+        if not links.point(latest, folder.name):
+            log.info(f"{latest}: this disk has no links, so this is a text file that names the run's folder")
     except OSError as e:
-        log.warning(f"{folder.parent / links.NAME} cannot be kept ({e.strerror}): name the run's own folder")
+        log.warning(f"{latest} cannot be kept ({e.strerror}): use the run's own folder")
 
 
 def newest(root: Path) -> Path | None:
@@ -203,13 +205,21 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
 
 
 def unended(file: Path) -> str | None:
-    """Return what to say of a checkpoint whose run has not ended; None where it has, or is not known."""
+    """Return what to say of a checkpoint that may not be the one that was meant; None for others.
+
+    Its run has not ended; or it is that of `latest`, and a later run has no checkpoint yet.
+    """
     run = file.resolve().parent.parent
-    known = state(run)
-    if known.get("state") != "running":
+    if state(run).get("state") == "running":
+        how = "is still being trained" if is_held(run) else "was stopped before its end"
+        return f"{file}: its run, {run.name}, {how}: this is its best checkpoint so far"
+    latest = links.target(run.parent / links.NAME)
+    if latest is None or latest.resolve() != run:
         return None
-    how = "is still being trained" if is_held(run) else "was stopped before its end"
-    return f"{file}: its run, {run.name}, {how}: this is its best checkpoint so far"
+    last = newest(run.parent)
+    if last is None or last.name == run.name or (last / BEST).is_file():
+        return None
+    return f"{file}: of the run {run.name}; the later one, {last.name}, has no checkpoint yet"
 
 
 def remove_refused(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jungle import runs
 from jungle.config import TrainConfig, typed
-from jungle.console import log, result, timed
+from jungle.console import counted, log, result, timed
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
 from jungle.run_inputs import Comparison, RunInputs
@@ -79,7 +79,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     task = build.task_of(cfg, clips)
     soft = labelled.soft_labels(cfg, clips, task)
     if runs.rank() == 0:
-        log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
+        kinds = counted(len(clips.classes), "classes")
+        log.info(f"{counted(len(clips), 'clips')}, {kinds}, task {task}\n{counts_table(clips)}")
         if "site" in clips.table.columns:
             log.info(sites_line(clips))
     weights_hash = backbone.weights_hash()

@@ -22,7 +22,7 @@ def test_bench_measures_the_feature_store(tmp_path, capsys):
 def test_a_format_without_its_library_is_left_out_and_said(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     assert bench_store(tmp_path, clips=64, formats=["lance"]) == []
-    assert "lance is left out: install it with `pip install 'jungle-video[bench]'`" in caplog.text
+    assert 'lance is left out: pip install -e ".[bench]"' in caplog.text
 
 
 def test_unknown_formats_are_named(tmp_path):

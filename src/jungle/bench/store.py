@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jungle import extras
 from jungle.bench.alone import alone, own_memory_mb, processes
 from jungle.bench.layouts import INDEX_GROUP, LAYOUTS, NEEDS, fresh, group_of
 from jungle.console import log
@@ -59,7 +60,7 @@ def bench_store(
     found = []
     for name in formats:
         if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
-            log.warning(f"{name} is left out: install it with `pip install 'jungle-video[bench]'`")
+            log.warning(f"{name} is left out: {extras.install('bench')}")
             continue
         log.info(f"{name}: {clips} clips of [{frames}, {dim}], {2e-6 * clips * frames * dim:.0f} MB")
         found.append(

@@ -5,43 +5,12 @@ from itertools import islice
 
 import polars as pl
 
+from jungle.console import counted
 from jungle.errors import UserError
 from jungle.names import shown
 
-__all__ = ["EXAMPLES", "Problems", "shown"]
+__all__ = ["EXAMPLES", "Problems", "at_lines", "counted", "shown"]
 EXAMPLES = 5
-# A kind begins with its things; the first verb behind them is theirs. Both have a form for one thing.
-THINGS = {
-    **{
-        "clips": "clip",
-        "rows": "row",
-        "labels": "label",
-        "names": "name",
-        "folders": "folder",
-        "sites": "site",
-    },
-    **{"videos": "video", "columns": "column", "splits": "split", "cells": "cell", "files": "file"},
-    "classes": "class",
-}
-VERBS = {
-    **{"are": "is", "have": "has", "lie": "lies", "give": "gives", "hold": "holds", "lead": "leads"},
-    **{"name": "names", "look": "looks", "mean": "means", "fit": "fits", "begin": "begins"},
-    "differ": "differs",
-}
-
-
-def counted(count: int, what: str) -> str:
-    """`count` things in words: `counted(1, "clips are not on disk")` is `1 clip is not on disk`.
-
-    The first word is the thing, in the plural; its verb, if any, is the first one that follows.
-    """
-    if count != 1:
-        return f"{count} {what}"
-    thing, *words = what.split(" ")
-    verb = next((i for i, word in enumerate(words) if word in VERBS), None)
-    if verb is not None:
-        words[verb] = VERBS[words[verb]]
-    return " ".join(["1", THINGS.get(thing, thing), *words])
 
 
 def at_lines(lines: Iterable[int], total: int | None = None, most: int = 3) -> str:

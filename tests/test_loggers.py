@@ -1,0 +1,150 @@
+"""W&B with a key and no network, or a server that refuses: a line, and the run goes on offline."""
+
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jungle import loggers, network, overrides
+from jungle.cli import config_dir
+from jungle.errors import UserError
+
+KEY = "0123456789" * 4  # of nobody
+
+
+def config(mode: str):
+    return overrides.composed("train", [f"logger.mode={mode}"], config_dir())
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("WANDB_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """A server that takes every connection and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Knows no key."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(401)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    do_HEAD = do_GET = do_POST
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    """A W&B server that refuses every key."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+def test_a_host_answers_or_not_within_seconds(silent: str, refusing: str) -> None:
+    assert network.answers(refusing)
+    for url in (
+        silent,
+        "http://127.0.0.1:9",
+        "http://no.such.host.invalid",
+        "file:///etc/hostname",
+        "nonsense",
+    ):
+        began = time.monotonic()
+        assert not network.answers(url, 1.0)
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("kind", ["closed", "silent"])
+def test_a_key_and_no_network_keeps_the_run_offline(
+    kind: str, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = {"closed": "http://127.0.0.1:9", "silent": silent}[kind]
+    monkeypatch.setattr(loggers, "_host", lambda: host)
+    with pytest.raises(
+        UserError, match=rf"logger\.mode=online: {host} does not answer; give logger\.mode=off"
+    ):
+        loggers.check(config("online"))
+    loggers.check(config("auto"))
+    loggers.check(config("offline"))
+    made: list[bool] = []
+    monkeypatch.setattr(loggers, "_wandb", lambda *_, online: made.append(online) or Begun())
+    with caplog.at_level("INFO"):
+        loggers.make_logger(config("auto"), tmp_path, "run")
+    assert made == [False]
+    assert caplog.text.count("does not answer: the run is kept offline") == 1
+
+
+class Begun:
+    """A logger whose run has begun."""
+
+    experiment = object()
+
+
+def test_a_server_that_refuses_the_run_leaves_it_offline(
+    refusing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    monkeypatch.setenv("WANDB_BASE_URL", refusing)
+    wandb.teardown()  # what it has read of the environment in other tests
+    try:
+        with pytest.raises(UserError, match=r"logger\.mode=online: "):
+            loggers.check(config("online"))
+        began = time.monotonic()
+        logger = loggers.make_logger(config("auto"), tmp_path, "run")
+        assert time.monotonic() - began < 120
+        logger.log_metrics({"a": 1.0})
+        loggers.finish(logger)
+        assert "W&B refuses the run" in caplog.text
+        assert KEY not in caplog.text
+        assert list(tmp_path.glob("wandb/offline-run-*"))
+    finally:
+        wandb.teardown()
+
+
+@pytest.mark.parametrize(
+    ("mode", "says"),
+    [("auto", None), ("online", "W&B refuses the run: a bad day"), ("offline", "give logger=none")],
+)
+def test_whatever_else_fails_in_wandb(mode, says, tmp_path, monkeypatch, caplog) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a bad day\nand more of it")
+
+    monkeypatch.setattr(loggers, "_wandb", fails)
+    monkeypatch.setattr(loggers, "_unusable", lambda *_, **__: None)
+    monkeypatch.setattr(loggers, "_host", lambda: "https://wandb.invalid")
+    if says is None:
+        assert loggers.make_logger(config(mode), tmp_path, "run") is False
+        assert "history.json alone keeps the numbers" in caplog.text
+        return
+    with pytest.raises(UserError, match=says) as error:
+        loggers.make_logger(config(mode), tmp_path, "run")
+    assert "\n" not in str(error.value)
+
+
+def test_a_key_is_found_for_the_server_that_is_used(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("WANDB_API_KEY")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert not loggers.has_key("https://wandb.our-lab.org")
+    (tmp_path / "netrc").write_text(f"machine tracking.our-lab.org\n  login user\n  password {KEY}\n")
+    assert loggers.has_key("https://tracking.our-lab.org")
+    assert not loggers.has_key("https://api.elsewhere.org")
