@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from clip_cases import needs_ffmpeg
-from stream_cases import CASES, H264, MAIN, MJPEG, OTHER, STILL, main_of, shows, write_tracks
+from stream_cases import CASES, H264, MAIN, MJPEG, OTHER, SMALL, STILL, main_of, shows, write_tracks
 
 from jungle.video import ClipError, ClipSpec, Frames, probe, read_clip
 from jungle.video.container import opened
@@ -116,6 +116,39 @@ def test_sizes_are_those_of_the_frames_not_of_the_header(files, tmp_path, decode
     path.write_bytes(_sized(files("small_first.mp4")[0].read_bytes(), old, new))
     clip = read_clip(path, ClipSpec(ALL, decoder=decoder))
     assert (clip.status, clip.width, shows(clip.frames)) == ("ok", 128, MAIN)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [("small_first.mp4", b"avc1"), ("two_codecs.mkv", b"MPEG4/ISO/AVC"), ("small_first.avi", b"FMP4")],
+)
+def test_a_main_picture_of_an_unknown_codec_is_said_to_be_missing(files, tmp_path, name, codec):
+    """What is left may be a preview alone: nobody is to take it for the clip."""
+    data = files(name)[0].read_bytes()
+    for _ in range(2 if name.endswith("avi") else 1):  # AVI tells it twice
+        at = data.rfind(codec)
+        data = data[:at] + b"Z" * len(codec) + data[at + len(codec) :]
+    path = tmp_path / name
+    path.write_bytes(data)
+    said = "another video stream in the file is of a codec that is not known"
+    for decoder in ("pyav", "decord"):
+        clip = read_clip(path, ClipSpec(Frames("uniform", 4), decoder=decoder))
+        assert (clip.width, clip.status, clip.reason) == (64, "degraded", said)
+    assert probe(path).damage == said
+    copied = shrink_clip(path, tmp_path / f"small_{name}", Shrink(short_side=32))
+    assert (copied["status"], copied["reason"]) == ("degraded", said)
+
+
+def test_a_film_of_which_one_frame_is_left_is_no_thumbnail(tmp_path):
+    path = write_tracks(tmp_path / "a.mp4", SMALL, H264)
+    data = bytearray(path.read_bytes())
+    at = data.rfind(b"stco")  # the chunks of the second stream, of which only one is said to be there
+    count = int.from_bytes(data[at + 8 : at + 12], "big")
+    assert count > 10
+    data[at + 8 : at + 12] = (1).to_bytes(4, "big")
+    path.write_bytes(data)
+    with opened(path) as (_, stream):
+        assert stream.index == 1
 
 
 def test_of_single_frames_alone_the_largest_is_taken(tmp_path):

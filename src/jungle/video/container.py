@@ -144,6 +144,8 @@ def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
     """
     streams = _candidates(container)
     if not streams:
+        if container.streams.video:
+            raise ClipError("its video is of a codec that is not known")
         raise ClipError("audio only: no video stream" if container.streams.audio else "no video stream")
     if len(streams) == 1:
         return streams[0]
@@ -154,6 +156,15 @@ def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
     if found is None:
         raise ClipError("the file was replaced while it was read")
     return found
+
+
+def unknown_beside(container: InputContainer) -> str:
+    """What to say of a file that holds a video stream of a codec that is not known; empty for most.
+
+    That stream may be the main picture, and what can be read a preview of it.
+    """
+    unknown = any(s.codec_context is None for s in container.streams.video)
+    return "another video stream in the file is of a codec that is not known" if unknown else ""
 
 
 def _candidates(container: InputContainer) -> list[VideoStream]:
@@ -187,6 +198,7 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
     with _demuxed(path, trust_index=False) as container:
         streams = {s.index: s for s in _candidates(container)}
         counts = dict.fromkeys(streams, 0)
+        told = {i: s.frames for i, s in streams.items()}  # 0 where the header does not say
         pixels = {i: s.codec_context.width * s.codec_context.height for i, s in streams.items()}
         unseen = set(streams)
 
@@ -210,6 +222,8 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
         for index in sorted(unseen):
             if 0 < counts[index] <= LOOKED_AT:  # all of it may still be held back for reordering
                 look(index, None)
+    # A film of which only one frame is left is still a film: the clip is then said to be damaged.
+    counts = {i: max(n, told[i]) for i, n in counts.items()}
     # A single frame beside a film is a thumbnail, however large; a stream without any is nothing.
     least = min(2, max(counts.values()))
     films = [i for i in streams if counts[i] >= least]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jungle.video.container import opened, reason_of
+from jungle.video.container import opened, reason_of, unknown_beside
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ def read_timeline(container: InputContainer, stream: VideoStream, size: int, sca
         _check_index(stream, size)
     timeline = (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
     timeline.stream, timeline.alone = stream.index, len(container.streams.video) == 1
+    timeline.damage = timeline.damage or unknown_beside(container)
     timeline.trust_index = not scan
     timeline.unseen = not scan and "mov" in container.format.name
     return timeline

@@ -34,7 +34,9 @@ class ClipWriter:
         metadata: dict[str, str] | None = None,
     ) -> None:
         import av
+        from av.video.reformatter import VideoReformatter
 
+        self._convert = VideoReformatter().reformat
         slow = fps < 1  # as timelapses are: it is the seconds from frame to frame that have few digits then
         self._rate = (
             1 / Fraction(1 / fps).limit_denominator(1001) if slow else Fraction(fps).limit_denominator(1001)
@@ -56,7 +58,8 @@ class ClipWriter:
         stream = self._stream = self._stream or self._begin(image.shape)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         full_range = 2 if self._pix_fmt.startswith("yuvj") else None
-        frame = frame.reformat(format=self._pix_fmt, dst_color_range=full_range)
+        # By one converter on one thread: `frame.reformat` starts a pool of threads for each frame.
+        frame = self._convert(frame, format=self._pix_fmt, dst_color_range=full_range, threads=1)
         if self._variable:
             assert time is not None
             frame.pts, frame.time_base = round(time * CLOCK), Fraction(1, CLOCK)
