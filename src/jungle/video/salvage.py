@@ -67,9 +67,9 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
         WrongTimeline: there is doubt whether they are sound.
     """
     with opened(path, timeline.trust_index) as (container, stream):
-        watched = Watched(stream.codec_context)
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
-        rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
+        with Watched(stream.codec_context) as watched:
+            rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
     if not rows:
         raise ClipError(timeline.damage or "no frame can be decoded")
     key, sound = np.array(rows, bool).reshape(-1, 2).T

@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -44,20 +44,26 @@ def is_sign(level: int, text: str) -> bool:
 
 
 class Watched:
-    """A decoder that is listened to.
+    """A decoder that is listened to, for as long as it is entered.
 
     Args:
         context: the decoder, on one thread.
 
     Example:
-        for place, packet in enumerate(packets):
-            for frame, sound in watched.decode(packet, place):
-                ...
+        with Watched(context) as watched:
+            for place, packet in enumerate(packets):
+                for frame, sound in watched.decode(packet, place):
+                    ...
     """
 
     def __init__(self, context: CodecContext) -> None:
+        from av.error import FFmpegError
+
+        self._failure = FFmpegError
         context.copy_opaque = True  # a frame then bears the number of its packet, whatever its time is worth
         self._context = context
+        self._listening = _listening()
+        self._lines: list[Line] = []
         self._intra = context.codec.intra_only
         self._dropping = context.codec.canonical_name in DROPPING
         self._fresh = True
@@ -75,6 +81,13 @@ class Watched:
         self.complaints = 0
         """Those of them at which there was a sign of damage."""
 
+    def __enter__(self) -> Watched:
+        self._lines = self._listening.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._listening.__exit__(*error)
+
     def decode(self, packet: Packet, place: int) -> list[tuple[VideoFrame, bool]]:
         """What comes out when a packet goes in: frames, and whether each is what was filmed.
 
@@ -83,7 +96,7 @@ class Watched:
             place: its number in the order of decoding.
         """
         packet.opaque = place
-        frames, damaged = _decode(self._context, packet)
+        frames, damaged = self._decode(packet)
         self.fed += 1
         self.complaints += damaged
         if damaged:
@@ -101,7 +114,7 @@ class Watched:
 
     def drain(self) -> list[tuple[VideoFrame, bool]]:
         """What the decoder still holds back; it is then ready for another group, of which it knows nothing."""
-        frames, _ = _decode(self._context, None)
+        frames, _ = self._decode(None)
         found = [(frame, self._is_sound(frame)) for frame in frames]
         self._context.flush_buffers()
         self._entries.clear()
@@ -110,6 +123,15 @@ class Watched:
         self._entry_pts = self._unshown = None
         self._fresh = True
         return found
+
+    def _decode(self, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
+        """Frames that a packet gives, and whether there was a sign of damage."""
+        self._lines.clear()  # of what was done with the frames before: it says nothing of this packet
+        try:
+            frames = list(self._context.decode(packet))  # type: ignore[arg-type]
+        except (self._failure, ValueError):
+            return [], True
+        return frames, any(is_sign(level, text) for level, _, text in self._lines)
 
     def _is_sound(self, frame: VideoFrame) -> bool:
         place = frame.opaque
@@ -143,18 +165,6 @@ class Watched:
 
 def _before(pts: int | None, other: int | None) -> bool:
     return pts is not None and other is not None and pts < other
-
-
-def _decode(context: CodecContext, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
-    """Frames that a packet gives, and whether there was a sign of damage."""
-    from av.error import FFmpegError
-
-    with _listening() as lines:
-        try:
-            frames = list(context.decode(packet))  # type: ignore[arg-type]
-        except (FFmpegError, ValueError):
-            return [], True
-    return frames, any(is_sign(level, text) for level, _, text in lines)
 
 
 _lock = threading.Lock()
