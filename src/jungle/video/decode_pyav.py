@@ -93,6 +93,7 @@ def _decode_groups(
     spans = _spans([(begins[p], p) for p in places])
     targets = set(places)
     span = next(spans, None)
+    skips = context.name != "libdav1d"  # which would skip such frames for good
     with Watched(context) as watched:
         for place, packet in packets:
             if span is None:
@@ -100,7 +101,7 @@ def _decode_groups(
             if place < span[0]:
                 continue
             # A frame that another refers to is decoded in any case.
-            context.skip_frame = "DEFAULT" if place in targets else "NONREF"
+            context.skip_frame = "DEFAULT" if place in targets or not skips else "NONREF"
             for frame, sound in watched.decode(packet, place):
                 wanted.offer(frame, sound)
             if place >= span[1]:

@@ -31,6 +31,11 @@ SIGNS = re.compile(
 )
 # Decoders that, begun at a key frame, do not put out pictures that refer to what lies before it.
 DROPPING = ("hevc", "vvc", "mpeg4", "mpeg1video", "mpeg2video")
+# Zero bytes in a row that no packet has: within units of H.264 and HEVC two at the most may follow one another,
+# and what an arithmetic coder writes looks like noise.
+NAL_ZEROS = 16
+FILLED = 64
+ZEROS = {"h264": NAL_ZEROS, "hevc": NAL_ZEROS, "vp8": 32, "vp9": 32}
 # Errors that leave the picture as it was filmed: cameras write odd application fields into JPEG, and name
 # references to be forgotten that are gone already.
 HARMLESS = re.compile(r"APP fields|mmco: unref short failure", re.IGNORECASE)
@@ -62,10 +67,13 @@ class Watched:
         self._failure = FFmpegError
         context.copy_opaque = True  # a frame then bears the number of its packet, whatever its time is worth
         self._context = context
-        self._listening = _listening()
+        self._ear = listening()
         self._lines: list[Line] = []
         self._intra = context.codec.intra_only
         self._dropping = context.codec.canonical_name in DROPPING
+        self._longest = ZEROS.get(context.codec.canonical_name)
+        if self._longest == NAL_ZEROS and (context.extradata or b"")[:1] != b"\1":
+            self._longest = None  # a stream with start codes, between which zeros may stand
         self._fresh = True
         self._entries: list[int] = []
         """Places of key packets without a sign of damage, ascending."""
@@ -82,11 +90,11 @@ class Watched:
         """Those of them at which there was a sign of damage."""
 
     def __enter__(self) -> Watched:
-        self._lines = self._listening.__enter__()
+        self._lines = self._ear.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._listening.__exit__(*error)
+        self._ear.__exit__(*error)
 
     def decode(self, packet: Packet, place: int) -> list[tuple[VideoFrame, bool]]:
         """What comes out when a packet goes in: frames, and whether each is what was filmed.
@@ -97,6 +105,7 @@ class Watched:
         """
         packet.opaque = place
         frames, damaged = self._decode(packet)
+        damaged = damaged or self._is_blank(packet)
         self.fed += 1
         self.complaints += damaged
         if damaged:
@@ -132,6 +141,16 @@ class Watched:
         except (self._failure, ValueError):
             return [], True
         return frames, any(is_sign(level, text) for level, _, text in self._lines)
+
+    def _is_blank(self, packet: Packet) -> bool:
+        """Whether a part of a packet is zeros, as a lost sector reads, where no encoder writes so many."""
+        if self._longest is None:
+            return False
+        data = bytes(packet)
+        used = data.rstrip(b"\0")
+        # Writers fill up to a round number. A decoder of H.264 misses what is lost at the end, others do not.
+        filled = len(data) - len(used) <= FILLED or self._context.codec.canonical_name == "h264"
+        return not filled or bytes(self._longest) in used
 
     def _is_sound(self, frame: VideoFrame) -> bool:
         place = frame.opaque
@@ -173,7 +192,7 @@ _as_found: tuple[int | None, bool] = (None, True)
 
 
 @contextmanager
-def _listening() -> Iterator[list[Line]]:
+def listening() -> Iterator[list[Line]]:
     """What FFmpeg says in this thread, every line of it; how others listen to it is left as it was."""
     global _listeners, _as_found
     from av import logging
