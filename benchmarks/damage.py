@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,11 +70,13 @@ def scene(count: int = 48, height: int = 120, width: int = 160, seed: int = 0) -
         yield np.clip(image, 0, 255).astype(np.uint8)
 
 
-def write_bases(folder: Path) -> list[Path]:
-    """One clip for each codec and container of `BUILT`."""
+def write_bases(folder: Path, names: Sequence[str] = tuple(BUILT)) -> list[Path]:
+    """One clip for each codec and container of `BUILT`, or those of `names`."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for seed, (name, how) in enumerate(BUILT.items()):
+        if name not in names:
+            continue
         write_clip(folder / name, scene(seed=seed), **how)
         paths.append(folder / name)
     return paths

@@ -93,21 +93,22 @@ def _decode_groups(
     spans = _spans([(begins[p], p) for p in places])
     targets = set(places)
     span = next(spans, None)
-    watched = Watched(context)
-    for place, packet in packets:
-        if span is None:
-            break
-        if place < span[0]:
-            continue
-        # A frame that another refers to is decoded in any case.
-        context.skip_frame = "DEFAULT" if place in targets else "NONREF"
-        for frame, sound in watched.decode(packet, place):
-            wanted.offer(frame, sound)
-        if place >= span[1]:
+    skips = context.name != "libdav1d"  # which would skip such frames for good
+    with Watched(context) as watched:
+        for place, packet in packets:
+            if span is None:
+                break
+            if place < span[0]:
+                continue
+            # A frame that another refers to is decoded in any case.
+            context.skip_frame = "DEFAULT" if place in targets or not skips else "NONREF"
+            for frame, sound in watched.decode(packet, place):
+                wanted.offer(frame, sound)
+            if place >= span[1]:
+                _drain(watched, wanted)
+                span = next(spans, None)
+        else:
             _drain(watched, wanted)
-            span = next(spans, None)
-    else:
-        _drain(watched, wanted)
 
 
 def _begin_of(timeline: Timeline, numbers: list[int]) -> dict[int, int]:
@@ -138,30 +139,31 @@ def _decode_singly(
     container: InputContainer, stream: VideoStream, timeline: Timeline, wanted: Wanted
 ) -> None:
     """Fetch and decode single key frames by the container's index."""
-    watched = Watched(stream.codec_context)
-    for number in sorted(wanted.missing()):
-        pts = int(timeline.pts[number])
-        container.seek(pts, stream=stream, any_frame=True)
-        packet = next((p for p in iter_packets(container, stream) if not isinstance(p, str)), None)
-        if packet is None or packet.pts != pts:
-            raise WrongTimeline("scan")
-        for frame, sound in watched.decode(packet, number):
-            wanted.offer(frame, sound)
-        if number not in wanted.images:
-            _drain(watched, wanted)
+    with Watched(stream.codec_context) as watched:
+        for number in sorted(wanted.missing()):
+            pts = int(timeline.pts[number])
+            container.seek(pts, stream=stream, any_frame=True)
+            packet = next((p for p in iter_packets(container, stream) if not isinstance(p, str)), None)
+            if packet is None or packet.pts != pts:
+                raise WrongTimeline("scan")
+            for frame, sound in watched.decode(packet, number):
+                wanted.offer(frame, sound)
+            if number not in wanted.images:
+                _drain(watched, wanted)
 
 
 def decode_all(context: CodecContext, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
     """Every frame that comes out at all, in order, and whether it is sound."""
     context.skip_frame = "DEFAULT"
-    yield from watched_frames(Watched(context), packets)
+    with Watched(context) as watched:
+        yield from watched_frames(watched, packets)
 
 
 def watched_frames(watched: Watched, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
     """As `decode_all`, of a decoder that the caller may ask afterwards."""
     last: int | None = None
     for place, packet in enumerate(packets):
-        if packet.is_keyframe and None not in (last, packet.dts) and packet.dts < last:
+        if packet.is_keyframe and last is not None and packet.dts is not None and packet.dts < last:
             yield from watched.drain()  # another recording, appended to this one: it refers to nothing before it
         last = packet.dts
         yield from watched.decode(packet, place)

@@ -12,6 +12,7 @@ from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
 from jungle.video.container import check_file, opened, reason_of
 from jungle.video.ending import declared_size
 from jungle.video.focus import backdrop_of, focused
+from jungle.video.overhearing import Signs, can_hear
 from jungle.video.picking import picks_of
 from jungle.video.plan import Plan, cpu_reason
 from jungle.video.scale import Scaler
@@ -132,14 +133,20 @@ def _as_asked(
         refused = cpu_reason(stream.codec_context.codec.canonical_name)
     if refused:
         return "damage" if timeline.damage else refused
+    heard = not on_gpu and can_hear(other.load, spec.decoder)
+    if not heard and not salvage.is_sound(path, timeline, picks):
+        return "damage"
     if on_gpu and spec.decoder == "torchcodec":
         return Plan.of(path, picks, timeline)
     scaler = Scaler(spec)
     try:
+        signs = Signs()
         if on_gpu:
             images = list(decode_decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
         else:
             images = list(other.read(path, picks, timeline, scaler.from_rgb))
+        if heard and signs:
+            return "damage"
         return made(_name(spec), scaler, timeline, timeline.pts[picks], images, "")
     except ClipError as error:
         return str(error)

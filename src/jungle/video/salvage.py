@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container import opened
-from jungle.video.decode_pyav import Convert, decode_all, watched_frames
+from jungle.video.decode_pyav import Convert, Wanted, decode, decode_all, watched_frames
 from jungle.video.timeline import Timeline, WrongTimeline, iter_packets
 from jungle.video.trust import Watched
 from jungle.video.types import ClipError
@@ -52,6 +52,19 @@ def playable(path: str | Path, timeline: Timeline) -> Timeline:
     return replace(timeline, pts=timeline.pts[kept], key=timeline.key[kept], packet=timeline.packet[kept])
 
 
+def is_sound(path: str | Path, timeline: Timeline, picks: np.ndarray) -> bool:
+    """Whether frames can be decoded without a sign of damage, for decoders that do not tell.
+
+    Nothing is made of the frames, and what costs time and shows no damage is left out.
+    """
+    with opened(path, timeline.trust_index) as (container, stream):
+        context = stream.codec_context
+        context.options = {**context.options, "skip_loop_filter": "all", "skip_idct": "all"}
+        wanted = Wanted(picks, timeline, lambda frame: np.empty(0))
+        decode(path, container, stream, timeline, wanted)
+    return not wanted.missing()
+
+
 def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Timeline:
     """A timeline for packets without times: one entry a sound frame that comes out, told apart by its count.
 
@@ -67,9 +80,9 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
         WrongTimeline: there is doubt whether they are sound.
     """
     with opened(path, timeline.trust_index) as (container, stream):
-        watched = Watched(stream.codec_context)
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
-        rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
+        with Watched(stream.codec_context) as watched:
+            rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
     if not rows:
         raise ClipError(timeline.damage or "no frame can be decoded")
     key, sound = np.array(rows, bool).reshape(-1, 2).T

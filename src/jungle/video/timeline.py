@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container import opened, reason_of, unknown_beside
+from jungle.video.trust import ERROR, listening
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 HOLD_BYTES = 32 << 20  # compressed video kept in memory between choosing frames and decoding them
 MAX_PACKETS = 2_000_000  # about nine hours at 60 frames a second
 MAX_READ_ERRORS = 50
+EVEN = 0.8  # of the steps between frames, which are alike where the rate is constant
 MOST = 0.75  # of the frames that the header tells of
 # Codecs whose packets tell key frames by themselves. Of others, an AVI without index calls all packets key.
 PARSED = ("h264", "hevc", "mpeg4", "mpeg1video", "mpeg2video")
@@ -193,7 +195,7 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     missing, empty, indexed = 0, [0], len(stream.index_entries)
     promised = _promised(container, stream)
     corrupt: list[int] = []
-    for packet in iter_packets(container, stream, empty):
+    for packet in _heard(container, stream, empty):
         if isinstance(packet, str):
             damage = damage or f"the file is damaged ({packet})"
             continue
@@ -225,6 +227,8 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     hidden = np.array([r[3] for r in rows], bool)
     if any(not ("mpegts" in container.format.name and _is_join(place, dts, key)) for place in corrupt):
         damage = damage or "the file is damaged (broken packets)"
+    if "asf" in container.format.name:
+        promised = _at_even_rate(dts)  # ASF tells no number, and its demuxer passes over what is broken
     damage = damage or _too_few(len(rows) + empty[0], promised)
     context = stream.codec_context
     blind = "avi" in container.format.name and not context.codec.intra_only and context.name not in PARSED
@@ -235,8 +239,11 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     reordered = bool(stream.codec_context.has_b_frames)
     if missing and not reordered:
         pts = dts
-    # What comes before the first key frame cannot be decoded.
-    shown = ~hidden & (np.arange(len(pts)) >= np.flatnonzero(key)[0])
+    # What comes before the first key frame cannot be decoded. A broadcast is cut anywhere, a file is not.
+    early = np.arange(len(pts)) < np.flatnonzero(key)[0]
+    if (early & ~hidden).any() and "mpeg" not in container.format.name:
+        damage = damage or f"the first {int(early.sum())} of {len(rows)} frames have lost their key frame"
+    shown = ~hidden & ~early
     order = np.flatnonzero(shown)
     order = order[np.argsort(pts[order], kind="stable")]
     known = (timed or not reordered) and bool((np.diff(pts[order]) > 0).all())
@@ -257,11 +264,29 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     )
 
 
+def _heard(container: InputContainer, stream: VideoStream, empty: list[int]) -> Iterator[Packet | str]:
+    """As `iter_packets`, with a text too where the demuxer said that it passed over something."""
+    with listening() as lines:
+        yield from iter_packets(container, stream, empty)
+        own = [text for level, name, text in lines if level <= ERROR and name == container.format.name]
+    if own:
+        yield "the container is broken"
+
+
 def _promised(container: InputContainer, stream: VideoStream) -> int:
     """Frames that the header tells of, those that an edit list hides left out; 0 where it does not tell."""
     # An MP4's index is its header; what an edit list hides for good is not in the index.
     hides = "mov" in container.format.name and 0 < len(stream.index_entries) < stream.frames
     return len(stream.index_entries) if hides else stream.frames
+
+
+def _at_even_rate(dts: np.ndarray) -> int:
+    """Frames that there would be without gaps; 0 where the rate varies by itself."""
+    steps = np.diff(dts)
+    usual = float(np.median(steps)) if len(steps) else 0.0
+    if usual <= 0 or np.mean(np.abs(steps - usual) <= max(1.5, 0.1 * usual)) < EVEN:
+        return 0
+    return round(float(dts[-1] - dts[0]) / usual) + 1
 
 
 def _too_few(there: int, promised: int) -> str:

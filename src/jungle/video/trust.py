@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -31,6 +31,11 @@ SIGNS = re.compile(
 )
 # Decoders that, begun at a key frame, do not put out pictures that refer to what lies before it.
 DROPPING = ("hevc", "vvc", "mpeg4", "mpeg1video", "mpeg2video")
+# Zero bytes in a row that no packet has: within units of H.264 and HEVC two at the most may follow one another,
+# and what an arithmetic coder writes looks like noise.
+NAL_ZEROS = 16
+FILLED = 64
+ZEROS = {"h264": NAL_ZEROS, "hevc": NAL_ZEROS, "vp8": 32, "vp9": 32}
 # Errors that leave the picture as it was filmed: cameras write odd application fields into JPEG, and name
 # references to be forgotten that are gone already.
 HARMLESS = re.compile(r"APP fields|mmco: unref short failure", re.IGNORECASE)
@@ -44,22 +49,31 @@ def is_sign(level: int, text: str) -> bool:
 
 
 class Watched:
-    """A decoder that is listened to.
+    """A decoder that is listened to, for as long as it is entered.
 
     Args:
         context: the decoder, on one thread.
 
     Example:
-        for place, packet in enumerate(packets):
-            for frame, sound in watched.decode(packet, place):
-                ...
+        with Watched(context) as watched:
+            for place, packet in enumerate(packets):
+                for frame, sound in watched.decode(packet, place):
+                    ...
     """
 
     def __init__(self, context: CodecContext) -> None:
+        from av.error import FFmpegError
+
+        self._failure = FFmpegError
         context.copy_opaque = True  # a frame then bears the number of its packet, whatever its time is worth
         self._context = context
+        self._ear = listening()
+        self._lines: list[Line] = []
         self._intra = context.codec.intra_only
         self._dropping = context.codec.canonical_name in DROPPING
+        self._longest = ZEROS.get(context.codec.canonical_name)
+        if self._longest == NAL_ZEROS and (context.extradata or b"")[:1] != b"\1":
+            self._longest = None  # a stream with start codes, between which zeros may stand
         self._fresh = True
         self._entries: list[int] = []
         """Places of key packets without a sign of damage, ascending."""
@@ -75,6 +89,13 @@ class Watched:
         self.complaints = 0
         """Those of them at which there was a sign of damage."""
 
+    def __enter__(self) -> Watched:
+        self._lines = self._ear.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._ear.__exit__(*error)
+
     def decode(self, packet: Packet, place: int) -> list[tuple[VideoFrame, bool]]:
         """What comes out when a packet goes in: frames, and whether each is what was filmed.
 
@@ -83,7 +104,8 @@ class Watched:
             place: its number in the order of decoding.
         """
         packet.opaque = place
-        frames, damaged = _decode(self._context, packet)
+        frames, damaged = self._decode(packet)
+        damaged = damaged or self._is_blank(packet)
         self.fed += 1
         self.complaints += damaged
         if damaged:
@@ -101,7 +123,7 @@ class Watched:
 
     def drain(self) -> list[tuple[VideoFrame, bool]]:
         """What the decoder still holds back; it is then ready for another group, of which it knows nothing."""
-        frames, _ = _decode(self._context, None)
+        frames, _ = self._decode(None)
         found = [(frame, self._is_sound(frame)) for frame in frames]
         self._context.flush_buffers()
         self._entries.clear()
@@ -110,6 +132,25 @@ class Watched:
         self._entry_pts = self._unshown = None
         self._fresh = True
         return found
+
+    def _decode(self, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
+        """Frames that a packet gives, and whether there was a sign of damage."""
+        self._lines.clear()  # of what was done with the frames before: it says nothing of this packet
+        try:
+            frames = list(self._context.decode(packet))  # type: ignore[arg-type]
+        except (self._failure, ValueError):
+            return [], True
+        return frames, any(is_sign(level, text) for level, _, text in self._lines)
+
+    def _is_blank(self, packet: Packet) -> bool:
+        """Whether a part of a packet is zeros, as a lost sector reads, where no encoder writes so many."""
+        if self._longest is None:
+            return False
+        data = bytes(packet)
+        used = data.rstrip(b"\0")
+        # Writers fill up to a round number. A decoder of H.264 misses what is lost at the end, others do not.
+        filled = len(data) - len(used) <= FILLED or self._context.codec.canonical_name == "h264"
+        return not filled or bytes(self._longest) in used
 
     def _is_sound(self, frame: VideoFrame) -> bool:
         place = frame.opaque
@@ -145,25 +186,13 @@ def _before(pts: int | None, other: int | None) -> bool:
     return pts is not None and other is not None and pts < other
 
 
-def _decode(context: CodecContext, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
-    """Frames that a packet gives, and whether there was a sign of damage."""
-    from av.error import FFmpegError
-
-    with _listening() as lines:
-        try:
-            frames = list(context.decode(packet))  # type: ignore[arg-type]
-        except (FFmpegError, ValueError):
-            return [], True
-    return frames, any(is_sign(level, text) for level, _, text in lines)
-
-
 _lock = threading.Lock()
 _listeners = 0
 _as_found: tuple[int | None, bool] = (None, True)
 
 
 @contextmanager
-def _listening() -> Iterator[list[Line]]:
+def listening() -> Iterator[list[Line]]:
     """What FFmpeg says in this thread, every line of it; how others listen to it is left as it was."""
     global _listeners, _as_found
     from av import logging
