@@ -35,7 +35,7 @@ def _only(clips: Clips, names: Sequence[str]) -> Clips:
     for name, of in found.guessed.items():
         log.warning(f"data.only: {name!r} is the class {of!r}")
     kept = [c for c in clips.classes if c in found.known.values()]
-    return Clips(clips.table.drop([c for c in clips.classes if c not in names]), tuple(kept))
+    return Clips(clips.table.drop([c for c in clips.classes if c not in kept]), tuple(kept))
 
 
 def _checked(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
