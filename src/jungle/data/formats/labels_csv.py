@@ -324,8 +324,8 @@ def _wide(
     some, unknown_RC = (labels_RC == 1).any(axis=1), np.isnan(labels_RC)
     if not (labels_RC == 0).any() and (some & unknown_RC.any(axis=1)).any():
         problems.say(
-            "Columns of classes hold 1 and empty cells, and no 0: an empty cell says that nobody knows. Write "
-            "0 where a class was not seen."
+            "Columns of classes hold 1 and empty cells, and no 0: an empty cell says that nobody knows. "
+            "Write 0 where a class was not seen."
         )
     if n_unknown:
         log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
