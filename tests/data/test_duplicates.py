@@ -83,3 +83,14 @@ def test_the_setting_reaches_the_splits(survey, tmp_path, caplog) -> None:
         cfg = overrides.composed("train", [*args, "data.folds=2", f"data.fold={fold}"], config_dir())
         clips = labelled.load(cfg)[0].table
         assert clips.filter(pl.col("clip").is_in(names[:2]))["split"].n_unique() == 1
+
+
+def test_an_index_that_writes_names_in_another_case_is_matched_and_said(tmp_path, caplog) -> None:
+    clips, index = table(4), tmp_path / "index.parquet"
+    names = [n.upper() for n in clips.table["clip"]]
+    pl.DataFrame({"clip": names, "hash": names, "copy_of": [names[0]] * 2 + [None] * 2}).write_parquet(index)
+    assert contents_of(clips, index).to_list() == [names[0]] * 2 + [None] * 2
+    assert "4 clips are named in another way" in caplog.text
+    pl.DataFrame({"clip": ["c01.mp4"], "hash": ["x"], "copy_of": ["x"]}).write_parquet(index)
+    both = Clips(clips.table.with_columns(clip=pl.Series(["c01.mp4", "C01.mp4", "a", "b"])), ("a",))
+    assert contents_of(both, index).to_list() == ["x", None, None, None]  # a row is of one clip alone

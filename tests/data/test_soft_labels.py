@@ -209,3 +209,13 @@ def test_a_clip_that_cannot_be_read_is_not_drawn(tmp_path: Path) -> None:
 def test_without_soft_labels_nothing_changes() -> None:
     numbers = [n for b in data(None).loader("train", train=True) for n in b["number_B"].tolist()]
     assert sorted(numbers) == list(range(22))
+
+
+def test_names_and_classes_of_another_case_are_found_and_said(tmp_path: Path, caplog) -> None:
+    made = table(FREE)
+    there = made["clip"].to_list()
+    other = made.with_columns(clip=pl.col("clip").str.to_uppercase()).rename({"lion": "LION"})
+    soft = read(other, tmp_path)
+    assert soft.numbers.tolist() == read(made, tmp_path).numbers.tolist()
+    assert f"{len(there)} names differ from the clip's by case or accents" in caplog.text
+    assert "column 'LION' is the class 'lion'" in caplog.text

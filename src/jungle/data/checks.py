@@ -153,7 +153,7 @@ def _class_names(
         problems.add("classes are unknown", unknown, f"Known are {', '.join(map(shown, classes[:30]))}.")
     else:
         _spellings(clips, problems, warnings)
-    if (len(clips) or not problems) and not clips.labelled().any():  # none is there: that is said already
+    if (len(clips) or not problems) and not problems.labels_unread and not clips.labelled().any():
         problems.say("No clip has a label. Is data.labels the right table?")
 
 
@@ -174,6 +174,9 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
                 f"class {shown(c)} is made of the names of other classes: two species in one cell?"
             )
     counts = dict(zip(clips.classes, clips.labels().sum(0).tolist(), strict=True))
+    blanks = [shown(c) for c in clips.classes if counts[c] and is_blank(c)]
+    if len(blanks) > 1:
+        warnings.append(f"classes {' and '.join(blanks)} both mean that there is no animal: one class?")
     common = [c for c in clips.classes if counts[c] >= SLIP * 5]
     for c in clips.classes:
         near = difflib.get_close_matches(c, common, 1, 0.85) if 0 < counts[c] <= SLIP else []

@@ -38,11 +38,13 @@ def rows_of(
     except pl.exceptions.PolarsError as e:
         raise UsageError(f"{setting}={index}: {str(e).splitlines()[0]}: jungle index makes one") from None
     matches = match_clips(clips, known["clip"].drop_nulls().to_list())
-    names = pl.DataFrame({"clip": [matches.known.get(c, c) for c in clips]}, schema={"clip": pl.String})
-    if matches.guessed:
-        first = next(iter(matches.guessed.items()))
+    own = set(clips)  # a row of another clip is never taken
+    guessed = {a: b for a, b in matches.guessed.items() if b not in own}
+    names = pl.DataFrame({"clip": [guessed.get(c, c) for c in clips]}, schema={"clip": pl.String})
+    if guessed:
+        first = next(iter(guessed.items()))
         log.warning(
-            f"{setting}: {counted(len(matches.guessed), 'clips are')} named in another way in {index}, as "
+            f"{setting}: {counted(len(guessed), 'clips are')} named in another way in {index}, as "
             f"{shown(first[0])}: {shown(first[1])}"
         )
     found = names.join(known.unique("clip"), on="clip", how="left", maintain_order="left")

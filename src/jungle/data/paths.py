@@ -32,7 +32,7 @@ OUTSIDE = "is outside the root"
 TWICE = "would be the clip of another name"
 DRIVE = re.compile(r"[A-Za-z]:/")
 # What needs a closer look than taking the name as it is; nearly no name does.
-ODD = r"^[\"'«“‘]|^file:|^/|^[A-Za-z]:|//|(^|/)\.\.?(/|$)|/$|[\x00-\x1f\x7f]"
+ODD = r"^[\"'«“‘=]|^file:|^/|^[A-Za-z]:|//|(^|/)\.\.?(/|$)|/$|[\x00-\x1f\x7f]"
 
 
 @dataclass(frozen=True)

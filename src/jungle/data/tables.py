@@ -107,7 +107,7 @@ def _text(path: Path, data: bytes) -> str:
         raise UserError(f"{path}: {e}") from None
     if found.guess:
         log.warning(f"{path}: {found.guess}")
-    return found.text
+    return found.text.rstrip("\x1a")  # the end of a file, as DOS wrote it
 
 
 def _separator(header: str) -> str:
@@ -226,7 +226,7 @@ def _chunks(
             row = row[:width]
         if not row or (not row[0].strip() and not any(cell.strip() for cell in row)):
             continue
-        if row[:width] == header[:width]:
+        if _same(row, header, width):
             log.warning(f"{path}: line {reader.line_num + skipped} is the header again: passed over")  # type: ignore[attr-defined]  # csv.reader has it
             continue
         if len(row) != width:
@@ -255,6 +255,12 @@ def _chunks(
     if rows:
         frames.append(_frame(rows, names))
     return frames, lines
+
+
+def _same(row: list[str], header: list[str], width: int) -> bool:
+    return row[0].strip(ENDS) == header[0].strip(ENDS) and [c.strip(ENDS) for c in row[:width]] == [
+        c.strip(ENDS) for c in header[:width]
+    ]
 
 
 def _frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:

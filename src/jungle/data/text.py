@@ -79,7 +79,12 @@ def clean_name(text: str) -> str:
 
 
 def unquoted(text: str) -> str:
-    """The text without one pair of quotes around it, as a file manager's "Copy as path" puts them."""
+    """The text without one pair of quotes around it, as a file manager's "Copy as path" puts them.
+
+    Likewise without the formula `="..."` or `=HYPERLINK("...")` of a spreadsheet around it.
+    """
+    if formula := re.fullmatch(r'=(?:HYPERLINK\()?"([^"]+)"(?:[,;][^()]*)?\)?', text, re.IGNORECASE):
+        return formula[1].strip(ENDS)
     if len(text) > 2 and text[0] + text[-1] in QUOTES and not set(text[1:-1]) & {text[0], text[-1]}:
         return text[1:-1].strip(ENDS)
     return text
@@ -112,9 +117,13 @@ def is_asked(text: str) -> bool:
 
 
 def class_fold(name: str) -> str:
-    """A class for comparison: as `fold_text`, without a number of animals before or behind it."""
+    """A class for comparison: as `fold_text`, without a number of animals before or behind it.
+
+    An `s` at its end makes no difference, nor, in a number, the `.0` that spreadsheets add.
+    """
     text = re.sub(r"\s*(?:\(\d+\)|[x×*:]\s?\d+)$|^\d+\s*[x×*:]?\s+(?=\w)", "", clean_name(name), flags=re.I)
-    return fold_text(text or name)
+    folded = fold_text(re.sub(r"^(\d+)\.0$", r"\1", text) or name)
+    return folded[:-1] if len(folded) > 3 and folded.endswith("s") else folded
 
 
 def site_fold(name: str) -> str:

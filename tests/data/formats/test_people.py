@@ -6,6 +6,8 @@ import unicodedata
 import polars as pl
 import pytest
 
+from jungle import labelled, overrides
+from jungle.cli import config_dir
 from jungle.data.checks import check
 from jungle.data.formats import find_clips, load_csv, load_folders
 from jungle.data.problems import Problems
@@ -345,3 +347,65 @@ def test_ids_are_composed(tmp_path):
     assert [f.clip for f in find_clips(tmp_path)] == ["é.mp4"]
     (tmp_path / "é.mp4").touch()
     assert len({f.clip for f in find_clips(tmp_path)}) == len(os.listdir(tmp_path))
+
+
+def test_marks_in_columns_of_classes_are_asked(root):
+    wide = "file;lion;ox\n" + "".join(
+        f"{f};{'x' if i % 2 else ''};{i % 2}\n" for i, (f, *_) in enumerate(ROWS)
+    )
+    with pytest.raises(UserError, match=r"1 column holds marks alone.*lion \('x', line 3\)"):
+        load(root, wide)
+
+
+def test_an_empty_label_column_beside_classes_is_passed_over(root):
+    wide = "file;species;ox;lion\n" + "".join(f"{f};;{i % 2};{1 - i % 2}\n" for i, (f, *_) in enumerate(ROWS))
+    assert load(root, wide).classes == ("ox", "lion")
+
+
+def test_two_words_for_no_animal_are_a_warning(root):
+    path = root.parent / "labels.csv"
+    path.write_text(table(lambda i, f, c, s: f"{f};{'empty' if c == 'hog' else c};{s}"))
+    (warning,) = check(assign_splits(load_csv(path, root))).warnings
+    assert warning == "classes blank and empty both mean that there is no animal: one class?"
+
+
+def test_ones_and_empty_cells_without_a_zero_are_asked(root):
+    wide = "file;lion;ox\n" + "".join(
+        f"{f};{'' if i % 2 else 1};{1 if i % 2 else ''}\n" for i, (f, *_) in enumerate(ROWS)
+    )
+    with pytest.raises(UserError, match=r"hold 1 and empty cells, and no 0.*Write 0"):
+        load(root, wide)
+
+
+def test_formulas_of_spreadsheets_around_a_name(root):
+    text = table(lambda i, f, c, s: f'"=""{f}""";"=HYPERLINK(""{c}"")";{s}')
+    assert load(root, text).table["clip"].to_list() == [f for f, *_ in ROWS]
+    assert counts(load(root, text)) == dict.fromkeys(sorted(CLASSES), 6)
+
+
+def test_a_plural_is_another_spelling(root):
+    with pytest.raises(UserError, match=r"written in several ways: hog \(lines .*\) = hogs \(line 9\)"):
+        load(root, table(lambda i, f, c, s: f"{f};{'hogs' if i == 7 else c};{s}"))
+
+
+def test_a_table_without_a_header_is_told(root):
+    with pytest.raises(UserError, match=r"the table has no header\. Write one"):
+        load(root, "".join(f"{f};{c};{s}\n" for f, c, s in ROWS))
+
+
+def test_settings_are_read_as_tables_are(root):
+    labels = root.parent / "labels.csv"
+    labels.write_text(
+        table(lambda i, f, c, s: f"{f};{'écureuil' if c == 'hog' else c};{s}"), encoding="utf-8"
+    )
+    args = ["data=csv", f"data.labels={labels}", f"data.root={root}"]
+
+    def taken(*more):
+        return labelled.load(overrides.composed("train", [*args, *more], config_dir()))[0].classes
+
+    assert taken(f"data.only=[Leopard,'{nfd('écureuil')}']") == ("leopard", "écureuil")
+    assert taken(f"data.classes=[blank,Leopard,'{nfd('écureuil')}']") == ("blank", "Leopard", "écureuil")
+    with pytest.raises(UserError, match=r"data\.only: there is no class 'lynx', 'ox'"):
+        taken("data.only=[lynx,ox]")
+    with pytest.raises(UserError, match=r"data\.root=.*no such folder"):
+        taken(f"data.root={root.parent / 'gone'}")

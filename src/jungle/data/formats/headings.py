@@ -17,12 +17,18 @@ from jungle.data.text import match_names
 from jungle.errors import UserError, nearest
 
 
+def key(heading: str) -> str:
+    """A heading for comparison: letters and digits alone, no accents, in lower case."""
+    text = unicodedata.normalize("NFKD", heading.casefold().replace("ß", "ss"))
+    return "".join(c for c in text if c.isalnum())
+
+
 def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split())
+    return tuple(map(key, text.split()))
 
 
 # Each word as `key` makes it; the first that a table has is taken. English, then French, German, Spanish,
-# Portuguese, Italian and Dutch.
+# Portuguese, Italian, Dutch, Russian, Chinese and Japanese.
 ROLES: dict[str, tuple[str, ...]] = {
     "filepath": _words("""
         filepath filename file path clip video relativepath absolutepath fullpath imagepath videopath clipname
@@ -33,13 +39,14 @@ ROLES: dict[str, tuple[str, ...]] = {
         archivo nombrearchivo nombredearchivo nombredelarchivo fichero nombrefichero ruta rutaarchivo
         rutadelarchivo arquivo nomearquivo nomedoarquivo ficheiro caminho caminhodoarquivo nomedoficheiro
         nomefile percorso bestand bestandsnaam bestandspad pad
+        файл имяфайла путь видео 文件 文件名 文件路径 路径 视频 ファイル ファイル名 パス
     """),
     "label": _words("""
         label labels species class commonname speciescommonname speciesname specieslabel scientificname taxon
         taxonname animal animalspecies classname category vernacularname
         espece nomespece nomdelespece etiquette classe art tierart spezies artname klasse tier
         especie especies nombrecomun etiqueta clase nomecomum rotulo especieanimal specie etichetta soort
-        diersoort
+        diersoort вид животное класс метка 物种 种类 类别 标签 種 種名 ラベル
     """),
     "split": ("split", "subset"),
     "site": _words("""
@@ -49,7 +56,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         lieu nomdusite nomsite emplacement localisation camerasite pointdecapture
         standort standortid ort fundort kamerastandort kamera kameraid
         sitio lugar ubicacion localidad estacion camara idcamara local localizacao estacao ponto camaratrampa
-        sito luogo stazione locatie plaats
+        sito luogo stazione locatie plaats место станция камера 地点 相机 位点 場所 カメラ
     """),
     "time": _words("""
         time timestamp datetime dateandtime datetimeoriginal eventstart capturetime capturedat
@@ -67,19 +74,16 @@ DATES = ("date", "datum", "fecha", "data", "jour", "dia")
 RANKS = ("genus", "genre", "gattung", "genero")
 # Columns of well-known programs that may hold 0 and 1 and are no class.
 NEVER_CLASSES = frozenset(
-    _words("deleteflag delete flag flagged highlighted favorite count individuals quantity number")
+    _words("""
+        deleteflag delete flag flagged highlighted favorite count individuals quantity number night day ir
+        infrared flash temperature temp moonphase sequence trigger id index row
+    """)
 )
 WEAK = ("animal", "tier", "category", "classe", "klasse", "clase")
 """Words for a label that may as well be a class."""
 BINARY_WORDS = frozenset(["0", "1", "0.0", "1.0", "true", "false"])
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[\"']?$")
 TRIED = 60  # names that are looked for on disk to choose between two readings
-
-
-def key(heading: str) -> str:
-    """A heading for comparison: letters and digits alone, no accents, in lower case."""
-    text = unicodedata.normalize("NFKD", heading.casefold().replace("ß", "ss"))
-    return "".join(c for c in text if c.isalnum())
 
 
 @dataclass(frozen=True)
@@ -126,8 +130,9 @@ def find_columns(
     twins: dict[str, list[str]] = {}
     for c in frame.columns:
         if c not in but and c not in roles.values():
-            free.setdefault(key(c), c)
-            twins.setdefault(key(c), []).append(c)
+            word = key(re.sub(r"\(.*?\)|\[.*?\]", "", c)) or key(c)  # `Species (common)` is species
+            free.setdefault(word, c)
+            twins.setdefault(word, []).append(c)
     said: list[str] = []
     extra: set[str] = set()
     for role, words in ROLES.items():
@@ -174,17 +179,24 @@ def _named(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:
 
 
 def reserved(columns: Columns) -> set[str]:
-    """Keys of columns that are never classes, although they may hold 0 and 1."""
+    """Keys of columns that are never classes, although they may hold 0 and 1; or nothing, under a label."""
     words = (
         "filepath filename file path clip video split subset site siteid location deployment camera station"
     )
     words += " time timestamp datetime weight"
-    return {*words.split(), *map(key, columns.used), *NEVER_CLASSES, *META}
+    frame = columns.table.frame
+    empty = {key(c) for c in frame.columns if frame[c].null_count() == len(frame)} & set(ROLES["label"])
+    return {*words.split(), *map(key, columns.used), *NEVER_CLASSES, *META, *empty}
 
 
 def _no_names(table: Table, and_no_label: bool) -> str:
     columns = table.frame.columns
     heads = ", ".join(shown(c, 40) for c in columns[:12])
+    if any(SUFFIX.search(c) for c in columns) and not any(key(c) in ROLES["label"] for c in columns):
+        return (
+            f"{table.path}: its first line names a file ({heads}): the table has no header. Write one "
+            "above it, as filepath,label,site."
+        )
     maybe = next((c for c in columns if _names_files(table.frame[c])), "<column>")
     text = (
         f"{table.path}: no column names the clips: filepath, filename, file, path, clip, video (and the same "
@@ -243,7 +255,7 @@ def _labels(table: Table, fit: list[str], said: list[str], extra: set[str]) -> l
             return epithet
     others = [c for c in frame.columns if c not in fit and _binary(frame[c]) and key(c) not in NEVER_CLASSES]
     fit = [c for c in fit if not (_binary(frame[c]) and (others or key(c) in WEAK))]
-    fit = [c for c in fit if frame[c].null_count() < len(frame)] or fit[:1]
+    fit = [c for c in fit if frame[c].null_count() < len(frame)] or ([] if others else fit[:1])
     for other in fit[1:]:
         pairs = frame.select(a=fit[0], b=other).drop_nulls().unique()
         if pairs["a"].n_unique() == len(pairs) == pairs["b"].n_unique():

@@ -33,6 +33,8 @@ from jungle.data.tables import Table, read_table
 from jungle.data.text import clean_name, is_missing, mapped, match_names
 from jungle.errors import UserError
 
+MARKS = ["x", "✓", "✔", "✗", "+", "yes", "y", "ja", "j", "oui", "o", "sí", "si", "s", "sim", "да", "是"]
+
 
 def load_csv(
     labels: str | Path,
@@ -236,6 +238,7 @@ def _long(
 def _say_reading(table: Table, column: str, reading: Reading, problems: Problems) -> None:
     """Log what was guessed of the labels, and add what must be asked."""
     say_empty(table, column, reading.empty)
+    problems.labels_unread = bool(reading.asked or reading.unsure or reading.unknown)
     for what, found, fix in (
         (
             "no label, no animal, or a class",
@@ -298,10 +301,13 @@ def _wide(
     bad: list[str] = []
     n_bad = n_unknown = 0
     unknown = ""  # the first cell that a word such as NA makes unknown
+    marked: list[str] = []
     for column, name in order.items():
         values, wrong = binary(table, column)
         rows = wrong.arg_true().to_list()
         if rows and classes is None and values.null_count() == len(values):
+            if table.frame[column].drop_nulls().str.to_lowercase().is_in(MARKS).all():
+                marked.append(f"{shown(column)} ({table.frame[column][rows[0]]!r}, {table.place(rows[0])})")
             continue  # not one 0 or 1 in it: a column of something else
         empty = (values.is_null() & table.frame[column].is_not_null() & ~wrong).arg_true()
         if len(empty) and not unknown:
@@ -312,10 +318,24 @@ def _wide(
         n_bad += len(rows)
         bad += [f"{column} = {table.frame[column][i]} ({table.place(i)})" for i in rows[:5]]
         targets.append(values.alias(name))
+    labels_RC = (
+        np.stack([t.cast(pl.Float32).to_numpy() for t in targets], axis=1) if targets else np.zeros((0, 0))
+    )
+    some, unknown_RC = (labels_RC == 1).any(axis=1), np.isnan(labels_RC)
+    if not (labels_RC == 0).any() and (some & unknown_RC.any(axis=1)).any():
+        problems.say(
+            "Columns of classes hold 1 and empty cells, and no 0: an empty cell says that nobody knows. "
+            "Write 0 where a class was not seen."
+        )
     if n_unknown:
         log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
     taken = [t.name for t in targets]
     columns.say_unused([c for c, name in order.items() if name in taken])
+    problems.add(
+        "columns hold marks alone, which may say that a class was seen",
+        marked,
+        "Write 1 for seen and 0 for not seen, or name the classes: data.classes=[...].",
+    )
     problems.add(
         "labels are neither 0 nor 1",
         bad,
