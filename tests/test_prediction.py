@@ -1,6 +1,7 @@
 """Prediction as a user runs it: the same bytes whatever was stopped, and no answer where no clip was read."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import polars as pl
 import pytest
 import torch
 
+from jungle import predict
 from jungle.data import predictions
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
-from jungle.predicting import Asked, joined, whole_batches
+from jungle.predicting import Asked, answers_of, joined, whole_batches
+from jungle.resumable import Rows
 from jungle.video import ClipSpec, Frames
 from tests.conftest import Command
 from tests.test_end_to_end import kill_when, start
@@ -193,7 +196,7 @@ def test_a_model_whose_answer_is_no_number_is_named(
 
 def row(status: str, probs: list[float] | None = None, reason: str = "") -> dict[str, Any]:
     made: dict[str, Any] = {"status": status, "reason": reason}
-    return made if probs is None else {**made, "probs": np.float32(probs)}
+    return made if probs is None else {**made, "probs": np.array(probs, np.float32)}
 
 
 def test_models_that_could_not_read_a_clip_say_nothing_of_it() -> None:
@@ -216,3 +219,76 @@ def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
     assert whole_batches([3, 9], asked, 4, "cuda:0") == [0, 1, 3, 8, 9]
     assert whole_batches([3, 9], asked, 4, "cpu") == [3, 9]
     assert whole_batches([], asked, 4, "cuda:0") == []
+
+
+def of_a_device(tmp_path: Path, *files: Path) -> tuple[Any, dict[ClipSpec, list[Any]]]:
+    """Settings and models of `answers_of`, which takes `cpu:0` for a GPU: it answers whole batches there."""
+    paths = SimpleNamespace(features=tmp_path / "features")
+    cfg = SimpleNamespace(batch_size=4, workers=0, timeout_s=60.0, paths=paths)
+    groups: dict[ClipSpec, list[Any]] = {}
+    for file in files:
+        loaded = load_checkpoint(file)
+        groups.setdefault(loaded.clip_spec, []).append(loaded)
+    return cfg, groups
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_on_a_device_of_batches_a_stop_does_not_move_a_bit(
+    several: bool, ckpt: Path, survey: Path, tmp_path: Path
+) -> None:
+    files = [ckpt, checkpoint(tmp_path / "b.ckpt", 1, frames=5)] if several else [ckpt]
+    cfg, groups = of_a_device(tmp_path, *files)
+    paths = [str(p) for p in sorted((survey / "clips").iterdir())[:10]]
+    (tmp_path / "broken.mp4").write_text("no video")
+    paths[6] = str(tmp_path / "broken.mp4")
+    asked = Asked(paths, [f"k{i}" for i in range(10)])
+
+    def answered(todo: list[int]) -> dict[int, dict[str, Any]]:
+        whole = whole_batches(todo, asked, cfg.batch_size, "cpu:0")
+        return dict(answers_of(cfg, groups, asked, whole, CLASSES, "cpu:0"))
+
+    undisturbed = answered(list(range(10)))
+    assert undisturbed[6]["status"] == "failed"
+    for stopped_after in (1, 5, 9):
+        again = answered(list(range(stopped_after, 10)))
+        for n, row in ({n: undisturbed[n] for n in range(stopped_after)} | again).items():
+            assert row["status"] == undisturbed[n]["status"]
+            if n != 6:
+                np.testing.assert_array_equal(row["probs"], undisturbed[n]["probs"])
+
+
+def test_a_clip_of_which_something_else_is_told_is_predicted_again(
+    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks = [predict.Ask(p.name, str(p)) for p in sorted((survey / "clips").iterdir())[:2]]
+    told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
+    monkeypatch.setattr(predict.facts, "of_clips", lambda *_: told.copy())
+    cfg: Any = SimpleNamespace(metadata=None, paths=SimpleNamespace(cache=tmp_path), workers=0, timeout_s=1.0)
+    seeing = [SimpleNamespace(model=SimpleNamespace(metadata=object()))]
+    with Rows(tmp_path / "out", {"ckpt": ["a"]}, CLASSES, False) as rows:
+        before = predict._asked(cfg, seeing, asks, rows).keys
+        assert predict._asked(cfg, seeing, asks, rows).keys == before
+        told[1, 0] = 4
+        after = predict._asked(cfg, seeing, asks, rows).keys
+    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
+
+
+def test_the_order_of_checkpoints_is_part_of_what_a_folder_holds(tmp_path: Path) -> None:
+    with Rows(tmp_path, {"ckpt": ["a", "b"]}, CLASSES, False):
+        pass
+    with (
+        pytest.raises(UsageError, match="in another order"),
+        Rows(tmp_path, {"ckpt": ["b", "a"]}, CLASSES, False),
+    ):
+        pass
+
+
+def test_a_folder_of_version_1_goes_on_without_its_numbers_for_failed_clips(tmp_path: Path) -> None:
+    with Rows(tmp_path, {"ckpt": ["a"]}, CLASSES, False) as rows:
+        rows.fail("x.mp4", "k", "no frames")
+        rows.flush()
+    [part] = (tmp_path / ".parts").glob("*.parquet")
+    pl.read_parquet(part).with_columns(pl.lit(0.0, pl.Float32).alias(c) for c in CLASSES).write_parquet(part)
+    with Rows(tmp_path, {"ckpt": ["a"]}, CLASSES, False) as rows:
+        assert rows.table(["x.mp4"])["lion"].to_list() == [None]
+        assert rows.failed == {"x.mp4"}

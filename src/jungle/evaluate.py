@@ -56,11 +56,16 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
     write_failures([(clips.table["clip"][n], reason) for n, reason in sorted(data.failures.items())], folder)
     shown = {k: v for k, v in scores.items() if "/class/" not in k}
     for split in tables:
-        log.info(", ".join(f"{k} {v:.4f}" for k, v in shown.items() if k.startswith(split)))
+        log.info(", ".join(_said(k, v) for k, v in shown.items() if k.startswith(f"{split}/")))
     if trainer.logger is not None:
         trainer.logger.log_metrics({f"best_{k}": v for k, v in shown.items()})
     if cfg.report:
         _report(cfg, folder, clips, tables, scores, model, data)
+
+
+def _said(name: str, value: float) -> str:
+    counted = name.endswith(("/clips", "/unreadable"))
+    return f"{name} {value:.0f}" if counted else f"{name} {value:.4f}"
 
 
 def _predict(

@@ -1,6 +1,9 @@
+from pathlib import Path
+
 import polars as pl
 import pytest
 
+import jungle
 from jungle.data.for_people import SIGNS, as_text, write_csv
 
 
@@ -30,3 +33,12 @@ def test_numbers_and_columns_that_are_read_again_stay_as_they_are(tmp_path) -> N
 def test_a_heading_that_is_taken_gets_another_mark(tmp_path) -> None:
     write_csv(pl.DataFrame({"=a": [1], "'=a": [2]}), tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text() == "''=a,'=a\n1,2\n"
+
+
+def test_every_csv_for_people_is_written_here() -> None:
+    """Others write tables that the program reads again, or whose names must stay as they are."""
+    package = Path(jungle.__file__).parent
+    writing = {
+        f.relative_to(package).as_posix() for f in package.rglob("*.py") if ".write_csv(" in f.read_text()
+    }
+    assert writing == {"data/for_people.py", "data/clips.py", "submission.py"}
