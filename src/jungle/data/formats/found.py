@@ -77,15 +77,16 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     return [FoundClip(_utf8(clip), path) for path, clip in clips.items()]
 
 
-def walk_videos(folder: Path) -> Iterator[str]:
+def walk_videos(folder: Path, seen: set[tuple[int, int]] | None = None) -> Iterator[str]:
     """Paths of the videos in `folder` and below, by name; links are followed, loops are not.
 
     A link that leads nowhere, in a circle, or where one may not go is a clip where it has a video's name: it
     fails, it is not passed over. Pipes, devices and folders that cannot be entered are passed over, and
     that is said.
+    `seen`: folders that were walked before, and are not walked again.
     """
     passed = PassedOver()
-    for entry, kind in walk(folder, passed):
+    for entry, kind in walk(folder, passed, seen):
         if kind in ("file", "lost") and is_video(entry.name):
             yield entry.path
         elif kind == "other" and is_video(entry.name):
@@ -150,12 +151,13 @@ def _globbed(text: str, root: str | Path | None) -> list[tuple[str, str]]:
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     base = os.fspath(absolute(root) if root is not None else absolute(Path(*parts[:fixed])))
     found: list[tuple[str, str]] = []
+    seen: set[tuple[int, int]] = set()
     for match in matches(pattern):
         path = absolute(match)
         if path.name.startswith("."):
             continue
         if os.path.isdir(path):
-            found += [(p, base) for p in walk_videos(path)]
+            found += [(p, base) for p in walk_videos(path, seen)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
     if not found:
