@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jungle.console import log
+from jungle.errors import UserError
+from jungle.names import escaped
 
 NOT_OFFERED = {
     getattr(errno, name) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL", "ENOTTY")
@@ -24,7 +26,9 @@ NOT_OFFERED = {
 NAME_BYTES = 255  # of one name: what the usual disks take
 SUFFIX_BYTES = 16  # of a suffix that a writer may know a format by
 
-from jungle.errors import UserError
+MAX_JSON = 64 << 20  # bytes
+MAX_DEPTH = 32  # of settings within settings
+MAX_YAML = 256 << 10  # bytes; the settings of a run take 10,000
 
 
 def expanded(path: str | Path) -> Path:
@@ -190,9 +194,52 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Return the object in a JSON file; empty where there is no such file, or it holds no object."""
+    """Return the object in a JSON file; empty where there is no such file, or it holds no object of ours."""
     try:
-        found = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(_read_text(path, MAX_JSON))
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Return the settings in a YAML file that may be anybody's.
+
+    Raises:
+        UserError: it cannot be read, holds no settings, or is too large; without YAML's aliases, by which a
+            file of some lines stands for billions of values.
+    """
+    import yaml
+
+    try:
+        text = _read_text(path, MAX_YAML)
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise UserError(f"{path}: holds a YAML alias (*name); write the values out")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                raise UserError(f"{path}: holds settings within settings, deeper than {MAX_DEPTH}")
+        found = yaml.safe_load(text)
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as e:
+        said = str(e).split("\n")[0] or type(e).__name__
+        raise UserError(f"{path}: cannot be read as settings: {escaped(said)[:160]}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: holds no settings (a list of `name: value`)")
+    return found
+
+
+def _read_text(path: str | Path, most: int) -> str:
+    """Return the text of a file of at most so many bytes.
+
+    Raises:
+        OSError: it cannot be read, or is no file.
+        ValueError: it is larger, or not UTF-8.
+    """
+    if not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+    with open(path, "rb") as file:
+        held = file.read(most + 1)
+    if len(held) > most:
+        raise ValueError(f"it is larger than {most >> 10} KiB")
+    return held.decode("utf-8")

@@ -1,13 +1,23 @@
 """How much memory is left on this machine."""
 
+import os
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int:
-    """Return the bytes that programs may still take: of the machine, or of the container if that is less."""
-    fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+    """Return the bytes that programs may still take: of the machine, or of the container if that is less.
+
+    All that the machine has, or 2^62, where the system does not tell.
+    """
+    try:
+        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines() if ":" in line)
+    except OSError:
+        try:
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            return 1 << 62
     free = int(fields["MemAvailable"].split()[0]) * 1024
     try:
         limit = (cgroup / "memory.max").read_text().strip()

@@ -11,7 +11,8 @@ from jungle.config import PredictConfig
 from jungle.cores import share_of_cores
 from jungle.data.loader import ClipLoader
 from jungle.data.video_reader import VideoReader
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
+from jungle.memory import free_memory
 from jungle.video import ClipSpec
 
 TOGETHER = (
@@ -181,11 +182,27 @@ def group_answers(
     if not rest:
         return
     workers = share_of_cores() if cfg.workers is None else cfg.workers
+    _check_batch(cfg, spec)
     reader = VideoReader(asked.paths, spec, workers, cfg.timeout_s, device=device)
     try:
         yield from _rows(*how, reader, "frames_BTHWC", rest)
     finally:
         reader.close()
+
+
+def _check_batch(cfg: PredictConfig, spec: ClipSpec) -> None:
+    """Refuse a batch that memory cannot hold.
+
+    Raises:
+        UsageError: with what it takes and what is left.
+    """
+    free, batch = free_memory(), (spec.most_bytes or 0) * cfg.batch_size
+    if batch > free:
+        height, width = spec.size or (0, 0)
+        raise UsageError(
+            f"batch_size={cfg.batch_size}: so many clips of {spec.frames.count} frames of {height}x{width} "
+            f"take {batch / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are left: give a smaller one"
+        )
 
 
 def _rows(

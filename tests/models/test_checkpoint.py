@@ -45,7 +45,7 @@ def _claims(**values: Any) -> Callable[[Saved], None]:
     [
         (lambda s: s["jungle"].pop("weights_hash"), "weights_hash"),
         (_claims(extra=torch.zeros(2)), "Tensor"),
-        (_claims(extra={1: 2, "a": 3}), "not supported"),
+        (_claims(extra={1: 2, "a": 3}), "no text"),
         (_claims(task="nonsense"), "task nonsense"),
         (_claims(mode="nonsense"), "mode nonsense"),
         (_claims(classes=["hog", "hog"]), "name of its own"),

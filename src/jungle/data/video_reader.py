@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from jungle.data.loader import Sample
+from jungle.errors import UserError
+from jungle.memory import free_memory
 from jungle.video import Clip, ClipSpec
 from jungle.video.gpu_pool import GpuPool, open_pool
 from jungle.video.pool import DecodePool, Job, Transform
@@ -47,7 +49,7 @@ class VideoReader:
         self.device = device
         self.transform, self.cache, self.likely = transform, cache, likely
         self._fared = None if cache is None else cache.tally()
-        self.ahead = ahead or 2 * max(workers, 1) + 2
+        self.ahead = _that_fit(spec, ahead or 2 * max(workers, 1) + 2)
         self._pool: DecodePool | GpuPool | None = None
 
     def __call__(self, numbers: Sequence[int], epoch: int) -> Iterator[tuple[int, Sample | str]]:
@@ -88,3 +90,21 @@ class VideoReader:
         if self._pool is not None:
             self._pool.close()
             self._pool = None
+
+
+def _that_fit(spec: ClipSpec, wanted: int) -> int:
+    """Return how many clips may be held at once: as many as wanted, or as half of what memory is left holds.
+
+    Raises:
+        UserError: not even one fits.
+    """
+    if spec.most_bytes is None:
+        return wanted
+    free = free_memory()
+    if spec.most_bytes > free:
+        height, width = spec.size or (0, 0)
+        raise UserError(
+            f"the frames of one clip take {spec.most_bytes / 1e9:.1f} GB ({spec.frames.count} of {height}x"
+            f"{width}), and {free / 1e9:.1f} GB of memory are left: take a smaller frames.count or model.size"
+        )
+    return max(1, min(wanted, free // 2 // spec.most_bytes))

@@ -40,9 +40,9 @@ def entries_of(folder: str, passed: PassedOver | None = None) -> list[os.DirEntr
         with os.scandir(folder or "/") as scan:
             for entry in scan:
                 found.append(entry)  # what came before an error counts
-    except OSError as e:
+    except (OSError, ValueError) as e:  # a NUL is no part of a name
         if passed is not None:
-            passed.add(folder, (e.strerror or "cannot be listed").lower())
+            passed.add(folder, _why(e))
     return sorted(found, key=lambda entry: entry.name)
 
 
@@ -56,23 +56,32 @@ def kind_of(entry: os.DirEntry[str]) -> Kind:
         return "lost"
 
 
-def walk(folder: str | Path, passed: PassedOver) -> Iterator[tuple[os.DirEntry[str], Kind]]:
-    """Yield every entry in a folder and below, by name; links are followed, loops are not.
+def walk(
+    folder: str | Path, passed: PassedOver, seen: set[tuple[int, int]] | None = None
+) -> Iterator[tuple[os.DirEntry[str], Kind]]:
+    """Yield every entry in a folder and below, by name, however deep; links are followed, loops are not.
 
-    Hidden entries and those of operating systems are left out. However deep the folders lie.
+    Hidden entries and those of operating systems are left out.
+
+    Args:
+        folder: where to begin.
+        passed: takes what could not be listed.
+        seen: folders that were entered, here or by others, and are not entered again.
     """
-    seen: set[tuple[int, int]] = set()
+    seen = set() if seen is None else seen
     left: list[Iterator[os.DirEntry[str]]] = []
 
-    def enter(path: str) -> None:
+    def enter(path: str) -> bool:
         try:
             info = os.stat(path)
         except OSError as e:
-            passed.add(path, (e.strerror or "cannot be looked at").lower())
-            return
-        if (info.st_dev, info.st_ino) not in seen:
-            seen.add((info.st_dev, info.st_ino))
-            left.append(iter(entries_of(path, passed)))
+            passed.add(path, _why(e))
+            return False
+        if (info.st_dev, info.st_ino) in seen:
+            return False
+        seen.add((info.st_dev, info.st_ino))
+        left.append(iter(entries_of(path, passed)))
+        return True
 
     enter(os.fspath(folder))
     while left:
@@ -81,24 +90,35 @@ def walk(folder: str | Path, passed: PassedOver) -> Iterator[tuple[os.DirEntry[s
             left.pop()
         elif not (entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS):
             kind = kind_of(entry)
-            yield entry, kind
-            if kind == "folder":
-                enter(entry.path)
+            if kind != "folder" or enter(entry.path):
+                yield entry, kind
 
 
 def matches(pattern: str) -> list[str]:
     """Return the paths that a glob pattern matches, sorted; `**` goes into no folder twice."""
-    parts = Path(pattern).parts
-    if "**" not in parts:
-        return sorted(glob.glob(pattern))
-    at = parts.index("**")
-    rest = parts[at + 1 :]
-    found: set[str] = set()
     passed = PassedOver()
-    for base in glob.glob(os.path.join(*parts[:at])) if at else [os.curdir]:
-        for folder in (base, *(e.path for e, kind in walk(base, passed) if kind == "folder")):
-            found.update(matches(os.path.join(glob.escape(folder), *rest)) if rest else [folder])
-            if not rest:
-                found.update(e.path for e in entries_of(folder) if not e.name.startswith("."))
+    found = _matches(Path(pattern).parts, {}, passed)
     passed.say(shown(pattern))
     return sorted(found)
+
+
+def _matches(parts: tuple[str, ...], seen: dict[int, set[tuple[int, int]]], passed: PassedOver) -> set[str]:
+    """`seen`: the folders that each `**` has entered, by how many parts of the pattern follow it."""
+    if "**" not in parts:
+        return set(glob.glob(os.path.join(*parts)))
+    at = parts.index("**")
+    rest = parts[at + 1 :]
+    if rest[:1] == ("**",):  # says the same again
+        return _matches(parts[:at] + rest, seen, passed)
+    found: set[str] = set()
+    entered = seen.setdefault(len(rest), set())
+    for base in glob.glob(os.path.join(*parts[:at])) if at else [os.curdir]:
+        before = len(entered)
+        below = [entry.path for entry, kind in walk(base, passed, entered) if not rest or kind == "folder"]
+        for place in (base, *below) if len(entered) > before else ():
+            found |= _matches((glob.escape(place), *rest), seen, passed) if rest else {place}
+    return found
+
+
+def _why(error: Exception) -> str:
+    return (getattr(error, "strerror", None) or "cannot be looked at").lower()

@@ -81,10 +81,9 @@ def check_plain(value: Any, what: str) -> None:
     values = 0
     while left:
         one, depth = left.pop()
-        values += 1
         if isinstance(one, (dict, list, tuple)):
             values += len(one)
-            if depth == MAX_DEPTH or values + len(left) > MAX_VALUES:
+            if depth == MAX_DEPTH or values > MAX_VALUES:
                 raise UserError(
                     f"{what} is larger or deeper than that of any model (at most {MAX_VALUES:,} values, "
                     f"{MAX_DEPTH} levels)"

@@ -4,7 +4,6 @@ A trial trains a copy of the model, and the random state is put back behind it: 
 would have with the number given.
 """
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from jungle import build
 from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.errors import UsageError
-from jungle.files import write_json, write_text
+from jungle.files import read_json, read_yaml, write_json, write_text
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec
 
@@ -84,8 +83,7 @@ def _with(cfg: TrainConfig, folder: Path, name: str, find: Callable[[], float]) 
 
 
 def _known(folder: Path) -> dict[str, Any]:
-    file = folder / FOUND
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return read_json(folder / FOUND)
 
 
 def _note(file: Path, group: str, key: str, value: float) -> None:
@@ -93,6 +91,6 @@ def _note(file: Path, group: str, key: str, value: float) -> None:
     import yaml
 
     if file.is_file():
-        plain = yaml.safe_load(file.read_text(encoding="utf-8"))
+        plain = read_yaml(file)
         plain[group][key] = value
         write_text(file, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))

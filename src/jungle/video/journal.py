@@ -30,7 +30,7 @@ class Journal:
         for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # cut by a kill
             if isinstance(row, dict) and "clip" in row and row.keys() <= self._columns:
                 found.append(row)

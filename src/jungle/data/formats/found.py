@@ -124,7 +124,7 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     return [FoundClip(clip, path) for clip, path in zip(ids, clips, strict=True)]
 
 
-def walk_videos(folder: Path, passed: set[str]) -> Iterator[str]:
+def walk_videos(folder: Path, passed: set[str], seen: set[tuple[int, int]] | None = None) -> Iterator[str]:
     """Paths of the videos in `folder` and below, by name; links are followed, loops are not.
 
     A link that leads nowhere, in a circle, or where one may not go is a clip where it has a video's name: it
@@ -134,9 +134,10 @@ def walk_videos(folder: Path, passed: set[str]) -> Iterator[str]:
     Args:
         folder: where to look.
         passed: takes the paths of files that are passed over although they look like videos.
+        seen: folders that were walked before, and are not walked again.
     """
     unread = PassedOver()
-    for entry, kind in walk(folder, unread):
+    for entry, kind in walk(folder, unread, seen):
         if kind in ("file", "lost") and is_video(entry.name):
             yield entry.path
         elif kind == "other" and is_video(entry.name):
@@ -228,12 +229,13 @@ def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
     base = os.fspath(absolute(root) if root is not None else absolute(Path(*parts[:fixed])))
     found: list[tuple[str, str]] = []
+    seen: set[tuple[int, int]] = set()
     for match in matches(pattern):
         path = absolute(match)
         if path.name.startswith("."):
             continue
         if os.path.isdir(path):
-            found += [(p, base) for p in walk_videos(path, passed)]
+            found += [(p, base) for p in walk_videos(path, passed, seen)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
         elif _suffix(path.name) in OTHER_VIDEO_SUFFIXES:
