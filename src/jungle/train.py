@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jungle import runs
+from jungle import resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
 from jungle.errors import UsageError, UserError
@@ -39,6 +39,7 @@ def main(raw: Any) -> None:
             if done:
                 log.info(f"going on with the unfinished run in {folder}")
             runs.mark(folder, cfg.fingerprint(), "running")
+            resuming.keep(folder, cfg)
             write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
             before = None
             if folder.resolve().parent == (cfg.paths.runs / "train").resolve():  # not a job of a sweep
