@@ -121,7 +121,9 @@ def guarded(task: Callable[[], int | None]) -> int:
 
 
 def _fail(error: UserError) -> int:
-    print(f"error: {error}", file=sys.stderr)
+    # A name in a file, a table or a checkpoint may hold letters that move the cursor.
+    said = "".join(c if c.isprintable() else "?" for c in str(error))
+    print(f"error: {said}", file=sys.stderr)
     return error.exit_code
 
 

@@ -2,9 +2,9 @@
 
 A run folder that is resumed, the trials of a sweep, a recipe, a folder of configs (`--config-dir`) may come
 from a stranger. Of what such a file says, settings pass: values that the types in `jungle.config` allow. What
-Hydra itself builds or sets (callbacks, launchers, log handlers, folders, the environment) is Python by name, so
-no `hydra.` key passes but those of `ALLOWED`; no word that is an option; no look-up (`${oc.env:...}`) but those
-of `LOOKUPS`, since what it finds would stand in the run's files; and nothing that is larger than a config is.
+Hydra itself builds or sets (callbacks, launchers, log handlers, folders, the environment) is Python by name:
+no `hydra.` key passes but those of `ALLOWED`; no word that is an option; no look-up (`${oc.env:...}`) but
+those of `LOOKUPS`, since what it finds would stand in the run's files; nothing larger than a config is.
 """
 
 import json
@@ -24,7 +24,9 @@ ALLOWED = re.compile(r"hydra\.sweeper\.(params(\..*)?|n_trials|direction|max_fai
 """What a config of a folder beside the program's may set of Hydra."""
 LOOKUPS = ("now",)
 """Resolvers that such a config may use."""
-OF_THE_CALL = ("hydra.runtime", "hydra.overrides", "hydra.job.override_dirname", "hydra.searchpath")
+OF_THE_CALL = re.compile(
+    r"hydra\.(runtime\.(config_sources|choices)|overrides|job\.override_dirname|searchpath)(\..*)?", re.DOTALL
+)
 """Differs between any two compositions, or can be set by the command line alone."""
 BYTES = 1 << 20
 """The most that a file may hold."""
@@ -110,8 +112,12 @@ def check_words(verb: str, words: Any, where: object, *, sweep: bool = False) ->
     for word in words:
         if not isinstance(word, str) or word.startswith("-") or not word.isprintable():
             raise UsageError(f"{where}: {str(word)[:80]!r}: only settings belong there, key=value")
-    found = as_meant(verb, words, sweep=sweep)
-    for word, override in zip(words, parsed(found), strict=True):
+    try:
+        found = as_meant(verb, words, sweep=sweep)
+        overrides = parsed(found)
+    except UsageError as e:
+        raise UsageError(f"{where}: {e}") from None
+    for word, override in zip(words, overrides, strict=True):
         check_key(verb, override.key_or_group, where)
         if override.package is not None:
             raise UsageError(f"{where}: {word[:80]}: a package (@{override.package}) may not be set there")
@@ -199,6 +205,8 @@ def check_config_dir(folder: Path) -> None:
 
 def _check_config(file: Path) -> None:
     found = read(file)
+    if found is not None and not isinstance(found, dict):
+        raise UsageError(f"{file}: settings belong there, a line each: `seed: 1`")
     with file.open(encoding="utf-8-sig") as lines:
         for line in lines:
             said = re.match(r"\s*#\s*@package\s+(\S+)", line)
@@ -208,7 +216,7 @@ def _check_config(file: Path) -> None:
                 and said[1].split(".")[0] not in CONFIGS["train"].model_fields
             ):
                 raise UsageError(f"{file}: @package {said[1]}: only _global_, or a group, may stand there")
-    for entry in (found.get("defaults") or []) if isinstance(found, dict) else []:
+    for entry in (found or {}).get("defaults") or []:
         if "${" in str(entry):
             raise UsageError(f"{file}: defaults: {entry}: names of choices are written out there")
 
@@ -231,14 +239,15 @@ def unresolved(cfg: Any) -> Composed:
 
 
 def check_composed(
-    whole: Composed, own: Composed, given: Sequence[str], where: object, verb: str = "train"
+    whole: Composed, own: Composed, words: Sequence[str], given: Sequence[str], where: object, verb: str
 ) -> None:
     """Refuse what a folder of configs has set besides settings.
 
     Args:
         whole: with the folder.
         own: without it: the program's own choices and the command line.
-        given: keys that the command line sets.
+        words: of the command line.
+        given: keys that they set.
         where: the folder, for messages.
         verb: whose settings they are.
 
@@ -249,8 +258,12 @@ def check_composed(
     for key in sorted(
         {k for k in theirs.keys() | ours.keys() if theirs.get(k, theirs) != ours.get(k, theirs)}
     ):
-        if not key.startswith(OF_THE_CALL) and not ALLOWED.fullmatch(key):
+        if not OF_THE_CALL.fullmatch(key) and not ALLOWED.fullmatch(key):
             raise UsageError(f"{where}: a config there sets {key}: only the command line may")
+    # These are handed to the trials of a sweep, and Hydra adds the command's own to what stands there.
+    told = whole.hydra["hydra"]["overrides"]
+    if sorted([*told["task"], *told["hydra"]]) != sorted(words):
+        raise UsageError(f"{where}: a config there sets hydra.overrides: only the command line may")
     for key in whole.settings:
         check_key(verb, key, where)
     linked = 0
@@ -292,7 +305,7 @@ def check_folder(folder: Path) -> None:
             if entry.is_symlink():
                 if not Path(entry.path).resolve().is_relative_to(top):
                     raise UsageError(
-                        f"{entry.path}: a link out of the run's folder; put what it leads to there, or remove it"
+                        f"{entry.path}: a link out of the run's folder; put the file itself there"
                     )
             elif entry.is_dir():
                 # W&B links its sessions to its own logs; a session is not written into again.

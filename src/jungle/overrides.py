@@ -145,7 +145,10 @@ def _going_on(line: CommandLine, words: list[str], folder: Path, config_dir: Pat
         plain = resuming.merged(found.settings, ours, single, [o.key_or_group for o in groups])
         words = [w for w in words if w in chosen or resuming.differs(found.settings, plain, w)]
     plain["resume"] = str(folder)
-    cfg = check(TrainConfig, plain)
+    try:
+        cfg = check(TrainConfig, plain)
+    except UsageError as e:
+        raise UsageError(f"resume={folder}: {e}") from None
     resuming.check_places(cfg, folder)
     runs.choose(cfg)  # refuses a run of other settings
     if runs.rank() == 0 and (said := resuming.told(found.paths, cfg)):
@@ -191,6 +194,8 @@ def _plain(name: str, overrides: Sequence[str], config_dir: Path, extra_dir: str
         composer = _Composer(name, words, config_dir, extra_dir)
         try:
             return composer.plain()
+        except RecursionError:
+            raise UsageError(f"{extra_dir}: configs there name each other in a ring") from None
         except (HydraException, OmegaConfBaseException) as e:
             verb, said = name.replace("_", " "), _one_line(e)
             if foreign := re.match(r"Could not override '(\w+)'", said):
@@ -230,7 +235,8 @@ class _Composer:
     def _options(self, group: str, own: bool = False) -> list[str]:
         """Return the choices of a group, a folder's below it as `folder/name`; none where it is no group."""
         found = list(self._loader.get_group_options(group))
-        folder = None if own or self.extra is None else self.extra / group
+        beside = not own and self.extra is not None and not group.startswith("hydra")
+        folder = self.extra / group if beside and self.extra else None
         if folder is not None and re.fullmatch(r"[\w/]+", group) and folder.is_dir():
             files = [f.relative_to(folder).with_suffix("").as_posix() for f in folder.rglob("*.yaml")]
             found += sorted(f for f in files if f not in found)
@@ -254,8 +260,12 @@ class _Composer:
             if o.key_or_group.startswith("hydra")
             or (o.key_or_group in self.groups and _chosen(f) in self._options(o.key_or_group, own=True))
         ]
+        given = {o.key_or_group for o in self.words}
         ours = gate.unresolved(self._composed(own, hydra=True, own=True))
         whole = self._gated(flat, ours)
+        for key, value in whole.settings["paths"].items() if "paths" in whole.settings else ():
+            if value != ours.settings["paths"].get(key) and f"paths.{key}" not in given:
+                log.info(f"a config of {self.extra} sets paths.{key}={value}")
         params = whole.hydra["hydra"].get("sweeper", {}).get("params") or {}
         swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
         for o in [*self.words, *parsed(swept)]:
@@ -271,7 +281,8 @@ class _Composer:
 
     def _gated(self, flat: Sequence[str], ours: gate.Composed) -> gate.Composed:
         whole = gate.unresolved(self._composed(flat, hydra=True))
-        gate.check_composed(whole, ours, [o.key_or_group for o in self.words], self.extra, self.name)
+        given = [o.key_or_group for o in self.words]
+        gate.check_composed(whole, ours, [*self._search, *flat], given, self.extra, self.name)
         return whole
 
 

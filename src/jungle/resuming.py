@@ -69,7 +69,7 @@ def saved(folder: Path) -> Saved:
                 if name in ("data.batch_size", "optim.lr") and isinstance(found.get(group), dict):
                     found[group][key] = "auto"
     elif (file := folder / ".hydra" / "overrides.yaml").exists():
-        words = gate.check_words("train", gate.read(file) or [], file)
+        words = gate.check_words("train", gate.read(file), file)
         kept = [w for w in words if _key(w).split(".")[0] not in ("paths", "resume")]
         return Saved(None, kept, {})
     else:
@@ -143,12 +143,11 @@ def check_places(cfg: TrainConfig, folder: Path) -> None:
         UsageError: with what to type.
     """
     root, cache = cfg.data.root, cfg.paths.cache
-    rendered = cfg.data.format == "sample" and root is not None
-    if rendered and not root.resolve().is_relative_to(cache.resolve()):
-        raise UsageError(
-            f"{folder}: its sample lies in {root}, outside paths.cache={cache}: give paths.cache=<the cache of "
-            "that run>"
-        )
+    if cfg.data.format != "sample" or root is None or root.resolve().is_relative_to(cache.resolve()):
+        return
+    raise UsageError(
+        f"{folder}: its sample lies in {root}, outside paths.cache={cache}; give paths.cache=<its cache>"
+    )
 
 
 def told(saved_paths: dict[str, Any], cfg: TrainConfig) -> str:

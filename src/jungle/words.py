@@ -1,9 +1,9 @@
 """Words of a command line, `key=value`: what is text to a person is text to Hydra.
 
-Hydra reads `2021` as a number, `true` as a switch, a comma as a sweep and `é` or `(` in a list as an error.
-Where a setting takes text, a path or a list of them, its value is what was typed. A value in quotes is Hydra's
-own form, in which `${...}` is looked up and a quote stands behind a backslash; what this module writes is such,
-so that it can be read again (by a sweep's trials, by the other processes of a run) and stays what it is.
+Hydra reads `2021` as a number, `true` as a switch, a comma as a sweep, and `é` or `(` in a list as an error.
+Where a setting takes text, a path or a list of them, its value is what was typed. A value in quotes has the
+form of Hydra, in which `${...}` is looked up and a quote stands behind a backslash; what this module writes
+is such, so that it can be read again (by trials of a sweep, other processes of a run) and stays what it is.
 """
 
 import re
