@@ -56,6 +56,11 @@ def _as_meant(verb: str, word: str, sweep: bool) -> str:
         raise UsageError(f"{key}={value[:40]}...: a value has at most {LONGEST} letters")
     if "\0" in word:
         raise UsageError(f"{key}={value.replace(chr(0), '?')[:80]}: a NUL letter is in it (shown as ?)")
+    if verb == "train" and not word.isascii() and re.search("[\ud800-\udfff]", word):
+        shown = word.encode(errors="replace").decode()
+        raise UsageError(
+            f"{shown}: a name that is not UTF-8 (shown as ?) cannot be kept with the run; rename it"
+        )
     kind = kind_of(CONFIGS[verb], key) or OTHER
     head = f"{found['sign']}{key}="
     if kind.group and "." not in key:
