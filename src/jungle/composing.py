@@ -133,7 +133,7 @@ class _Composer:
         swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
         for o in [*self.words, *parsed(swept)]:
             for choice in _choices(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
-                if choice not in flat:
+                if choice not in flat and _chosen(choice) not in self._options(o.key_or_group, own=True):
                     rest = [
                         f for f, w in zip(flat, self.words, strict=True) if w.key_or_group != o.key_or_group
                     ]
