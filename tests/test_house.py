@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "jungle"
 FLOORS = ("report", "ensemble", "features", "models", "data", "metrics", "video")
-GROUND = ("console", "cores", "errors", "files", "lean", "memory")
+GROUND = ("console", "cores", "errors", "files", "lean", "memory", "plain")
 BESIDE = {"config": ("models.names",)}  # may be asked by those above `models`, and asks this alone
 LIBRARIES = {
     "av": "video",

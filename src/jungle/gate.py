@@ -7,7 +7,6 @@ no `hydra.` key passes but those of `ALLOWED`; no word that is an option; no loo
 those of `LOOKUPS`, since what it finds would stand in the run's files; nothing larger than a config is.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from jungle.config import CONFIGS
 from jungle.config.kinds import kind_of
 from jungle.errors import UsageError
+from jungle.plain import read
 from jungle.words import LONGEST, as_meant, parsed
 
 ALLOWED = re.compile(r"hydra\.sweeper\.(params(\..*)?|n_trials|direction|max_failure_rate)", re.DOTALL)
@@ -28,69 +28,15 @@ OF_THE_CALL = re.compile(
     r"hydra\.(runtime\.(config_sources|choices)|overrides|job\.override_dirname|searchpath)(\..*)?", re.DOTALL
 )
 """Differs between any two compositions, or can be set by the command line alone."""
-BYTES = 1 << 20
-"""The most that a file may hold."""
-DEPTH, NODES, FILES, LINKED, WORDS = 20, 5_000, 1_000, 12, 500
-"""The most nesting and values of a file, YAML files of a folder, interpolations, words of a command.
+FILES, LINKED, WORDS = 1_000, 12, 500
+"""The most YAML files of a folder, interpolations of all configs, words of a command.
 
 Each interpolation may repeat what another repeats: twelve of them make at most a hundred of one value.
 """
 WANDBS = ("run-", "offline-run-")
 
 
-def read(file: Path) -> Any:
-    """Read a YAML or JSON file of plain values.
-
-    Raises:
-        UsageError: it is not there, not UTF-8, no YAML, or larger or deeper than settings are.
-    """
-    import yaml
-    from omegaconf._utils import get_yaml_loader
-
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file")
-    try:
-        raw = file.open("rb").read(BYTES + 1)
-        if len(raw) > BYTES:
-            raise UsageError(f"{file}: more than {BYTES >> 20} MB: no file of settings")
-        text = raw.decode("utf-8-sig")
-        if file.suffix == ".json":
-            found = json.loads(text)
-            _check_size(found, file)
-            return found
-        depth = nodes = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            nodes += isinstance(event, yaml.NodeEvent)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                raise UsageError(
-                    f"{file}: line {event.start_mark.line + 1}: an alias (*{event.anchor}); write it out"
-                )
-            if depth > DEPTH or nodes > NODES:
-                raise UsageError(f"{file}: more values, or deeper ones, than settings have")
-        return yaml.load(text, Loader=get_yaml_loader())  # a safe loader, which reads 1e-3 as a number
-    except UnicodeDecodeError:
-        raise UsageError(f"{file}: not UTF-8 text, so no file of settings") from None
-    except yaml.MarkedYAMLError as e:
-        where = f"line {e.problem_mark.line + 1}: " if e.problem_mark else ""
-        raise UsageError(f"{file}: {where}{e.problem or e.context}; not YAML") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        said = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise UsageError(f"{file}: cannot be read ({said[:120]})") from None
-
-
-def _check_size(found: Any, file: Path) -> None:
-    waiting, nodes = [(found, 0)], 0
-    while waiting:
-        value, depth = waiting.pop()
-        nodes += 1
-        if depth > DEPTH or nodes > NODES:
-            raise UsageError(f"{file}: more values, or deeper ones, than settings have")
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        waiting += [(v, depth + 1) for v in inner]
-
-
-def check_words(verb: str, words: Any, where: object, *, sweep: bool = False) -> list[str]:
+def check_words(verb: str, words: Any, where: object, *, sweep: bool = False, run: bool = True) -> list[str]:
     """Return words of a file, each of which sets a setting of the verb or takes a choice of a group.
 
     Args:
@@ -98,6 +44,7 @@ def check_words(verb: str, words: Any, where: object, *, sweep: bool = False) ->
         words: what was read where a list of words belongs.
         where: the file, for messages.
         sweep: whether a word may have several values.
+        run: whether they are for a command, which looks up `${...}`; else they are only told.
 
     Returns:
         The words in Hydra's form.
@@ -123,7 +70,8 @@ def check_words(verb: str, words: Any, where: object, *, sweep: bool = False) ->
             raise UsageError(f"{where}: {word[:80]}: a package (@{override.package}) may not be set there")
         if override.is_sweep_override() and not sweep:
             raise UsageError(f"{where}: {word[:80]}: one value belongs there")
-        check_lookups(word if override.is_sweep_override() else override.value(), f"{where}: {word[:80]}")
+        if run:
+            check_lookups(word if override.is_sweep_override() else override.value(), f"{where}: {word[:80]}")
     return found
 
 

@@ -14,6 +14,7 @@ from jungle import gate, runs
 from jungle.config import TrainConfig
 from jungle.errors import UsageError
 from jungle.files import write_json
+from jungle.plain import read
 from jungle.words import WORD, literal, parsed, text_of
 
 SETTINGS = "settings.json"
@@ -60,16 +61,16 @@ def saved(folder: Path) -> Saved:
         UsageError: they are not there, or no settings of this program.
     """
     if (file := folder / SETTINGS).exists():
-        found = _dict(gate.read(file), file)
+        found = _dict(read(file), file)
     elif (file := folder / "config.yaml").exists():
-        found = _dict(gate.read(file), file)
+        found = _dict(read(file), file)
         if (folder / FOUND).exists():
-            for name in _dict(gate.read(folder / FOUND), folder / FOUND):
+            for name in _dict(read(folder / FOUND), folder / FOUND):
                 group, _, key = name.partition(".")
                 if name in ("data.batch_size", "optim.lr") and isinstance(found.get(group), dict):
                     found[group][key] = "auto"
     elif (file := folder / ".hydra" / "overrides.yaml").exists():
-        words = gate.check_words("train", gate.read(file), file)
+        words = gate.check_words("train", read(file), file)
         kept = [w for w in words if _key(w).split(".")[0] not in ("paths", "resume")]
         return Saved(None, kept, {})
     else:

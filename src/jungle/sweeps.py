@@ -18,6 +18,7 @@ from jungle import gate, processes, runs
 from jungle.console import log, result
 from jungle.errors import SomeFailed, UsageError
 from jungle.files import read_json, write_json
+from jungle.plain import read
 from jungle.words import parsed, quoted, text_of, word_of
 
 TRIAL = "trial.json"
@@ -113,10 +114,10 @@ def _noted(file: Path) -> Noted:
     Raises:
         UsageError: it is no note of a trial.
     """
-    found = gate.read(file)
+    found = read(file)
     if not isinstance(found, dict) or not isinstance(found.get("monitor"), str):
         raise UsageError(f"{file}: not the note of a trial; delete its folder to run it again")
-    overrides = gate.check_words("train", found.get("overrides"), file)
+    overrides = gate.check_words("train", found.get("overrides"), file, run=False)
     return Noted(overrides, found["monitor"], str(found.get("reason") or ""))
 
 

@@ -17,6 +17,7 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
 from jungle.files import read_json
+from jungle.plain import read
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")
@@ -115,15 +116,10 @@ def _is_run(folder: Path) -> bool:
 
 
 def _settings(run: Path) -> dict[str, Any]:
-    import yaml
-
     file = run / "config.yaml"
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-        assert isinstance(found, dict)
-        assert isinstance(found.get("data", {}), dict)
-    except (OSError, ValueError, yaml.YAMLError, AssertionError):
-        raise UserError(f"{file}: not the settings of a training run") from None
+    found = read(file)
+    if not isinstance(found, dict) or not isinstance(found.get("data", {}), dict):
+        raise UserError(f"{file}: not the settings of a training run")
     return found
 
 

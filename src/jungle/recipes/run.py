@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from textwrap import fill
 
-from jungle import processes, runs
+from jungle import plain, processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
@@ -56,7 +56,7 @@ def read(file: Path) -> Recipe:
     """
     from jungle import gate  # not above: --help needs no Hydra
 
-    recipe = check(Recipe, gate.read(file))
+    recipe = check(Recipe, plain.read(file))
     shared = [PLACE.sub("x", word) for word in (*recipe.args, *recipe.tiny)]
     gate.check_words("train", shared, file)
     for stage in recipe.stages:
