@@ -10,7 +10,21 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "jungle"
 FLOORS = ("report", "ensemble", "features", "models", "data", "metrics", "video")
-GROUND = (*("console", "cores", "errors", "files", "lean", "links", "memory", "names", "parquet", "streams"),)
+GROUND = (
+    *(
+        "console",
+        "cores",
+        "errors",
+        "files",
+        "lean",
+        "links",
+        "memory",
+        "names",
+        "parquet",
+        "plain",
+        "streams",
+    ),
+)
 BESIDE = {"config": ("models.names",)}  # may be asked by those above `models`, and asks this alone
 LIBRARIES = {
     "av": "video",

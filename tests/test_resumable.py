@@ -77,7 +77,7 @@ def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
 def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
         first.add(row("a", 0.1))
-        first.finish(first.table(["a"], PRIORS))
+        first.finish(first.table(["a"]))
     (tmp_path / "submission.csv").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
     with rows(tmp_path, overwrite=True) as second:
@@ -85,7 +85,7 @@ def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_pat
         assert not (tmp_path / "predictions.csv").exists()
         assert not (tmp_path / "submission.csv").exists()
         second.add(row("a", 0.9))
-        assert second.table(["a"], PRIORS)["lion"].to_list() == pytest.approx([0.9])
+        assert second.table(["a"])["lion"].to_list() == pytest.approx([0.9])
     assert (tmp_path / "mine.txt").read_text() == "mine"
     with rows(tmp_path) as third:
         assert third.has("a", "k")

@@ -187,15 +187,19 @@ def _run(verb: str, argv: list[str]) -> int:
     if recipe is not None:
         return recipes.main(argv, recipe, config_dir())
     code = 0
-    if overrides.is_checked(argv):
-        argv = overrides.prepare(verb, argv, config_dir(), preflight.check)
+    checked = overrides.is_checked(argv)
+    command = (
+        overrides.prepared(verb, argv, config_dir(), preflight.check) if checked else overrides.Command(argv)
+    )
+    argv = command.argv
     sweep = sweeps.folder_of(argv) if verb == "train" else None
 
     def task(cfg: Any) -> Any:
         nonlocal code
         if sweep is not None:
-            return sweeps.trial(cfg)
-        code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(cfg)))
+            return sweeps.trial(cfg, command.handed_on)
+        raw = cfg if command.settings is None else overrides.as_config(command.settings)
+        code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
         return None
 
     # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.

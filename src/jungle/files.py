@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 from jungle.console import log
 from jungle.errors import UserError
-from jungle.names import escaped
 
 NOT_OFFERED = {
     getattr(errno, name) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL", "ENOTTY")
@@ -200,33 +199,6 @@ def read_json(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Return the settings in a YAML file that may be anybody's.
-
-    Raises:
-        UserError: it cannot be read, holds no settings, or is too large; without YAML's aliases, by which a
-            file of some lines stands for billions of values.
-    """
-    import yaml
-
-    try:
-        text = _read_text(path, MAX_YAML)
-        depth = 0
-        for event in yaml.parse(text, yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                raise UserError(f"{path}: holds a YAML alias (*name); write the values out")
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                raise UserError(f"{path}: holds settings within settings, deeper than {MAX_DEPTH}")
-        found = yaml.safe_load(text)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as e:
-        said = str(e).split("\n")[0] or type(e).__name__
-        raise UserError(f"{path}: cannot be read as settings: {escaped(said)[:160]}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path}: holds no settings (a list of `name: value`)")
-    return found
 
 
 def _read_text(path: str | Path, most: int) -> str:

@@ -8,6 +8,9 @@ from typing import Any
 
 from jungle.errors import UsageError, nearest
 
+NEAR = 0.72
+"""How alike two names are of which one may be the other misspelt: `modle` and `model` are by 0.8."""
+
 
 def check_choice(group: str, override: Any, options: list[str]) -> None:
     """Refuse a choice that a group has not.
@@ -64,15 +67,27 @@ def check_key(
     group, _, inner = key.partition(".")
     if owners := _choices_with(config_dir / group, inner):
         raise UsageError(f"{key} belongs to {' or '.join(f'{group}={o}' for o in owners)}: add that")
-    choices = known | set(group_names) - {"hydra"}
-    last = key.rsplit(".", 1)[-1]
-    ranked = sorted(
-        choices,
-        key=lambda c: (
-            -max(
-                difflib.SequenceMatcher(None, key, c).ratio(),
-                difflib.SequenceMatcher(None, last, c.rsplit(".", 1)[-1]).ratio() - 0.05,
-            )
-        ),
-    )
-    raise UsageError(f"no setting named {key}. Nearest: {', '.join(ranked[:3])}. All of them: --help")
+    groups_there = set(group_names) - {"hydra"}
+    near = _near(key, known, groups_there)
+    said = f" Nearest: {', '.join(near)}." if near else ""
+    raise UsageError(f"there is no setting named {key}.{said} All of them: --help")
+
+
+def _near(key: str, known: set[str], groups: set[str]) -> list[str]:
+    """Return up to three names that may have been meant, the likeliest first; a group before its settings."""
+    ranked = []
+    top = "." not in key and any(_alike(key, name) >= NEAR for name in known | groups if "." not in name)
+    for name in known | groups:
+        last, whole = name.rsplit(".", 1)[-1], _alike(key, name)
+        # `batch_size` is data.batch_size, `epochs` trainer.max_epochs, `trainr.devices` trainer.devices.
+        inner = _alike(key.rsplit(".", 1)[-1], last) - 0.05
+        inner = inner if inner == 0.95 or not top else 0.0
+        part = 0.8 if "." not in key and key in last.split("_") else 0.0
+        if (score := max(whole, inner if "." not in key or inner > 0.9 else 0.0, part)) >= NEAR:
+            ranked.append((-score - (0.1 if name in groups else 0.0), name))
+    best = min(ranked)[0] if ranked else 0.0
+    return [name for score, name in sorted(ranked)[:3] if score <= best + 0.15]
+
+
+def _alike(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()

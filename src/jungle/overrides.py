@@ -1,13 +1,24 @@
 """Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
 
-import re
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
-from jungle import extras
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from jungle import gate, resuming
+from jungle.composing import composed, one_line, plain_of
+from jungle.config import TrainConfig, check
+from jungle.console import log
 from jungle.errors import UsageError
-from jungle.misspelt import check_choice, check_key
+from jungle.options import CommandLine, parted
+from jungle.words import as_meant, parsed, quoted, refuse_sweep, text_of, word_of
+
+__all__ = ["Command", "composed", "is_checked", "prepare", "prepared", "quoted", "variants"]
 
 _ANSWERED_BY_HYDRA = (
     "--hydra-help",
@@ -19,247 +30,176 @@ _ANSWERED_BY_HYDRA = (
 )
 
 
+@dataclass(frozen=True)
+class Command:
+    """A command line that has been found valid."""
+
+    argv: list[str]
+    """As Hydra takes it."""
+    settings: dict[str, Any] | None = None
+    """Of a run that goes on by `resume=<folder>`: they stand in the place of what Hydra composes."""
+    handed_on: tuple[str, ...] = ()
+    """Options that the trials of a sweep need as well."""
+
+
+def as_config(settings: dict[str, Any]) -> Any:
+    """Return settings as Hydra would have composed them."""
+    return OmegaConf.create(resuming.as_literal(settings))
+
+
 def is_checked(argv: list[str]) -> bool:
     """Tell whether `argv` composes a config, rather than asking Hydra about itself."""
-    return not any(arg.split("=")[0] in _ANSWERED_BY_HYDRA for arg in argv)
+    asking = [a for a in argv if a.split("=")[0] in _ANSWERED_BY_HYDRA]
+    if asking and (others := [a for a in argv if a.startswith("-") and a not in asking]):
+        raise UsageError(f"{others[0]}: {asking[0]} takes no other option")
+    return not asking
 
 
-def prepare(
-    verb: str, argv: list[str], config_dir: Path, look: Callable[[Any], None] | None = None
-) -> list[str]:
-    """Return `argv` with the run's folder added, after every override has been found valid.
+Look = Callable[[Any], None]
+"""Is given a checked config, to refuse what this machine has not."""
+
+
+def prepare(verb: str, argv: list[str], config_dir: Path, look: Look | None = None) -> list[str]:
+    """Return the `argv` of `prepared`."""
+    return prepared(verb, argv, config_dir, look).argv
+
+
+def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None = None) -> Command:
+    """Return a command line with the run's folder added, after every override has been found valid.
 
     `look` is given the config, unless the command only shows it: to refuse what this machine has not.
 
     Raises:
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
     """
-    from hydra._internal.utils import get_args_parser
+    from jungle import runs, sweeps
 
+    line = parted(verb, argv)
+    words = _of_this_process(list(line.words))
+    sweep = verb == "train" and sweeps.is_sweep(line.multirun, words)
+    if line.multirun and verb != "train":
+        raise UsageError(f"-m: jungle {verb.replace('_', ' ')} has no sweeps; give one value a setting")
+    words = as_meant(verb, words, sweep=sweep)
+    if not sweep:
+        refuse_sweep(verb, parsed(words))
+    extra = str(line.config_dir) if line.config_dir else None
     # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
-    argv = sorted((_parsable(arg) for arg in argv), key=lambda arg: "=" in arg and not arg.startswith("-"))
-    args = get_args_parser().parse_args(argv)
-    if args.config_path:
-        raise UsageError("--config-path would hide the program's own configs: give --config-dir=<folder>")
-    if args.config_dir and not Path(args.config_dir).is_dir():
-        raise UsageError(f"--config-dir={args.config_dir}: no such folder")
-    if verb == "train" and not args.multirun and not args.cfg:
-        argv = [*argv[: len(argv) - len(args.overrides)], *_with_saved(args.overrides)]
-        args = get_args_parser().parse_args(argv)
-    plain = composed(args.config_name or verb, args.overrides, config_dir, args.config_dir)
-    if args.cfg:
-        return argv
+    options = [*line.handed_on, *line.others]
+    if line.cfg:
+        composed(verb, words, config_dir, extra, sweep=sweep)
+        return Command([*options, f"--cfg={line.cfg}", *(["-m"] if line.multirun else []), *words])
+    if verb == "train" and (folder := resuming.asked(words)) is not None:
+        if sweep:
+            raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
+        return _going_on(line, words, folder, config_dir, look)
+    plain = composed(verb, words, config_dir, extra, sweep=sweep)
     if look is not None:
         look(plain)
     if verb != "train":
-        return argv
-    from jungle import runs, sweeps
-
-    given = {o.lstrip("+").split("=", 1)[0] for o in args.overrides}
-    if sweeps.is_sweep(args.multirun, args.overrides):
-        argv = [a for a in argv if a not in ("-m", "--multirun")]
-        folder = [] if "hydra.sweep.dir" in given else [sweeps.choose(plain, argv)]
-        return [*argv, *(f"hydra.sweep.dir={quoted(f)}" for f in folder), "-m"]
+        return Command([*options, *words])
+    given = {o.key_or_group for o in parsed(words)}
+    if sweep:
+        if "hydra.sweep.dir" not in given:
+            folder = _usable(sweeps.choose(plain, [*options, *words]))
+            words = [*words, f"hydra.sweep.dir={quoted(folder)}"]
+        return Command([*options, *words, "-m"], None, tuple(line.handed_on))
     if "hydra.run.dir" not in given:
         from jungle.run_inputs import Comparison
 
-        return [*argv, f"hydra.run.dir={quoted(runs.choose(plain, Comparison(plain).changes_in))}"]
-    return argv
+        folder = _usable(runs.choose(plain, Comparison(plain).changes_in))
+        words = [*words, f"hydra.run.dir={quoted(folder)}"]
+    return Command([*options, *words])
 
 
-def _with_saved(overrides: list[str]) -> list[str]:
-    """Put the overrides of the run that `resume=` names before those given."""
-    from jungle import runs
-
-    values = dict(o.split("=", 1) for o in overrides if "=" in o)
-    resume = values.get("resume", "auto").strip("'\"")
-    if resume in ("auto", "never", "null"):
-        return overrides
-    saved = runs.overrides_of(runs.named(resume, Path(values.get("paths.runs", "runs").strip("'\""))))
-    return [*(o for o in saved if o.split("=", 1)[0] not in values), *overrides]
-
-
-def _parsable(arg: str) -> str:
-    """Quote a value that Hydra's grammar cannot read bare: a path with accents, brackets or `=` in it."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    key, equals, value = arg.partition("=")
-    if arg.startswith("-") or not equals or value[:1] in "[{'\"":
-        return arg
-    try:
-        OverridesParser.create().parse_override(arg)
-    except HydraException:
-        return f"{key}={quoted(value)}"
-    return arg
-
-
-def composed(name: str, overrides: list[str], config_dir: Path, extra_dir: str | None = None) -> Any:
-    """Compose and check the config that `overrides` ask for; of a sweep, the first of each choice.
+def _usable(folder: Path) -> Path:
+    """Return a folder that Hydra can work in, and which leads nowhere else.
 
     Raises:
-        UsageError: as `prepare`.
+        UsageError: it is none.
     """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    if "${" in str(folder.absolute()):
+        raise UsageError(
+            f"{folder.absolute()}: results cannot lie in a folder with ${{ in its name; give paths.runs="
+        )
+    gate.check_folder(folder)
+    return folder
 
-    from jungle.config import CONFIGS, check
 
+def _of_this_process(words: list[str]) -> list[str]:
+    """Leave out the folder that Lightning adds for another device's process: ours is there, well quoted."""
+    if "LOCAL_RANK" not in os.environ:
+        return words
+    folders = [i for i, word in enumerate(words) if word.startswith("hydra.run.dir=")]
+    return [word for i, word in enumerate(words) if i not in folders[1:]]
+
+
+def _going_on(
+    line: CommandLine, words: list[str], folder: Path, config_dir: Path, look: Look | None
+) -> Command:
+    """Return the command that goes on with the run in a folder, whose settings are those of the run."""
+    from jungle import runs
+
+    extra = str(line.config_dir) if line.config_dir else None
+    gate.check_folder(folder)
+    hydras = [o for o in parsed(words) if o.key_or_group.startswith("hydra")]
+    lines = {word_of(o) for o in hydras}
+    words = [w for w in words if w not in lines and not w.startswith("resume=")]
+    for o in hydras:
+        if o.key_or_group == "hydra.run.dir" and Path(text_of(o)).resolve() != folder.resolve():
+            raise UsageError(f"{o.input_line}: with resume= the run goes on in {folder}: leave it out")
+    found = resuming.saved(folder)
+    keys = {o.key_or_group for o in parsed(words)}
+    if found.settings is None:
+        begun = [word_of(o) for o in parsed(found.words) if o.key_or_group not in keys]
+        plain = plain_of("train", [*begun, *words], config_dir, extra)
+    elif "experiment" in keys:  # the run's whole command
+        plain = plain_of("train", words, config_dir, extra)
+    else:
+        groups = [o for o in parsed(words) if o.key_or_group in found.settings and "." not in o.key_or_group]
+        groups = [o for o in groups if isinstance(found.settings[o.key_or_group], dict)]
+        chosen = {word_of(o) for o in groups}
+        places = [w for w in words if w.startswith("paths.")]
+        ours = plain_of("train", [*chosen, *places], config_dir, extra)
+        single = [w for w in words if w not in chosen]
+        plain = resuming.merged(found.settings, ours, single, [o.key_or_group for o in groups])
+        words = [w for w in words if w in chosen or resuming.differs(found.settings, plain, w)]
+    plain["resume"] = str(folder)
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
-    except HydraException as e:
-        raise UsageError(f"{_one_line(e)} An override is key=value.") from None
-    search = (
-        [f"hydra.searchpath=[{quoted('file://' + str(Path(extra_dir).absolute()))}]"] if extra_dir else []
-    )
-    if nameless := next((o for o in parsed if not o.key_or_group), None):
-        raise UsageError(f"{nameless.input_line}: an override is key=value")
-    for o in parsed:
-        _check_plugin(o, config_dir)
-    with initialize_config_dir(str(config_dir), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        groups = {
-            o.key_or_group: o
-            for o in parsed
-            if loader.list_groups(o.key_or_group)
-            or _options(loader, o)
-            or (extra_dir and (Path(extra_dir) / o.key_or_group).is_dir())
-        }
-        for group, override in groups.items():
-            if not extra_dir:
-                check_choice(group, override, _options(loader, override))
-        flat = [_first(o) for o in parsed]
-        try:
-            base = compose(
-                name,
-                overrides=[
-                    *search,
-                    *[f for f, o in zip(flat, parsed, strict=True) if o.key_or_group in groups],
-                ],
-            )
-            known = set(_keys(OmegaConf.to_container(base)))
-            for o in parsed:
-                check_key(o, groups, known, loader.list_groups(""), config_dir)
-            cfg = compose(name, overrides=[*search, *flat])
-            if extra_dir or any(o.key_or_group.startswith("hydra.searchpath") for o in parsed):
-                own = [f for f, o in zip(flat, parsed, strict=True) if o.key_or_group.startswith("hydra")]
-                _check_strangers(
-                    compose(name, overrides=[*search, *flat], return_hydra_config=True),
-                    compose(name, overrides=own, return_hydra_config=True),
-                )
-            missing = OmegaConf.missing_keys(cfg)
-            if missing:
-                verb = name.replace("_", " ")
-                raise UsageError(
-                    f"{', '.join(sorted(missing))}= is needed: jungle {verb} --help says what it is"
-                )
-            plain = OmegaConf.to_container(cfg, resolve=True)
-        except (HydraException, OmegaConfBaseException) as e:
-            verb, said = name.replace("_", " "), _one_line(e)
-            if foreign := re.match(r"Could not override '(\w+)'", said):
-                said = f"{foreign[1]}= is no setting of jungle {verb}; jungle {verb} --help lists them"
-            raise UsageError(said) from None
-    return check(CONFIGS[name], plain) if name in CONFIGS else plain  # type: ignore[arg-type]
+        cfg = check(TrainConfig, plain)
+    except UsageError as e:
+        raise UsageError(f"resume={folder}: {e}") from None
+    resuming.check_places(cfg, folder)
+    if look is not None:
+        look(cfg)
+    from jungle.run_inputs import Comparison
+
+    runs.choose(cfg, Comparison(cfg).changes_in)  # refuses a run of other settings or inputs
+    if runs.rank() == 0 and (said := resuming.told(found.paths, cfg)):
+        log.info(said)
+    own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
+    here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]
+    argv = [*line.handed_on, *line.others, *words, f"resume={quoted(folder)}", *own, *here]
+    return Command(argv, plain)
 
 
-def variants(overrides: list[str]) -> list[list[str]]:
+def variants(overrides: Sequence[str]) -> list[list[str]]:
     """Return the command lines of one value a setting that one with several values stands for.
+
+    The clips are the same in all, so that a comma in `data.` and `paths.` is a letter.
 
     Raises:
         UsageError: an override is none, or has no values that can be counted.
     """
-    from itertools import product
-
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    overrides = [_parsable(o) for o in overrides]
+    words = [
+        w for o in overrides for w in as_meant("train", [o], sweep=not o.startswith(("data.", "paths.")))
+    ]
     try:
-        parsed = OverridesParser.create().parse_overrides(overrides)
         choices = [
             [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
             if o.is_sweep_override()
-            else [str(o.input_line)]
-            for o in parsed
+            else [word_of(o)]
+            for o in parsed(words)
         ]
     except HydraException as e:
-        raise UsageError(f"{_one_line(e)} An override is key=value, or key=one,another.") from None
+        raise UsageError(f"{one_line(e)} An override is key=value, or key=one,another.") from None
     return [list(chosen) for chosen in product(*choices)]
-
-
-def _check_plugin(override: Any, config_dir: Path) -> None:
-    """Refuse a launcher, or a sweep, whose plugin of Hydra is not installed.
-
-    Raises:
-        UsageError: with the command that installs it.
-    """
-    group, value = override.key_or_group, override.value()
-    extras.require(f"{group}={value}", override.input_line)
-    file = config_dir / "sweep" / f"{value}.yaml"
-    if group == "sweep" and isinstance(value, str) and file.is_file():
-        text = file.read_text(encoding="utf-8")
-        for part, name in re.findall(r"^\s+- override /(hydra/\w+): (\w+)", text, re.MULTILINE):
-            extras.require(f"{part}={name}", override.input_line)
-
-
-def _check_strangers(whole: Any, own: Any) -> None:
-    """Refuse configs of a folder beside the program's that change what Hydra itself builds or sets.
-
-    Its callbacks, launchers and log handlers are Python objects by name: they would run a stranger's code.
-
-    Raises:
-        UsageError: names the setting.
-    """
-    logging = ("job_logging", "hydra_logging")
-    for part in ("callbacks", "launcher", "sweeper", *logging, "job.env_set", "run.dir"):
-        there, here = (_unresolved(c, f"hydra.{part}") for c in (whole, own))
-        if there != here:
-            raise UsageError(f"a config of that folder sets hydra.{part}: only the command line may")
-
-
-def _unresolved(cfg: Any, key: str) -> Any:
-    from omegaconf import OmegaConf
-
-    *parents, last = key.split(".")
-    node = cfg
-    for parent in parents:
-        node = node[parent]
-    value = node._get_node(last)
-    return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value._value()
-
-
-def _options(loader: Any, override: Any) -> list[str]:
-    return loader.get_group_options(override.key_or_group)
-
-
-def _first(override: Any) -> str:
-    """Return the override with the first choice of its sweep."""
-    if not override.is_sweep_override():
-        return override.input_line
-    try:
-        value = next(iter(override.sweep_string_iterator()))
-    except Exception:  # an interval or a glob has no first choice: keep the default
-        return f"{override.key_or_group}=null" if override.is_add() else "seed=0"
-    return f"{override.input_line.split('=', 1)[0]}={value}"
-
-
-def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield f"{prefix}{key}"
-            yield from _keys(value, f"{prefix}{key}.")
-
-
-def quoted(text: object) -> str:
-    """Return a value as Hydra reads it whatever is in it."""
-    escaped = str(text).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
-
-
-def _one_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2]).rstrip(".") + "."

@@ -15,7 +15,6 @@ from functools import cached_property
 from pathlib import Path
 
 import polars as pl
-import yaml
 
 from jungle import labelled
 from jungle.config import TrainConfig, check
@@ -25,7 +24,9 @@ from jungle.data.identity import content_keys
 from jungle.data.problems import shown
 from jungle.ensemble.members import runs_of
 from jungle.errors import UserError
-from jungle.files import read_json, replacing, write_json
+from jungle.files import read_json, write_json
+from jungle.parquet import read_parquet, write_parquet
+from jungle.plain import read_settings
 
 CLIPS, FILES, DIGESTS = "clips.parquet", "clip_files.parquet", "inputs.json"
 STAMP = ("size", "modified_ns", "changed_ns")
@@ -74,12 +75,10 @@ class RunInputs:
         clips, files = Clips.read(folder / CLIPS), None
         if (folder / FILES).is_file():
             try:
-                files = pl.read_parquet(folder / FILES).select(pl.col(c).cast(t) for c, t in SCHEMA.items())
-            except (pl.exceptions.PolarsError, OSError) as e:
-                why = (str(e).splitlines() or [type(e).__name__])[0][:120]
-                raise UserError(
-                    f"{folder / FILES}: damaged ({why}); give resume=never to start a new run"
-                ) from None
+                files = read_parquet(folder / FILES, list(SCHEMA)).cast(SCHEMA)  # type: ignore[arg-type]
+            except (pl.exceptions.PolarsError, UserError) as e:
+                why = (str(e).splitlines() or [type(e).__name__])[0][:160]
+                raise UserError(f"its notes are damaged ({why})") from None
         digests = {str(k): str(v) for k, v in read_json(folder / DIGESTS).items()}
         return cls(clips, files, digests)
 
@@ -87,8 +86,7 @@ class RunInputs:
         """Write the inputs into the run's folder."""
         write_json(folder / DIGESTS, self.digests)
         if self.files is not None:
-            with replacing(folder / FILES) as part:
-                self.files.write_parquet(part)
+            write_parquet(self.files, folder / FILES)
         self.clips.write(folder / CLIPS)  # last: where it stands, all of them do
 
     @cached_property
@@ -164,8 +162,8 @@ class Comparisons:
         if not file.is_file():
             return []
         try:
-            cfg = check(TrainConfig, yaml.safe_load(file.read_text(encoding="utf-8")))
-        except (UserError, yaml.YAMLError, OSError, ValueError) as e:
+            cfg = check(TrainConfig, read_settings(file))
+        except UserError as e:
             return [f"{file} cannot be read ({str(e).splitlines()[0][:120]})"]
         key = cfg.model_dump_json(include={"data", "model", "frames", "seed", "paths"})
         return self._by_settings.setdefault(key, Comparison(cfg)).changes_in(folder)

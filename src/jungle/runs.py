@@ -60,18 +60,6 @@ def named(resume: str, runs: Path) -> Path:
     return folder
 
 
-def overrides_of(folder: Path) -> list[str]:
-    """Return the overrides that a run was started with."""
-    import yaml
-
-    file = folder / ".hydra" / "overrides.yaml"
-    try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as e:
-        raise UsageError(f"{file}: cannot be read ({e}); give the run's whole command instead") from None
-    return [o for o in found if not o.startswith("resume=")]
-
-
 def unfinished(root: Path, fingerprint: str, look: bool, changes: Changes) -> Path:
     """Return the latest unfinished folder of that fingerprint which nobody works in, else a new name.
 

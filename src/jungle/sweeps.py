@@ -9,15 +9,18 @@ for the next.
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jungle import processes, runs
+from jungle import gate, processes, runs
 from jungle.console import log, result
 from jungle.errors import SomeFailed, UsageError
 from jungle.files import read_json, write_json
+from jungle.plain import read
+from jungle.words import parsed, quoted, text_of, word_of
 
 TRIAL = "trial.json"
 _FOLDER = "hydra.sweep.dir="
@@ -25,7 +28,7 @@ _FOLDER = "hydra.sweep.dir="
 
 def is_sweep(multirun: bool, overrides: list[str]) -> bool:
     """Tell whether a training command is a sweep: `-m`, or `sweep=<choice>`, but not a trial of one."""
-    chosen = any(o.startswith("sweep=") and o != "sweep=null" for o in overrides)
+    chosen = any(o.startswith("sweep=") and o != "sweep=null" for o in (o.lstrip("+") for o in overrides))
     return multirun or (chosen and not any(o.startswith("hydra.run.dir=") for o in overrides))
 
 
@@ -54,7 +57,7 @@ def _trials() -> Any:
 
 def folder_of(argv: list[str]) -> Path | None:
     """Return the folder of the sweep that a prepared command line is, None where it is none."""
-    found = [a.removeprefix(_FOLDER).strip("'") for a in argv if a.startswith(_FOLDER)]
+    found = [text_of(o) for o in parsed([a for a in argv if a.startswith(_FOLDER)])]
     return Path(found[-1]) if found and "-m" in argv else None
 
 
@@ -77,21 +80,26 @@ def _digest(argv: list[str]) -> str:
     return hashlib.blake2b(json.dumps(argv).encode(), digest_size=8).hexdigest()
 
 
-def trial(raw: Any) -> float | None:
+def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     """Run one trial in a process of its own; return its score, None where it failed.
 
     A trial that has finished before gives the score it had.
+
+    Args:
+        raw: its config, as Hydra composed it.
+        options: of the sweep's command that the trial's needs as well.
     """
     from hydra.core.hydra_config import HydraConfig
 
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    gate.check_folder(folder)
     known = read_json(folder / TRIAL)
     if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
     write_json(folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor})
     if runs.state(folder).get("state") != "finished":
-        code = processes.run(["train", *overrides, f"hydra.run.dir='{folder}'"])
+        code = processes.run(["train", *options, *overrides, f"hydra.run.dir={quoted(folder)}"])
         if code:
             why = runs.state(folder).get("reason") or (
                 f"killed by signal {-code}; for want of memory?" if code < 0 else f"exit code {code}"
@@ -111,6 +119,28 @@ def _jobs(folder: Path) -> list[Path]:
     return sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))
 
 
+@dataclass(frozen=True)
+class Noted:
+    """What stands in the folder of a trial."""
+
+    overrides: list[str]
+    monitor: str
+    reason: str
+
+
+def _noted(file: Path) -> Noted:
+    """Read what a trial was: it is told in a table, and not run.
+
+    Raises:
+        UsageError: it is no note of a trial.
+    """
+    found = read(file)
+    if not isinstance(found, dict) or not isinstance(found.get("monitor"), str):
+        raise UsageError(f"{file}: not the note of a trial; delete its folder to run it again")
+    overrides = gate.check_words("train", found.get("overrides"), file, run=False)
+    return Noted(overrides, found["monitor"], str(found.get("reason") or ""))
+
+
 def summarise(folder: Path) -> None:
     """Write `sweep_results.csv` and `sweep.png` into the sweep's folder, and say so.
 
@@ -126,9 +156,11 @@ def summarise(folder: Path) -> None:
     jobs = _jobs(folder)
     if not jobs:
         return
-    facts = {job: read_json(job / TRIAL) for job in jobs}
-    monitor = facts[jobs[0]]["monitor"]
-    settings = [dict(o.lstrip("+").split("=", 1) for o in facts[job]["overrides"]) for job in jobs]
+    facts = {job: _noted(job / TRIAL) for job in jobs}
+    monitor = facts[jobs[0]].monitor
+    settings = [
+        {o.key_or_group: word_of(o).partition("=")[2] for o in parsed(facts[job].overrides)} for job in jobs
+    ]
     swept = [k for k in settings[0] if len({s.get(k) for s in settings}) > 1]
     rows = []
     for job, chosen in zip(jobs, settings, strict=True):
@@ -138,7 +170,7 @@ def summarise(folder: Path) -> None:
             {
                 "trial": job.name,
                 "status": "ok" if done else "failed",
-                "reason": None if done else facts[job].get("reason", "not run to its end"),
+                "reason": None if done else facts[job].reason or "not run to its end",
                 **{k: chosen.get(k) for k in swept},
                 monitor: scores.get(monitor),
                 **{k: v for k, v in scores.items() if "/class/" not in k and k != monitor},

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jungle import runs
+from jungle import resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import counted, log, result, timed
 from jungle.data.clips import Clips
@@ -42,6 +42,7 @@ def main(raw: Any) -> None:
             if done:
                 log.info(f"going on with the unfinished run in {folder}")
             runs.mark(folder, cfg.fingerprint(), "running")
+            resuming.keep(folder, cfg)
             write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
             if best.is_file() and runs.has_latest(cfg.paths.runs, folder):
                 runs.point_latest(folder)  # a new run is pointed at when it has a best checkpoint

@@ -34,6 +34,22 @@ __all__ = [
     "typed",
 ]
 
+# What pydantic says in words of its own.
+SAID = {
+    "path_type": "one path belongs there",
+    "string_type": "one text belongs there",
+    "list_type": "a list belongs there, as in [a,b]",
+    "int_parsing": "a whole number belongs there",
+    "int_type": "a whole number belongs there",
+    "int_from_float": "a whole number belongs there",
+    "float_parsing": "a number belongs there",
+    "float_type": "a number belongs there",
+    "bool_parsing": "true or false belongs there",
+    "bool_type": "true or false belongs there",
+    "dict_type": "settings belong there, as in {a: 1}",
+    "model_type": "the settings of a group belong there",
+}
+
 S = TypeVar("S", bound=Section)
 
 # verb -> what its composed config may be
@@ -104,4 +120,16 @@ def _explain(where: str, err: Any) -> str:
         return f"{where + ': ' if where else ''}{err['ctx']['error']}"
     if err["type"] == "missing":
         return f"{where} is missing: it cannot be taken away"
-    return f"{where}={err['input']}: {err['msg'][0].lower()}{err['msg'][1:]}"
+    if err["type"] == "extra_forbidden":
+        return f"there is no setting {where} ({where}={err['input']})"
+    said = SAID.get(err["type"], f"{err['msg'][0].lower()}{err['msg'][1:]}")
+    return f"{where}={_shown(err['input'])}: {said}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as it is typed."""
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(_shown, value))}]"
+    return str(value)

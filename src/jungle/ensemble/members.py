@@ -17,7 +17,8 @@ from jungle.config.values import without_empty
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
-from jungle.files import read_json, read_yaml
+from jungle.files import read_json
+from jungle.plain import read_settings
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")
@@ -117,7 +118,7 @@ def _is_run(folder: Path) -> bool:
 
 def _settings(run: Path) -> dict[str, Any]:
     file = run / "config.yaml"
-    found = read_yaml(file)
+    found = read_settings(file)
     if not all(isinstance(found.get(part, {}), dict) for part in ("data", "model", "head", "frames")):
         raise UserError(f"{file}: not the settings of a training run")
     return found

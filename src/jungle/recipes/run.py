@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from textwrap import fill
 
-from jungle import processes, runs
+from jungle import plain, processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
@@ -33,12 +33,15 @@ def find(argv: list[str], configs: Path) -> Path | None:
     Raises:
         UsageError: it names one that there is not.
     """
-    name = next((a.split("=", 1)[1] for a in reversed(argv) if a.startswith("experiment=")), "")
+    given = (a.lstrip("+") for a in reversed(argv))
+    name = next((a.split("=", 1)[1] for a in given if a.startswith("experiment=")), "")
     if "/" not in name:
         return None
     folder = configs / "experiment"
     known = {_name(f, configs): f for f in sorted(folder.glob("*/*.yaml"))}
     if name not in known:
+        if any(a.startswith(("--config-dir", "-cd")) for a in argv):
+            return None  # an experiment of that folder
         raise UsageError(f"experiment={name}: no such recipe.{nearest(name, known)}")
     return known[name]
 
@@ -54,9 +57,14 @@ def read(file: Path) -> Recipe:
     Raises:
         UsageError: it is none.
     """
-    import yaml
+    from jungle import gate  # not above: --help needs no Hydra
 
-    return check(Recipe, yaml.safe_load(file.read_text(encoding="utf-8")))
+    recipe = check(Recipe, plain.read(file))
+    shared = [PLACE.sub("x", word) for word in (*recipe.args, *recipe.tiny)]
+    gate.check_words("train", shared, file)
+    for stage in recipe.stages:
+        gate.check_words(stage.verb, [PLACE.sub("x", word) for word in (*stage.args, *stage.tiny)], file)
+    return recipe
 
 
 def usage(file: Path, configs: Path) -> str:
@@ -84,6 +92,8 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         UsageError: a word of the command, or of a stage, is not valid; nothing has been run.
         UserError: something is not there, which the plan says too, or a stage failed.
     """
+    from jungle.words import quoted
+
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
     recipe, name = read(file), _name(file, configs)
@@ -116,7 +126,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
                 job.stage.verb == "ensemble_stack"
                 and (found := template_of(words["template"], first)) is not None
             ):
-                job.args.append(f"template={found}")
+                job.args.append(f"template={quoted(found)}")
             if job.finished and job.stage.verb == "train":
                 continue
             anew, began = not job.finished, time.monotonic()
@@ -191,10 +201,14 @@ def _prepare(argv: list[str]) -> None:
 
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     """Part the recipe's own words from the settings that go to its training runs."""
+    from jungle.options import parted
+
     words, given = {"scale": "full", "plan": "false", "stage": "", "template": ""}, []
     for arg in argv:
         key, equals, value = arg.partition("=")
-        if not equals or arg.startswith("-"):
+        key = key.lstrip("+")
+        if not equals or arg.startswith(("-", "~")):
+            parted("train", argv)  # what was meant by an option that there is not
             raise UsageError(
                 f"{arg}: a recipe takes settings alone (key=value); plan=true shows what it would run"
             )
@@ -203,7 +217,7 @@ def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
             if choices and value not in choices:
                 raise UsageError(f"{arg}: {key} is {' or '.join(choices)}")
             words[key] = value
-        elif key.startswith("hydra."):
+        elif key.startswith("hydra"):
             raise UsageError(f"{arg}: a recipe chooses its folders itself, below paths.runs")
         elif key in ("data.folds", "data.fold"):
             raise UsageError(f"{arg}: a recipe deals out its folds itself")

@@ -34,9 +34,11 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The words that run it."""
+        from jungle.words import quoted  # not above: --help needs no Hydra
+
         where = "hydra.run.dir" if self.stage.verb == "train" else "out"
         words = self.stage.verb.split("_")
-        return [*words, *self.args, f"{where}={self.folder}"]
+        return [*words, *self.args, f"{where}={quoted(self.folder)}"]
 
 
 def jobs_of(

@@ -12,8 +12,9 @@ from jungle import build
 from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.errors import UsageError
-from jungle.files import read_json, read_yaml, write_json, write_text
+from jungle.files import read_json, write_json, write_text
 from jungle.models.module import ClipClassifier
+from jungle.plain import read_settings
 from jungle.video import ClipSpec
 
 FOUND = "found.json"
@@ -91,6 +92,6 @@ def _note(file: Path, group: str, key: str, value: float) -> None:
     import yaml
 
     if file.is_file():
-        plain = read_yaml(file)
+        plain = read_settings(file)
         plain[group][key] = value
         write_text(file, yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))

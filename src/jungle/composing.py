@@ -1,0 +1,201 @@
+"""Compose the config that words ask for, with every name in it checked before its values are."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jungle import extras, gate
+from jungle.config import CONFIGS, check
+from jungle.console import log
+from jungle.errors import UsageError
+from jungle.misspelt import check_choice, check_key
+from jungle.words import as_meant, parsed, quoted, word_of
+
+
+def composed(
+    name: str,
+    overrides: Sequence[str],
+    config_dir: Path,
+    extra_dir: str | None = None,
+    *,
+    sweep: bool = False,
+) -> Any:
+    """Compose and check the config that `overrides` ask for; of a sweep, the first of each choice.
+
+    Args:
+        name: of the verb.
+        overrides: `key=value`.
+        config_dir: the program's configs.
+        extra_dir: a folder of configs beside them.
+        sweep: whether a comma parts several values.
+
+    Raises:
+        UsageError: as `prepare`.
+    """
+    plain = plain_of(name, as_meant(name, overrides, sweep=sweep), config_dir, extra_dir)
+    return check(CONFIGS[name], plain) if name in CONFIGS else plain
+
+
+def plain_of(name: str, overrides: Sequence[str], config_dir: Path, extra_dir: str | None) -> dict[str, Any]:
+    """Compose what words in Hydra's form ask for, with every name in it checked, not yet its values."""
+    words = parsed(overrides)
+    if any(o.key_or_group.startswith("hydra.searchpath") for o in words):
+        raise UsageError("hydra.searchpath: give --config-dir=<folder>")
+    if extra_dir is not None:
+        gate.check_config_dir(Path(extra_dir))
+    with initialize_config_dir(str(config_dir), version_base="1.3"):
+        composer = _Composer(name, words, config_dir, extra_dir)
+        try:
+            return composer.plain()
+        except RecursionError:
+            raise UsageError(f"{extra_dir}: configs there name each other in a ring") from None
+        except KeyError as e:  # what `hydra.job.env_copy` asks for
+            raise UsageError(f"{extra_dir}: a config there sets {e}: only the command line may") from None
+        except (HydraException, OmegaConfBaseException) as e:
+            verb, said = name.replace("_", " "), one_line(e)
+            if foreign := re.match(r"Could not override '(\w+)'", said):
+                said = f"{foreign[1]}= is no setting of jungle {verb}; jungle {verb} --help lists them"
+            raise UsageError(said) from None
+
+
+class _Composer:
+    """One command's composition, where Hydra is told of the program's configs."""
+
+    def __init__(self, name: str, words: Sequence[Override], config_dir: Path, extra_dir: str | None) -> None:
+        self.name, self.words, self.config_dir = name, words, config_dir
+        self.extra = Path(extra_dir).absolute() if extra_dir else None
+        self._search = [f"hydra.searchpath=[{quoted(f'file://{self.extra}')}]"] if self.extra else []
+        self._loader: Any = GlobalHydra.instance().config_loader()
+        self.groups = {o.key_or_group: o for o in words if self._options(o.key_or_group)}
+
+    def plain(self) -> dict[str, Any]:
+        for group, override in self.groups.items():
+            check_choice(group, override, self._options(group))
+        flat = [_first(o) for o in self.words]
+        self._check_keys(flat)
+        for o in self.words:
+            self._check_plugin(o)
+        if self.extra is not None:
+            self._check_strangers(flat)
+        cfg = self._composed(flat)
+        if missing := OmegaConf.missing_keys(cfg):
+            verb = self.name.replace("_", " ")
+            raise UsageError(f"{', '.join(sorted(missing))}= is needed: jungle {verb} --help says what it is")
+        found = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(found, dict)
+        return {str(key): value for key, value in found.items()}
+
+    def _composed(self, words: Sequence[str], hydra: bool = False, own: bool = False) -> Any:
+        search = [] if own else self._search
+        return compose(self.name, overrides=[*search, *words], return_hydra_config=hydra)
+
+    def _options(self, group: str, own: bool = False) -> list[str]:
+        """Return the choices of a group, a folder's below it as `folder/name`; none where it is no group."""
+        found = list(self._loader.get_group_options(group))
+        beside = not own and self.extra is not None and not group.startswith("hydra")
+        folder = self.extra / group if beside and self.extra else None
+        if folder is not None and re.fullmatch(r"[\w/]+", group) and folder.is_dir():
+            files = [f.relative_to(folder).with_suffix("").as_posix() for f in folder.rglob("*.yaml")]
+            found += sorted(f for f in files if f not in found)
+        if found:
+            return found
+        return list(self._loader.list_groups(group)) if group and not own else []
+
+    def _check_keys(self, flat: Sequence[str]) -> None:
+        base = self._composed(
+            [f for f, o in zip(flat, self.words, strict=True) if o.key_or_group in self.groups]
+        )
+        known = set(_keys(OmegaConf.to_container(base)))
+        for o in self.words:
+            check_key(o, self.groups, known, self._loader.list_groups(""), self.config_dir)
+
+    def _check_plugin(self, override: Override) -> None:
+        """Refuse a launcher, or a sweep, whose plugin of Hydra is not installed.
+
+        Raises:
+            UsageError: with the command that installs it.
+        """
+        group, value = override.key_or_group, override.value()
+        extras.require(f"{group}={value}", str(override.input_line))
+        file = self.config_dir / "sweep" / f"{value}.yaml"
+        if group == "sweep" and isinstance(value, str) and file.is_file():
+            text = file.read_text(encoding="utf-8")
+            for part, name in re.findall(r"^\s+- override /(hydra/\w+): (\w+)", text, re.MULTILINE):
+                extras.require(f"{part}={name}", str(override.input_line))
+
+    def _check_strangers(self, flat: list[str]) -> None:
+        """Let what a folder of configs says pass the gate: with the first choices, and each other one."""
+        own = [
+            f
+            for f, o in zip(flat, self.words, strict=True)
+            if o.key_or_group.startswith("hydra")
+            or (o.key_or_group in self.groups and _chosen(f) in self._options(o.key_or_group, own=True))
+        ]
+        given = {o.key_or_group for o in self.words}
+        ours = gate.unresolved(self._composed(own, hydra=True, own=True))
+        whole = self._gated(flat, ours)
+        for key, value in whole.settings["paths"].items() if "paths" in whole.settings else ():
+            if value != ours.settings["paths"].get(key) and f"paths.{key}" not in given:
+                log.info(f"a config of {self.extra} sets paths.{key}={value}")
+        params = whole.hydra["hydra"].get("sweeper", {}).get("params") or {}
+        swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
+        for o in [*self.words, *parsed(swept)]:
+            for choice in _choices(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
+                if choice not in flat and _chosen(choice) not in self._options(o.key_or_group, own=True):
+                    rest = [
+                        f for f, w in zip(flat, self.words, strict=True) if w.key_or_group != o.key_or_group
+                    ]
+                    self._gated([*rest, choice], ours)
+
+    def _groups(self) -> list[str]:
+        return self._loader.list_groups("")
+
+    def _gated(self, flat: Sequence[str], ours: gate.Composed) -> gate.Composed:
+        whole = gate.unresolved(self._composed(flat, hydra=True))
+        given = [o.key_or_group for o in self.words]
+        gate.check_composed(whole, ours, [*self._search, *flat], given, self.extra, self.name)
+        return whole
+
+
+def _choices(override: Override) -> list[str]:
+    """Return an override once for each value of its sweep that can be told."""
+    if not override.is_sweep_override():
+        return [word_of(override)]
+    try:
+        return [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
+    except Exception:  # an interval or a glob: each trial is checked when it starts
+        return []
+
+
+def _chosen(word: str) -> str:
+    return word.partition("=")[2].strip("'\"")
+
+
+def _first(override: Override) -> str:
+    """Return the override with the first choice of its sweep."""
+    if not override.is_sweep_override():
+        return word_of(override)
+    if found := _choices(override):
+        return found[0]
+    return f"{override.key_or_group}=null" if override.is_add() else "seed=0"  # keep the default
+
+
+def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def one_line(error: Exception) -> str:
+    """Return the gist of an error of Hydra's."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:2]).rstrip(".") + "."

@@ -1,0 +1,76 @@
+"""Files of plain values, YAML or JSON, that somebody else may have written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jungle.errors import UsageError
+
+BYTES = 1 << 20
+"""The most that a file may hold."""
+DEPTH, NODES = 20, 50_000
+"""The most nesting, and the most values, of a file."""
+
+
+def read(file: Path) -> Any:
+    """Read a YAML or JSON file of plain values.
+
+    Raises:
+        UsageError: it is not there, not UTF-8, no YAML, or larger or deeper than settings are.
+    """
+    import yaml
+    from omegaconf._utils import get_yaml_loader
+
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file")
+    try:
+        raw = file.open("rb").read(BYTES + 1)
+        if len(raw) > BYTES:
+            raise UsageError(f"{file}: more than {BYTES >> 20} MB: no file of settings")
+        text = raw.decode("utf-8-sig")
+        if file.suffix == ".json":
+            found = json.loads(text)
+            _check_size(found, file)
+            return found
+        depth = nodes = 0
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            nodes += isinstance(event, yaml.NodeEvent)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if isinstance(event, yaml.AliasEvent):
+                raise UsageError(
+                    f"{file}: line {event.start_mark.line + 1}: an alias (*{event.anchor}); write it out"
+                )
+            if depth > DEPTH or nodes > NODES:
+                raise UsageError(f"{file}: more values, or deeper ones, than settings have")
+        return yaml.load(text, Loader=get_yaml_loader())  # a safe loader, which reads 1e-3 as a number
+    except UnicodeDecodeError:
+        raise UsageError(f"{file}: not UTF-8 text, so no file of settings") from None
+    except yaml.MarkedYAMLError as e:
+        where = f"line {e.problem_mark.line + 1}: " if e.problem_mark else ""
+        raise UsageError(f"{file}: {where}{e.problem or e.context}; not YAML") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as e:
+        said = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise UsageError(f"{file}: cannot be read ({said[:120]})") from None
+
+
+def read_settings(file: Path) -> dict[str, Any]:
+    """Read a file of settings: `name: value`.
+
+    Raises:
+        UsageError: as `read`, or it holds something else.
+    """
+    found = read(file)
+    if not isinstance(found, dict):
+        raise UsageError(f"{file}: holds no settings (name: value)")
+    return {str(key): value for key, value in found.items()}
+
+
+def _check_size(found: Any, file: Path) -> None:
+    waiting, nodes = [(found, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        nodes += 1
+        if depth > DEPTH or nodes > NODES:
+            raise UsageError(f"{file}: more values, or deeper ones, than settings have")
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        waiting += [(v, depth + 1) for v in inner]

@@ -1,0 +1,176 @@
+"""Going on with a run that is named: `resume=latest`, `resume=<run folder>`.
+
+A run keeps its settings as data (`settings.json`). To go on with it is to take these, and nothing else that
+its folder says: no word of Hydra's, and none of the places where things are written or kept (`paths`), which
+are those of the one who goes on. The folder may be a stranger's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jungle import gate, runs
+from jungle.config import TrainConfig
+from jungle.errors import UsageError
+from jungle.files import write_json
+from jungle.plain import read
+from jungle.words import WORD, literal, parsed, text_of
+
+SETTINGS = "settings.json"
+FOUND = "found.json"  # of searches: what was `auto` when the run was started
+OURS = ("paths", "resume", "experiment", "sweep")
+"""What is not taken from a run's settings."""
+
+
+def keep(folder: Path, cfg: TrainConfig) -> None:
+    """Write the settings of a run into its folder, as data."""
+    write_json(folder / SETTINGS, cfg.model_dump(mode="json", exclude=set(OURS)))
+
+
+def asked(words: Sequence[str]) -> Path | None:
+    """Return the run folder that a command names, None where it leaves the choice to the program.
+
+    Args:
+        words: as Hydra reads them.
+
+    Raises:
+        UsageError: no run is there.
+    """
+    values = {o.key_or_group: o for o in parsed(words) if o.key_or_group in ("resume", "paths.runs")}
+    resume = text_of(values["resume"]) if "resume" in values else "auto"
+    if resume in ("auto", "never"):
+        return None
+    return runs.named(resume, Path(text_of(values["paths.runs"]) if "paths.runs" in values else "runs"))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run folder says of the run's settings: plain data, or the words that it was started with."""
+
+    settings: dict[str, Any] | None
+    words: list[str]
+    paths: dict[str, Any]
+    """Where that run kept its things, to be told only."""
+
+
+def saved(folder: Path) -> Saved:
+    """Read the settings of a run; one of version 0.1 has them in `config.yaml`, or as words for Hydra.
+
+    Raises:
+        UsageError: they are not there, or no settings of this program.
+    """
+    if (file := folder / SETTINGS).exists():
+        found = _dict(read(file), file)
+    elif (file := folder / "config.yaml").exists():
+        found = _dict(read(file), file)
+        if (folder / FOUND).exists():
+            for name in _dict(read(folder / FOUND), folder / FOUND):
+                group, _, key = name.partition(".")
+                if name in ("data.batch_size", "optim.lr") and isinstance(found.get(group), dict):
+                    found[group][key] = "auto"
+    elif (file := folder / ".hydra" / "overrides.yaml").exists():
+        words = gate.check_words("train", read(file), file)
+        kept = [w for w in words if _key(w).split(".")[0] not in ("paths", "resume")]
+        return Saved(None, kept, {})
+    else:
+        raise UsageError(f"{folder}: no {SETTINGS} in it; give the run's whole command instead")
+    for name in found:
+        gate.check_key("train", name, file)
+    paths = found.get("paths")
+    return Saved(
+        {k: v for k, v in found.items() if k not in OURS}, [], paths if isinstance(paths, dict) else {}
+    )
+
+
+def _dict(found: Any, file: Path) -> dict[str, Any]:
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise UsageError(f"{file}: not the settings of a training run")
+    return found
+
+
+def merged(
+    settings: dict[str, Any], ours: dict[str, Any], words: Sequence[str], groups: Sequence[str]
+) -> dict[str, Any]:
+    """Return the settings of a run with those of a command put over them, as plain data.
+
+    Args:
+        settings: of the run.
+        ours: what the groups that the command chooses, and the program's defaults, compose to.
+        words: of the command that are no choice of a group, as Hydra reads them.
+        groups: that the command chooses.
+
+    Raises:
+        UsageError: a word is no `key=value`.
+    """
+    from omegaconf import OmegaConf
+
+    plain = {**_filled(settings, ours), **{k: ours[k] for k in (*OURS, *groups) if k in ours}}
+    cfg = OmegaConf.create(as_literal(plain))
+    for override in parsed(words):
+        if override.is_delete() or override.package is not None:
+            raise UsageError(f"{override.input_line}: with resume= a setting is given as key=value")
+        OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True, force_add=True)
+    found = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(found, dict)
+    return {str(k): v for k, v in found.items()}
+
+
+def _filled(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with those that a later version has brought; another head or loss has its own."""
+    found = dict(settings)
+    for key, value in ours.items():
+        there = found.setdefault(key, value)
+        same = key not in ("head", "loss") or (
+            isinstance(there, dict) and there.get("name") == value.get("name")
+        )
+        if same and isinstance(there, dict) and isinstance(value, dict):
+            found[key] = {**value, **there}
+    return found
+
+
+def differs(settings: dict[str, Any], plain: dict[str, Any], word: str) -> bool:
+    """Tell whether a word gives a run another value than it has."""
+    values: list[Any] = [settings, plain]
+    for name in _key(word).split("."):
+        values = [v.get(name) if isinstance(v, dict) else None for v in values]
+    return _key(word).startswith("paths.") or values[0] != values[1]
+
+
+def check_places(cfg: TrainConfig, folder: Path) -> None:
+    """Refuse a run that would render its sample outside the caller's own cache.
+
+    Raises:
+        UsageError: with what to type.
+    """
+    root, cache = cfg.data.root, cfg.paths.cache
+    if cfg.data.format != "sample" or root is None or root.resolve().is_relative_to(cache.resolve()):
+        return
+    raise UsageError(
+        f"{folder}: its sample lies in {root}, outside paths.cache={cache}; give paths.cache=<its cache>"
+    )
+
+
+def told(saved_paths: dict[str, Any], cfg: TrainConfig) -> str:
+    """Return a line on the places of a run that are not taken from it; empty where they are the same."""
+    ours = cfg.paths.model_dump(mode="json")
+    other = [
+        f"paths.{k}={ours[k]} (that run had {v})"
+        for k, v in saved_paths.items()
+        if k in ours and str(v) != ours[k]
+    ]
+    return f"places are yours, not the run's: {', '.join(other)}" if other else ""
+
+
+def as_literal(value: Any) -> Any:
+    """Return plain data in which OmegaConf looks nothing up."""
+    if isinstance(value, dict):
+        return {k: as_literal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [as_literal(v) for v in value]
+    return literal(value) if isinstance(value, str) else value
+
+
+def _key(word: str) -> str:
+    found = WORD.fullmatch(word)
+    return found["key"] if found else word

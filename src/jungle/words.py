@@ -1,0 +1,254 @@
+"""Words of a command line, `key=value`: what is text to a person is text to Hydra.
+
+Hydra reads `2021` as a number, `true` as a switch, a comma as a sweep, and `é` or `(` in a list as an error.
+Where a setting takes text, a path or a list of them, its value is what was typed. A value in quotes has the
+form of Hydra, in which `${...}` is looked up and a quote stands behind a backslash; what this module writes
+is such, so that it can be read again (by trials of a sweep, other processes of a run) and stays what it is.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jungle.config import CONFIGS
+from jungle.config.kinds import OTHER, Kind, kind_of
+from jungle.errors import UsageError
+
+WORD = re.compile(r"(?P<sign>~|\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
+QUOTED = re.compile(r"""'(?:\\\\)*'|'.*?[^\\](?:\\\\)*'|"(?:\\\\)*"|".*?[^\\](?:\\\\)*\"""", re.DOTALL)
+"""A whole value in quotes; within, quotes and the backslashes before them are behind a backslash."""
+BARE = re.compile(r"(?:\.{0,2}/|[A-Za-z_])[\w/.\-]*", re.ASCII)
+"""What Hydra reads as the text that it is, but for the words `RESERVED`."""
+RESERVED = {"true", "false", "null", "inf", "nan"}
+FUNCTION = re.compile(r"(choice|range|interval|glob|shuffle|sort|tag)\(.*\)", re.DOTALL)
+"""What in a sweep stands for several values."""
+HYDRAS_PATHS = ("hydra.run.dir", "hydra.sweep.dir")
+PAIRS = {"(": ")", "[": "]", "{": "}"}
+LONGEST = 8192  # letters of a word
+
+
+def as_meant(verb: str, words: Sequence[str], *, sweep: bool = False) -> list[str]:
+    """Return the words of a command with text in the form that Hydra takes for that text.
+
+    Args:
+        verb: whose settings they are.
+        words: `key=value`; what has another form is left as it is.
+        sweep: whether a comma parts several values.
+
+    Raises:
+        UsageError: a value is empty, or is no list where one is needed.
+    """
+    return [_as_meant(verb, word, sweep) for word in words]
+
+
+def _as_meant(verb: str, word: str, sweep: bool) -> str:
+    found = WORD.fullmatch(word)
+    if found is None or found["sign"] == "~" or verb not in CONFIGS:
+        return word
+    key, value = found["key"], found["value"]
+    if len(word) > LONGEST:
+        raise UsageError(f"{key}={value[:40]}...: a value has at most {LONGEST} letters")
+    if "\0" in word:
+        raise UsageError(f"{key}={value.replace(chr(0), '?')[:80]}: a NUL letter is in it (shown as ?)")
+    if verb == "train" and not word.isascii() and re.search("[\ud800-\udfff]", word):
+        shown = word.encode(errors="replace").decode()
+        raise UsageError(
+            f"{shown}: a name that is not UTF-8 (shown as ?) cannot be kept with the run; rename it"
+        )
+    kind = kind_of(CONFIGS[verb], key) or OTHER
+    head = f"{found['sign']}{key}="
+    if kind.group and "." not in key:
+        # A choice has one name, and `experiment=x` is in the defaults already: there is nothing to add.
+        return f"{key}={_choice(value, sweep)}"
+    if found["sign"] == "+" and kind_of(CONFIGS[verb], key) is not None:
+        head = f"++{key}="  # set it, whether or not the groups chosen have it
+    if key in HYDRAS_PATHS:
+        return head + (value if _is_quoted(value) or BARE.fullmatch(value) else _in_quotes(value))
+    if not (kind.text or kind.texts):
+        return head + _parsable(head, value)
+    if sweep and FUNCTION.fullmatch(value) and _parses(head + value):
+        return head + value
+    parts = split(value) if sweep else [value]
+    return head + ",".join(_value(key, part, kind) for part in parts)
+
+
+def _value(key: str, value: str, kind: Kind) -> str:
+    if not value.strip() or (kind.path and value in ("''", '""')):
+        raise UsageError(f"{key}= is empty: give a value, or leave it out")
+    if value.lower() == "null" or _is_quoted(value):
+        return value
+    if kind.texts and value[0] == "[" and value[-1] == "]":
+        parts = split(value[1:-1]) if value[1:-1].strip() else []
+        if "" in parts:
+            raise UsageError(f"{key}={value}: nothing stands between two of its commas, or at an end")
+        return f"[{','.join(_text(key, part) for part in parts)}]"
+    several = [part for part in split(value) if part]
+    if not kind.text:
+        raise UsageError(f"{key}={value}: it takes a list; write {key}=[{','.join(several)}]")
+    if kind.path and value[0] == "[" and value[-1] == "]" and not Path(value).exists():
+        raise UsageError(
+            f"{key}={value}: it takes one path, no list (write ./{value} for a path of that name)"
+        )
+    if kind.texts and len(several) > 1 and not _is_there(value) and all(map(_is_there, several)):
+        raise UsageError(f"{key}={value}: several are a list; write {key}=[{','.join(several)}]")
+    return _text(key, value)
+
+
+def _text(key: str, text: str) -> str:
+    if text == "???":
+        raise UsageError(f"{key}=???: write ./??? for names of three letters")
+    if _is_quoted(text) or (BARE.fullmatch(text) and text.lower() not in RESERVED):
+        return text
+    return quoted(text)
+
+
+def _is_there(path: str) -> bool:
+    try:
+        return Path(path).expanduser().exists()
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def _choice(value: str, sweep: bool) -> str:
+    """Return names of choices, of which one may look like a number."""
+    if value[:1] in "[{'\"" or FUNCTION.fullmatch(value):
+        return value
+    parts = split(value) if sweep or "," in value else [value]
+    plain = [p if BARE.fullmatch(p) and p.lower() not in RESERVED - {"null"} else quoted(p) for p in parts]
+    return ",".join(p if part else "" for p, part in zip(plain, parts, strict=True))
+
+
+def split(text: str) -> list[str]:
+    """Return the parts of a text between commas, without blanks around them.
+
+    A comma in quotes, or in brackets that are closed again, parts nothing: `other (small, brown)` is one.
+    A quote opens where a part begins, not within a word as in `Côte d'Ivoire`.
+    """
+    parts: list[str] = []
+    start = at = 0
+    while at <= len(text):
+        if at == len(text) or text[at] == ",":
+            parts.append(text[start:at].strip())
+            start = at + 1
+        elif text[at] in "'\"" and not text[start:at].strip():
+            found = QUOTED.match(text, at)
+            if found and re.match(r"\s*(,|$)", text[found.end() :]):
+                at = found.end() - 1
+        elif text[at] in PAIRS:
+            at = _closing(text, at) or at
+        at += 1
+    return parts
+
+
+def _closing(text: str, at: int) -> int | None:
+    """Return where the bracket at `at` is closed, None where it is not."""
+    waiting: list[str] = []
+    for i in range(at, len(text)):
+        if text[i] in PAIRS:
+            waiting.append(PAIRS[text[i]])
+        elif waiting and text[i] == waiting[-1]:
+            waiting.pop()
+            if not waiting:
+                return i
+    return None
+
+
+def literal(text: str) -> str:
+    """Return a text in which `${` is no more than two letters, as OmegaConf writes it."""
+    return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
+
+
+def quoted(text: object) -> str:
+    """Return a text as Hydra reads it whatever is in it."""
+    return QuotedString(literal(str(text)), Quote.single).with_quotes()
+
+
+def word_of(override: Override) -> str:
+    """Return an override as it was typed."""
+    return str(override.input_line)
+
+
+def text_of(override: Override) -> str:
+    """Return the text that an override sets.
+
+    Raises:
+        UsageError: it has a `${...}` that is looked up elsewhere.
+    """
+    try:
+        return str(OmegaConf.create({"text": override.value()})["text"])
+    except OmegaConfBaseException:
+        raise UsageError(f"{override.input_line}: write the folder out, without ${{...}}") from None
+
+
+def _in_quotes(text: str) -> str:
+    """Return a text in quotes, in which `${...}` is still looked up."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _is_quoted(value: str) -> bool:
+    found = QUOTED.match(value)
+    return found is not None and found.end() == len(value)
+
+
+def _parsable(head: str, value: str) -> str:
+    """Put what Hydra's grammar cannot read into quotes: what it may be says the check of its type."""
+    if value[:1] in "[{'\"" or _parses(head + value):
+        return value
+    return _in_quotes(value)
+
+
+def _parses(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except HydraException:
+        return False
+    return True
+
+
+def parsed(words: Sequence[str]) -> list[Override]:
+    """Read words.
+
+    Raises:
+        UsageError: one cannot be read, or is no `key=value`.
+    """
+    found: list[Override] = []
+    for word in words:
+        if "=" not in word and not word.startswith("~"):
+            raise UsageError(f"{word[:200]}: an override is key=value")
+        try:
+            found += OverridesParser.create().parse_overrides([word])
+        except HydraException as e:
+            raise UsageError(f"{word[:200]}: cannot be read as key=value{_why(e)}") from None
+    if nameless := next((o for o in found if not o.key_or_group), None):
+        raise UsageError(f"{nameless.input_line}: an override is key=value")
+    return found
+
+
+def _why(error: Exception) -> str:
+    found = re.search(
+        r"^(missing|extraneous|mismatched|Unknown function|no viable)[^\n]*", str(error), re.MULTILINE
+    )
+    said = found[0] if found else ""
+    if said.startswith("Unknown function"):
+        return f" ({said.rstrip('.')}: a text with brackets stands in quotes)"
+    return " (are brackets and quotes closed?)"
+
+
+def refuse_sweep(verb: str, overrides: Sequence[Override]) -> None:
+    """Refuse several values where the command is no sweep.
+
+    Raises:
+        UsageError: with what to type.
+    """
+    for o in overrides:
+        if o.is_sweep_override():
+            fix = "several values are a sweep: add -m" if verb == "train" else "it takes one value"
+            if o.key_or_group == "trainer.devices":
+                fix = f"a list is written in brackets: trainer.devices=[{word_of(o).partition('=')[2]}]"
+            raise UsageError(f"{o.input_line}: {fix}")
