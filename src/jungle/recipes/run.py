@@ -17,11 +17,9 @@ from jungle.console import log, result
 from jungle.data.problems import Problems
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
-from jungle.recipes.foresight import foresee
 from jungle.recipes.plan import show
 from jungle.recipes.preparing import Preparations, frozen_of
 from jungle.recipes.stages import Job, jobs_of, template_of
-from jungle.run_inputs import Comparisons
 
 WORDS = {"scale": ("full", "tiny"), "plan": ("false", "true"), "stage": None, "template": None}
 """What a recipe takes besides the settings of its training runs, and which values where they are few."""
@@ -96,6 +94,8 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
+    from jungle.recipes.foresight import foresee  # here: --help needs no polars
+
     recipe, name = read(file), _name(file, configs)
     words, given = _split(argv)
     jobs, root, first = jobs_of(recipe, name, given, words["scale"] == "tiny", configs)
@@ -151,6 +151,8 @@ def _set_changed_aside(jobs: list[Job], only_said: bool = False) -> None:
         jobs: of all stages, in their order.
         only_said: say what would be done.
     """
+    from jungle.run_inputs import Comparisons  # here: --help needs no polars
+
     found = Comparisons()
     trained = [job for job in jobs if job.stage.verb == "train"]
     changed = next(((job, c) for job in trained if (c := found.changes_in(job.folder))), None)
