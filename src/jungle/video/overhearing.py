@@ -19,7 +19,9 @@ _signs = 0
 
 def _on_line(_: int | None, level: int, form: bytes | None, __: int | None) -> None:
     global _signs
-    if level <= 32 and is_sign(level, (form or b"").decode("ascii", "replace")):  # lines of debugging are many
+    if level <= 32 and is_sign(
+        level, (form or b"").decode("ascii", "replace")
+    ):  # lines of debugging are many
         _signs += 1
 
 

@@ -283,7 +283,9 @@ def _at_even_rate(dts: np.ndarray) -> int:
 
 def _too_few(there: int, promised: int) -> str:
     """Cameras err by a frame or two, and drop some under load: only far fewer than promised are a sign of damage."""
-    return f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
+    return (
+        f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
+    )
 
 
 def _is_join(place: int, dts: np.ndarray, key: np.ndarray) -> bool:
