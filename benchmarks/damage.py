@@ -261,7 +261,9 @@ def measure(asked: argparse.Namespace, work: Path) -> int:
     with DecodePool(ALL, workers=asked.workers) as pool:
         for job, clip in pool.map((Job(str(p), str(p)) for p in paths), ahead=4):
             if isinstance(clip, ClipError) or clip.status != "ok":
-                raise SystemExit(f"{job.key} is no good clip: {clip if isinstance(clip, ClipError) else clip.reason}")
+                raise SystemExit(
+                    f"{job.key} is no good clip: {clip if isinstance(clip, ClipError) else clip.reason}"
+                )
             true[Path(job.key)] = clip.frames
     made: dict[str, tuple[str, Base]] = {}
 
@@ -286,7 +288,9 @@ def measure(asked: argparse.Namespace, work: Path) -> int:
                 far = distances(clip.frames, true[base.path])
                 wrong = int((far > FAR).sum())
                 if wrong and clip.status == "ok":
-                    faults.append(f"{job.key} ({base.codec}): {wrong} of {len(far)}, by {far.max():.0f} levels")
+                    faults.append(
+                        f"{job.key} ({base.codec}): {wrong} of {len(far)}, by {far.max():.0f} levels"
+                    )
                     if asked.keep:
                         asked.keep.mkdir(parents=True, exist_ok=True)
                         shutil.copy(path, asked.keep / job.key)

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 from clip_cases import numbered, remux
+from tests.conftest import ROOT
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip, trust
 from jungle.video.each import read_each
@@ -22,7 +23,6 @@ from jungle.video.shrink import shrink_clips
 from jungle.video.shrink_spec import Shrink
 from jungle.video.whole import NotWhole, read_whole
 from jungle.video.write import write_clip
-from tests.conftest import ROOT
 
 
 def _benchmark():
