@@ -146,6 +146,7 @@ def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
 def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
     """Write `failures.csv`: clip and reason."""
     table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
+    table = table.with_columns(predictions.for_people(table["clip"]))
     with replacing(folder / "failures.csv") as part:
         table.write_csv(part)
 

@@ -97,13 +97,24 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
         probs, classes = probabilities(table), classes_of(table)
         best = probs.argmax(1) if len(classes) else np.zeros(len(table), int)
         table.select(
-            "clip",
+            for_people(table["clip"]),
             "status",
             pl.col("reason").replace("", None),
             pl.Series("top_class", [classes[b] for b in best], dtype=pl.String),
             pl.Series("top_probability", probs[np.arange(len(best)), best], dtype=pl.Float32),
             *classes,
         ).write_csv(part, float_precision=6)
+
+
+def for_people(texts: pl.Series) -> pl.Series:
+    """Return names as a CSV shows them: letters that would steer a terminal are spelt out.
+
+    The Parquet file has them as they are.
+    """
+    if not texts.str.contains(r"[\p{C}\p{Zl}\p{Zp}]").any():
+        return texts
+    spelt = [None if t is None else names.escaped(t) for t in texts]
+    return pl.Series(texts.name, spelt, dtype=pl.String)
 
 
 def read(path: str | Path) -> pl.DataFrame:
