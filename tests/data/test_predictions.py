@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -91,3 +93,14 @@ def test_wrong_tables_are_refused(tmp_path) -> None:
     (tmp_path / "x.parquet").write_text("not parquet")
     with pytest.raises(UserError, match=r"x\.parquet"):
         predictions.read(tmp_path / "x.parquet")
+
+
+def test_names_that_would_steer_a_terminal_are_spelt_out_for_people(tmp_path: Path) -> None:
+    clips = ["a\nb.mp4", "esc\x1b[31m.mp4", "bidi\u202e.mp4", "é 中.mp4"]
+    rows = [{"clip": c, "status": "ok", "reason": "", "probs": [0.5]} for c in clips]
+    table = predictions.make(rows, ["hog"])
+    for name in ("a.csv", "a.parquet"):
+        predictions.write(table, tmp_path / name)
+    assert predictions.read(tmp_path / "a.parquet")["clip"].to_list() == clips
+    shown = ["a\\nb.mp4", "esc\\x1b[31m.mp4", "bidi\\u202e.mp4", "é 中.mp4"]
+    assert pl.read_csv(tmp_path / "a.csv")["clip"].to_list() == shown

@@ -124,7 +124,7 @@ def test_globs_with_stars_match_as_they_do(folder: Path, monkeypatch: pytest.Mon
 def test_folders_deeper_than_a_path_may_be_long(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     here = os.open(folder, os.O_RDONLY)
     handles = [here]
-    for name in (*["d"] * 1500, *["d" * 200] * 10):
+    for name in (*["d"] * 1050, *["d" * 200] * 10):
         os.mkdir(name, dir_fd=handles[-1])
         handles.append(os.open(name, os.O_RDONLY, dir_fd=handles[-1]))
         os.close(handles.pop(-2))

@@ -34,14 +34,19 @@ def saved() -> Saved:
     return torch.load(io.BytesIO(_bytes()), weights_only=True)
 
 
-def put(path: Path, description: bytes, compression: int = zipfile.ZIP_STORED, **members: bytes) -> None:
+def put(
+    path: Path,
+    description: bytes,
+    members: dict[str, bytes] | None = None,
+    compression: int = zipfile.ZIP_STORED,
+) -> None:
     """Write an archive as `torch.save` does, with any description."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("archive/data.pkl", description)
         archive.writestr("archive/version", b"3\n")
         archive.writestr("archive/byteorder", b"little")
-        for name, content in members.items():
-            archive.writestr(f"archive/{name.replace('__', '/')}", content)
+        for name, content in (members or {}).items():
+            archive.writestr(f"archive/data/{name}", content)
 
 
 def refused(path: Path, said: str) -> None:
@@ -87,19 +92,19 @@ def test_a_description_that_is_no_table_of_weights(tmp_path: Path, name: str) ->
 
 
 def test_compressed_parts(tmp_path: Path) -> None:
-    put(tmp_path / "a.ckpt", b"\x80\x02N.", zipfile.ZIP_DEFLATED, data__0=bytes(50 << 20))
+    put(tmp_path / "a.ckpt", b"\x80\x02N.", {"0": bytes(50 << 20)}, zipfile.ZIP_DEFLATED)
     assert (tmp_path / "a.ckpt").stat().st_size < 1_000_000
     refused(tmp_path / "a.ckpt", "compressed")
 
 
 def test_parts_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jungle.models.archives.MAX_MEMBERS", 100)
-    put(tmp_path / "a.ckpt", b"\x80\x02N.", **{f"data__{i}": b"" for i in range(101)})
+    put(tmp_path / "a.ckpt", b"\x80\x02N.", {str(i): b"" for i in range(101)})
     refused(tmp_path / "a.ckpt", "parts, more than")
 
 
 def test_parts_that_lie_over_each_other(tmp_path: Path) -> None:
-    put(tmp_path / "a.ckpt", b"\x80\x02N.", data__0=bytes(1 << 20), data__1=b"")
+    put(tmp_path / "a.ckpt", b"\x80\x02N.", {"0": bytes(1 << 20), "1": b""})
     text = (tmp_path / "a.ckpt").read_bytes()
     # In the list at the end: the second part begins where the first does, and is as large.
     at, first = (text.rindex(b"archive/data/" + name) - 46 for name in (b"1", b"0"))
@@ -267,7 +272,7 @@ def test_what_a_model_works_out_for_itself_is_bounded(
 
 
 def test_a_stranger_s_weights_may_not_be_compressed(tmp_path: Path) -> None:
-    put(tmp_path / "a.pth", b"\x80\x02N.", zipfile.ZIP_DEFLATED, data__0=bytes(1 << 20))
+    put(tmp_path / "a.pth", b"\x80\x02N.", {"0": bytes(1 << 20)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(UserError, match="compressed"):
         load_weights(torch.nn.Linear(1, 1), tmp_path / "a.pth")
     torch.save(torch.nn.Linear(1, 1).state_dict(), tmp_path / "b.pth", _use_new_zipfile_serialization=False)

@@ -1,7 +1,8 @@
 """CSV that people open in a spreadsheet: the name of a clip, a class or a reason is never run as a formula.
 
 A spreadsheet takes a cell that begins with one of `SIGNS` for a formula, whoever chose the name. Such text is
-written with an apostrophe before it, as spreadsheets themselves mark text. Tables that the program reads
+written with an apostrophe before it, as spreadsheets themselves mark text, and letters that would steer a
+terminal are spelt out. Tables that the program reads
 again, and files whose names must stay as they are (`submission.csv`), are not written by this module.
 """
 
@@ -12,17 +13,20 @@ from pathlib import Path
 import polars as pl
 
 from jungle.files import replacing
+from jungle.names import escaped
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """The last four are the wide forms of the first four, which spreadsheets of some languages take for them."""
 _FORMULA = "^[" + "".join(map(re.escape, SIGNS)) + "]"
 _NUMBER = r"^[+-]([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\z"
+_UNSEEN = r"[\p{C}\p{Zl}\p{Zp}]"
 _PYTHON_NUMBER = _NUMBER.replace(r"\z", r"\Z")  # polars and Python write the end of the text in two ways
 
 
 def as_text(value: str) -> str:
     """Return a cell or a heading as a spreadsheet shows it; a plain number (`-1.5`) stays one."""
-    return "'" + value if re.match(_FORMULA, value) and not re.match(_PYTHON_NUMBER, value) else value
+    risky = re.match(_FORMULA, value) and not re.match(_PYTHON_NUMBER, value)
+    return ("'" if risky else "") + escaped(value)
 
 
 def write_csv(
@@ -40,7 +44,7 @@ def write_csv(
         OSError: the file cannot be written.
     """
     texts = [c for c, kind in table.schema.items() if kind == pl.String and c not in exact]
-    safe = table.with_columns(_as_text(pl.col(c)).alias(c) for c in texts)
+    safe = table.with_columns(_as_text(table[c]) for c in texts)
     for name in table.columns:
         heading = name if name in exact else as_text(name)
         while heading != name and heading in safe.columns:  # a class of just that name
@@ -50,6 +54,8 @@ def write_csv(
         safe.write_csv(part, float_precision=float_precision)
 
 
-def _as_text(cell: pl.Expr) -> pl.Expr:
-    risky = cell.str.contains(_FORMULA) & ~cell.str.contains(_NUMBER)
-    return pl.when(risky).then(pl.lit("'") + cell).otherwise(cell)
+def _as_text(cells: pl.Series) -> pl.Series:
+    risky = cells.str.contains(_FORMULA) & ~cells.str.contains(_NUMBER)
+    if not (risky | cells.str.contains(_UNSEEN)).any():
+        return cells
+    return pl.Series(cells.name, [None if c is None else as_text(c) for c in cells], dtype=pl.String)

@@ -14,7 +14,6 @@ from jungle import plain, processes, runs
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
-from jungle.data.problems import Problems
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import read_json, write_json
 from jungle.recipes.plan import show
@@ -94,7 +93,8 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
-    from jungle.recipes.foresight import foresee  # here: --help needs no polars
+    from jungle.data.problems import Problems  # here: --help needs no polars
+    from jungle.recipes.foresight import foresee
 
     recipe, name = read(file), _name(file, configs)
     words, given = _split(argv)

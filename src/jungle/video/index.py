@@ -182,7 +182,7 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
                 found = found.clear().with_columns(pl.lit(None).alias(name) for name in lacks)
             parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
         except UserError as e:
-            raise UserError(f"{e} An index of clips is to be written there: choose another name.") from None
+            raise UserError(f"{out} is there and is no index of clips. Choose another name. ({e})") from None
         except pl.exceptions.PolarsError:
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
         if lacks:
