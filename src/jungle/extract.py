@@ -6,7 +6,7 @@ from typing import Any
 
 from jungle.config import TrainConfig
 from jungle.console import log, result, speak, timed
-from jungle.errors import UsageError
+from jungle.errors import UsageError, count
 from jungle.recipes.preparing import Preparations
 
 USAGE = """usage: jungle extract [key=value ...]
@@ -68,8 +68,8 @@ def _features(
         store = plan.open()
         bad = store.failures()
         lost = sum(w.key in bad for w in wanted) + len(keys) - len(wanted)
-        said = f", {lost} clips cannot be read" if lost else ""
-        result(f"features: {store.folder} ({len(keys) - lost} of {len(keys)} clips{said})")
+        said = f", {count(lost, 'clip')} cannot be read" if lost else ""
+        result(f"features: {store.folder} ({len(keys) - lost} of {count(len(keys), 'clip')}{said})")
 
 
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:

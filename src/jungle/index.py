@@ -8,7 +8,7 @@ import polars as pl
 from jungle.config import IndexConfig, typed
 from jungle.console import log, result
 from jungle.cores import share_of_cores
-from jungle.errors import UsageError
+from jungle.errors import UsageError, count
 
 
 def main(raw: Any) -> None:
@@ -33,7 +33,9 @@ def main(raw: Any) -> None:
     )
     unreadable = table.filter(pl.col("status") == "failed")
     if len(unreadable):
-        log.warning(f"{len(unreadable)} of {len(table)} files cannot be read; column reason says why")
+        log.warning(
+            f"{len(unreadable)} of {count(len(table), 'file')} cannot be read; column reason says why"
+        )
     log.info(_summary(table))
     result(f"index: {cfg.out}")
 
@@ -49,4 +51,4 @@ def _summary(table: pl.DataFrame) -> str:
         "unreadable": len(table) - len(read),
     }
     said = ", ".join(f"{n} {what}" for what, n in counts.items())
-    return f"{len(table)} clips, {(read['duration'].sum() or 0) / 3600:.1f} hours; {said}"
+    return f"{count(len(table), 'clip')}, {(read['duration'].sum() or 0) / 3600:.1f} hours; {said}"

@@ -9,7 +9,7 @@ from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.cores import keep_memory, share_of_cores
 from jungle.data.clips import Clips
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.video import ClipSpec
 
 
@@ -207,7 +207,7 @@ def check_left(clips: Clips, data: Any, most: float) -> None:
     names = clips.table["clip"]
     if left_out:
         first = "; ".join(f"{names[n]}: {data.failures[n]}" for n in sorted(left_out)[:3])
-        said = f"{len(left_out)} of {len(clips)} clips cannot be read and are left out ({first})"
+        said = f"{len(left_out)} of {count(len(clips), 'clip')} cannot be read: left out ({first})"
         if len(left_out) > most * len(clips):
             raise UserError(f"{said}. Is the disk well? max_failed_fraction={most} is what is let pass")
         log.warning(said)

@@ -7,7 +7,7 @@ import polars as pl
 
 from jungle.config import EnsembleCheckConfig, typed
 from jungle.console import log, result
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.files import replacing
 
 
@@ -25,7 +25,7 @@ def main(raw: Any) -> None:
     contents = None if cfg.index is None else _contents(cfg.index, members)
     found = leaks_of(members, contents)
     for leak in found:
-        log.warning(f"{leak.member}: {leak.what} ({leak.clips} clips, as {leak.example})")
+        log.warning(f"{leak.member}: {leak.what} ({count(leak.clips, 'clip')}, as {leak.example})")
     if cfg.out is not None:
         table = pl.DataFrame(
             [(x.member, x.what, x.clips, x.example) for x in found],
@@ -36,9 +36,12 @@ def main(raw: Any) -> None:
             table.write_csv(part)
         result(f"leaks: {cfg.out}")
     if found:
-        raise UserError(f"{len(found)} leaks in {len(members)} members: what they score is too good")
+        raise UserError(
+            f"{count(len(found), 'leak')} in {count(len(members), 'member')}: what they score is too good"
+        )
     copies = "; copies were not looked for (index=)" if contents is None else ""
-    result(f"nothing leaks: {len(members)} members, {sum(len(m.runs) for m in members)} runs{copies}")
+    runs = count(sum(len(m.runs) for m in members), "run")
+    result(f"nothing leaks: {count(len(members), 'member')}, {runs}{copies}")
 
 
 def _contents(index: Path, members: Any) -> pl.DataFrame:

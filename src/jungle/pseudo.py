@@ -4,7 +4,7 @@ from typing import Any
 
 from jungle.config import EnsemblePseudoConfig, typed
 from jungle.console import log, result
-from jungle.errors import UsageError
+from jungle.errors import UsageError, count
 
 PSEUDO, TO_LABEL = "pseudo.parquet", "to_label.csv"
 
@@ -76,9 +76,9 @@ def _say(panel: Any, split: str, top_N: Any, taken_N: Any, who: str, threshold: 
     said = np.bincount(panel.probs_MNC.mean(0).argmax(1), minlength=len(panel.classes))
     taken = np.bincount(top_N[taken_N], minlength=len(panel.classes))
     if panel.left_out:
-        log.info(f"{panel.left_out} {split} clips are left out: not every member has read them")
+        log.info(f"left out: {count(panel.left_out, f'{split} clip')} that not every member has read")
     log.info(
-        f"{int(taken_N.sum())} of {n} {split} clips taken ({100 * taken_N.mean():.1f} %): {who} "
+        f"{int(taken_N.sum())} of {count(n, f'{split} clip')} taken ({100 * taken_N.mean():.1f} %): {who} "
         f"members give the same class {threshold:g} or more"
     )
     wide = max(len(c) for c in (*panel.classes, "class"))

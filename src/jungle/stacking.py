@@ -10,7 +10,7 @@ import numpy as np
 
 from jungle.config import EnsembleStackConfig, typed
 from jungle.console import log, result, timed
-from jungle.errors import UsageError
+from jungle.errors import UsageError, count
 from jungle.files import read_json, write_json
 
 
@@ -34,8 +34,8 @@ def main(raw: Any) -> None:
     else:
         for m in members:
             log.info(
-                f"member {m.name}: {len(m.runs)} run{'s' if len(m.runs) > 1 else ''}, "
-                f"{len(m.answers['val'])} validation clips"
+                f"member {m.name}: {count(len(m.runs), 'run')}, "
+                f"{count(len(m.answers['val']), 'validation clip')}"
             )
         _stack(cfg, members, template, out, fingerprint)
     for what, name in (
@@ -190,8 +190,8 @@ def _check_template(template: Any, test: Any) -> None:
     template.check_classes(test.classes)
     if lost := set(template.names) - set(test.clips.table["clip"]):
         raise UsageError(
-            f"template={template.file}: {len(lost)} of its {len(template.names)} clips were not predicted by "
-            f"the members, as {min(lost)!r}"
+            f"template={template.file}: the members have not predicted {len(lost)} of its "
+            f"{count(len(template.names), 'clip')}, as {min(lost)!r}"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from jungle import runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
-from jungle.errors import UsageError, UserError
+from jungle.errors import UsageError, UserError, count
 
 
 def main(raw: Any) -> None:
@@ -76,7 +76,10 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     soft = labelled.soft_labels(cfg, clips, task)
     if runs.rank() == 0:
         clips.write(folder / "clips.parquet")
-        log.info(f"{len(clips)} clips, {len(clips.classes)} classes, task {task}\n{counts_table(clips)}")
+        log.info(
+            f"{count(len(clips), 'clip')}, {count(len(clips.classes), 'class')}, task {task}\n"
+            f"{counts_table(clips)}"
+        )
         if "site" in clips.table.columns:
             log.info(sites_line(clips))
     backbone = make_backbone(build.backbone_spec(cfg))

@@ -7,6 +7,7 @@ import pytest
 
 from jungle import overrides, processes
 from jungle.cli import config_dir, main
+from jungle.config import check
 from jungle.config.recipe import Stage
 from jungle.data.sample import library
 from jungle.errors import UserError
@@ -70,7 +71,7 @@ def test_weights_that_must_be_fetched_are_noted(tmp_path, monkeypatch) -> None:
 
     def notes(*args: str) -> tuple[str, ...]:
         cfg = overrides.composed("train", [f"paths.cache={tmp_path}", *args], config_dir())
-        stage = Stage(name="a", verb="train")
+        stage = check(Stage, {"name": "a", "verb": "train"})
         return foresight.foresee([Job(stage, tmp_path / "a", [], cfg)]).notes
 
     assert notes() == ()  # lite0's come with the program

@@ -12,7 +12,7 @@ from typing import Any
 from jungle.bench.footage import render
 from jungle.console import log, result
 from jungle.cores import share_of_cores
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.files import write_json
 from jungle.video import Clip, ClipSpec, Frames, decode_decord
 from jungle.video.device import TOLERANCE, difference, on_gpu
@@ -72,7 +72,7 @@ def bench_gpu(
     _show(found)
     if wrong := [row["file"] for row in rows if not row["right"]]:
         raise UserError(
-            f"{len(wrong)} clips differ by more than {TOLERANCE:g} levels: {', '.join(wrong[:5])}"
+            f"{count(len(wrong), 'clip')} off by more than {TOLERANCE:g} levels: {', '.join(wrong[:5])}"
         )
     return found
 

@@ -96,16 +96,16 @@ class Clips:
         splits = self.splits().fill_null("").to_numpy()[order]
         core = "train" if "train" in splits else ""
         several = ~self.single()
-        kept_in = next((s for s in (core, "val") if several[order][splits == s].any()), None)
+        odd_in = [s for s in (core, "val") if several[order][splits == s].any()][:1]
         wanted: dict[str, list[int]] = {}
         least: dict[str, int] = {}
         for split in sorted(set(splits.tolist())):
             rows = order[splits == split]
             cover = _covering(rows, labels)
-            if split == kept_in and not several[cover].any():
+            if split in odd_in and not several[cover].any():
                 cover.append(int(rows[int(np.argmax(several[rows]))]))
             wanted[split] = cover + rows[~np.isin(rows, cover)].tolist()
-            least[split] = len(cover) if split in (core, kept_in) else 0
+            least[split] = len(cover) if split in (core, *odd_in) else 0
             least[split] = max(least[split], min(2, len(rows)))
         take = {s: max(least[s], round(n * len(rows) / len(self))) for s, rows in wanted.items()}
         while sum(take.values()) > max(n, sum(least.values())):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from jungle.console import Progress, log
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.features.plans import Extraction, Wanted
 from jungle.models.backbone import Backbone
 from jungle.models.parallel import side_by_side
@@ -46,7 +46,7 @@ def extract(
         lacking = store.missing(list(unique))
         if lacking:
             log.info(
-                f"features: {len(unique) - len(lacking)} of {len(unique)} clips are in {store.folder}, "
+                f"features: {len(unique) - len(lacking)} of {count(len(unique), 'clip')} in {store.folder}, "
                 f"{len(lacking)} to do"
             )
         for key in lacking:
@@ -118,8 +118,8 @@ def _share(
                 log.warning(f"{item.clip}: {found}")
                 if failed > most:
                     raise UserError(
-                        f"{failed} of {total} clips could not be read (the last: {item.clip}: {found}). Is "
-                        "the disk well? max_failed_fraction says how many are let pass"
+                        f"{failed} of {count(total, 'clip')} could not be read (last: {item.clip}: {found}). "
+                        "Is the disk well? max_failed_fraction says how many are let pass"
                     )
             else:
                 for i, clip in zip(which, found, strict=True):
@@ -199,5 +199,5 @@ def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.
             left, since = now, time.monotonic()
         elif time.monotonic() - since > silent_s:
             raise UserError(
-                f"waited {silent_s:.0f} s for the other processes: {left} clips still have no features"
+                f"waited {silent_s:.0f} s for the other processes: still no features of {count(left, 'clip')}"
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jungle.console import log
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.features.shard import FAILED, Rows, Shard, join, read_rows, read_shard
 from jungle.features.tensors import Damaged, read_header, read_tensor, write_tensors
 from jungle.files import replacing
@@ -83,7 +83,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     base = last if last is not None else _read_cache(folder)
     gone = {s.name for s in base.shards} - there.keys()
     if gone:
-        log.info(f"{folder}: {len(gone)} shards were deleted; the clips in them count as not done")
+        log.info(f"{folder}: {count(len(gone), 'deleted shard')}; the clips in it count as not done")
     base = base.without(gone)
     for shard in base.shards:
         if there[shard.name] != shard.size:

@@ -3,6 +3,7 @@
 import sys
 
 from jungle.config.recipe import Recipe
+from jungle.errors import count
 from jungle.recipes.foresight import Foreseen
 from jungle.recipes.preparing import Preparations
 from jungle.recipes.stages import Job
@@ -72,7 +73,7 @@ def _step(step: str, before: Preparations) -> tuple[str, str, str]:
     done, clips = found
     rate = before.rate(step)
     left = _duration((clips - done) / rate if rate else None)
-    return what, f"{done} of {clips} clips", left if done < clips else "-"
+    return what, f"{done} of {count(clips, 'clip')}", left if done < clips else "-"
 
 
 def _duration(seconds: float | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jungle.errors import UsageError
+from jungle.errors import UsageError, count
 from jungle.video import decode_decord, decode_torchcodec
 from jungle.video.messages import Answer
 from jungle.video.pool import Job
@@ -102,7 +102,7 @@ def choose(
     The GPU is taken only where it gives the CPU's frames within `TOLERANCE` and is `GAIN` times faster.
     """
     if len(paths) < FEWEST:
-        return Verdict(False, f"decoding on the CPU: {len(paths)} clips are too few to try the GPU")
+        return Verdict(False, f"decoding on the CPU: too few clips to try the GPU ({len(paths)})")
     step = len(paths) / SAMPLED
     some = tuple(paths[int(i * step)] for i in range(SAMPLED))
     worker = Worker(run_trial, int(TRIAL_GB * (1 << 30)))
@@ -126,7 +126,7 @@ def judge(cpu_s: float, gpu_s: float, clips: int, on_gpu: int, off: float) -> Ve
         off: levels of 255 by which the frame that differs most does so in the mean.
     """
     if not on_gpu:
-        return Verdict(False, f"decoding on the CPU: the GPU decoded none of {clips} clips tried")
+        return Verdict(False, f"decoding on the CPU: the GPU decoded none of {count(clips, 'clip')} tried")
     if off > TOLERANCE:
         return Verdict(
             False, f"decoding on the CPU: frames of the GPU differ by up to {off:.1f} levels in the mean"

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from jungle.console import Progress, log
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.files import replacing
 from jungle.video.journal import Journal
 from jungle.video.likeness import with_copies
@@ -99,7 +99,7 @@ def index_clips(
     if keep:
         parts.append(known.filter(~pl.col("clip").is_in(list(names))))
     if done:
-        log.info(f"index: {len(done)} of {len(names)} files are known from before")
+        log.info(f"index: {len(done)} of {count(len(names), 'file')} known from before")
     left = [(name, path) for name, path in names.items() if name not in done]
     rows: list[dict[str, Any]] = []
     with (

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from jungle.console import Progress, log
-from jungle.errors import UserError
+from jungle.errors import UserError, count
 from jungle.files import replacing, write_json
 from jungle.video.index import clip_names
 from jungle.video.journal import Journal
@@ -75,7 +75,7 @@ def shrink_clips(
     rows = _done(out, journal, names)
     left = [(name, path) for name, path in names.items() if name not in rows]
     if rows:
-        log.info(f"shrink: {len(rows)} of {len(names)} clips are there from before")
+        log.info(f"shrink: {len(rows)} of {count(len(names), 'clip')} from before")
     with (
         journal,
         Progress("shrink", len(names), done=len(rows)) as bar,
