@@ -102,7 +102,8 @@ def choose(
     The GPU is taken only where it gives the CPU's frames within `TOLERANCE` and is `GAIN` times faster.
     """
     if len(paths) < FEWEST:
-        return Verdict(False, f"decoding on the CPU: too few clips to try the GPU ({len(paths)})")
+        some = f"{count(len(paths), 'clip')} {'is' if len(paths) == 1 else 'are'} too few"
+        return Verdict(False, f"decoding on the CPU: {some} to try the GPU")
     step = len(paths) / SAMPLED
     some = tuple(paths[int(i * step)] for i in range(SAMPLED))
     worker = Worker(run_trial, int(TRIAL_GB * (1 << 30)))
