@@ -1,6 +1,6 @@
 import pytest
 
-from jungle.console import counted
+from jungle.wording import counted
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_rounds_on_two_devices_from_videos(part: list[str], command: Command, tm
     short = ["trainer=ddp_sim", "trainer.max_epochs=1", "data.pseudo_rounds=1"]
     done = command("train", *part, *tuned, *ROUNDS, *short, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "round 1: 9 of 12 clips take soft labels" in done.stderr
+    assert "round 1: soft labels for 9 of 12 clips" in done.stderr
     run_folder = tmp_path / "runs" / "train" / "latest"
     assert len(predictions.read(run_folder / "predictions_test.parquet")) == 6
     saved = torch.load(run_folder / "checkpoints" / "last.ckpt", weights_only=True)

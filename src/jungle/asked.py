@@ -6,6 +6,7 @@ from typing import Any
 from jungle.config import PredictConfig
 from jungle.errors import UsageError
 from jungle.predict import Ask
+from jungle.wording import counted
 
 
 def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
@@ -72,7 +73,7 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
 
     from jungle.console import log
     from jungle.data.paths import Matches, match_clips, name_clips
-    from jungle.data.problems import counted, shown
+    from jungle.data.problems import shown
 
     whole = {a.clip: a for a in found}
     last: dict[str, list[Ask]] = {}

@@ -18,6 +18,7 @@ from jungle.models.optimizer import PLATEAU
 from jungle.models.timm_model import BackboneSpec
 from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
+from jungle.wording import count
 
 
 def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
@@ -71,7 +72,7 @@ def task_of(cfg: TrainConfig, clips: Clips) -> str:
     Raises:
         UsageError: exclusive classes are asked for and a clip has none or several.
     """
-    from jungle.errors import UsageError, count
+    from jungle.errors import UsageError
 
     learnt = clips.where(clips.labelled() & (clips.splits() != "test").fill_null(True))
     single = learnt.single()

@@ -12,14 +12,6 @@ from jungle.names import escaped
 
 T = TypeVar("T")
 log = logging.getLogger("jungle")
-THINGS = {"classes": "class", "processes": "process"}
-"""Plurals that are more than the word with an s."""
-VERBS = {
-    **{"are": "is", "have": "has", "lie": "lies", "give": "gives", "hold": "holds", "lead": "leads"},
-    **{"name": "names", "look": "looks", "mean": "means", "fit": "fits", "begin": "begins"},
-    **{"differ": "differs", "were": "was", "take": "takes", "miss": "misses"},
-}
-"""Verbs of several things, and of one."""
 
 
 def _clean(record: logging.LogRecord) -> bool:
@@ -107,20 +99,6 @@ def muted() -> Iterator[None]:
         yield
     finally:
         log.disabled = before
-
-
-def counted(count: int, what: str) -> str:
-    """`count` things in words: `counted(1, "clips are not on disk")` is `1 clip is not on disk`.
-
-    The first word is the thing, in the plural; its verb, if any, is the first one that follows.
-    """
-    if count != 1:
-        return f"{count} {what}"
-    thing, *words = what.split(" ")
-    verb = next((i for i, word in enumerate(words) if word in VERBS), None)
-    if verb is not None:
-        words[verb] = VERBS[words[verb]]
-    return " ".join(["1", THINGS.get(thing, thing.removesuffix("s")), *words])
 
 
 def speak() -> None:

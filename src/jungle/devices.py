@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from jungle.console import counted
 from jungle.errors import UsageError
+from jungle.wording import counted
 
 DEVICES = Path("/dev")
 _OTHERS = ("kfd", "dxg", "nvmap", "nvhost-ctrl", "nvgpu")  # AMD, WSL, Jetson: no file nvidia<number>

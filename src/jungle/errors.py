@@ -34,16 +34,6 @@ class Stopped(BaseException):
         )
 
 
-def count(n: int, what: str, many: str = "") -> str:
-    """Return `1 clip`, `3 clips`: a number with its noun; `many` where its plural has no -s of its own.
-
-    >>> count(1, "class"), count(2, "class"), count(0, "copy", "copies")
-    ('1 class', '2 classes', '0 copies')
-    """
-    ending = "es" if what.endswith(("s", "x", "ch", "sh")) else "s"
-    return f"{n} {what if n == 1 else many or what + ending}"
-
-
 def nearest(word: str, choices: Iterable[object], n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
     import difflib

@@ -6,9 +6,10 @@ from typing import Any
 
 from jungle import preflight, streams
 from jungle.config import TrainConfig
-from jungle.console import counted, log, result, speak, timed
+from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
 from jungle.recipes.preparing import Preparations
+from jungle.wording import counted
 
 USAGE = """usage: jungle extract [key=value ...]
 

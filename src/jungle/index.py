@@ -6,9 +6,10 @@ from typing import Any
 import polars as pl
 
 from jungle.config import IndexConfig, typed
-from jungle.console import counted, log, result
+from jungle.console import log, result
 from jungle.cores import share_of_cores
 from jungle.errors import UsageError
+from jungle.wording import count, counted
 
 
 def main(raw: Any) -> None:
@@ -33,7 +34,9 @@ def main(raw: Any) -> None:
     )
     unreadable = table.filter(pl.col("status") == "failed")
     if len(unreadable):
-        log.warning(f"{len(unreadable)} of {len(table)} files cannot be read; column reason says why")
+        log.warning(
+            f"{len(unreadable)} of {count(len(table), 'file')} cannot be read; column reason says why"
+        )
     log.info(_summary(table))
     result(f"index: {cfg.out}")
 

@@ -21,6 +21,7 @@ from jungle.data.soft_labels import SoftLabels, free, read
 from jungle.data.splits import assign_splits
 from jungle.data.text import match_names
 from jungle.errors import UsageError, nearest
+from jungle.wording import count
 
 
 def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
@@ -174,7 +175,7 @@ def soft_labels(cfg: TrainConfig, clips: Clips, task: str) -> SoftLabels | None:
     soft = read(cfg.data.pseudo, clips, task, cfg.data.pseudo_weight, partial=cfg.data.limit is not None)
     test = int((clips.splits() == "test").fill_null(False).to_numpy()[soft.numbers].sum())
     log.info(
-        f"{len(soft)} clips with soft labels are trained on, {test} of them test clips, whose labels are "
-        "not read"
+        f"trained on with soft labels: {count(len(soft), 'clip')}, {test} of them of the test split, whose "
+        "labels are not read"
     )
     return soft

@@ -6,9 +6,10 @@ from typing import Any
 import polars as pl
 
 from jungle.config import EnsembleCheckConfig, typed
-from jungle.console import counted, log, result
+from jungle.console import log, result
 from jungle.data.for_people import write_csv
 from jungle.errors import UserError
+from jungle.wording import counted
 
 
 def main(raw: Any) -> None:

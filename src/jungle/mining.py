@@ -19,6 +19,7 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
 from jungle.video.types import Likely
+from jungle.wording import count
 
 LEAST = 0.05  # weight of a frame that is certainly empty: it is seen now and then
 
@@ -61,7 +62,7 @@ def likely_of(cfg: ClipsConfig, clips: Clips) -> Sequence[Likely] | None:
             "frames.weights: of no training clip is it known what its frames show: runs answer to the clips "
             "that they do not train on, so that all folds together (data.folds) answer to all"
         )
-    log.info(f"frames are drawn by what they show in {known} of {len(train)} training clips")
+    log.info(f"frames are drawn by what they show in {known} of {count(len(train), 'training clip')}")
     return Known(names, found)
 
 

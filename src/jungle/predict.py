@@ -11,13 +11,14 @@ import polars as pl
 
 from jungle import facts, runs
 from jungle.config import PredictConfig, typed
-from jungle.console import Progress, counted, log, result, timed
+from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
 from jungle.data import predictions
 from jungle.data.problems import shown
 from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.resumable import Rows
+from jungle.wording import counted
 
 FLUSH_ROWS = 512
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 from jungle.config import EnsemblePseudoConfig, typed
-from jungle.console import counted, log, result
+from jungle.console import log, result
 from jungle.errors import UsageError
+from jungle.wording import count, counted
 
 PSEUDO, TO_LABEL = "pseudo.parquet", "to_label.csv"
 
@@ -81,7 +82,7 @@ def _say(panel: Any, split: str, top_N: Any, taken_N: Any, who: str, threshold: 
             f"{counted(panel.left_out, 'clips are')} left out of {split}: not every member has read them"
         )
     log.info(
-        f"{int(taken_N.sum())} of {n} {split} clips taken ({100 * taken_N.mean():.1f} %): {who} "
+        f"{int(taken_N.sum())} of {count(n, f'{split} clip')} taken ({100 * taken_N.mean():.1f} %): {who} "
         f"members give the same class {threshold:g} or more"
     )
     wide = max(len(c) for c in (*panel.classes, "class"))

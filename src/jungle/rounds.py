@@ -11,6 +11,7 @@ from jungle.console import log
 from jungle.data.soft_labels import SoftLabels
 from jungle.errors import UserError
 from jungle.models.inference import answers
+from jungle.wording import count
 
 
 class Rounds(Callback):
@@ -53,7 +54,9 @@ class Rounds(Callback):
         chosen = np.sort(rng.choice(free, max(round(self.part * len(free)), 1), replace=False))
         soft = self._predicted(trainer, pl_module, data, chosen)
         if trainer.is_global_zero:
-            log.info(f"round {epoch - self.first + 1}: {len(soft)} of {len(free)} clips take soft labels")
+            log.info(
+                f"round {epoch - self.first + 1}: soft labels for {len(soft)} of {count(len(free), 'clip')}"
+            )
         data.learn_from(soft, self.share, epoch)
 
     def _predicted(self, trainer: pl.Trainer, model: Any, data: Any, chosen: np.ndarray) -> SoftLabels:

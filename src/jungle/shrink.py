@@ -8,6 +8,7 @@ from jungle.config import ShrinkConfig, typed
 from jungle.console import log, result
 from jungle.cores import share_of_cores
 from jungle.errors import SomeFailed
+from jungle.wording import count
 
 
 def main(raw: Any) -> None:
@@ -26,7 +27,7 @@ def main(raw: Any) -> None:
     paths = [f.path for f in find_clips(str(cfg.videos))]
     table = shrink_clips(paths, cfg.videos, cfg.out, spec, workers=workers, timeout_s=cfg.timeout_s)
     before, after = (float(table[c].sum() or 0) / 1e6 for c in ("size", "size_after"))
-    log.info(f"{len(table)} clips, {before:.1f} MB became {after:.1f} MB")
+    log.info(f"{count(len(table), 'clip')}, {before:.1f} MB became {after:.1f} MB")
     if after > before:
         log.warning("the copies are larger than the clips: take a smaller size or frame rate, or codec=h264")
     of_damaged = int((table["status"] == "degraded").sum())
@@ -39,5 +40,6 @@ def main(raw: Any) -> None:
     failed = table.filter(pl.col("status") == "failed")
     if len(failed):
         raise SomeFailed(
-            f"{len(failed)} of {len(table)} clips could not be copied: {cfg.out}/shrink.parquet says why"
+            f"{len(failed)} of {count(len(table), 'clip')} could not be copied: {cfg.out}/shrink.parquet "
+            "says why"
         )

@@ -12,6 +12,7 @@ from jungle.config import EnsembleStackConfig, typed
 from jungle.console import log, result, timed
 from jungle.errors import UsageError
 from jungle.files import read_json, write_json
+from jungle.wording import count
 
 
 def main(raw: Any) -> None:
@@ -34,8 +35,8 @@ def main(raw: Any) -> None:
     else:
         for m in members:
             log.info(
-                f"member {m.name}: {len(m.runs)} run{'s' if len(m.runs) > 1 else ''}, "
-                f"{len(m.answers['val'])} validation clips"
+                f"member {m.name}: {count(len(m.runs), 'run')}, "
+                f"{count(len(m.answers['val']), 'validation clip')}"
             )
         _stack(cfg, members, template, out, fingerprint)
     for what, name in (
@@ -196,8 +197,8 @@ def _check_template(template: Any, test: Any) -> None:
     template.check_classes(test.classes)
     if lost := set(template.names) - set(test.asked):
         raise UsageError(
-            f"template={template.file}: {len(lost)} of its {len(template.names)} clips were not predicted by "
-            f"the members, as {min(lost)!r}"
+            f"template={template.file}: the members have not predicted {len(lost)} of its "
+            f"{count(len(template.names), 'clip')}, as {min(lost)!r}"
         )
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from jungle import resuming, runs
 from jungle.config import TrainConfig, typed
-from jungle.console import counted, log, result, timed
+from jungle.console import log, result, timed
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
 from jungle.run_inputs import Comparison, RunInputs
+from jungle.wording import counted
 
 
 def main(raw: Any) -> None:

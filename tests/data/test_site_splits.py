@@ -10,7 +10,7 @@ import pytest
 from jungle.data.clips import Clips
 from jungle.data.site_splits import held_out_sites, least_sites
 from jungle.data.splits import assign_splits
-from jungle.errors import count
+from jungle.wording import count
 
 CLASSES = ("blank", "hog", "leopard")
 

@@ -46,7 +46,7 @@ def test_a_site_on_both_sides_of_a_fold(tmp_path) -> None:
     dealt = {c: i % 2 for i, c in enumerate(clips.of("val").table["clip"])}
     found = whats(folds(tmp_path, clips, dealt))
     assert len(found) == 2
-    assert all("sites are in train and in val" in w for w in found)
+    assert all("in train and in val: " in w for w in found)
 
 
 def test_a_missing_fold_and_other_folds(tmp_path) -> None:
@@ -82,7 +82,7 @@ def test_copies_are_looked_for_in_an_index(copy: bool, tmp_path, capsys) -> None
     assert len(found) == int(copy)
     if copy:
         assert found["example"].to_list() == ["t3.mp4 = test_0007.mp4"]
-        assert "1 leaks in 1 members" in capsys.readouterr().err
+        assert "1 leak in 1 member" in capsys.readouterr().err
 
 
 def test_a_member_trained_on_anothers_test_clips(tmp_path) -> None:

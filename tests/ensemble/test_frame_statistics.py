@@ -82,8 +82,8 @@ def test_a_stack_sees_what_single_frames_tell_and_loses_it_with_their_member(tmp
         loss[asked] = pl.read_json(out / "metrics.json")["test/log_loss"][0]
     assert loss["true"] < 0.6 * loss["false"]
     judged = json.loads((tmp_path / "true" / "stack.json").read_text())["judged"]["test"]["members"]
-    of_a, of_b = (m["adds"] for m in judged)
-    assert of_a < -0.1 < of_b
+    of_a, of_b = (m["gain"] for m in judged)
+    assert of_b < 0.1 < of_a
     capsys.readouterr()
     assert main([*words, "frame_statistics=true", "stacker=mean", f"out={tmp_path / 'x'}"]) == 2
     assert "frame_statistics=true needs one of logistic, " in capsys.readouterr().err

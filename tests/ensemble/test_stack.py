@@ -265,7 +265,7 @@ def test_what_cannot_be_a_member_is_said(tmp_path, capsys) -> None:
     predictions.write(half, paths[1] / "predictions_val.parquet")
     assert "has predicted" in refused(f"members={tmp_path / 'runs'}")
     (tmp_path / "format.csv").write_text("filename,blank,hog,lion\nnobody.mp4,0,0,0\n")
-    assert "1 of its 1 clips were not predicted" in refused(
+    assert "have not predicted 1 of its 1 clip, as" in refused(
         f"members={paths[0]}", f"template={tmp_path / 'format.csv'}"
     )
     assert "no time" in refused(f"members={paths[0]}", "neighbours=true")
@@ -300,8 +300,10 @@ def test_neighbours_are_those_of_the_same_camera(tmp_path) -> None:
     before = next(i for i in range(38, -1, -1) if site[i] == site[39]) if site[39] in site[:39] else 39
     own_NC = columns.plain(board.rows(np.arange(40)))
     np.testing.assert_allclose(seen_NF[before, :3], own_NC[39], atol=1e-5)  # times run backwards
+    timeless = board_of(load_members(members(tmp_path / "b", {"a": 1.0})), "val")
+    assert timeless is not None
     with pytest.raises(UsageError, match="no time"):
-        columns.neighbours(board_of(load_members(members(tmp_path / "b", {"a": 1.0})), "val"))
+        columns.neighbours(timeless)
 
 
 def test_intervals_hold_the_truth_and_sites_count_as_one() -> None:

@@ -49,7 +49,7 @@ def test_a_member_that_helps_has_a_gain_above_zero(tmp_path) -> None:
     val = board(members(tmp_path, {"good": 3.0, "poor": -1.0}))
     found = judge(val, val.probs_MNC.mean(0), "val", lambda some: val.probs_MNC[some].mean(0))
     assert found is not None
-    gains = {row.name: row.gain for row in found.members}
+    gains = {row.name: row.gain or 0.0 for row in found.members}
     assert gains["good frozen"] > 0 > gains["poor frozen"]
 
 

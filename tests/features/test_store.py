@@ -421,7 +421,7 @@ def test_no_room_on_the_disk(tmp_path):
     writer.add("big", "big.mp4", np.ones((1000, 24)), np.zeros(1000))
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     try:
-        with pytest.raises(UserError, match=r"1 clips \(0 MB\) cannot be written: File too large. Make room"):
+        with pytest.raises(UserError, match=r"1 clip \(0 MB\) cannot be written: File too large. Make room"):
             writer.flush()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from jungle.console import log
+from jungle.wording import count
 
 
 class Clock(pl.Callback):
@@ -40,5 +41,5 @@ class Clock(pl.Callback):
     def row(self, what: str) -> dict[str, Any]:
         """Return what was counted."""
         seconds = self.ended - self.began
-        log.info(f"{what}: {self.clips} clips in {seconds:.1f} s")
+        log.info(f"{what}: {count(self.clips, 'clip')} in {seconds:.1f} s")
         return {"what": what, "clips_s": self.clips / seconds, "clips": self.clips, "seconds": seconds}

@@ -18,6 +18,7 @@ from jungle.video import Clip, ClipSpec, Frames, decode_decord
 from jungle.video.device import TOLERANCE, difference, on_gpu
 from jungle.video.gpu_pool import open_pool
 from jungle.video.pool import Job
+from jungle.wording import count
 
 TIMEOUT_S = 120.0
 STEP = 8  # clips that go through the model at once, as in feature extraction
@@ -72,7 +73,7 @@ def bench_gpu(
     _show(found)
     if wrong := [row["file"] for row in rows if not row["right"]]:
         raise UserError(
-            f"{len(wrong)} clips differ by more than {TOLERANCE:g} levels: {', '.join(wrong[:5])}"
+            f"{count(len(wrong), 'clip')} off by more than {TOLERANCE:g} levels: {', '.join(wrong[:5])}"
         )
     return found
 

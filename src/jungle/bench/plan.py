@@ -22,6 +22,7 @@ from jungle.bench.plan_table import hours_of, markdown
 from jungle.console import log, result
 from jungle.devices import device_of
 from jungle.files import write_json, write_text
+from jungle.wording import count
 
 CLIPS = 291_615  # of the competition, training and test
 FILM = Footage(404, 720, 5, "libx264", x264(60, "1500k"), copies=3)
@@ -101,7 +102,7 @@ def bench_plan(
     where = ["trainer=cpu"] if device == "cpu" else ["trainer=gpu", f"trainer.devices=[{device[5:]}]"]
     some = TOGETHER[device.split(":")[0]] if at_once is None else at_once
     some = min(some, max(TOGETHER["cpu"], COPIES // paths[0].stat().st_size))
-    log.info(f"all at once, on {some} clips")
+    log.info(f"all at once, on {count(some, 'clip')}")
     every = [[*s, *LEARNING, *where] for s in settings.values()]
     found["together"] = alone(together, out, paths[0], some, every)
     write_json(out / "plan.json", found)

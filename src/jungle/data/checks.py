@@ -13,8 +13,9 @@ import polars as pl
 from jungle.data.clips import SPLITS, Clips
 from jungle.data.contrast import check_contrast
 from jungle.data.paths import candidates, locate
-from jungle.data.problems import Problems, counted, shown
+from jungle.data.problems import Problems, shown
 from jungle.data.text import class_fold, clean_name, fold_text, is_blank, spellings
+from jungle.wording import counted
 
 BLANK = "blank"
 SLIP = 2  # clips of a class, at most, that may be a slip of the pen for another

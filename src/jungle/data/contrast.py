@@ -4,7 +4,7 @@ import numpy as np
 
 from jungle.data.clips import Clips
 from jungle.data.problems import Problems, shown
-from jungle.errors import count
+from jungle.wording import count
 
 MOST = 5  # names shown
 

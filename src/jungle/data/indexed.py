@@ -7,9 +7,10 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.paths import match_clips
-from jungle.data.problems import counted, shown
+from jungle.data.problems import shown
 from jungle.data.tables import read_table
 from jungle.errors import UsageError
+from jungle.wording import counted
 
 
 def rows_of(

@@ -20,10 +20,11 @@ from urllib.parse import unquote
 import polars as pl
 
 from jungle.console import log
-from jungle.data.problems import Problems, counted, shown
+from jungle.data.problems import Problems, shown
 from jungle.data.text import Matches, clean_text, unquoted
 from jungle.data.walking import entries_of, kind_of
 from jungle.files import expanded
+from jungle.wording import counted
 
 MAX_PATH = 4096  # letters; no file lies deeper
 TRIED = 200  # names that are looked for on disk to see how much of their folders to cut off

@@ -5,9 +5,9 @@ from itertools import islice
 
 import polars as pl
 
-from jungle.console import counted
 from jungle.errors import UserError
 from jungle.names import shown
+from jungle.wording import counted
 
 __all__ = ["EXAMPLES", "Problems", "at_lines", "counted", "shown"]
 EXAMPLES = 5

@@ -11,7 +11,8 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import Clips, shuffled
 from jungle.data.site_splits import fold_sites, held_out_sites, least_sites
-from jungle.errors import UsageError, count
+from jungle.errors import UsageError
+from jungle.wording import count
 
 
 def assign_splits(

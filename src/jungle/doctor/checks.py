@@ -12,6 +12,7 @@ from jungle.doctor.child import Died, ask
 from jungle.doctor.machine import GIB
 from jungle.doctor.rows import Row, bad, good, warning
 from jungle.files import expanded
+from jungle.wording import count
 
 PYTHONS = ((3, 11), (3, 14))  # from, below
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -86,10 +87,12 @@ def lock() -> list[Row]:
     missing = [name for name, v in have.items() if not v]
     other = [f"{name} {v} instead of {wanted[name]}" for name, v in have.items() if v and v != wanted[name]]
     if missing:
-        text = f"{len(missing)} of {len(wanted)} locked packages are missing: {', '.join(missing[:4])}"
+        text = f"missing: {len(missing)} of {count(len(wanted), 'locked package')}: {', '.join(missing[:4])}"
         return [*rows, warning("packages", text, REINSTALL)]
     if other:
-        text = f"{len(other)} of {len(wanted)} differ from the lock: {', '.join(other[:4])}"
+        text = (
+            f"other than in the lock: {len(other)} of {count(len(wanted), 'package')}: {', '.join(other[:4])}"
+        )
         return [*rows, warning("packages", text, f"{REINSTALL}, if something misbehaves")]
     return [*rows, good("packages", f"all {len(wanted)} as locked")]
 

@@ -19,6 +19,7 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.ensemble.members import Member
 from jungle.errors import UsageError
+from jungle.wording import count
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def board_of(members: Sequence[Member], split: str) -> Board | None:
             some = min(other)
             has, lacks = (m.name, lead.name) if some in mine else (lead.name, m.name)
             raise UsageError(
-                f"members: {has} has predicted {some!r} ({split}), {lacks} has not; {len(other)} such clips: "
-                "members must have the same splits"
+                f"members: {has} has predicted {some!r} ({split}), {lacks} has not; "
+                f"{count(len(other), 'such clip')}: members must have the same splits"
             )
     names = lead.answers[split].select("clip")
     known = names.join(lead.clips.table, on="clip", how="inner", maintain_order="left")

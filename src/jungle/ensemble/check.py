@@ -8,6 +8,7 @@ import polars as pl
 from jungle.data.clips import Clips
 from jungle.data.duplicates import copies_between
 from jungle.ensemble.members import Member
+from jungle.wording import count
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def _of_run(name: str, clips: Clips, contents: pl.DataFrame | None) -> list[Leak
             if both := sites["train"] & sites[judged]:
                 at = table.filter((pl.col("split") == judged) & pl.col("site").is_in(list(both)))
                 found.append(
-                    Leak(name, f"{len(both)} sites are in train and in {judged}", len(at), min(both))
+                    Leak(name, f"in train and in {judged}: {count(len(both), 'site')}", len(at), min(both))
                 )
     if contents is not None:
         known = table.select("clip").join(contents, on="clip", how="left", maintain_order="left")["hash"]

@@ -14,6 +14,7 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.ensemble.members import adds_to_one, expanded, load_members, told_apart
 from jungle.errors import UsageError, UserError
+from jungle.wording import count
 
 PREDICTED = "predictions.parquet"
 HOW = "python predict.py ckpt=<run> videos=<data.root> out=<folder>, and give that folder"
@@ -117,7 +118,7 @@ def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -
         if not table["clip"].is_in(wanted["clip"].implode()).any():
             like = f", its clips are like {table['clip'][0]}" if len(table) else ""
             raise UsageError(
-                f"members: {name!r} has predicted none of the {len(wanted)} {split} clips, as "
+                f"members: {name!r} has predicted none of the {count(len(wanted), f'{split} clip')}, as "
                 f"{wanted['clip'][0]}{like}. Predict them: {HOW}"
             )
         both = both.join(predictions.read_ones(table), on="clip", how="semi")

@@ -21,6 +21,7 @@ from jungle.video.each import EachPool
 from jungle.video.gpu_pool import open_pool
 from jungle.video.pool import Job
 from jungle.video.serving import die_with
+from jungle.wording import count
 
 
 def extract(
@@ -48,7 +49,7 @@ def extract(
         lacking = store.missing(list(unique))
         if lacking:
             log.info(
-                f"features: {len(unique) - len(lacking)} of {len(unique)} clips are in {store.folder}, "
+                f"features: {len(unique) - len(lacking)} of {count(len(unique), 'clip')} in {store.folder}, "
                 f"{len(lacking)} to do"
             )
         for key in lacking:
@@ -120,8 +121,8 @@ def _share(
                 log.warning(f"{item.clip}: {found}")
                 if failed > most:
                     raise UserError(
-                        f"{failed} of {total} clips could not be read (the last: {item.clip}: {found}). Is "
-                        "the disk well? max_failed_fraction says how many are let pass"
+                        f"{failed} of {count(total, 'clip')} could not be read (last: {item.clip}: {found}). "
+                        "Is the disk well? max_failed_fraction says how many are let pass"
                     )
             else:
                 for i, clip in zip(which, found, strict=True):
@@ -201,5 +202,5 @@ def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.
             left, since = now, time.monotonic()
         elif time.monotonic() - since > silent_s:
             raise UserError(
-                f"waited {silent_s:.0f} s for the other processes: {left} clips still have no features"
+                f"waited {silent_s:.0f} s for the other processes: still no features of {count(left, 'clip')}"
             )

@@ -17,6 +17,7 @@ from jungle.errors import UserError
 from jungle.features.shard import FAILED, Rows, Shard, join, read_rows, read_shard
 from jungle.features.tensors import Damaged, read_header, read_tensor, write_tensors
 from jungle.files import replacing
+from jungle.wording import count
 
 SHARD = re.compile(r"shard-[0-9A-Za-z-]+\.safetensors")
 CACHE = "index.safetensors"
@@ -83,7 +84,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     base = last if last is not None else _read_cache(folder)
     gone = {s.name for s in base.shards} - there.keys()
     if gone:
-        log.info(f"{folder}: {len(gone)} shards were deleted; the clips in them count as not done")
+        log.info(f"{folder}: {count(len(gone), 'deleted shard')}; the clips in it count as not done")
     base = base.without(gone)
     for shard in base.shards:
         if there[shard.name] != shard.size:

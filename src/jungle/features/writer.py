@@ -16,6 +16,7 @@ import numpy as np
 from jungle.console import log
 from jungle.errors import UserError
 from jungle.features.shard import FAILED, MAX_COLUMN, MAX_KEY, STATUSES, Rows, row_crc, write_shard
+from jungle.wording import count
 
 STALE_S = 6 * 3600  # seconds; a shard is written in a few, so an older unfinished file has no writer
 MAX_TEXT = 4096  # bytes kept of a clip's name or of a reason
@@ -106,8 +107,8 @@ class Writer:
             write_shard(self._folder / name, rows, self._times, self._values)
         except OSError as e:
             raise UserError(
-                f"{self._folder}: {len(self._keys)} clips ({self._bytes / 1e6:.0f} MB) cannot be written: "
-                f"{e.strerror or e}. Make room there or put the feature store on another disk, then "
+                f"{self._folder}: {count(len(self._keys), 'clip')} ({self._bytes / 1e6:.0f} MB) cannot be "
+                f"written: {e.strerror or e}. Make room there or put the feature store on another disk, then "
                 "start again: all clips before these are kept."
             ) from e
         self._clear()

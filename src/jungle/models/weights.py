@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from jungle.errors import UserError
 from jungle.models.archives import check_archive
+from jungle.wording import count
 
 
 def load_weights(model: nn.Module, file: Path) -> None:
@@ -42,8 +43,9 @@ def load_weights(model: nn.Module, file: Path) -> None:
     wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
     if missing or wrong:
         raise UserError(
-            f"model.weights={file}: does not fit the backbone: {len(missing)} of {len(wanted)} tensors are "
-            f"missing ({', '.join(missing[:3])}), {len(wrong)} have another shape ({', '.join(wrong[:3])})"
+            f"model.weights={file}: does not fit the backbone: of {count(len(wanted), 'tensor')} it lacks "
+            f"{len(missing)} ({', '.join(missing[:3])}), and {len(wrong)} of another shape "
+            f"({', '.join(wrong[:3])})"
         )
     model.load_state_dict({k: found[k] for k in wanted})
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from jungle.config.recipe import Recipe
 from jungle.recipes.preparing import Preparations
 from jungle.recipes.stages import Job
+from jungle.wording import count
 
 TELLING = ("model", "head", "stacker", "calibration", "experiment")
 """Settings that say what a stage is."""
@@ -70,7 +71,7 @@ def _step(step: str, before: Preparations) -> tuple[str, str, str]:
     done, clips = found
     rate = before.rate(step)
     left = _duration((clips - done) / rate if rate else None)
-    return what, f"{done} of {clips} clips", left if done < clips else "-"
+    return what, f"{done} of {count(clips, 'clip')}", left if done < clips else "-"
 
 
 def _duration(seconds: float | None) -> str:

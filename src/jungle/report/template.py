@@ -4,10 +4,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jungle.errors import count
 from jungle.files import write_text
 from jungle.report.places import Places
 from jungle.report.wording import percent, plain, score, seconds
+from jungle.wording import count
 
 FOLDER = Path(__file__).parent
 

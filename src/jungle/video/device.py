@@ -14,6 +14,7 @@ from jungle.video.messages import Answer
 from jungle.video.pool import Job
 from jungle.video.types import Clip, ClipSpec
 from jungle.video.workers import TaskFailed, TaskRefused, Worker
+from jungle.wording import count
 
 WORDS = ("auto", "cpu", "gpu", "cuda")
 """What `decoder.device` may be; gpu and cuda are one."""
@@ -102,7 +103,8 @@ def choose(
     The GPU is taken only where it gives the CPU's frames within `TOLERANCE` and is `GAIN` times faster.
     """
     if len(paths) < FEWEST:
-        return Verdict(False, f"decoding on the CPU: {len(paths)} clips are too few to try the GPU")
+        some = f"{count(len(paths), 'clip')} {'is' if len(paths) == 1 else 'are'} too few"
+        return Verdict(False, f"decoding on the CPU: {some} to try the GPU")
     step = len(paths) / SAMPLED
     some = tuple(paths[int(i * step)] for i in range(SAMPLED))
     worker = Worker(run_trial, int(TRIAL_GB * (1 << 30)))
@@ -126,7 +128,7 @@ def judge(cpu_s: float, gpu_s: float, clips: int, on_gpu: int, off: float) -> Ve
         off: levels of 255 by which the frame that differs most does so in the mean.
     """
     if not on_gpu:
-        return Verdict(False, f"decoding on the CPU: the GPU decoded none of {clips} clips tried")
+        return Verdict(False, f"decoding on the CPU: the GPU decoded none of {count(clips, 'clip')} tried")
     if off > TOLERANCE:
         return Verdict(
             False, f"decoding on the CPU: frames of the GPU differ by up to {off:.1f} levels in the mean"

@@ -18,6 +18,7 @@ from jungle.video.likeness import with_copies
 from jungle.video.looking import look, stamp
 from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
 from jungle.video.workers import TaskFailed, WorkerPool
+from jungle.wording import count
 
 MEMORY_GB = 2.0
 PART = 4096  # rows gathered before they are packed
@@ -99,7 +100,7 @@ def index_clips(
     if keep:
         parts.append(known.filter(~pl.col("clip").is_in(list(names))))
     if done:
-        log.info(f"index: {len(done)} of {len(names)} files are known from before")
+        log.info(f"index: {len(done)} of {count(len(names), 'file')} known from before")
     left = [(name, path) for name, path in names.items() if name not in done]
     rows: list[dict[str, Any]] = []
     with (

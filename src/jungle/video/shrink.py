@@ -23,6 +23,7 @@ from jungle.video.looking import stamp
 from jungle.video.shrink_spec import Shrink
 from jungle.video.shrinking import ShrinkTask
 from jungle.video.workers import TaskFailed, WorkerPool
+from jungle.wording import count
 
 MEMORY_GB = 2.0
 # Labels, sites, templates: what `data.labels` and its like read, and what people keep beside clips.
@@ -84,7 +85,7 @@ def shrink_clips(
     rows = _done(out, journal, names)
     left = [(name, path) for name, path in names.items() if name not in rows]
     if rows:
-        log.info(f"shrink: {len(rows)} of {len(names)} clips are there from before")
+        log.info(f"shrink: {len(rows)} of {count(len(names), 'clip')} from before")
     with (
         journal,
         Progress("shrink", len(names), done=len(rows)) as bar,

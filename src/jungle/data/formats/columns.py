@@ -9,10 +9,11 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import MAX_CLASSES, Clips
 from jungle.data.encodings import is_mojibake
-from jungle.data.problems import Problems, at_lines, counted, shown
+from jungle.data.problems import Problems, at_lines, shown
 from jungle.data.tables import Table
 from jungle.data.text import NO_SITE, clean_names, is_asked, is_missing, mapped, site_fold, spellings
 from jungle.errors import UserError
+from jungle.wording import counted
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),

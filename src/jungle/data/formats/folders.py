@@ -13,10 +13,11 @@ from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
 from jungle.data.formats.found import say_passed_over, walk_videos
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute, composed
-from jungle.data.problems import Problems, counted, shown
+from jungle.data.problems import Problems, shown
 from jungle.data.text import clean_name, is_asked, is_missing, match_names
 from jungle.data.walking import SYSTEM_FOLDERS, entries_of, kind_of
 from jungle.errors import UserError
+from jungle.wording import counted
 
 
 def load_folders(

@@ -12,12 +12,13 @@ import polars as pl
 from jungle.console import log
 from jungle.data.formats.headings import find_columns
 from jungle.data.paths import absolute, as_on_disk, composed, locate, place_clips, windows_hint
-from jungle.data.problems import counted, shown
+from jungle.data.problems import shown
 from jungle.data.tables import read_table, read_text
 from jungle.data.text import clean_text, unquoted
 from jungle.data.walking import PassedOver, matches, walk
 from jungle.errors import UserError
 from jungle.files import expanded
+from jungle.wording import counted
 
 VIDEO_SUFFIXES = frozenset(
     [

@@ -28,10 +28,11 @@ from jungle.data.formats.columns import (
 from jungle.data.formats.headings import Columns, find_columns, key, reserved
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import OUTSIDE, TWICE, Names, absolute, locate, name_clips
-from jungle.data.problems import Problems, at_lines, counted, shown
+from jungle.data.problems import Problems, at_lines, shown
 from jungle.data.tables import Table, read_table
 from jungle.data.text import clean_name, is_missing, mapped, match_names
 from jungle.errors import UserError
+from jungle.wording import counted
 
 MARKS = ["x", "✓", "✔", "✗", "+", "yes", "y", "ja", "j", "oui", "o", "sí", "si", "s", "sim", "да", "是"]
 

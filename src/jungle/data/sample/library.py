@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from jungle.console import Progress, log
-from jungle.errors import UserError, count
+from jungle.errors import UserError
 from jungle.files import Lock, write_json, write_text
+from jungle.wording import count
 
 if TYPE_CHECKING:
     from jungle.data.sample.plan import Shot
