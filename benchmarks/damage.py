@@ -5,7 +5,8 @@
 Every copy is broken in one way (`KINDS`), read as training reads it, and each frame that comes out is
 compared with all true frames of the clip. A frame further than `FAR` from every true one, in a clip of status
 `ok`, is a fault: the exit code is 1 where there are any. Clips that cannot be read are given to the ffmpeg
-program where it is installed, to tell how many of them it would have read. The same seed gives the same copies.
+program where it is installed, to tell how many of them it would have read. The same seed gives the same
+copies.
 """
 
 from __future__ import annotations

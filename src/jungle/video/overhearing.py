@@ -1,4 +1,4 @@
-"""What the FFmpeg inside another decoder's library says while it decodes, which the decoder keeps to itself."""
+"""What the FFmpeg inside another decoder says while it decodes, which that decoder keeps to itself."""
 
 from __future__ import annotations
 
