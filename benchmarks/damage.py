@@ -1,11 +1,12 @@
 """How many frames that were never filmed pass as sound, over broken copies of good clips.
 
-    python benchmarks/damage.py [--count 1000] [--seed 1] [--decoder pyav] [--clips FOLDER ...] [--keep FOLDER]
+    python benchmarks/damage.py --count 1000 --seed 1 --decoder pyav --clips FOLDER --keep FOLDER
 
-Every copy is broken in one way (`KINDS`), read as training reads it, and each frame that comes out is compared
-with all true frames of the clip. A frame further than `FAR` from every true one, in a clip of status `ok`, is a
-fault: the exit code is 1 where there are any. Clips that cannot be read are given to the ffmpeg program where
-it is installed, to tell how many of them it would have read. The same seed gives the same copies.
+Every copy is broken in one way (`KINDS`), read as training reads it, and each frame that comes out is
+compared with all true frames of the clip. A frame further than `FAR` from every true one, in a clip of status
+`ok`, is a fault: the exit code is 1 where there are any. Clips that cannot be read are given to the ffmpeg
+program where it is installed, to tell how many of them it would have read. The same seed gives the same
+copies.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def scene(count: int = 48, height: int = 120, width: int = 160, seed: int = 0) -
         at = int((number / count) * (width + 60)) - 60
         left, right = max(at, 0), min(at + 60, width)
         if left < right:
-            image[height // 3 : height - 15, left:right] = (200, 150, 40) + draw.integers(-20, 20, 3)
+            image[height // 3 : height - 15, left:right] = np.add((200, 150, 40), draw.integers(-20, 20, 3))
         yield np.clip(image, 0, 255).astype(np.uint8)
 
 

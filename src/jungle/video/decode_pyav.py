@@ -164,7 +164,8 @@ def watched_frames(watched: Watched, packets: Iterator[Packet]) -> Iterator[tupl
     last: int | None = None
     for place, packet in enumerate(packets):
         if packet.is_keyframe and last is not None and packet.dts is not None and packet.dts < last:
-            yield from watched.drain()  # another recording, appended to this one: it refers to nothing before it
+            # Another recording, appended to this one, refers to nothing before it.
+            yield from watched.drain()
         last = packet.dts
         yield from watched.decode(packet, place)
     yield from watched.drain()

@@ -1,4 +1,4 @@
-"""What the FFmpeg inside another decoder's library says while it decodes: such decoders keep it to themselves."""
+"""What the FFmpeg inside another decoder says while it decodes, which that decoder keeps to itself."""
 
 from __future__ import annotations
 

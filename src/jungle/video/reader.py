@@ -180,8 +180,7 @@ def list_frames(
         timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
     if how in ("count", "doubt") or not timeline.known:
         return salvage.counted(path, timeline, doubtful=how == "doubt")
-    timeline = salvage.playable(path, timeline)
-    return timeline
+    return salvage.playable(path, timeline)
 
 
 def _read_pyav(

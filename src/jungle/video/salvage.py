@@ -19,8 +19,8 @@ from jungle.video.types import ClipError
 if TYPE_CHECKING:
     from av import VideoFrame
 
-# Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does not
-# get on with the encoder or a header, and its frames are near to what was filmed.
+# Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does
+# not get on with the encoder or a header, and its frames are near to what was filmed.
 ALIKE, FEWEST = 0.9, 10
 
 
@@ -34,8 +34,8 @@ def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[Vi
 def playable(path: str | Path, timeline: Timeline) -> Timeline:
     """The timeline without what was cut off from what it refers to: no player shows it, and it is no damage.
 
-    A recording that was cut at an open group begins with frames that are shown before its first key frame, and
-    refer to the group that is no longer there.
+    A recording that was cut at an open group begins with frames that are shown before its first key frame,
+    and refer to the group that is no longer there.
     """
     if not timeline.timed or not len(timeline.keys):
         return timeline
@@ -48,7 +48,7 @@ def playable(path: str | Path, timeline: Timeline) -> Timeline:
         every = (p for p in iter_packets(container, stream) if not isinstance(p, str))
         some = islice(every, int(timeline.packet[leading].max()) + 1)
         sound = {frame.opaque for frame, sound in decode_all(stream.codec_context, some) if sound}
-    kept = ~leading | np.isin(timeline.packet, list(sound))
+    kept = ~leading | np.isin(timeline.packet, np.array([p for p in sound if isinstance(p, int)], np.int64))
     return replace(timeline, pts=timeline.pts[kept], key=timeline.key[kept], packet=timeline.packet[kept])
 
 

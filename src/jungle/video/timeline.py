@@ -290,7 +290,7 @@ def _at_even_rate(dts: np.ndarray) -> int:
 
 
 def _too_few(there: int, promised: int) -> str:
-    """Cameras err by a frame or two, and drop some under load: only far fewer than promised are a sign of damage."""
+    """What is wrong where far fewer frames are there; cameras err by one or two, and drop some under load."""
     return (
         f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
     )

@@ -1,8 +1,8 @@
 """Which decoded frames can be trusted: a decoder makes up what it cannot read, and tells its log alone.
 
-A lost part of a picture is filled with grey or with what was there before, and every picture that refers to it
-inherits that, up to the next one that refers to none. So each packet is decoded with an ear at FFmpeg's log,
-and a frame is sound only where nothing was said of damage from the key frame that it depends on up to itself.
+A lost part of a picture is filled with grey or with what was there before, and every picture that refers to
+it inherits that, up to the next one that refers to none. So FFmpeg's log is read for each packet, and a frame
+is sound only where nothing was said of damage from the key frame that it depends on up to itself.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ SIGNS = re.compile(
 )
 # Decoders that, begun at a key frame, do not put out pictures that refer to what lies before it.
 DROPPING = ("hevc", "vvc", "mpeg4", "mpeg1video", "mpeg2video")
-# Zero bytes in a row that no packet has: within units of H.264 and HEVC two at the most may follow one another,
-# and what an arithmetic coder writes looks like noise.
+# Zero bytes in a row that no packet has: within units of H.264 and HEVC two at the most may follow one
+# another, and what an arithmetic coder writes looks like noise.
 NAL_ZEROS = 16
 FILLED = 64
 ZEROS = {"h264": NAL_ZEROS, "hevc": NAL_ZEROS, "vp8": 32, "vp9": 32}
@@ -122,7 +122,7 @@ class Watched:
         return [(frame, self._is_sound(frame)) for frame in frames]
 
     def drain(self) -> list[tuple[VideoFrame, bool]]:
-        """What the decoder still holds back; it is then ready for another group, of which it knows nothing."""
+        """What the decoder still holds back; it is then ready for another group."""
         frames, _ = self._decode(None)
         found = [(frame, self._is_sound(frame)) for frame in frames]
         self._context.flush_buffers()
