@@ -1,3 +1,3 @@
 """Jungle: train and run classifiers on camera-trap video."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

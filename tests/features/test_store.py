@@ -527,3 +527,14 @@ def test_keys_of_any_length_are_told_apart(tmp_path):
 def test_the_store_needs_no_heavy_library():
     code = "import sys, jungle.features.store; print({'torch', 'polars', 'timm'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_a_store_of_version_0_1_stays_in_use_and_that_is_said(tmp_path: Path, caplog) -> None:
+    FeatureStore.open(tmp_path, "a", {"x": 1})
+    [spec] = tmp_path.glob("*/spec.json")
+    assert "version 0.1" not in caplog.text
+    held = json.loads(spec.read_text())
+    del held["rules"]
+    spec.write_text(json.dumps(held))
+    FeatureStore.open(tmp_path, "a", {"x": 1})
+    assert "read by version 0.1, which could take damaged frames for sound ones" in caplog.text

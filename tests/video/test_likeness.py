@@ -50,15 +50,16 @@ def test_copies_encoded_anew_are_alike_and_other_clips_are_not(tmp_path) -> None
     assert again.filter(clip="half.mp4")["copy_of"].to_list() == [None]
 
 
-def test_an_index_of_an_earlier_version_is_made_anew(tmp_path, caplog) -> None:
+@pytest.mark.parametrize("lacks", [("looks", "copy_of", "rules"), ("rules",)])
+def test_an_index_of_an_earlier_version_is_made_again(tmp_path, caplog, lacks) -> None:
     write_clip(tmp_path / "a.mp4", scene(0), fps=8)
     out = tmp_path / "index.parquet"
     whole = index_clips([tmp_path / "a.mp4"], out)
-    whole.drop("looks", "copy_of").write_parquet(out)
+    whole.drop(lacks).write_parquet(out)
     caplog.set_level("INFO", "jungle")
     assert index_clips([tmp_path / "a.mp4"], out).equals(whole)
     assert "earlier version" in caplog.text
-    row = {k: v for k, v in whole.row(0, named=True).items() if k not in ("looks", "copy_of", "time")}
+    row = {k: v for k, v in whole.row(0, named=True).items() if k not in (*lacks, "time")}
     out.unlink()
     out.with_name(f".{out.name}.journal").write_text(json.dumps(row) + "\n")  # killed, and then upgraded
     assert index_clips([tmp_path / "a.mp4"], out).equals(whole)

@@ -26,7 +26,7 @@ from jungle.data.shared_folder import TRYING, Ledger
 from jungle.video import Clip, ClipSpec
 from jungle.video.pool import Job
 
-FORMAT = 1  # another one where a change of this program changes frames
+FORMAT = 2  # another one where a change of this program changes frames
 WHOLE = 256 << 20  # bytes; a longer clip is not read as a whole: a worker would hold it three times over
 THERE, KEPT, FULL = "there", "kept", "the cache is full"
 

@@ -15,11 +15,13 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jungle.console import log
 from jungle.errors import UserError
 from jungle.features import index as indices
 from jungle.features.fingerprint import canonical, differences, fingerprint
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureStore", "Features", "fingerprint"]
 FORMAT = 1
+RULES = 2
+"""By which clips were read: 2 since frames that a decoder made up are not taken for sound. Stores of version
+0.1 do not tell, and stay in use."""
 MAX_SPEC = 1 << 16  # bytes
 
 
@@ -227,7 +232,8 @@ class FeatureStore:
         try:
             if not path.exists():
                 name, digest = self._opened_with[1], fingerprint(self.spec)
-                write_json(path, {"format": FORMAT, "name": name, "fingerprint": digest, "spec": self.spec})
+                about = {"format": FORMAT, "rules": RULES, "name": name, "fingerprint": digest}
+                write_json(path, {**about, "spec": self.spec})
             with open(path, "rb") as file:
                 text = file.read(MAX_SPEC)
         except OSError as e:
@@ -235,6 +241,8 @@ class FeatureStore:
         try:
             held = json.loads(text)
             spec, version = held["spec"], held["format"]
+            if held.get("rules") != RULES:
+                _say_old(self.folder)
         except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise UserError(f"{path} is damaged. Delete that one file: it is written again.") from e
         if version != FORMAT:
@@ -244,6 +252,15 @@ class FeatureStore:
         if spec != self.spec:
             what = differences(spec, self.spec) if isinstance(spec, dict) else "not a spec"
             raise UserError(f"{self.folder} holds features of another spec ({what}). Move that folder away.")
+
+
+@cache
+def _say_old(folder: Path) -> None:
+    """Say once that a store may hold features of frames that were never filmed."""
+    log.warning(
+        f"{folder}: some of its clips were read by version 0.1, which could take damaged frames for sound "
+        "ones; delete the folder to read them again"
+    )
 
 
 def _text(text: bytes) -> str:

@@ -15,10 +15,10 @@ from jungle.errors import UserError
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video.journal import Journal
 from jungle.video.likeness import with_copies
-from jungle.video.looking import look, stamp
+from jungle.video.looking import RULES, look, stamp
 from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
 from jungle.video.workers import TaskFailed, WorkerPool
-from jungle.wording import count
+from jungle.wording import count, counted
 
 MEMORY_GB = 2.0
 PART = 4096  # rows gathered before they are packed
@@ -51,8 +51,12 @@ SCHEMA: dict[str, Any] = {
     "saturation": pl.Float64,
     "infrared": pl.Boolean,
     "looks": pl.String,  # hash of the first frame: few bits differ between copies
+    "rules": pl.Int64,  # by which frames were read and called sound: see `looking.RULES`
     "copy_of": pl.String,  # the first clip, by name, of those of the same bytes or beginning
 }
+
+LATER = {"looks", "copy_of", "rules"}
+"""Columns that indexes of earlier versions lack."""
 
 
 def index_clips(
@@ -110,7 +114,7 @@ def index_clips(
     ):
         for (name, path), answer in pool.map(left, ahead=4 * max(1, workers)):
             if isinstance(answer, TaskFailed):
-                facts = {"status": "failed", "reason": str(answer), **stamp(path)}
+                facts = {"status": "failed", "reason": str(answer), "rules": RULES, **stamp(path)}
             else:
                 facts = answer[0]
             rows.append({"clip": name, "path": as_text(path), **facts})
@@ -178,18 +182,18 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
     if out.exists():
         try:
             found = read_parquet(out)
-            lacks = sorted({"looks", "copy_of"} - set(found.columns))
-            if lacks:
-                found = found.clear().with_columns(pl.lit(None).alias(name) for name in lacks)
+            found = found.with_columns(pl.lit(None).alias(name) for name in LATER - set(found.columns))
+            old = len(found.filter(pl.col("rules").ne_missing(RULES)))
+            found = found.filter(pl.col("rules") == RULES)
             parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
         except UserError as e:
             raise UserError(f"{out} is there and is no index of clips. Choose another name. ({e})") from None
         except pl.exceptions.PolarsError:
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
-        if lacks:
-            log.info(f"index: {out} is of an earlier version (no {lacks[0]}): all files are looked at anew")
-    # A row of an earlier version, cut off before it was done, says nothing of how its clip looks.
-    parts.append(_table([r for r in journal.rows() if r.get("status") == "failed" or "looks" in r]))
+        if old:
+            said = counted(old, "files were")
+            log.info(f"index: {said} read by an earlier version, which saw less damage: they are read again")
+    parts.append(_table([r for r in journal.rows() if r.get("rules") == RULES]))
     return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
 
 
