@@ -12,7 +12,7 @@ from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UserError
-from jungle.files import replacing, write_json
+from jungle.files import write_json, write_text
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video import ClipSpec
 
@@ -147,8 +147,7 @@ def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
     """Write `failures.csv`: clip and reason."""
     table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
     table = table.with_columns(predictions.for_people(table["clip"]))
-    with replacing(folder / "failures.csv") as part:
-        table.write_csv(part)
+    write_text(folder / "failures.csv", table.write_csv())
 
 
 def _report(

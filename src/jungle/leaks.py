@@ -8,7 +8,7 @@ import polars as pl
 from jungle.config import EnsembleCheckConfig, typed
 from jungle.console import log, result
 from jungle.errors import UserError
-from jungle.files import replacing
+from jungle.files import write_text
 
 
 def main(raw: Any) -> None:
@@ -32,8 +32,7 @@ def main(raw: Any) -> None:
             schema={"member": pl.String, "what": pl.String, "clips": pl.Int64, "example": pl.String},
             orient="row",
         )
-        with replacing(cfg.out) as part:
-            table.write_csv(part)
+        write_text(cfg.out, table.write_csv())
         result(f"leaks: {cfg.out}")
     if found:
         raise UserError(f"{len(found)} leaks in {len(members)} members: what they score is too good")

@@ -21,7 +21,7 @@ def main(raw: Any) -> None:
 
     from jungle.ensemble.agreement import agreed, disagreement
     from jungle.ensemble.panel import panel_of
-    from jungle.files import replacing
+    from jungle.files import write_text
     from jungle.parquet import write_parquet
 
     if not cfg.overwrite and (stands := [n for n in (PSEUDO, TO_LABEL) if (cfg.out / n).exists()]):
@@ -44,8 +44,7 @@ def main(raw: Any) -> None:
         pl.Series(c, soft_NC[:, i], dtype=pl.Float32) for i, c in enumerate(panel.classes)
     )
     write_parquet(soft.filter(pl.Series(taken_N)), cfg.out / PSEUDO)
-    with replacing(cfg.out / TO_LABEL) as part:
-        _questions(panel, apart_N)[asked].write_csv(part, float_precision=4)
+    write_text(cfg.out / TO_LABEL, _questions(panel, apart_N)[asked].write_csv(float_precision=4))
     _say(panel, cfg.split, top_N, taken_N, f"{least} of {members}", cfg.threshold)
     result(f"soft labels: {cfg.out / PSEUDO}")
     result(f"to label: {cfg.out / TO_LABEL}")

@@ -8,7 +8,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data.tables import read_table
 from jungle.errors import UsageError, nearest
-from jungle.files import replacing
+from jungle.files import write_text
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,4 @@ def write_submission(table: pl.DataFrame, template: Template, path: Path) -> Non
         how="left",
         maintain_order="left",
     )
-    with replacing(path) as part:
-        filled.write_csv(part, float_precision=8)
+    write_text(path, filled.write_csv(float_precision=8))

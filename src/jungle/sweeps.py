@@ -99,7 +99,7 @@ def summarise(folder: Path) -> None:
     """
     import polars as pl
 
-    from jungle.files import replacing
+    from jungle.files import replacing, write_text
     from jungle.report.parallel import parallel_coordinates
 
     jobs = sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))
@@ -126,8 +126,7 @@ def summarise(folder: Path) -> None:
         )
     columns = list(dict.fromkeys(k for row in sorted(rows, key=len, reverse=True) for k in row))
     table = pl.DataFrame({c: [row.get(c) for row in rows] for c in columns}, strict=False)
-    with replacing(folder / "sweep_results.csv") as part:
-        table.write_csv(part)
+    write_text(folder / "sweep_results.csv", table.write_csv())
     with replacing(folder / "sweep.png") as part:
         parallel_coordinates(table.filter(pl.col("status") == "ok"), swept, monitor, part)
     result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")

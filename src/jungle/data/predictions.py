@@ -9,7 +9,7 @@ import polars as pl
 
 from jungle import names
 from jungle.errors import UserError
-from jungle.files import replacing
+from jungle.files import write_text
 from jungle.parquet import read_parquet, write_parquet
 
 STATUSES = ("ok", "degraded", "failed")
@@ -93,17 +93,17 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
     if path.suffix != ".csv":
         write_parquet(table, path)
         return
-    with replacing(path) as part:
-        probs, classes = probabilities(table), classes_of(table)
-        best = probs.argmax(1) if len(classes) else np.zeros(len(table), int)
-        table.select(
-            for_people(table["clip"]),
-            "status",
-            pl.col("reason").replace("", None),
-            pl.Series("top_class", [classes[b] for b in best], dtype=pl.String),
-            pl.Series("top_probability", probs[np.arange(len(best)), best], dtype=pl.Float32),
-            *classes,
-        ).write_csv(part, float_precision=6)
+    probs, classes = probabilities(table), classes_of(table)
+    best = probs.argmax(1) if len(classes) else np.zeros(len(table), int)
+    shown = table.select(
+        for_people(table["clip"]),
+        "status",
+        pl.col("reason").replace("", None),
+        pl.Series("top_class", [classes[b] for b in best], dtype=pl.String),
+        pl.Series("top_probability", probs[np.arange(len(best)), best], dtype=pl.Float32),
+        *classes,
+    )
+    write_text(path, shown.write_csv(float_precision=6))
 
 
 def for_people(texts: pl.Series) -> pl.Series:
