@@ -18,7 +18,7 @@ import polars as pl
 from jungle.errors import UserError
 from jungle.files import replacing
 from jungle.memory import free_memory
-from jungle.names import shown
+from jungle.names import escaped, shown
 
 MAX_ROWS = 20_000_000
 MAX_COLUMNS = 10_000
@@ -68,7 +68,10 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pl.D
             raise _Odd("not a Parquet table: it is too short")
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
             _check(held, size, columns)
-        scan = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        # Polars knows no name of a file that is not UTF-8.
+        known_name = escaped(str(path)) == str(path)
+        source = path if known_name else io.BytesIO(Path(path).read_bytes())
+        scan = pl.scan_parquet(source, glob=False, hive_partitioning=False)
         if columns is not None:
             known = scan.collect_schema().names()
             if lost := [c for c in columns if c not in known]:

@@ -12,7 +12,7 @@ from jungle.data.problems import shown
 from jungle.data.tables import read_table
 from jungle.data.text import clean_name, match_names
 from jungle.errors import UsageError, UserError, nearest
-from jungle.files import replacing
+from jungle.files import write_text
 
 
 @dataclass(frozen=True)
@@ -106,5 +106,5 @@ def write_submission(
             f"submission: the class shares of the training clips stand for {n} clip{'s' if n > 1 else ''} "
             "that could not be read"
         )
-    with replacing(path) as part:
-        found.select(pl.col("clip").alias(template.column), *shares).write_csv(part, float_precision=8)
+    filled = found.select(pl.col("clip").alias(template.column), *shares)
+    write_text(path, filled.write_csv(float_precision=8))

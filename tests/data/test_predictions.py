@@ -104,3 +104,11 @@ def test_names_that_would_steer_a_terminal_are_spelt_out_for_people(tmp_path: Pa
     assert predictions.read(tmp_path / "a.parquet")["clip"].to_list() == clips
     shown = ["a\\nb.mp4", "esc\\x1b[31m.mp4", "bidi\\u202e.mp4", "é 中.mp4"]
     assert pl.read_csv(tmp_path / "a.csv")["clip"].to_list() == shown
+
+
+def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
+    folder = tmp_path / "x\udcff \n"
+    for name in ("a.csv", "a.parquet"):
+        predictions.write(table(), folder / name)
+    assert predictions.read(folder / "a.parquet").equals(table())
+    assert (folder / "a.csv").read_text().startswith("clip,status")

@@ -11,7 +11,7 @@ import polars as pl
 from jungle import names
 from jungle.data.tables import read_table
 from jungle.errors import UserError
-from jungle.files import replacing
+from jungle.files import write_text
 from jungle.parquet import write_parquet
 
 SPLITS = ("train", "val", "test", "unlabelled")
@@ -135,8 +135,7 @@ class Clips:
         if path.suffix.lower() != ".csv":
             write_parquet(self.table, path)
             return
-        with replacing(path) as part:
-            self.table.write_csv(part)
+        write_text(path, self.table.write_csv())
 
     @classmethod
     def read(cls, path: str | Path) -> "Clips":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from jungle.files import replacing
+from jungle.files import write_text
 from jungle.names import escaped
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
@@ -50,8 +50,7 @@ def write_csv(
         while heading != name and heading in safe.columns:  # a class of just that name
             heading = "'" + heading
         safe = safe.rename({name: heading})
-    with replacing(path) as part:
-        safe.write_csv(part, float_precision=float_precision)
+    write_text(path, safe.write_csv(float_precision=float_precision))
 
 
 def _as_text(cells: pl.Series) -> pl.Series:
