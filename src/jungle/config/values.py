@@ -7,6 +7,8 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from jungle import links
+from jungle.errors import UserError
+from jungle.files import expanded
 
 RunPath = Annotated[Path, AfterValidator(links.through)]
 """A path into a training run, which may go through `latest`."""
@@ -56,19 +58,34 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _nothing_is_null(cls, values: Any) -> Any:
-        """Take `none` for null where a setting may be null, unless a file of that name lies there."""
+    def _as_people_write(cls, values: Any) -> Any:
+        """Take `none` for null where a setting may be null, and `~` in a path for the home folder.
+
+        Shells leave `out=~/x` as it is. A file of just that name is meant where there is one.
+        """
         if not isinstance(values, dict):
             return values
 
-        def meant(name: Any, value: Any) -> Any:
-            if not isinstance(value, str) or value.lower() not in NOTHING or name not in cls.model_fields:
+        def meant(value: Any, kinds: set[Any]) -> Any:
+            if isinstance(value, list):
+                return [meant(v, kinds) for v in value]
+            if not isinstance(value, str) or not value or os.path.lexists(value):
                 return value
-            field = cls.model_fields[name]
-            may_be_null = type(None) in _members(field.annotation)
-            return None if may_be_null and not os.path.lexists(value) else value
+            if value.lower() in NOTHING and type(None) in kinds:
+                return None
+            return _at_home(value) if value[0] == "~" and Path in kinds else value
 
-        return {name: meant(name, value) for name, value in values.items()}
+        known = {
+            name: _members(cls.model_fields[name].annotation) for name in values if name in cls.model_fields
+        }
+        return {name: meant(value, known[name]) if name in known else value for name, value in values.items()}
+
+
+def _at_home(path: str) -> str:
+    try:
+        return str(expanded(path))
+    except UserError as e:
+        raise ValueError(str(e)) from None
 
 
 def _members(annotation: Any) -> set[Any]:
