@@ -17,10 +17,11 @@ from jungle.video.types import ClipError
 # few frames late), in ASF (another frame altogether), in H.264 in AVI, whose packets bear no times (frames of
 # the first group). The rest is what its FFmpeg 4 cannot decode or counts otherwise than it is shown.
 CONTAINERS = ("mov", "avi", "matroska")
+OFF = 0.5  # of a frame, by which its times may differ
 UNKNOWN_CODECS = ("av1", "vvc", "libdav1d")
 
 
-def refusal(timeline: Timeline, container: str, codec: str) -> str:
+def refusal(timeline: Timeline, container: str, codec: str, intra_only: bool) -> str:
     """Why decord would get this file wrong; empty where it gets it right."""
     if not any(c in container for c in CONTAINERS):
         return f"{container} files"
@@ -32,6 +33,8 @@ def refusal(timeline: Timeline, container: str, codec: str) -> str:
         return "open groups of pictures"
     if "avi" in container and codec in ("h264", "hevc"):
         return f"{codec} in AVI"
+    if len(timeline.key) > 1 and timeline.key.all() and not intra_only:
+        return "frames that are all called key frames"  # from any of which it would begin to decode
     if timeline.hidden or timeline.counted:
         return "frames that are not shown in packet order"
     return timeline.damage
@@ -64,6 +67,10 @@ def read(
         reader = decord.VideoReader(os.path.abspath(path), ctx=where, num_threads=1, fault_tol=1e-9)
         if len(reader) != len(timeline.pts):
             raise ClipError(f"decord counts {len(reader)} frames of {len(timeline.pts)}")
+        due = timeline.pts[picks] * timeline.time_base
+        shown = reader.get_frame_timestamp(picks)[:, 0]
+        if (np.abs(shown - due) > OFF * timeline.duration / len(timeline.pts)).any():
+            raise ClipError("decord takes frames to be shown at other times")
         for n in picks:
             image = reader[int(n)].asnumpy()
             if image.ndim != 3 or image.shape[2] != 3:

@@ -128,7 +128,8 @@ def _as_asked(
     if how != "index":
         return "a wrong index"  # which other decoders believe
     on_gpu = spec.device == "cuda"
-    refused = other.refusal(timeline, container, stream.codec_context.name)
+    codec = stream.codec_context
+    refused = other.refusal(timeline, container, codec.name, codec.codec.intra_only)
     if on_gpu and not refused:
         refused = cpu_reason(stream.codec_context.codec.canonical_name)
     if refused:

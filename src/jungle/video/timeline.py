@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container import opened, reason_of, unknown_beside
+from jungle.video.transport import is_whole
 from jungle.video.trust import ERROR, listening
 from jungle.video.types import ClipError
 
@@ -90,9 +91,9 @@ class Timeline:
 
     @property
     def fps(self) -> float:
-        """Mean frame rate; 0 where a single frame tells nothing."""
+        """Mean frame rate; 0 where a single frame, or times all alike, tell nothing."""
         times = self.times
-        return float((len(times) - 1) / times[-1]) if len(times) > 1 else 0.0
+        return float((len(times) - 1) / times[-1]) if len(times) > 1 and times[-1] > 0 else 0.0
 
 
 def read_timeline(container: InputContainer, stream: VideoStream, size: int, scan: bool = False) -> Timeline:
@@ -225,7 +226,8 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     dts = np.array([r[1] for r in rows], np.int64)
     key = np.array([r[2] for r in rows], bool)
     hidden = np.array([r[3] for r in rows], bool)
-    if any(not ("mpegts" in container.format.name and _is_join(place, dts, key)) for place in corrupt):
+    joined = "mpegts" in container.format.name and all(_is_join(place, dts, key) for place in corrupt)
+    if corrupt and not (joined and is_whole(container.name.removeprefix("file:"), stream.id)):
         damage = damage or "the file is damaged (broken packets)"
     if "asf" in container.format.name:
         promised = _at_even_rate(dts)  # ASF tells no number, and its demuxer passes over what is broken
@@ -275,9 +277,16 @@ def _heard(container: InputContainer, stream: VideoStream, empty: list[int]) -> 
 
 def _promised(container: InputContainer, stream: VideoStream) -> int:
     """Frames that the header tells of, those that an edit list hides left out; 0 where it does not tell."""
-    # An MP4's index is its header; what an edit list hides for good is not in the index.
-    hides = "mov" in container.format.name and 0 < len(stream.index_entries) < stream.frames
-    return len(stream.index_entries) if hides else stream.frames
+    entries, told = stream.index_entries, stream.frames
+    if not 0 < len(entries) < told:
+        return told
+    # An MP4's index is its header; what an edit list hides for good is not in the index. An AVI knows only one
+    # rate, and its header counts places: those at which no frame is new are empty, and are not in the index.
+    if "mov" in container.format.name or (
+        "avi" in container.format.name and entries[-1].timestamp >= MOST * told
+    ):
+        return len(entries)
+    return told
 
 
 def _at_even_rate(dts: np.ndarray) -> int:
