@@ -19,7 +19,7 @@ from jungle.data.problems import Problems
 from jungle.data.sample import ensure_sample
 from jungle.data.soft_labels import SoftLabels, free, read
 from jungle.data.splits import assign_splits
-from jungle.data.text import match_names
+from jungle.data.text import clean_name, match_names
 from jungle.errors import UsageError, nearest
 from jungle.wording import count
 
@@ -108,6 +108,9 @@ def _rendered(cfg: ClipsConfig, clips: Sequence[str] | None) -> Any:
 
 def _load(cfg: ClipsConfig, problems: Any) -> Clips:
     data, root = cfg.data, cfg.data.root
+    cleaned = [clean_name(c) for c in data.classes or ()]
+    if twice := [c for i, c in enumerate(cleaned) if c in cleaned[:i]]:
+        raise UsageError(f"data.classes: {twice[0]!r} is named twice; remove one")
     if data.format == "csv":
         if root is not None and not absolute(root).is_dir():
             problems.say(f"data.root={root}: no such folder.{windows_hint(str(root))}")

@@ -12,7 +12,7 @@ import polars as pl
 
 from jungle.data.clips import SPLITS, Clips
 from jungle.data.contrast import check_contrast
-from jungle.data.paths import candidates, locate
+from jungle.data.paths import candidates, locate, real_files
 from jungle.data.problems import Problems, shown
 from jungle.data.text import class_fold, clean_name, fold_text, is_blank, spellings
 from jungle.wording import counted
@@ -112,10 +112,8 @@ def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[
         "Write each as the file's name is written.",
     )
     there = pl.DataFrame({"clip": clips.table["clip"], "path": paths, "file": on_disk}).drop_nulls()
-    folder = there["file"].str.extract(r"^(.*)/[^/]*$")
-    real = {f: os.path.realpath(f or "/") for f in folder.unique()}
-    file = folder.replace_strict(real, return_dtype=pl.String) + there["file"].str.extract(r"(/[^/]*)$")
-    there = there.with_columns(file=file, written=there["file"]).unique("clip", maintain_order=True)
+    there = there.with_columns(file=real_files(there["file"]), written=there["file"])
+    there = there.unique("clip", maintain_order=True)
     shared = there.filter(there["file"].is_duplicated()).group_by("file", maintain_order=True).agg("clip")
     problems.add(
         "files are named as several clips",
@@ -168,9 +166,7 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     )
     folds = {fold_text(c) for c in clips.classes}
     for c in clips.classes:
-        words = re.split(r"[\s_.-]+", c)
-        cuts = (("".join(words[:i]), "".join(words[i:])) for i in range(1, len(words)))
-        if any({fold_text(a), fold_text(b)} <= folds for a, b in cuts):
+        if _made_of([w for w in re.split(r"[\W_]+", c) if w], folds - {fold_text(c)}):
             warnings.append(
                 f"class {shown(c)} is made of the names of other classes: two species in one cell?"
             )
@@ -186,6 +182,15 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
                 f"class {shown(c)} has {counts[c]} of the clips and {shown(near[0])} {counts[near[0]]}: "
                 "a slip of the pen?"
             )
+
+
+def _made_of(words: Sequence[str], folds: set[str]) -> bool:
+    """Whether the words of a name, all of them, are the names of other classes in turn."""
+    reached = {0}  # after how many words a class may begin
+    for end in range(1, len(words) + 1):
+        if any(fold_text(" ".join(words[i:end])) in folds for i in sorted(reached)[-8:]):
+            reached.add(end)
+    return len(words) > 1 and len(words) in reached
 
 
 def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -> None:

@@ -28,13 +28,27 @@ class Decoded:
     guess: str = ""
 
 
+KINDS = (  # what a file begins with that has another suffix than it should
+    (b"PK\x03\x04", "an Excel workbook or a ZIP archive"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
+    (b"\x1f\x8b", "packed with gzip"),
+    (b"PAR1", "a Parquet file"),
+    (b"SQLite format 3\0", "a database of SQLite"),
+    (b"%PDF", "a PDF"),
+)
+
+
 def decoded(data: bytes) -> Decoded:
     """Decode a file written by who knows which program.
 
     Raises:
-        UserError: it is written in two encodings, or in one that cannot be told; names the lines.
+        UserError: it is no text, or written in two encodings, or in one that cannot be told; names the lines.
         UnicodeDecodeError: it begins as UTF-16 or UTF-32 and is not that.
     """
+    for mark, kind in KINDS:
+        if data.startswith(mark):
+            fix = "Name it .parquet" if mark == b"PAR1" else "Save its table as CSV (in Excel: CSV UTF-8)"
+            raise UserError(f"it is {kind}. {fix}.")
     for mark, name in BOMS:
         if data.startswith(mark):
             return Decoded(data.decode(name))

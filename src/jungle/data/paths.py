@@ -320,6 +320,31 @@ def locate(paths: pl.Series) -> pl.Series:
     return joined["on_disk"].alias(paths.name)
 
 
+def real_files(paths: pl.Series) -> pl.Series:
+    """The files `[N]` that paths of files lead to: the same text for two names of one file.
+
+    Folders are asked once each, and of the files the links alone.
+    """
+    folder = paths.str.extract(r"^(.*)/[^/]*$")
+    wanted = pl.DataFrame({"path": paths, "folder": folder}).unique("path").group_by("folder").agg("path")
+    with ThreadPoolExecutor(16) as pool:
+        links = list(pool.map(_links, wanted["folder"].to_list(), wanted["path"].to_list()))
+    real = {f: os.path.realpath(f or "/") for f in wanted["folder"]}
+    file = folder.replace_strict(real, return_dtype=pl.String) + paths.str.extract(r"(/[^/]*)$")
+    aims = {path: os.path.realpath(path) for found in links for path in found}
+    return pl.select(
+        pl.coalesce(paths.replace_strict(aims, default=None, return_dtype=pl.String), file)
+    ).to_series()
+
+
+def _links(folder: str, paths: list[str]) -> list[str]:
+    """Those of some paths in a folder that are links."""
+    if len(paths) <= FEW:
+        return [p for p in paths if os.path.islink(p)]
+    links = {f"{folder}/{e.name}" for e in entries_of(folder) if e.is_symlink()}
+    return [p for p in paths if p in links]
+
+
 def candidates(path: str) -> list[str]:
     """Files that a path which `locate` did not find may mean: two or more, or it would have been found."""
     folder, _, name = path.rpartition("/")

@@ -24,6 +24,7 @@ MAX_ROWS = 20_000_000
 MAX_CELLS = 100_000_000  # of a Parquet file, which says them in fewer bytes than a CSV does
 ABOVE = 20  # lines of titles and comments that may stand above the header
 _NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+FIRST = 1000  # values of a column without a name that tell whether it numbers the rows
 CHUNK = 50_000  # rows held as Python strings at a time
 
 
@@ -80,7 +81,7 @@ def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
                     f"{path}: {frame.height:,} rows of {frame.width:,} columns are more than can be held as "
                     "text. Keep only the columns needed, or split it."
                 )
-            frame = _trimmed(frame, as_written)
+            frame = _trimmed(path, frame, as_written)
     except pl.exceptions.PolarsError as e:
         raise UserError(f"{path}: not a Parquet table: {shown(str(e).splitlines()[0])}") from None
     return Table(path, frame, pl.int_range(1, frame.height + 1, eager=True))
@@ -188,7 +189,7 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
         ) from None
     kept = [n for n in names if n]
     frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(kept, pl.String))
-    return Table(path, _trimmed(frame, as_written), pl.Series("line", lines, dtype=pl.Int64))
+    return Table(path, _trimmed(path, frame, as_written), pl.Series("line", lines, dtype=pl.Int64))
 
 
 def _header(path: Path, cells: list[str], line: int, as_written: bool) -> list[str]:
@@ -199,6 +200,11 @@ def _header(path: Path, cells: list[str], line: int, as_written: bool) -> list[s
         raise UserError(f"{path}: {len(names)} columns are more than {MAX_COLUMNS}.")
     seen: set[str] = set()
     for name in names:
+        if name and name in seen and any(_NAME.search(n) for n in names) and name in ("0", "1"):
+            raise UserError(
+                f"{path}: line {line} holds a clip and its labels: the table has no header. Write one above "
+                "it, with the name of each column."
+            )
         if name and name in seen:
             raise UserError(
                 f"{path}: line {line}: two columns are named {shown(name)!r}. Rename or remove one."
@@ -220,7 +226,7 @@ def _chunks(
     lines: list[int] = []
     rows: list[list[str]] = []
     uneven: list[tuple[int, int]] = []
-    nameless = [i for i, name in enumerate(names) if not name]
+    nameless = {i: set[str]() for i, name in enumerate(names) if not name}
     for row in reader:
         if len(row) > width and not any(cell.strip() for cell in row[width:]):
             row = row[:width]
@@ -234,11 +240,14 @@ def _chunks(
             if len(uneven) == 5:
                 break
             continue
-        # Columns of numbers without a name are row numbers that a program added; others should be known.
-        if nameless and (told := [i for i in nameless if re.search(r"[^\W\d]", row[i])]):
-            where = f"column {told[0] + 1} (line {reader.line_num + skipped}: {shown(row[told[0]], 40)!r})"  # type: ignore[attr-defined]
-            log.warning(f"{path}: {where} has no name and is not used")
-            nameless = [i for i in nameless if i not in told]
+        # Numbers without a name, all different, are row numbers that a program added; others should be known.
+        for i, before in list(nameless.items()):
+            if re.search(r"[^\W\d]", row[i]) or row[i] in before:
+                where = f"column {i + 1} (line {reader.line_num + skipped}: {shown(row[i], 40)!r})"  # type: ignore[attr-defined]
+                log.warning(f"{path}: {where} has no name and is not used")
+                del nameless[i]
+            elif row[i].strip() and len(before) < FIRST:
+                before.add(row[i])
         rows.append(row)
         lines.append(reader.line_num + skipped)  # type: ignore[attr-defined]  # csv.reader has it
         if len(rows) == CHUNK:
@@ -268,14 +277,25 @@ def _frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, cells, dtype=pl.String) for name, cells in columns if name])
 
 
-def _trimmed(frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
+def _trimmed(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
     """The frame as text without blanks at the ends, null where empty; items of a list on a line each."""
+
+    def flat(kind: pl.DataType) -> bool:
+        return not kind.is_nested() and kind not in (pl.Duration, pl.Object)
+
     lists = [
-        c for c, kind in frame.schema.items() if isinstance(kind, pl.List) and not kind.inner.is_nested()
-    ]  # type: ignore[union-attr]
-    text = frame.with_columns(pl.col(c).cast(pl.List(pl.String)).list.join("\n") for c in lists).cast(
-        pl.String
-    )
+        c
+        for c, k in frame.schema.items()
+        if isinstance(k, (pl.List, pl.Array)) and flat(k.inner)  # type: ignore[arg-type]
+    ]
+    if other := [c for c, kind in frame.schema.items() if not flat(kind) and c not in lists]:
+        kinds = ", ".join(f"{shown(c, 40)} ({frame.schema[c].base_type().__name__})" for c in other)
+        log.warning(
+            f"{path}: columns that hold more than one value a cell, or none of text, are not used: {kinds}"
+        )
+        frame = frame.drop(other)
+    one = (pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.join("\n") for c in lists)
+    text = frame.with_columns(one).cast(pl.String)
     cell = pl.all().str.strip_chars(ENDS)
     if not as_written:
         cell = cell.str.normalize("NFC")

@@ -32,7 +32,9 @@ MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German
 ASKED = frozenset([
     "none", "nil", "n.a.", "n.a", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "??", "???", "/",
     "//", "*", "[]", "{}", "()", "(blank)", "(empty)", "(leer)", "(vide)", "tbd", "todo", "to do", "missing",
-    "unclassified", "unprocessed", "not labelled", "not labeled", "no label", "no id",
+    "unclassified", "unprocessed", "not labelled", "not labeled", "no label", "no id", "no data", "nodata",
+    "not recorded", "not available", "na_character_", "n\\a", "-99", "-999", "-9999", "keine angabe", "k.a.",
+    "sin datos", "sem dados", "nc",
 ])
 UNLABELLED = frozenset(["unlabelled", "unlabeled"])
 NO_SITE = frozenset([
@@ -112,8 +114,12 @@ def is_missing(text: str) -> bool:
 
 
 def is_asked(text: str) -> bool:
-    """Whether only its writer knows if this is an empty cell, no animal, or a name."""
-    return text.casefold() in ASKED and not is_missing(text)
+    """Whether only its writer knows if this is an empty cell, no animal, or a name.
+
+    Marks alone, as `~` or `__`, say no more than `-` does.
+    """
+    marks = text != "" and all(unicodedata.category(c)[0] == "P" or c in "~^`´¨|=<>" for c in text)
+    return (marks or text.casefold() in ASKED) and not is_missing(text)
 
 
 def class_fold(name: str) -> str:

@@ -146,6 +146,10 @@ def _cleaned(parts: Iterable[str]) -> list[str]:
 
 def _listed(name: str) -> list[str] | None:
     """The items of a list as JSON, Python, numpy or a database writes it; None where the name is no list."""
+    if printed := re.fullmatch(
+        r"(?:np\.|numpy\.)?(?:array|c|list|set|frozenset|tuple)\((.*?)(?:, *dtype=.*)?\)", name
+    ):
+        name = f"({printed[1]})" if printed[1][:1] not in tuple("[{(") else printed[1]
     if len(name) < 2 or name[0] + name[-1] not in ("[]", "{}", "()"):
         return None
     try:

@@ -142,12 +142,15 @@ def binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
     if plain.null_count() == text.null_count():
         return plain.alias(column), pl.repeat(False, len(text), eager=True)
     known = text.str.to_lowercase().replace_strict(BINARY, default=None, return_dtype=pl.Int8)
+    number = text.cast(pl.Float64, strict=False)  # 01, 1.00E+00
+    number = pl.select(pl.when(number.is_in([0.0, 1.0])).then(number).cast(pl.Int8)).to_series()
+    known = pl.select(pl.coalesce(known, number)).to_series()
     return known.alias(column), text.is_not_null() & known.is_null()
 
 
 def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
     """The split column in Jungle's words; unknown words are a problem."""
-    text = present(table, column)
+    text = clean_names(present(table, column))
     values = text.str.to_lowercase().replace_strict(SPLIT_NAMES, default=None, return_dtype=pl.String)
     bad = (text.is_not_null() & values.is_null()).arg_true().to_list()
     problems.add(

@@ -141,6 +141,7 @@ def find_columns(
         fit = [c for w in words for c in twins.get(w, []) if c not in roles.values()]
         if role == "filepath":
             fit = sorted(fit, key=lambda c: not _names_files(frame[c]))
+            fit = sorted(fit, key=lambda c: not _is_whole(frame, c, fit[0]))
         elif role == "label":
             fit = _labels(table, fit, said, extra)
         elif role == "site":
@@ -223,6 +224,14 @@ def _names_files(values: pl.Series) -> bool:
     """Whether most values end in a suffix, as the names of files do."""
     some = values.drop_nulls().head(200).to_list()
     return bool(some) and sum(bool(SUFFIX.search(v)) for v in some) > len(some) / 2
+
+
+def _is_whole(frame: pl.DataFrame, column: str, last: str) -> bool:
+    """Whether a column has the whole names of which another has the last parts alone."""
+    if column == last or frame[last].str.contains(r"[/\\]").any():
+        return False
+    ends = pl.select(frame[column].str.replace_all("\\", "/", literal=True).str.ends_with("/" + frame[last]))
+    return bool(ends.to_series().fill_null(False).all())
 
 
 def _binary(values: pl.Series) -> bool:

@@ -34,7 +34,10 @@ from jungle.data.text import clean_name, is_missing, mapped, match_names
 from jungle.errors import UserError
 from jungle.wording import counted
 
-MARKS = ["x", "✓", "✔", "✗", "+", "yes", "y", "ja", "j", "oui", "o", "sí", "si", "s", "sim", "да", "是"]
+MARKS = [
+    *["x", "✓", "✔", "✗", "+", "yes", "y", "ja", "j", "oui", "o", "sí", "si", "s", "sim", "да", "是", "t"],
+    *["no", "n", "nein", "non", "não", "nao", "nee", "нет", "否", "f", "✘", "present", "absent", "seen"],
+]
 
 
 def load_csv(
