@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from jungle.files import NAME_BYTES, named_after, replacing, write_text
+from jungle.errors import UserError
+from jungle.files import NAME_BYTES, expanded, named_after, replacing, write_text
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,11 @@ def test_what_is_named_after_a_file_has_a_name_that_can_be(tmp_path: Path) -> No
     assert beside.name.endswith(".journal")
     assert beside == named_after(long, ".", ".journal")
     assert beside not in (named_after(long, ".", ".lock"), named_after(other, ".", ".journal"))
+
+
+def test_a_folder_that_is_named_as_a_user_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="there is no user nosuchuser"):
+        expanded("~nosuchuser/x")
+    (tmp_path / "~nosuchuser").mkdir()
+    assert expanded("~nosuchuser") == Path("~nosuchuser")

@@ -162,3 +162,9 @@ def test_values_that_only_fail_later_are_refused_now(wrong: str, says: str) -> N
         composed(wrong)
     assert says in str(error.value)
     assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("word", ["head=null", "sweep=null", "+experiment=null"])
+def test_a_group_that_is_null_is_answered(word: str) -> None:
+    with pytest.raises(UsageError, match="=null: no such"):
+        overrides.composed("train", ["data=csv", "data.labels=x", word], config_dir())

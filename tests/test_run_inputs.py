@@ -240,3 +240,28 @@ def test_a_sweep_does_not_keep_trials_of_other_labels(survey: Path, command: Com
     [new] = [f for f in (tmp_path / "runs/sweep").glob("2*") if f != old]
     table = Clips.read(new / "0/clips.parquet").table
     assert table.filter(pl.col("clip") == "clips/hog_02.mp4")["lion"].to_list() == [1]
+
+
+@pytest.mark.parametrize("lost", ["clips.parquet", "clip_files.parquet", "inputs.json"])
+def test_a_run_that_lacks_a_part_of_its_notes_is_not_resumed(
+    cfg: TrainConfig, tmp_path: Path, lost: str
+) -> None:
+    current(cfg).save(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints/last.ckpt").touch()
+    assert Comparison(cfg).changes_in(tmp_path) == []
+    (tmp_path / lost).unlink()
+    [said] = Comparison(cfg).changes_in(tmp_path)
+    assert lost in said
+
+
+def test_checkpoints_of_unknown_settings_are_not_taken_up(
+    survey: Path, command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "mine/checkpoints").mkdir(parents=True)
+    (tmp_path / "mine/checkpoints/last.ckpt").write_bytes(b"of another run")
+    (tmp_path / "mine/run.json").write_text("")
+    done = command("train", *survey_args(survey), "hydra.run.dir=mine")
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert "mine has checkpoints, but no run.json that says of which settings" in done.stderr
+    assert (tmp_path / "mine/checkpoints/last.ckpt").read_bytes() == b"of another run"

@@ -80,9 +80,9 @@ class _Composer:
         for group, override in self.groups.items():
             check_choice(group, override, self._options(group))
         flat = [_first(o) for o in self.words]
-        self._check_keys(flat)
         for o in self.words:
-            self._check_plugin(o)
+            self._check_plugin(o)  # before the first composition, which would fail for want of it
+        self._check_keys(flat)
         if self.extra is not None:
             self._check_strangers(flat)
         cfg = self._composed(flat)

@@ -39,8 +39,10 @@ def expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
+        if os.path.lexists(path):  # a folder that is named like that
+            return Path(path)
         name = str(path).split(os.sep)[0]
-        raise UserError(f"{path}: there is no user {name[1:]}; write the folder out, or ./{path}") from None
+        raise UserError(f"{path}: there is no user {name[1:]}; write the folder out") from None
 
 
 @contextmanager

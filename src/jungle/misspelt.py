@@ -25,7 +25,8 @@ def check_choice(group: str, override: Any, options: list[str]) -> None:
             return
     else:
         value = override.value()
-        chosen = [str(v) for v in value] if isinstance(value, list) else [str(value)]
+        values = value if isinstance(value, list) else [value]
+        chosen = ["null" if v is None else str(v) for v in values]
     check_choices(group, chosen, options)
 
 
@@ -36,7 +37,11 @@ def check_choices(group: str, chosen: Sequence[str], options: list[str]) -> None
         UsageError: with the nearest ones.
     """
     for choice in chosen:
-        if choice not in (*options, "null", "None"):
+        if choice == "null":  # Hydra has a traceback for it
+            raise UsageError(
+                f"{group}=null: no such {group}; leave {group}= out, or take one of: {', '.join(options[:8])}"
+            )
+        if choice not in options:
             plugin = group in ("hydra/launcher", "hydra/sweeper")
             fix = " Others are plugins of Hydra, to be installed." if plugin else ""
             raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}{fix}")

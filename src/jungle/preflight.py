@@ -17,7 +17,7 @@ from jungle.data.formats.primatrix import find_labels
 from jungle.data.sample.library import check_room
 from jungle.devices import most_gpus, require_device, require_gpus, require_trainer
 from jungle.errors import UsageError, UserError
-from jungle.files import absent
+from jungle.files import absent, expanded
 from jungle.models.bundled import bundled_weights
 
 _TABLES = ("labels", "template", "test_labels", "sites", "duplicates", "metadata", "pseudo")
@@ -71,7 +71,7 @@ def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
 def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
     """Yield a sentence for each file or folder that a config names and that is not there."""
     for setting, path, folder in _named(cfg):
-        path = path.expanduser()
+        path = expanded(path)
         if made is not None and path.absolute().is_relative_to(made.absolute()):
             continue
         if folder and not path.is_dir():

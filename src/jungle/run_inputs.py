@@ -68,10 +68,15 @@ class RunInputs:
         """Return the inputs that a run was begun with; None where it never came to training.
 
         Raises:
-            UserError: what the folder holds is damaged.
+            UserError: what the folder holds is damaged, or a part of it is not there.
         """
         if not (folder / CLIPS).is_file():
+            if any((folder / "checkpoints").glob("*.ckpt")):
+                raise UserError(f"it has checkpoints, but no {CLIPS} that says what they learnt from")
             return None
+        for name, other in ((FILES, DIGESTS), (DIGESTS, FILES)):
+            if (folder / name).is_file() and not (folder / other).is_file():
+                raise UserError(f"its notes are damaged ({other} is not there)")
         clips, files = Clips.read(folder / CLIPS), None
         if (folder / FILES).is_file():
             try:

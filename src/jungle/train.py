@@ -32,6 +32,11 @@ def main(raw: Any) -> None:
         return
     with runs.hold(folder):
         done = runs.state(folder)
+        if "fingerprint" not in done and any((folder / "checkpoints").glob("*.ckpt")):
+            raise UsageError(
+                f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
+                f"folder, or delete {folder / 'checkpoints'}"
+            )
         if done.get("fingerprint", cfg.fingerprint()) != cfg.fingerprint():
             raise UsageError(
                 f"{folder} holds a run of other settings (its config.yaml); choose another folder"
@@ -131,7 +136,11 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
     Raises:
         UsageError: the run was begun with other inputs.
     """
-    before = RunInputs.load(folder)
+    try:
+        before = RunInputs.load(folder)
+    except UserError as e:
+        runs.check_unchanged(folder, [str(e)])
+        raise
     now = RunInputs.gather(cfg, clips, before)
     now.digests["backbone"] = weights_hash
     if before is not None:
