@@ -7,9 +7,11 @@ import pytest
 from jungle.cli import config_dir
 from jungle.data.formats.folders import load_folders
 from jungle.data.formats.found import find_clips
+from jungle.ensemble.members import runs_of
 from jungle.errors import UsageError, UserError
 from jungle.files import absent
 from jungle.overrides import composed
+from jungle.wording import some
 
 
 @pytest.fixture
@@ -51,3 +53,15 @@ def test_only_what_is_lacking_is_asked_for(given: list[str], said: str) -> None:
     with pytest.raises(UsageError) as error:
         composed("train", given, config_dir())
     assert str(error.value) == said
+
+
+def test_members_of_an_ensemble_name_the_run_beside_them(disk: Path) -> None:
+    (disk / "runs" / "first").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"^members=runs/frist: no such folder\. There is first\.$"):
+        runs_of(["runs/frist"])
+
+
+def test_a_part_of_several_things_agrees_with_its_verb() -> None:
+    assert some(1, 16, "frames are damaged") == "1 of 16 frames is damaged"
+    assert some(7, 16, "frames are damaged") == "7 of 16 frames are damaged"
+    assert some(1, 1, "frames are damaged") == "1 of 1 frame is damaged"
