@@ -21,7 +21,7 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready: requirements.txt pyproject.toml | $(BIN)/python
-	@echo "installing requirements.txt into $(VENV) (about 5 GB the first time)"
+	@echo "installing requirements.txt into $(VENV) (about 6.5 GB the first time)"
 	@$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 

@@ -23,6 +23,7 @@ GROUND = (
         "parquet",
         "plain",
         "streams",
+        "wording",
     ),
 )
 BESIDE = {"config": ("models.names",)}  # may be asked by those above `models`, and asks this alone

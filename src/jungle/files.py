@@ -113,13 +113,19 @@ def _sync(path: Path) -> None:
                 raise
 
 
-def absent(path: Path) -> str:
-    """Return what to say of a file that is not there: with the one beside it that was probably meant."""
+def absent(path: Path, what: str = "file") -> str:
+    """Return what to say of a file that is not there: with the one beside it that was probably meant.
+
+    Args:
+        path: where nothing lies.
+        what: "file", "folder" (a folder alone is named then) or "file or folder".
+    """
     try:
-        beside = difflib.get_close_matches(path.name, [f.name for f in path.parent.iterdir()], 1)
+        names = [f.name for f in path.parent.iterdir() if what != "folder" or f.is_dir()]
     except OSError:
-        beside = []
-    return "no such file." + (f" There is {beside[0]}." if beside else "")
+        names = []
+    beside = difflib.get_close_matches(path.name, names, 1)
+    return f"no such {what}." + (f" There is {beside[0]}." if beside else "")
 
 
 class Held(Exception):

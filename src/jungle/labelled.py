@@ -21,6 +21,7 @@ from jungle.data.soft_labels import SoftLabels, free, read
 from jungle.data.splits import assign_splits
 from jungle.data.text import clean_name, match_names
 from jungle.errors import UsageError, nearest
+from jungle.files import absent
 from jungle.wording import count
 
 
@@ -113,7 +114,7 @@ def _load(cfg: ClipsConfig, problems: Any) -> Clips:
         raise UsageError(f"data.classes: {twice[0]!r} is named twice; remove one")
     if data.format == "csv":
         if root is not None and not absolute(root).is_dir():
-            problems.say(f"data.root={root}: no such folder.{windows_hint(str(root))}")
+            problems.say(f"data.root={root}: {absent(absolute(root), 'folder')}{windows_hint(str(root))}")
         return formats.load_csv(
             data.labels or "",
             root,

@@ -75,7 +75,7 @@ def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
         if made is not None and path.absolute().is_relative_to(made.absolute()):
             continue
         if folder and not path.is_dir():
-            yield f"{setting}={path}: " + ("not a folder." if path.exists() else "no such folder.")
+            yield f"{setting}={path}: " + ("not a folder." if path.exists() else absent(path, "folder"))
         elif not folder and path.is_dir():
             yield f"{setting}={path}: a folder, not a file."
         elif not folder and not path.exists():
@@ -109,7 +109,8 @@ def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
             yield str(e)
     if data.format.startswith("primatrix") and data.root is not None:
         if not data.root.is_dir():
-            yield f"data.root={data.root}: no such folder. It holds the clips; jungle download fetches some."
+            said = absent(data.root.expanduser(), "folder")
+            yield f"data.root={data.root}: {said} It holds the clips; jungle download fetches some."
         elif find_labels(data.root, data.labels) is None:
             yield f"data.root={data.root}: no table of labels in it or beside it: data.labels=<file>"
 

@@ -32,3 +32,18 @@ def counted(count: int, what: str) -> str:
     if verb is not None:
         words[verb] = VERBS[words[verb]]
     return " ".join(["1", THINGS.get(thing, thing.removesuffix("s")), *words])
+
+
+def some(count: int, total: int, what: str) -> str:
+    """`count` of several things in words: `some(1, 16, "frames are damaged")` is `1 of 16 frames is damaged`.
+
+    The first word is the things, in the plural; its verb is the first one that follows.
+    """
+    words = what.split(" ")
+    if count == 1:
+        verb = next((i for i, word in enumerate(words) if word in VERBS), None)
+        if verb is not None:
+            words[verb] = VERBS[words[verb]]
+        if total == 1:
+            words[0] = THINGS.get(words[0], words[0].removesuffix("s"))
+    return " ".join([f"{count} of {total}", *words])

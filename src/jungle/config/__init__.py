@@ -117,7 +117,9 @@ def _explain(where: str, err: Any) -> str:
         choices = [c.strip("' ") for c in expected.split(",")]
         return f"{where}{'.name' if tagged else ''}={given} is not valid.{nearest(str(given), choices)}"
     if err["type"] == "value_error":
-        return f"{where + ': ' if where else ''}{err['ctx']['error']}"
+        said = str(err["ctx"]["error"])
+        named = not where or said.startswith((f"{where}=", f"{where}."))
+        return said if named else f"{where}: {said}"
     if err["type"] == "missing":
         return f"{where} is missing: it cannot be taken away"
     if err["type"] == "extra_forbidden":

@@ -75,10 +75,14 @@ class Data(Section):
             )
         if self.cache == "none" and self.cache_gb is not None:
             raise ValueError("cache_gb is the room of a frame cache: add data.cache=ram or data.cache=disk")
-        if self.format == "csv" and (self.labels is None or self.root is None):
-            raise ValueError("data=csv needs data.labels=<table> and data.root=<folder of the clips>")
-        if self.format == "folders" and self.root is None:
-            raise ValueError("data=folders needs data.root=<folder with one folder a class>")
+        labels = "data.labels=<table>" if self.format == "csv" and self.labels is None else ""
+        root = {
+            "csv": "data.root=<folder of the clips>",
+            "folders": "data.root=<folder with one folder a class>",
+        }
+        lacking = [labels, root.get(self.format, "") if self.root is None else ""]
+        if any(lacking):
+            raise ValueError(f"data={self.format} needs {' and '.join(filter(None, lacking))}")
         return self
 
 

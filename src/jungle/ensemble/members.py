@@ -17,7 +17,7 @@ from jungle.config.values import without_empty
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
-from jungle.files import read_json
+from jungle.files import absent, read_json
 from jungle.plain import read_settings
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
@@ -103,6 +103,8 @@ def runs_of(paths: Sequence[str | Path], setting: str = "members") -> list[Path]
             inner = [folder] if _is_run(folder) else sorted(f for f in folder.glob("*") if _is_run(f))
             runs |= dict.fromkeys(f.resolve() for f in inner if not (f.is_symlink() and len(inner) > 1))
         if len(runs) == before and not any(_is_run(f) for f in found):
+            if not any(f.exists() for f in found):
+                raise UsageError(f"{setting}={path}: {absent(found[0], 'folder')}")
             raise UsageError(
                 f"{setting}={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
             )

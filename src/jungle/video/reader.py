@@ -18,6 +18,7 @@ from jungle.video.plan import Plan, cpu_reason
 from jungle.video.scale import Scaler
 from jungle.video.timeline import Timeline, WrongTimeline, read_timeline
 from jungle.video.types import Clip, ClipError, ClipSpec
+from jungle.wording import some
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -213,9 +214,11 @@ def _read_pyav(
 def _damaged(asked: int, moved: int, left_out: int) -> str:
     parts = []
     if moved:
-        parts.append(f"{moved} of {asked} frames are damaged; the nearest sound ones were taken")
+        parts.append(f"{some(moved, asked, 'frames are damaged')}; the nearest sound frames were taken")
     if left_out:
-        parts.append(f"{left_out} of {asked} frames are damaged, and no other is left to take")
+        parts.append(
+            f"{some(left_out, asked, 'frames are damaged')} and left out: no other sound frame is left"
+        )
     return "; ".join(parts)
 
 

@@ -15,6 +15,7 @@ from jungle.video.decode_pyav import Convert, Wanted, decode, decode_all, watche
 from jungle.video.timeline import Timeline, WrongTimeline, iter_packets
 from jungle.video.trust import Watched
 from jungle.video.types import ClipError
+from jungle.wording import some
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -101,7 +102,7 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
     if doubtful:
         damage = damage or "all frames may differ from what was filmed: the decoder complains of each of them"
     elif unsound:
-        damage = damage or f"{unsound} of {len(sound)} frames are damaged and were left out"
+        damage = damage or f"{some(unsound, len(sound), 'frames are damaged')} and left out"
     return replace(
         timeline,
         pts=times[sound],

@@ -25,6 +25,7 @@ from jungle.video.shrink_spec import Shrink
 from jungle.video.timeline import Timeline, WrongTimeline
 from jungle.video.types import ClipError, ClipSpec
 from jungle.video.write import ClipWriter
+from jungle.wording import some
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -127,7 +128,8 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
         raise WrongTimeline("count")  # which says why there is none
     check_copy(part, sink.shown, sink.variable)
     lost = len(picks) - sink.frames
-    reason = timeline.damage or (f"{lost} of {len(picks)} frames are damaged, and left out" if lost else "")
+    left_out = f"{some(lost, len(picks), 'frames are damaged')} and left out" if lost else ""
+    reason = timeline.damage or left_out
     return {
         "status": "degraded" if reason else "ok",
         "reason": reason,

@@ -17,6 +17,7 @@ from jungle.data.problems import Problems, shown
 from jungle.data.text import clean_name, is_asked, is_missing, match_names
 from jungle.data.walking import SYSTEM_FOLDERS, entries_of, kind_of
 from jungle.errors import UserError
+from jungle.files import absent
 from jungle.wording import counted
 
 
@@ -44,7 +45,7 @@ def load_folders(
     gathered = Problems() if problems is None else problems
     root = absolute(root)
     if not os.path.isdir(root):
-        raise UserError(f"data.root={root}: no such folder.")
+        raise UserError(f"data.root={root}: {absent(root, 'folder')}")
     top = _folders(root)
     splits = {n: SPLIT_NAMES[clean_name(n).lower()] for n in top if clean_name(n).lower() in SPLIT_NAMES}
     above = bool(top) and len(splits) == len(top) and set(splits.values()) - {"unlabelled"} != set()

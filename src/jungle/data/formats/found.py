@@ -17,7 +17,7 @@ from jungle.data.tables import read_table, read_text
 from jungle.data.text import clean_text, unquoted
 from jungle.data.walking import PassedOver, matches, walk
 from jungle.errors import UserError
-from jungle.files import expanded
+from jungle.files import absent, expanded
 from jungle.wording import counted
 
 VIDEO_SUFFIXES = frozenset(
@@ -207,8 +207,9 @@ def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[
     if os.path.exists(there := as_on_disk(os.fspath(path))):  # another case, or other accents
         log.warning(f"videos={shown(text)}: this is {shown(there)}")
         return _expand(there, root, passed)
-    hint = windows_hint(text) or f" Looked in {shown(path.parent)}."
-    raise UserError(f"videos={shown(text)}: no such file or folder.{hint}")
+    said = absent(path, "file or folder")
+    hint = windows_hint(text) or ("" if " There is " in said else f" Looked in {shown(path.parent)}.")
+    raise UserError(f"videos={shown(text)}: {said}{hint}")
 
 
 def _why_not(path: Path) -> str:

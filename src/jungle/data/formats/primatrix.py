@@ -20,6 +20,7 @@ from jungle.data.problems import Problems
 from jungle.data.tables import read_table
 from jungle.data.text import mapped, match_names
 from jungle.errors import UserError
+from jungle.files import absent
 
 LABELS = ("train_labels.csv", "train.csv")
 TEMPLATE = ("submission_format.csv", "submission.csv")
@@ -57,7 +58,7 @@ def load_primatrix(
     gathered = Problems() if problems is None else problems
     raw = absolute(raw)
     if not raw.is_dir():
-        raise UserError(f"data.root={raw}: no such folder. It holds the clips.")
+        raise UserError(f"data.root={raw}: {absent(raw, 'folder')} It holds the clips.")
     found = find_labels(raw, labels)
     if found is None:
         raise UserError(
