@@ -280,8 +280,8 @@ def _promised(container: InputContainer, stream: VideoStream) -> int:
     entries, told = stream.index_entries, stream.frames
     if not 0 < len(entries) < told:
         return told
-    # An MP4's index is its header; what an edit list hides for good is not in the index. An AVI knows only one
-    # rate, and its header counts places: those at which no frame is new are empty, and are not in the index.
+    # An MP4's index is its header; what an edit list hides for good is not in the index. An AVI knows only
+    # one rate, and its header counts places: those at which no frame is new are not in the index.
     if "mov" in container.format.name or (
         "avi" in container.format.name and entries[-1].timestamp >= MOST * told
     ):
