@@ -30,7 +30,6 @@ def template(tmp_path, *names, head="filename,leopard,écureuil,blank"):
         ("./cam1//IMG_0.MP4", 0),
         ("IMG_2.mp4", 3),
         ("C:\\Videos\\IMG_2.MP4", 3),
-        ("IMG_1.MP4", None),
     ],
 )
 def test_rows_are_found_as_labels_are(tmp_path, name, hit):
@@ -40,6 +39,8 @@ def test_rows_are_found_as_labels_are(tmp_path, name, hit):
 
 
 def test_what_fits_two_videos_or_two_rows_is_asked(tmp_path):
+    with pytest.raises(UsageError, match=r"IMG_1\.MP4 \(cam1/IMG_1\.MP4 or cam2/IMG_1\.MP4\)"):
+        _matched(template(tmp_path, "IMG_1.MP4", "cam1/IMG_0.MP4"), FOUND)
     two = [Ask("a/x.MP4", "/disk/1"), Ask("a/x.Mp4", "/disk/2")]
     with pytest.raises(UsageError, match=r"fits several videos.*a/x\.mp4 \(a/x\.MP4 or a/x\.Mp4\)"):
         _matched(template(tmp_path, "a/x.mp4"), two)

@@ -83,22 +83,34 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
     plain = name_clips(pl.Series(template.names, dtype=pl.String), Path("/")).clip.to_list()
     plain = [p if p is not None else n for n, p in zip(template.names, plain, strict=True)]
     by_name = match_clips(plain, list(whole))
-    left = [PurePosixPath(p).name for p in plain if p not in by_name.known]
+    # Where folders of some rows are those of the videos, a row of another folder is another clip; but names
+    # of a whole disk are of another machine, and say nothing of it.
+    folders = any("/" in p for p in by_name.known)
+    loose = {
+        p
+        for n, p in zip(template.names, plain, strict=True)
+        if p not in by_name.known
+        and not (folders and "/" in p and not n.startswith(("/", "\\\\")) and n[1:2] != ":")
+    }
+    left = [PurePosixPath(p).name for p in plain if p in loose]
     by_file = match_clips(left, list(files)) if left else Matches({}, {}, ())
-    several = by_name.ambiguous
+    several = dict(by_name.ambiguous)
+    for p in loose:
+        if len(alike := last.get(PurePosixPath(p).name, [])) > 1:
+            several[p] = tuple(a.clip for a in alike)
     unsure = {n: several[p] for n, p in zip(template.names, plain, strict=True) if p in several}
     if unsure:
         name, fit = next(iter(unsure.items()))
         raise UsageError(
-            f"template={template.file}: {counted(len(unsure), 'names fit')} several videos by case or "
-            f"accents, as {shown(name)} ({' or '.join(map(shown, fit))}): write each as the video is named"
+            f"template={template.file}: {counted(len(unsure), 'names fit')} several videos, "
+            f"as {shown(name)} ({' or '.join(map(shown, fit))}): write each as the video is named"
         )
     asks: list[Ask] = []
     other: list[tuple[str, str]] = []
     for name, p in zip(template.names, plain, strict=True):
         last_part = PurePosixPath(p).name
         hit = whole[by_name.known[p]] if p in by_name.known else None
-        if hit is None and last_part in by_file.known:
+        if hit is None and p in loose and last_part in by_file.known:
             hit = files[by_file.known[last_part]]
         if hit is not None and hit.clip not in (name, p) and hit.clip != name:
             other.append((name, hit.clip))
