@@ -447,7 +447,7 @@ def test_the_words_of_a_recipe_pass_the_gate(tmp_path: Path, evil: str) -> None:
 
 def test_the_gate_counts_before_it_builds(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
-    file.write_text("- a\n" * 6000)
+    file.write_text("- a\n" * 60_000)
     with pytest.raises(UsageError, match="more values"):
         read(file)
     file.write_text("lr: 1e-3\nname: '2021'\n")

@@ -28,7 +28,6 @@ NOT_FOR_DECORD = {
     "av1.mkv",
     "edit_list.mp4",
     "vp9_no_duration.mkv",
-    "h264_intra.mp4",  # all frames are called key frames, which a wrong list of them says too
 }
 
 
