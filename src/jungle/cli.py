@@ -167,6 +167,13 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped(number)
 
 
+def _look(cfg: Any) -> None:
+    """Refuse what this machine has not."""
+    from jungle import preflight  # here: it needs polars, which a misspelt word does not
+
+    preflight.check(cfg)
+
+
 def _run(verb: str, argv: list[str]) -> int:
     recipe = None
     if verb == "train":
@@ -181,7 +188,7 @@ def _run(verb: str, argv: list[str]) -> int:
         return 0
     import hydra
 
-    from jungle import overrides, preflight, sweeps
+    from jungle import overrides, sweeps
 
     signal.signal(signal.SIGTERM, _stop)
     if recipe is not None:
@@ -189,7 +196,7 @@ def _run(verb: str, argv: list[str]) -> int:
     code = 0
     checked = overrides.is_checked(argv)
     command = (
-        overrides.prepared(verb, argv, config_dir(), preflight.check) if checked else overrides.Command(argv)
+        overrides.prepared(verb, argv, config_dir(), _look) if checked else overrides.Command(argv)
     )
     argv = command.argv
     sweep = sweeps.folder_of(argv) if verb == "train" else None

@@ -8,17 +8,17 @@ from jungle.errors import UserError
 from jungle.recipes.stages import Job
 
 
-def foresee(jobs: Sequence[Job], root: Path) -> tuple[str, ...]:
+def foresee(jobs: Sequence[Job], root: Path) -> tuple[UserError, ...]:
     """Return what would stop those of the training runs that are not finished, each said once.
 
     Args:
         jobs: of the stages that are to run.
         root: the recipe's folder; files below it are made by earlier stages.
     """
-    stops: dict[str, None] = {}
+    stops: dict[str, UserError] = {}
     for cfg in {id(j.config): j.config for j in jobs if j.config is not None and not j.finished}.values():
         try:
             preflight.check(cfg, made=root)
         except UserError as e:
-            stops[str(e)] = None
-    return tuple(stops)
+            stops.setdefault(str(e), e)
+    return tuple(stops.values())

@@ -107,12 +107,15 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
     if words["plan"] == "true":
         _set_changed_aside(jobs, only_said=True)
-        show(recipe, name, before, jobs, seconds, words["scale"], foresee(chosen or jobs, root))
+        show(recipe, name, before, jobs, seconds, words["scale"], [*map(str, foresee(chosen or jobs, root))])
         return 0
-    problems = Problems()
-    for stop in foresee(chosen or jobs, root):
-        problems.say(stop)
-    problems.raise_if_any(f"experiment={name}")
+    stops, problems = foresee(chosen or jobs, root), Problems()
+    for stop in stops:
+        problems.say(str(stop))
+    try:
+        problems.raise_if_any(f"experiment={name}")
+    except UserError as e:
+        raise (UsageError(str(e)) if any(isinstance(s, UsageError) for s in stops) else e) from None
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         _set_changed_aside(jobs)
