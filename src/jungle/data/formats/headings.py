@@ -230,7 +230,8 @@ def _is_whole(frame: pl.DataFrame, column: str, last: str) -> bool:
     """Whether a column has the whole names of which another has the last parts alone."""
     if column == last or frame[last].str.contains(r"[/\\]").any():
         return False
-    ends = pl.select(frame[column].str.replace_all("\\", "/", literal=True).str.ends_with("/" + frame[last]))
+    whole = pl.col(column).str.replace_all("\\", "/", literal=True)
+    ends = frame.select(whole.str.ends_with(pl.lit("/") + pl.col(last)))
     return bool(ends.to_series().fill_null(False).all())
 
 
