@@ -114,12 +114,12 @@ def test_classes_chosen_from_the_table_must_differ_too(tmp_path) -> None:
     for i in range(6):
         (tmp_path / f"{i}.mp4").touch()
     rows = [
-        "filepath,hog,night,split",
+        "filepath,hog,owl,split",
         *(f"{i}.mp4,{i % 2},1,{'val' if i > 3 else 'train'}" for i in range(6)),
     ]
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     settings = ["data=csv", f"data.root={tmp_path}", f"data.labels={tmp_path}/labels.csv"]
     assert len(labelled.load(composed(*settings))[0]) == 6
     assert labelled.load(composed(*settings, "data.only=[hog]"))[0].classes == ("hog",)
-    with pytest.raises(UserError, match="All 4 training clips are night"):
-        labelled.load(composed(*settings, "data.only=[night]"))
+    with pytest.raises(UserError, match="All 4 training clips are owl"):
+        labelled.load(composed(*settings, "data.only=[owl]"))

@@ -195,9 +195,7 @@ def _run(verb: str, argv: list[str]) -> int:
         return recipes.main(argv, recipe, config_dir())
     code = 0
     checked = overrides.is_checked(argv)
-    command = (
-        overrides.prepared(verb, argv, config_dir(), _look) if checked else overrides.Command(argv)
-    )
+    command = overrides.prepared(verb, argv, config_dir(), _look) if checked else overrides.Command(argv)
     argv = command.argv
     sweep = sweeps.folder_of(argv) if verb == "train" else None
 

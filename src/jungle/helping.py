@@ -31,7 +31,8 @@ def text(verb: str, argv: Sequence[str], configs: Path) -> str:
         group, about = found["group"], found["about"] or ""
         choices = choices_of(configs / group)
         choice = given.get(group, found["choice"])
-        check_choices(group, [choice], choices)
+        if group in given:
+            check_choices(group, [choice], choices)
         others = textwrap.fill(", ".join(c for c in choices if c != choice), _width() - 4)
         lines = [f"{group}={choice}{'   ' + about if about else ''}"]
         lines += [textwrap.indent(f"or {others}", "  ")] if others else []

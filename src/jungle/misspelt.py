@@ -18,6 +18,8 @@ def check_choice(group: str, override: Any, options: list[str]) -> None:
     Raises:
         UsageError: with the nearest ones.
     """
+    if override.is_delete():
+        return  # what is then missing is said
     if override.is_sweep_override():
         try:
             chosen = [str(v) for v in override.sweep_string_iterator()]

@@ -256,7 +256,7 @@ def test_what_cannot_be_a_member_is_said(tmp_path, capsys) -> None:
         assert said.startswith("error: ")
         return said
 
-    assert "no training run" in refused(f"members={tmp_path / 'nowhere'}")
+    assert "no such folder" in refused(f"members={tmp_path / 'nowhere'}")
     assert "nothing of that name" in refused(f"members={tmp_path / 'x*'}")
     (paths[1] / "run.json").write_text('{"state": "running"}')
     assert "has not ended" in refused(f"members={tmp_path / 'runs'}")

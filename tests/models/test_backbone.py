@@ -195,7 +195,7 @@ def test_weights_in_the_original_zoos_key_names(tmp_path) -> None:
     assert all(torch.equal(loaded[k], v) for k, v in state.items())
     del zoo["module.features.0.conv.weight"]
     torch.save(zoo, tmp_path / "inceptionv4-8e4777a0.pth")
-    with pytest.raises(UserError, match=r"1 of \d+ tensors are missing \(features.0.conv.weight"):
+    with pytest.raises(UserError, match=r"of \d+ tensors it lacks 1 \(features.0.conv.weight"):
         Backbone(spec)
 
 

@@ -42,11 +42,10 @@ def load_weights(model: nn.Module, file: Path) -> None:
     missing = [k for k in wanted if k not in found]
     wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
     if missing or wrong:
-        raise UserError(
-            f"model.weights={file}: does not fit the backbone: of {count(len(wanted), 'tensor')} it lacks "
-            f"{len(missing)} ({', '.join(missing[:3])}), and {len(wrong)} of another shape "
-            f"({', '.join(wrong[:3])})"
-        )
+        kinds = (("lacks", missing), ("has in another shape", wrong))
+        said = " and ".join(f"{what} {len(names)} ({', '.join(names[:3])})" for what, names in kinds if names)
+        of = count(len(wanted), "tensor")
+        raise UserError(f"model.weights={file}: does not fit the backbone: of {of} it {said}")
     model.load_state_dict({k: found[k] for k in wanted})
 
 
