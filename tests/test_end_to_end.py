@@ -214,7 +214,7 @@ def test_a_broken_clip_does_not_stop_training(survey: Path, command: Command, tm
         (["ckpt=none.ckpt", "videos=x"], 1, "no such file"),
         (["ckpt={ckpt}", "videos=nowhere"], 1, "nowhere"),
         (["ckpt={ckpt}", "videos={survey}", "device=cuda:9"], 2, "cuda:9"),
-        (["ckpt={survey}/labels.csv", "videos={survey}"], 1, "cannot be read as a checkpoint"),
+        (["ckpt={survey}/labels.csv", "videos={survey}"], 1, "not a checkpoint"),
     ],
 )
 def test_errors_are_one_line(

@@ -17,7 +17,7 @@ from jungle.files import Held, Lock, absent, read_json, write_json
 STATE = "run.json"
 STARTER = "JUNGLE_STARTER"
 BEST = "checkpoints/best.ckpt"
-OWN = {".hydra", "train.log", "config.yaml", STATE, ".lock", "decoding.json", "found.json"}
+OWN = {".hydra", "train.log", "config.yaml", "settings.json", STATE, ".lock", "decoding.json", "found.json"}
 OWN |= {"clips.parquet", "clip_files.parquet", "inputs.json"}
 """What a run writes before it has made anything."""
 
