@@ -77,11 +77,11 @@ class _Composer:
         self.groups = {o.key_or_group: o for o in words if self._options(o.key_or_group)}
 
     def plain(self) -> dict[str, Any]:
+        for o in self.words:
+            self._check_plugin(o)  # before the first composition, which would fail for want of it
         for group, override in self.groups.items():
             check_choice(group, override, self._options(group))
         flat = [_first(o) for o in self.words]
-        for o in self.words:
-            self._check_plugin(o)  # before the first composition, which would fail for want of it
         self._check_keys(flat)
         if self.extra is not None:
             self._check_strangers(flat)

@@ -179,7 +179,7 @@ def _may_be_kept(backbone: str) -> bool:
 def _hub() -> str:
     from huggingface_hub import constants  # here, since its import takes a second
 
-    return constants.ENDPOINT
+    return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
 
 def _hub_cache() -> Path:

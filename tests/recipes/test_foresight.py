@@ -26,7 +26,7 @@ def nothing_runs(monkeypatch, tmp_path) -> list[list[str]]:
 def foreseen(*given: str, tiny: bool = False) -> tuple[str, ...]:
     file = config_dir() / "experiment" / "primatrix" / "micro.yaml"
     jobs, root, _ = jobs_of(recipe.read(file), "primatrix/micro", list(given), tiny, config_dir())
-    return foresight.foresee(jobs, root)
+    return tuple(map(str, foresight.foresee(jobs, root)))
 
 
 def demo(root: Path, clips: int = 240) -> None:
@@ -61,7 +61,7 @@ def test_clips_without_their_labels(tmp_path) -> None:
     (tmp_path / "data" / "train_labels.csv").touch()
     assert foreseen() == ()
     stops = foreseen("data.sites=gone.csv", "data.labels=lost.csv")
-    assert stops == ("data.labels=lost.csv: no such file", "data.sites=gone.csv: no such file")
+    assert stops == ("data.labels=lost.csv: no such file. data.sites=gone.csv: no such file.",)
 
 
 def test_weights_that_cannot_be_had_would_stop_it(tmp_path, monkeypatch) -> None:
@@ -71,7 +71,7 @@ def test_weights_that_cannot_be_had_would_stop_it(tmp_path, monkeypatch) -> None
     def stops(*args: str) -> tuple[str, ...]:
         cfg = overrides.composed("train", [f"paths.cache={tmp_path}", *args], config_dir())
         stage = Stage(name="a", verb="train")
-        return foresight.foresee([Job(stage, tmp_path / "a", [], cfg)], tmp_path / "recipe")
+        return tuple(map(str, foresight.foresee([Job(stage, tmp_path / "a", [], cfg)], tmp_path / "recipe")))
 
     assert stops() == ()  # lite0's come with the program
     (stop,) = stops("model=resnet152_frozen")
