@@ -97,9 +97,12 @@ def test_a_terminal_that_is_not_utf8(env: dict[str, str]) -> None:
     assert b"\\u4e2d" in done.stderr
 
 
-def test_results_and_log_lines_steer_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+def test_results_and_log_lines_steer_no_terminal(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     import logging
 
+    monkeypatch.setattr(logging, "raiseExceptions", False)  # of handlers that other tests left behind
     handler = logging.StreamHandler(sys.stderr)
     log.addHandler(handler)
     try:

@@ -132,7 +132,7 @@ def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
             if not glob.has_magic(str(path)):
                 yield "frames.weights", path, True
         return
-    for name in ("template", "metadata", "index", "clips"):
+    for name in ("template", "metadata", "index"):
         if isinstance(path := getattr(cfg, name, None), Path):
             yield name, path, False
 

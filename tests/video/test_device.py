@@ -60,9 +60,9 @@ def test_a_gpu_that_is_not_there_is_one_sentence():
 class Library(types.ModuleType):
     """A decord built with CUDA: it tells where each reader was told to decode."""
 
-    def __init__(self, path, frames):
+    def __init__(self, path, frames, times):
         super().__init__("decord")
-        self.asked, self.path, self.images = [], path, frames
+        self.asked, self.path, self.images, self.times = [], path, frames, times
         self.logging = types.SimpleNamespace(set_level=lambda _: None, QUIET=0)
 
     def cpu(self, number):
@@ -73,7 +73,7 @@ class Library(types.ModuleType):
 
     def VideoReader(self, path, ctx, **_):
         self.asked.append(ctx)
-        images = self.images
+        images, times = self.images, np.asarray(self.times)
 
         class Reader:
             def __len__(self):
@@ -81,6 +81,9 @@ class Library(types.ModuleType):
 
             def __getitem__(self, n):
                 return types.SimpleNamespace(asnumpy=lambda: images[n])
+
+            def get_frame_timestamp(self, numbers):
+                return np.stack([times[numbers], times[numbers]], axis=1)
 
         return Reader()
 
@@ -90,8 +93,8 @@ def cuda_decord(case, monkeypatch):
     """What stands in for such a build: no wheel has it."""
     from clip_cases import sequential
 
-    images, _ = sequential(case("h264_gop30.mp4"))
-    library = Library(str(case("h264_gop30.mp4")), images)
+    images, times = sequential(case("h264_gop30.mp4"))
+    library = Library(str(case("h264_gop30.mp4")), images, times)
     function = types.ModuleType("decord._ffi.function")
     function.get_global_func = lambda name, allow_missing: name == "device_api.gpu" or None  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "decord", library)

@@ -141,7 +141,8 @@ def find_columns(
         fit = [c for w in words for c in twins.get(w, []) if c not in roles.values()]
         if role == "filepath":
             fit = sorted(fit, key=lambda c: not _names_files(frame[c]))
-            fit = sorted(fit, key=lambda c: not _is_whole(frame, c, fit[0]))
+            if fit and fit[0].lower() != "filepath":  # which is the whole name by its own word
+                fit = sorted(fit, key=lambda c: not _is_whole(frame, c, fit[0]))
         elif role == "label":
             fit = _labels(table, fit, said, extra)
         elif role == "site":
