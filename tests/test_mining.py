@@ -96,7 +96,7 @@ def test_what_is_wrong_is_told_in_one_line(run, tmp_path) -> None:
     asked = composed(f"frames.weights={folder}")
     with pytest.raises(UsageError, match=r"of no training clip .*data\.folds"):
         mining.likely_of(asked, clips)
-    with pytest.raises(UsageError, match=r"frames\.weights=.*no training run"):
+    with pytest.raises(UsageError, match=r"frames\.weights=.*no such folder"):
         mining.likely_of(composed(f"frames.weights={tmp_path}/none"), clips)
     mined(folder, "val", clips, np.ones((6, 2)), np.tile([0.5, 1.5, 2.5], (6, 1)))
     with pytest.raises(UserError, match="its frames are not those of"):

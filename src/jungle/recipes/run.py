@@ -116,10 +116,10 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         problems.raise_if_any(f"experiment={name}")
     except UserError as e:
         raise (UsageError(str(e)) if any(isinstance(s, UsageError) for s in stops) else e) from None
+    show(recipe, name, before, jobs, seconds, words["scale"], ())
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         _set_changed_aside(jobs)
-        show(recipe, name, before, jobs, seconds, words["scale"], ())
         waiting = [j.config for j in chosen if j.config is not None and not j.finished]
         if not chosen or len(frozen_of(waiting)) > 1:
             _prepare(argv)
