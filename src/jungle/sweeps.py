@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from jungle import gate, processes, runs
-from jungle.config import TrainConfig, typed
 from jungle.console import log, result
 from jungle.errors import SomeFailed, UsageError
 from jungle.files import read_json, write_json
@@ -96,10 +95,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     gate.check_folder(folder)
     known, done = read_json(folder / TRIAL), runs.state(folder)
-    same = known.get("overrides", overrides) == overrides  # not of a sampler that does not repeat itself
-    if same and "fingerprint" in done:  # the same words lead elsewhere: by a config, or by the environment
-        same = done["fingerprint"] == typed(TrainConfig, raw).fingerprint()
-    if not same:
+    if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
     write_json(folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor})
     if done.get("state") != "finished":
