@@ -37,8 +37,7 @@ def test_a_killed_sweep_on_two_processes_goes_on_and_records_what_failed(
     assert (folder / "0" / "metrics.json").stat().st_mtime_ns == written
     table = pl.read_csv(folder / "sweep_results.csv")
     assert table["status"].to_list() == ["ok", "failed"]
-    assert (said := table["reason"][1])
-    assert "nowhere.pth" in said or "exit code 1" in said
+    assert "nowhere.pth" in table["reason"][1]
     assert table["val/log_loss"][0] == pytest.approx(
         json.loads((folder / "0" / "metrics.json").read_text())["val/log_loss"]
     )

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from jungle import gate, processes, runs
+from jungle.config import TrainConfig, typed
 from jungle.console import log, result
-from jungle.errors import SomeFailed, UsageError
+from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.files import read_json, write_json
 from jungle.plain import read
 from jungle.words import parsed, quoted, text_of, word_of
@@ -99,11 +100,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
     write_json(folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor})
     if done.get("state") != "finished":
-        code = processes.run(["train", *options, *overrides, f"hydra.run.dir={quoted(folder)}"])
-        if code:
-            why = runs.state(folder).get("reason") or (
-                f"killed by signal {-code}; for want of memory?" if code < 0 else f"exit code {code}"
-            )
+        if why := _trained(folder, raw, [*options, *overrides]):
             log.warning(f"trial {folder.name} failed: {why}")
             write_json(
                 folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor, "reason": why}
@@ -112,6 +109,22 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     else:
         runs.check_unchanged(folder, _trials().changes_in(folder))
     return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
+
+
+def _trained(folder: Path, raw: Any, words: Sequence[str]) -> str:
+    """Train a trial in a process of its own; return why it failed, empty where it did not."""
+    from jungle import preflight  # here: it needs polars, which --help does not
+
+    try:
+        # The process looks as well, but has no folder yet in which to note what it refuses.
+        preflight.check(typed(TrainConfig, raw))
+    except UserError as e:
+        return str(e).splitlines()[0]
+    code = processes.run(["train", *words, f"hydra.run.dir={quoted(folder)}"])
+    if not code:
+        return ""
+    said = f"killed by signal {-code}; for want of memory?" if code < 0 else f"exit code {code}"
+    return runs.state(folder).get("reason") or said
 
 
 def _jobs(folder: Path) -> list[Path]:
