@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from jungle.video import decode_pyav, salvage
+from jungle.video import salvage
 from jungle.video.container import check_file, opened
 from jungle.video.reader import list_frames
 from jungle.video.scale import Scaler
@@ -96,20 +96,12 @@ def _check(path: Path, shown: Shown, variable: bool, how: str) -> None:
     wanted = shown.pictures()
     numbers = np.array(sorted(wanted))
     scaler = Scaler(ClipSpec())
-    seen: dict[int, np.ndarray] = {}
     with opened(path, trust_index=how == "index") as (container, stream):
         timeline = list_frames(path, size, container, stream, how)
         if len(timeline.pts) != len(shown.times):
             raise ClipError(f"{len(timeline.pts)} of {len(shown.times)} frames")
         _check_times(timeline.times, np.array(shown.times), variable)
-        if timeline.counted:
-            seen = salvage.by_count(path, timeline, numbers, scaler)
-        else:
-            frames = decode_pyav.Wanted(numbers, timeline, scaler)
-            decode_pyav.decode(path, container, stream, timeline, frames)
-            if frames.disordered:
-                raise WrongTimeline("count")
-            seen = frames.images
+        seen = salvage.read_numbers(path, container, stream, timeline, numbers, scaler)
     if timeline.damage:
         raise ClipError(timeline.damage)
     for number in numbers.tolist():

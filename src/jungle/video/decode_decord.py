@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jungle.video.container import reason_of
+from jungle.video.salvage import has_true_keys
 from jungle.video.timeline import Timeline
 from jungle.video.types import ClipError
 
@@ -21,7 +22,7 @@ OFF = 0.5  # of a frame, by which its times may differ
 UNKNOWN_CODECS = ("av1", "vvc", "libdav1d")
 
 
-def refusal(timeline: Timeline, container: str, codec: str, intra_only: bool) -> str:
+def refusal(path: str | Path, timeline: Timeline, container: str, codec: str) -> str:
     """Why decord would get this file wrong; empty where it gets it right."""
     if not any(c in container for c in CONTAINERS):
         return f"{container} files"
@@ -33,11 +34,11 @@ def refusal(timeline: Timeline, container: str, codec: str, intra_only: bool) ->
         return "open groups of pictures"
     if "avi" in container and codec in ("h264", "hevc"):
         return f"{codec} in AVI"
-    if len(timeline.key) > 1 and timeline.key.all() and not intra_only:
-        return "frames that are all called key frames"  # from any of which it would begin to decode
     if timeline.hidden or timeline.counted:
         return "frames that are not shown in packet order"
-    return timeline.damage
+    if timeline.damage or has_true_keys(path, timeline):
+        return timeline.damage
+    return "frames that are all called key frames"
 
 
 def read(

@@ -41,7 +41,7 @@ def load() -> Any:
     return VideoDecoder
 
 
-def refusal(timeline: Timeline, container: str, codec: str, intra_only: bool) -> str:
+def refusal(path: str | Path, timeline: Timeline, container: str, codec: str) -> str:
     """Why torchcodec would get this file wrong; empty where it gets it right."""
     return "packets without times" if timeline.counted else timeline.damage
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jungle.video import decode_pyav, motion, salvage
+from jungle.video import motion, salvage
 from jungle.video.frames import pick
 from jungle.video.scale import Scaler
-from jungle.video.timeline import Timeline, WrongTimeline
+from jungle.video.timeline import Timeline
 from jungle.video.types import ClipSpec, Frames
 
 if TYPE_CHECKING:
@@ -46,14 +46,7 @@ def _moving(
     if total <= count:
         return numbers
     small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole"))
-    if timeline.counted:
-        images = salvage.by_count(path, timeline, numbers, small)
-    else:
-        wanted = decode_pyav.Wanted(numbers, timeline, small)
-        decode_pyav.decode(path, container, stream, timeline, wanted)
-        if wanted.disordered:
-            raise WrongTimeline("count")
-        images = wanted.images
+    images = salvage.read_numbers(path, container, stream, timeline, numbers, small)
     if not images:
         return pick(Frames("uniform", count), timeline.times, timeline.key)
     seen = sorted(images)

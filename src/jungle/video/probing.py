@@ -91,7 +91,7 @@ def probe(path: str | Path) -> Probe:
         audio=audio,
         created=str(created),
         damage=timeline.damage,
-        decord_refusal=decode_decord.refusal(timeline, name, codec, context.codec.intra_only),
+        decord_refusal=decode_decord.refusal(path, timeline, name, codec),
     )
 
 

@@ -130,7 +130,7 @@ def _as_asked(
         return "a wrong index"  # which other decoders believe
     on_gpu = spec.device == "cuda"
     codec = stream.codec_context
-    refused = other.refusal(timeline, container, codec.name, codec.codec.intra_only)
+    refused = other.refusal(path, timeline, container, codec.name)
     if on_gpu and not refused:
         refused = cpu_reason(stream.codec_context.codec.canonical_name)
     if refused:

@@ -19,6 +19,8 @@ from jungle.wording import some
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
 
 # Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does
 # not get on with the encoder or a header, and its frames are near to what was filmed.
@@ -51,6 +53,27 @@ def playable(path: str | Path, timeline: Timeline) -> Timeline:
         sound = {frame.opaque for frame, sound in decode_all(stream.codec_context, some) if sound}
     kept = ~leading | np.isin(timeline.packet, np.array([p for p in sound if isinstance(p, int)], np.int64))
     return replace(timeline, pts=timeline.pts[kept], key=timeline.key[kept], packet=timeline.packet[kept])
+
+
+def has_true_keys(path: str | Path, timeline: Timeline) -> bool:
+    """Whether frames that are all called key frames are, for a decoder that begins at any of them.
+
+    Three packets tell, each decoded by itself: a container without a list of key frames calls all of them so.
+    """
+    if len(timeline.key) < 2 or not timeline.key.all():
+        return True
+    last = int(timeline.packet.max())
+    with opened(path, timeline.trust_index) as (container, stream):
+        if stream.codec_context.codec.intra_only:
+            return True
+        watched = Watched(stream.codec_context)
+        packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
+        for place, packet in enumerate(packets):
+            if place in (1, last // 2, last):
+                frames = watched.decode(packet, place) + watched.drain()
+                if not any(sound and frame.key_frame for frame, sound in frames):
+                    return False
+    return True
 
 
 def is_sound(path: str | Path, timeline: Timeline, picks: np.ndarray) -> bool:
@@ -122,6 +145,28 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
 def _none_sound(total: int, damage: str) -> str:
     said = "the only frame that comes out is damaged" if total == 1 else f"all {total} frames are damaged"
     return f"{said}: {damage}" if damage else said
+
+
+def read_numbers(
+    path: str | Path,
+    container: InputContainer,
+    stream: VideoStream,
+    timeline: Timeline,
+    numbers: np.ndarray,
+    convert: Convert,
+) -> dict[int, np.ndarray]:
+    """The frames of some numbers that come out sound, told by their times, or by their count without times.
+
+    Raises:
+        WrongTimeline: the times are wrong.
+    """
+    if timeline.counted:
+        return by_count(path, timeline, numbers, convert)
+    wanted = Wanted(numbers, timeline, convert)
+    decode(path, container, stream, timeline, wanted)
+    if wanted.disordered:
+        raise WrongTimeline("count")
+    return wanted.images
 
 
 def by_count(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jungle.files import replacing
-from jungle.video import decode_pyav, salvage
+from jungle.video import salvage
 from jungle.video.container import check_file, opened, reason_of
 from jungle.video.copy_check import GROUP, Shown, check_copy
 from jungle.video.frames import at_rate
@@ -117,13 +117,7 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
         times = timeline.times
         picks = np.arange(len(times)) if spec.fps is None else at_rate(times, spec.fps)
         with _Sink(part, suffix, spec, timeline, picks) as sink:
-            if timeline.counted:
-                salvage.by_count(path, timeline, picks, sink)
-            else:
-                wanted = decode_pyav.Wanted(picks, timeline, sink)
-                decode_pyav.decode(path, container, stream, timeline, wanted)
-                if wanted.disordered:
-                    raise WrongTimeline("count")
+            salvage.read_numbers(path, container, stream, timeline, picks, sink)
     if not sink.frames:
         raise WrongTimeline("count")  # which says why there is none
     check_copy(part, sink.shown, sink.variable)
