@@ -26,8 +26,6 @@ NAME_BYTES = 255  # of one name: what the usual disks take
 SUFFIX_BYTES = 16  # of a suffix that a writer may know a format by
 
 MAX_JSON = 64 << 20  # bytes
-MAX_DEPTH = 32  # of settings within settings
-MAX_YAML = 256 << 10  # bytes; the settings of a run take 10,000
 
 
 def expanded(path: str | Path) -> Path:

@@ -1,6 +1,7 @@
 """From a config and its clips to the data module that reads them: stored features, or frames."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -99,21 +100,37 @@ def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: s
     ]
 
 
-def keyed(clips: Clips) -> tuple[list[Any], list[Any]]:
-    """Return the content key of each clip, or why its file cannot be read, and the clips that have one."""
+def keyed(clips: Clips, known: Sequence[str | None] = ()) -> tuple[list[Any], list[Any]]:
+    """Return the content key of each clip, or why its file cannot be read, and the clips that have one.
+
+    Args:
+        clips: the clips.
+        known: their keys, where they were read before; None for those that were not.
+    """
     from jungle.data.identity import content_keys
     from jungle.features.plans import Wanted
 
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
-    keys = list(content_keys(paths))
+    keys: list[Any] = list(known) or [None] * len(paths)
+    todo = [i for i, key in enumerate(keys) if key is None]
+    for i, key in zip(todo, content_keys([paths[i] for i in todo]), strict=True):
+        keys[i] = key
     wanted = [Wanted(k, c, p) for k, c, p in zip(keys, names, paths, strict=True) if isinstance(k, str)]
     return keys, wanted
 
 
 def stored_features(
-    cfg: TrainConfig, clips: Clips, backbone: Any, spec: Any, weights_hash: str
+    cfg: TrainConfig,
+    clips: Clips,
+    backbone: Any,
+    spec: Any,
+    weights_hash: str,
+    known: Sequence[str | None] = (),
 ) -> tuple[Any, str]:
-    """Fill the feature stores with what they lack; return the data module that reads them, and the dtype."""
+    """Fill the feature stores with what they lack; return the data module that reads them, and the dtype.
+
+    `known`: content keys of the clips, as `keyed` takes them.
+    """
     from jungle import build
     from jungle.data.module import ClipData
     from jungle.features import extract
@@ -122,7 +139,7 @@ def stored_features(
 
     devices = build.devices_of(cfg)
     plans, parts = extractions(cfg, backbone, spec, weights_hash), backbones_of(backbone)
-    keys, wanted = keyed(clips)
+    keys, wanted = keyed(clips, known)
     lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         # Started by torchrun, SLURM or Lightning: this process is one of several, and does its own share.

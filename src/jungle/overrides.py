@@ -10,7 +10,7 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from jungle import gate, resuming
+from jungle import gate, resuming, runs, sweeps
 from jungle.composing import composed, one_line, plain_of
 from jungle.config import TrainConfig, check
 from jungle.console import log
@@ -72,8 +72,6 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     Raises:
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
     """
-    from jungle import runs, sweeps
-
     line = parted(verb, argv)
     words = _of_this_process(list(line.words))
     sweep = verb == "train" and sweeps.is_sweep(line.multirun, words)
@@ -104,11 +102,16 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
             words = [*words, f"hydra.sweep.dir={quoted(folder)}"]
         return Command([*options, *words, "-m"], None, tuple(line.handed_on))
     if "hydra.run.dir" not in given:
-        from jungle.run_inputs import Comparison
-
-        folder = _usable(runs.choose(plain, Comparison(plain).changes_in))
+        folder = _usable(_chosen(plain))
         words = [*words, f"hydra.run.dir={quoted(folder)}"]
     return Command([*options, *words])
+
+
+def _chosen(cfg: TrainConfig) -> Path:
+    """Return the folder of a training command, as `runs.choose` does."""
+    from jungle.run_inputs import Comparison  # here: it needs polars, which a misspelt word does not
+
+    return runs.choose(cfg, Comparison(cfg).changes_in)
 
 
 def _usable(folder: Path) -> Path:
@@ -137,8 +140,6 @@ def _going_on(
     line: CommandLine, words: list[str], folder: Path, config_dir: Path, look: Look | None
 ) -> Command:
     """Return the command that goes on with the run in a folder, whose settings are those of the run."""
-    from jungle import runs
-
     extra = str(line.config_dir) if line.config_dir else None
     gate.check_folder(folder)
     hydras = [o for o in parsed(words) if o.key_or_group.startswith("hydra")]
@@ -171,9 +172,7 @@ def _going_on(
     resuming.check_places(cfg, folder)
     if look is not None:
         look(cfg)
-    from jungle.run_inputs import Comparison
-
-    runs.choose(cfg, Comparison(cfg).changes_in)  # refuses a run of other settings or inputs
+    _chosen(cfg)  # refuses a run of other settings or inputs
     if runs.rank() == 0 and (said := resuming.told(found.paths, cfg)):
         log.info(said)
     own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]

@@ -17,7 +17,7 @@ from jungle.data.formats.primatrix import find_labels
 from jungle.data.sample.library import check_room
 from jungle.devices import most_gpus, require_device, require_gpus, require_trainer
 from jungle.errors import UsageError, UserError
-from jungle.files import absent, expanded
+from jungle.files import absent
 from jungle.models.bundled import bundled_weights
 
 _TABLES = ("labels", "template", "test_labels", "sites", "duplicates", "metadata", "pseudo")
@@ -71,7 +71,6 @@ def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
 def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
     """Yield a sentence for each file or folder that a config names and that is not there."""
     for setting, path, folder in _named(cfg):
-        path = expanded(path)
         if made is not None and path.absolute().is_relative_to(made.absolute()):
             continue
         if folder and not path.is_dir():
@@ -109,7 +108,7 @@ def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
             yield str(e)
     if data.format.startswith("primatrix") and data.root is not None:
         if not data.root.is_dir():
-            said = absent(data.root.expanduser(), "folder")
+            said = absent(data.root, "folder")
             yield f"data.root={data.root}: {said} It holds the clips; jungle download fetches some."
         elif find_labels(data.root, data.labels) is None:
             yield f"data.root={data.root}: no table of labels in it or beside it: data.labels=<file>"

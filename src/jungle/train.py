@@ -91,8 +91,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         if "site" in clips.table.columns:
             log.info(sites_line(clips))
     weights_hash = backbone.weights_hash()
-    if runs.rank() == 0:
-        _keep_inputs(cfg, folder, clips, weights_hash)
+    keys = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else ()
     train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
     known = facts.of_training(cfg, clips)
     about = labelled.about(clips, eval_spec, weights_hash, known)
@@ -103,7 +102,9 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     trained_on = int(clips.of("train").labelled().sum())
     cfg = searching.with_batch_size(cfg, folder, fresh, (train_spec, eval_spec), trained_on)
     if cfg.model.mode == "frozen":
-        data, about["feature_dtype"] = inputs.stored_features(cfg, clips, backbone, eval_spec, weights_hash)
+        data, about["feature_dtype"] = inputs.stored_features(
+            cfg, clips, backbone, eval_spec, weights_hash, keys
+        )
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     else:
@@ -130,8 +131,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         runs.mark(folder, fingerprint, "finished")
 
 
-def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> None:
-    """Write what the run learns from, beside its settings, into its folder.
+def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> list[str | None]:
+    """Write what the run learns from, beside its settings, into its folder; return the clips' content keys.
 
     Raises:
         UsageError: the run was begun with other inputs.
@@ -146,6 +147,7 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
     if before is not None:
         runs.check_unchanged(folder, now.changes_since(before))
     now.save(folder)
+    return [] if now.files is None else now.files["key"].to_list()
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:

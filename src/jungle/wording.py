@@ -25,13 +25,7 @@ def counted(count: int, what: str) -> str:
 
     The first word is the thing, in the plural; its verb, if any, is the first one that follows.
     """
-    if count != 1:
-        return f"{count} {what}"
-    thing, *words = what.split(" ")
-    verb = next((i for i, word in enumerate(words) if word in VERBS), None)
-    if verb is not None:
-        words[verb] = VERBS[words[verb]]
-    return " ".join(["1", THINGS.get(thing, thing.removesuffix("s")), *words])
+    return f"{count} {_agreed(what, things=count, doing=count)}"
 
 
 def some(count: int, total: int, what: str) -> str:
@@ -39,11 +33,13 @@ def some(count: int, total: int, what: str) -> str:
 
     The first word is the things, in the plural; its verb is the first one that follows.
     """
-    words = what.split(" ")
-    if count == 1:
-        verb = next((i for i, word in enumerate(words) if word in VERBS), None)
-        if verb is not None:
-            words[verb] = VERBS[words[verb]]
-        if total == 1:
-            words[0] = THINGS.get(words[0], words[0].removesuffix("s"))
-    return " ".join([f"{count} of {total}", *words])
+    return f"{count} of {total} {_agreed(what, things=total, doing=count)}"
+
+
+def _agreed(what: str, things: int, doing: int) -> str:
+    """Return words whose noun is of so many things, and whose verb is of those that do it."""
+    thing, *words = what.split(" ")
+    verb = next((i for i, word in enumerate(words) if word in VERBS), None)
+    if doing == 1 and verb is not None:
+        words[verb] = VERBS[words[verb]]
+    return " ".join([THINGS.get(thing, thing.removesuffix("s")) if things == 1 else thing, *words])

@@ -21,7 +21,7 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.problems import Problems, shown
-from jungle.data.text import Matches, clean_text, unquoted
+from jungle.data.text import Matches, clean_text, matched, unquoted
 from jungle.data.walking import entries_of, kind_of
 from jungle.files import expanded
 from jungle.wording import counted
@@ -258,19 +258,8 @@ def by_fold(names: Iterable[str]) -> dict[str, list[str]]:
 
 def match_clips(names: Iterable[str], known: Sequence[str]) -> Matches:
     """Find each named clip among the known ones: exactly, else as the one that differs by case or accents."""
-    exact, there = set(known), by_fold(known)
-    found: dict[str, str] = {}
-    several: dict[str, tuple[str, ...]] = {}
-    lost: list[str] = []
-    for name in dict.fromkeys(names):
-        fit = [name] if name in exact else fitting(name, there)
-        if len(fit) == 1:
-            found[name] = fit[0]
-        elif fit:
-            several[name] = tuple(fit)
-        else:
-            lost.append(name)
-    return Matches(found, several, tuple(lost))
+    there = by_fold(known)
+    return matched(names, set(known), lambda name: fitting(name, there))
 
 
 def say_matches(found: Matches, where: object, problems: Problems) -> None:

@@ -6,7 +6,7 @@ was written.
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -190,14 +190,24 @@ def match_names(names: Iterable[str], known: Sequence[str]) -> Matches:
     for k in dict.fromkeys(known):
         composed.setdefault(clean_name(k), []).append(k)
         folds.setdefault(fold_text(k), []).append(k)
+    return matched(
+        names, exact, lambda name: composed.get(clean_name(name)) or folds.get(fold_text(name), [])
+    )
+
+
+def matched(names: Iterable[str], exact: Container[str], fitting: Callable[[str], Sequence[str]]) -> Matches:
+    """Find each of the names: exactly, else as the only one that fits.
+
+    Args:
+        names: that are looked for.
+        exact: the known ones.
+        fitting: gives those of them that a name may mean.
+    """
     found: dict[str, str] = {}
     several: dict[str, tuple[str, ...]] = {}
     lost: list[str] = []
     for name in dict.fromkeys(names):
-        if name in exact:
-            found[name] = name
-            continue
-        fit = composed.get(clean_name(name)) or folds.get(fold_text(name), [])
+        fit = [name] if name in exact else fitting(name)
         if len(fit) == 1:
             found[name] = fit[0]
         elif fit:
