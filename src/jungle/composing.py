@@ -34,7 +34,7 @@ def composed(
         name: of the verb.
         overrides: `key=value`.
         config_dir: the program's configs.
-        extra_dir: a folder of configs beside them.
+        extra_dir: another folder of configs, given by `--config-dir`.
         sweep: whether a comma parts several values.
 
     Raises:
@@ -78,7 +78,7 @@ class _Composer:
 
     def plain(self) -> dict[str, Any]:
         for o in self.words:
-            self._check_plugin(o)  # before the first composition, which would fail for want of it
+            self._check_plugin(o)  # first, since composing fails without the plugin
         for group, override in self.groups.items():
             check_choice(group, override, self._options(group))
         flat = [_first(o) for o in self.words]

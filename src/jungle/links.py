@@ -27,7 +27,7 @@ def point(link: Path, folder: str) -> bool:
     try:
         try:
             beside.symlink_to(folder)
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError):  # a disk, or a system, without links
             beside.write_text(f"{folder}\n", encoding="utf-8", errors="surrogateescape")
         followed = beside.is_symlink()
         beside.replace(link)

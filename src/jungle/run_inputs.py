@@ -80,7 +80,8 @@ class RunInputs:
         clips, files = Clips.read(folder / CLIPS), None
         if (folder / FILES).is_file():
             try:
-                files = read_parquet(folder / FILES, list(SCHEMA)).cast(SCHEMA)  # type: ignore[arg-type]
+                read = read_parquet(folder / FILES, list(SCHEMA))
+                files = read.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
             except (pl.exceptions.PolarsError, UserError) as e:
                 why = (str(e).splitlines() or [type(e).__name__])[0][:160]
                 raise UserError(f"its notes are damaged ({why})") from None

@@ -146,7 +146,7 @@ def _check(path: Path, any_call: bool = False) -> None:
                 raise UserError("not a file of weights (an archive of something else)")
             for pickle in pickles:
                 _check_steps(archive.read(pickle), any_call)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):  # odd compression, a password
         raise UserError("not a whole file of weights (no archive as torch.save writes it)") from None
 
 

@@ -99,10 +99,10 @@ def _build(
     if spec.size is not None and tuple(about["backbone"]["size"]) != spec.size:
         raise UserError("its backbone is for frames of another size than its clips have")
     most = spec.most_bytes
-    if most is not None and most > CLIP_BYTES:
+    if spec.size is not None and most is not None and most > CLIP_BYTES:
         raise UserError(
             f"the frames of one clip would take {most / 1e9:.0f} GB ({spec.frames.count} of "
-            f"{spec.size[0]}x{spec.size[1]}); at most {CLIP_BYTES / 1e9:.0f} can be held"  # type: ignore[index]
+            f"{spec.size[0]}x{spec.size[1]}); at most {CLIP_BYTES / 1e9:.0f} can be held"
         )
     head = dict(about["head"])
     # Each layer has weights of its own; without this a description of some bytes builds layers for hours.
