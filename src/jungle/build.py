@@ -12,7 +12,7 @@ from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
 from jungle.data.sampling import Sampler
 from jungle.models.backbone import Backbone
-from jungle.models.losses import LossPlan, class_weights, prior_shift
+from jungle.models.losses import DrawRatios, LossPlan, class_weights
 from jungle.models.module import ClipClassifier, Training
 from jungle.models.optimizer import PLATEAU
 from jungle.models.timm_model import BackboneSpec
@@ -97,14 +97,18 @@ def model_of(
     import torch
 
     train = clips.of("train")
-    targets = torch.from_numpy(train.where(train.labelled()).targets())
+    train = train.where(train.labelled())
+    targets, weight = torch.from_numpy(train.targets()), torch.from_numpy(train.weights())
+    draws = torch.ones(len(targets))
+    if cfg.sampler != "natural":
+        draws = torch.from_numpy(Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))).float()
     training = Training(
         cfg.optim.name,
         cfg.lr,
         cfg.optim.weight_decay,
         cfg.optim.schedule,
         cfg.optim.warmup,
-        loss_plan(cfg, targets),
+        loss_plan(cfg, targets, draws * weight),
         mixup=cfg.augment.mixup,
         cutmix=cfg.augment.cutmix,
         backbone_lr=cfg.optim.backbone_lr,
@@ -115,11 +119,15 @@ def model_of(
         plateau=(fall.factor, fall.patience, fall.lowest) if (fall := cfg.optim.plateau) else PLATEAU,
     )
     if cfg.sampler != "natural":
-        draws = Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))
         if cfg.data.pseudo is not None:  # drawn as they are, and taken to be like the labelled ones
-            draws = (1 - cfg.data.pseudo_share) * draws + cfg.data.pseudo_share
-        shift_C = prior_shift(targets, task, torch.from_numpy(draws).float())
+            share = cfg.data.pseudo_share
+            draws = (1 - share) * draws + share * cfg.data.pseudo_weight
+        ratios = DrawRatios.of(targets, draws, weight)
+        shift_C = ratios.mean_shift(targets, task, weight)
         about = {**about, "prior_shift": dict(zip(clips.classes, shift_C.tolist(), strict=True))}
+        if task == "multilabel":
+            by_class = dict(zip(clips.classes, ratios.classes, strict=True))
+            about["draw_ratios"] = {"classes": by_class, "none": ratios.none}
     head = cfg.head.model_dump()
     model = ClipClassifier(backbone, head, clips.classes, task, cfg.model.mode, about, training)
     if cfg.model.grad_checkpointing:
@@ -127,17 +135,20 @@ def model_of(
     if cfg.model.warm_start:
         warm_start(model, runs.checkpoint_of(cfg.model.warm_start, "model.warm_start"))
     else:
-        model.start_from_priors(targets)
+        model.start_from_priors(targets, draws * weight)
     if cfg.trainer.compile:
         backbone.compile_model()
     return model
 
 
-def loss_plan(cfg: TrainConfig, targets_NC: Any) -> LossPlan:
-    """Return the loss that the config asks for; class weights are of the training clips `targets_NC`."""
+def loss_plan(cfg: TrainConfig, targets_NC: Any, counted_N: Any = None) -> LossPlan:
+    """Return the loss that the config asks for; class weights are of the training clips `targets_NC`.
+
+    `counted_N`: as how many clips each counts, as it is drawn; 1 if not given.
+    """
     power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[cfg.loss.class_weights]
     values = cfg.loss.model_dump(exclude={"class_weights"})
-    return LossPlan(**values, class_weights=class_weights(targets_NC, power) if power else None)
+    return LossPlan(**values, class_weights=class_weights(targets_NC, power, counted_N) if power else None)
 
 
 def devices_of(cfg: TrainConfig) -> list[str]:

@@ -141,10 +141,14 @@ def _load(cfg: ClipsConfig, problems: Any) -> Clips:
 
 
 def priors(clips: Clips) -> dict[str, float]:
-    """Return the share of each class in the training clips; 0 for a class of which nothing is known."""
-    train = clips.of("train").targets()
-    known = np.isfinite(train).sum(0)
-    share = np.nansum(train, axis=0) / np.maximum(known, 1)
+    """Return the share of each class in the training clips; 0 for a class of which nothing is known.
+
+    A clip counts as much as its weight, as it does in the loss.
+    """
+    train = clips.of("train")
+    targets, weight_N1 = train.targets(), train.weights()[:, None].astype(np.float64)
+    known = (np.isfinite(targets) * weight_N1).sum(0)
+    share = np.nansum(targets * weight_N1, axis=0) / np.where(known > 0, known, 1)
     return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
 
 

@@ -12,6 +12,7 @@ from jungle.cores import share_of_cores
 from jungle.data.loader import ClipLoader
 from jungle.data.video_reader import VideoReader
 from jungle.errors import UsageError, UserError
+from jungle.features.fingerprint import fingerprint
 from jungle.memory import free_memory
 from jungle.video import ClipSpec
 
@@ -77,6 +78,11 @@ def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list
     if not all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
         return None
     return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
+
+
+def _seeing(member: Any) -> str:
+    """Return what shapes a frozen member's features of the same frames: those of one text are the same."""
+    return fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
 
 
 def whole_batches(todo: Sequence[int], asked: Asked, batch_size: int, device: str) -> list[int]:
@@ -168,7 +174,7 @@ def group_answers(
     dtype = compute_dtype(device)
     first = members[0]
     stored: list[int] = []
-    alike = all(m.model.is_frozen and m.weights_hash == first.weights_hash for m in members)
+    alike = all(m.model.is_frozen and _seeing(m) == _seeing(first) for m in members)
     stores = _stores(cfg, first, spec, dtype) if alike else None
     how = (cfg, members, asked, classes, device, dtype)
     if stores is not None:
@@ -239,10 +245,10 @@ def _rows(
         for member, order in zip(members, orders, strict=True):
             given = batch
             if key == "frames_BTHWC" and member.model.is_frozen:
-                if member.weights_hash not in seen:
+                if (by := _seeing(member)) not in seen:
                     member.model.to(device)
-                    seen[member.weights_hash] = frame_features(member.model, batch, device, dtype)
-                given = seen[member.weights_hash]
+                    seen[by] = frame_features(member.model, batch, device, dtype)
+                given = seen[by]
             rows = list(answers(member.model, [given], device, dtype))
             per_model.append([{**row, "probs": _numbers(row["probs"][order], member)} for row in rows])
         for rows in zip(*per_model, strict=True):

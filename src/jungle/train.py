@@ -151,24 +151,31 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
+    from jungle.checkpoints import has_ended
+    from jungle.models.optimizer import check_groups
+
     last = folder / "checkpoints" / "last.ckpt"
     ckpt = str(last) if last.is_file() else None
-    if ckpt is not None and _has_ended(last, cfg):
-        log.info("training had ended; evaluating its best checkpoint")
-        return
+    if ckpt is not None:
+        saved = _saved(last)
+        if has_ended(saved, cfg.max_epochs):
+            log.info("training had ended; evaluating its best checkpoint")
+            return
+        try:
+            check_groups(saved, model.parameter_groups())
+        except UserError as e:
+            raise UserError(f"{last}: {e}") from None
     with timed("training"):
         trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
 
 
-def _has_ended(last: Path, cfg: TrainConfig) -> bool:
-    from jungle.checkpoints import has_ended
+def _saved(last: Path) -> dict[str, Any]:
     from jungle.models.archives import load_archive
 
     try:
-        saved = load_archive(last)
+        return load_archive(last)
     except UserError as e:
         raise UserError(f"{last}: {e}; delete it to train again from the beginning") from None
-    return has_ended(saved, cfg.max_epochs)
 
 
 def quiet() -> None:

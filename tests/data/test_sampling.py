@@ -10,7 +10,7 @@ from jungle.data.loader import ClipLoader, Sample
 from jungle.data.sampling import MOST, Sampler
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
-from jungle.models.losses import loss, prior_shift, probabilities
+from jungle.models.losses import DrawRatios, as_they_are, loss, probabilities
 from jungle.models.module import ClipClassifier
 from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
@@ -71,7 +71,7 @@ def test_a_clip_is_drawn_by_each_of_its_classes_and_none_is_a_class() -> None:
 
 
 def loader(rank: int, world: int, epoch: int = 0) -> ClipLoader:
-    def read(numbers, epoch):
+    def read(numbers, epoch, draws):
         for n in map(int, numbers):
             yield n, Sample(np.zeros((1, 2), np.float16), np.zeros(1, np.float32))
 
@@ -120,9 +120,14 @@ def fitted(task: str, name: str, corrected: bool) -> tuple[float, float]:
             optimizer.zero_grad()
             loss(model(x[part]), y[part], torch.ones(len(part)), task).backward()
             optimizer.step()
-    shift = prior_shift(y, task, torch.from_numpy(sampler.draws(np.arange(4000))).float())
+    ratios = DrawRatios.of(y, torch.from_numpy(sampler.draws(np.arange(4000))))
     with torch.no_grad():
-        p = probabilities(model(x) - (shift if corrected else 0), task)
+        z = model(x)
+        if corrected and task == "exclusive":
+            z = z - ratios.mean_shift(y, task)
+        elif corrected:
+            z = as_they_are(z, torch.tensor(ratios.classes), ratios.none)
+    p = probabilities(z, task)
     return float(p[:, 1].mean()), float(rare.mean())
 
 
@@ -160,8 +165,18 @@ def test_the_shift_is_in_the_checkpoint_and_only_in_evaluation(tmp_path) -> None
     again = ClipClassifier(*args, {**about, "prior_shift": {"a": 1.0, "b": -1.0}}).eval()
     warm_start(again, tmp_path / "m.ckpt")  # trained on, its clips drawn in another way
     torch.testing.assert_close(again(batch).logits_BC, model(batch).logits_BC)
-    model.start_from_priors(torch.eye(2))
-    assert model.head.classify[-1].bias.tolist() == [0.0, 2.0]
+    model.start_from_priors(torch.eye(2), torch.tensor([3.0, 1.0]))  # as drawn
+    bias = model.head.classify[-1].bias
+    torch.testing.assert_close(bias, torch.tensor([3.0, 1 / 3]).log())
+    given = {"classes": {"a": 0.5, "b": 2.0}, "none": 1.5}
+    model = ClipClassifier(*args, {**about, "draw_ratios": given})
+    drawn = model.train()(batch).logits_BC
+    torch.testing.assert_close(
+        model.eval()(batch).logits_BC, as_they_are(drawn, torch.tensor([0.5, 2.0]), 1.5)
+    )
+    model.on_save_checkpoint(saved := {"state_dict": model.state_dict()})
+    torch.save(saved, tmp_path / "m.ckpt")
+    assert torch.equal(load_checkpoint(tmp_path / "m.ckpt").model(batch).logits_BC, model(batch).logits_BC)
 
 
 @pytest.mark.parametrize("mode", ["frozen", "finetune"])

@@ -43,7 +43,7 @@ def read(made: pl.DataFrame, tmp_path: Path, task: str = "multilabel", **options
 
 
 def data(soft: soft_labels.SoftLabels | None, share: float = 0.3125, test_label: int = 0) -> ClipData:
-    def read_clips(numbers, epoch):
+    def read_clips(numbers, epoch, draws):
         for n in map(int, numbers):
             yield n, Sample(np.full((1, 4), n, np.float16), np.zeros(1, np.float32))
 

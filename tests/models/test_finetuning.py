@@ -1,15 +1,17 @@
 """Which weights and statistics of a backbone move in which mode, and how fast."""
 
+import copy
 from typing import get_args
 
 import pytest
 import torch
 
 from jungle.config.optim import Optim
+from jungle.errors import UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss
 from jungle.models.module import ClipClassifier, Training
-from jungle.models.optimizer import make_optimizer, make_schedule, parameter_groups
+from jungle.models.optimizer import check_groups, make_optimizer, make_schedule, parameter_groups
 from jungle.models.unfreezing import largest, part_at, set_trained
 from tests.models.test_module import CLASSES, HEAD, batch
 
@@ -94,6 +96,20 @@ def test_layers_further_from_the_head_learn_slower() -> None:
     assert all(g["weight_decay"] == (0.2 if p.ndim > 1 else 0) for g in groups for p in g["params"])
 
 
+@pytest.mark.parametrize("layer_decay", [1.0, 0.7])
+def test_what_a_model_exempts_from_decay_is_not_decayed(layer_decay: float) -> None:
+    backbone = Backbone(BackboneSpec("test_vit", pretrained=False, size=(32, 32)))
+    groups = parameter_groups(backbone, torch.nn.Linear(2, 2), 1.0, 0.5, 0.2, layer_decay)
+    decay = {id(p): g["weight_decay"] for g in groups for p in g["params"]}
+    named = dict(backbone.model.named_parameters())
+    exempt = {n for n, p in named.items() if decay[id(p)] == 0 and p.ndim > 1}
+    assert exempt == {"pos_embed", "cls_token"}
+    assert decay[id(named["blocks.0.attn.qkv.weight"])] == 0.2
+    if layer_decay == 1:
+        rates = {id(p): g["lr"] for g in groups for p in g["params"]}
+        assert {rates[id(p)] for p in named.values()} == {0.5}
+
+
 @pytest.mark.parametrize("name", get_args(Optim.model_fields["name"].annotation))
 def test_every_optimizer_moves_the_weights(name: str) -> None:
     layer = torch.nn.Linear(4, 4)
@@ -103,6 +119,18 @@ def test_every_optimizer_moves_the_weights(name: str) -> None:
         layer(torch.ones(1, 4)).sum().backward()
         optimizer.step()
     assert not torch.equal(layer.weight, before)
+
+
+@pytest.mark.parametrize("name", get_args(Optim.model_fields["name"].annotation))
+def test_a_run_resumes_with_its_own_groups_and_with_no_others(name: str) -> None:
+    made = model()
+    groups = made.parameter_groups()
+    saved = {"optimizer_states": [make_optimizer(name, groups, 0.01).state_dict()]}
+    check_groups(saved, made.parameter_groups())
+    halves = [{**g, "params": g["params"][::2]} for g in groups], [{**g, "weight_decay": 0.5} for g in groups]
+    for others in (groups[:1], *halves):
+        with pytest.raises(UserError, match="resume=never"):
+            check_groups(saved, others)
 
 
 @pytest.mark.parametrize("name", ["cosine", "onecycle", "constant"])
@@ -138,7 +166,7 @@ def test_a_plateau_is_the_one_asked_for() -> None:
     for _ in range(7):
         described["scheduler"].step(1.0)
         rates.append(round(optimizer.param_groups[0]["lr"], 6))
-    assert rates == [1e-3, 1e-3, 7e-4, 7e-4, 6e-4, 6e-4, 6e-4]
+    assert rates == [1e-3, 7e-4, 6e-4, 6e-4, 6e-4, 6e-4, 6e-4]
 
 
 def test_a_plateau_halves_the_rate() -> None:
@@ -146,9 +174,29 @@ def test_a_plateau_halves_the_rate() -> None:
     optimizer = torch.optim.SGD(layer.parameters(), 1.0)
     described = make_schedule("plateau", optimizer, 20, 0.0, "val/accuracy", "max")
     assert described["monitor"] == "val/accuracy"
-    for value in (0.5, 0.6, 0.6, 0.6, 0.6):
+    rates = []
+    for value in (0.5, 0.6, 0.6, 0.7, 0.6, 0.6, 0.6, 0.6):
         described["scheduler"].step(value)
-    assert optimizer.param_groups[0]["lr"] == 0.5
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == [1, 1, 1, 1, 1, 0.5, 0.5, 0.25]  # behind two epochs in a row without a better value
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_efficientnet"])
+def test_saving_memory_moves_batchnorm_as_without_it(name: str) -> None:
+    states = []
+    for save in (False, True):
+        torch.manual_seed(0)
+        backbone = Backbone(BackboneSpec(name, pretrained=False, size=(32, 32))).train()
+        if save:
+            backbone.save_memory()
+        frames = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
+        for _ in range(2):
+            backbone(frames).square().mean().backward()
+        copy.deepcopy(backbone)(frames)  # a copy counts for itself
+        states.append(backbone.model.state_dict())
+    assert all(torch.equal(v, states[1][k]) for k, v in states[0].items())
+    counts = {int(v) for k, v in states[1].items() if k.endswith("num_batches_tracked")}
+    assert counts == {2}
 
 
 def test_saving_memory_gives_the_same_gradient() -> None:

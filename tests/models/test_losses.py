@@ -6,7 +6,7 @@ from jungle import overrides
 from jungle.build import loss_plan
 from jungle.cli import config_dir
 from jungle.errors import UsageError
-from jungle.models.losses import LossPlan, class_weights, loss, prior_logits, prior_shift, probabilities
+from jungle.models.losses import LossPlan, class_weights, loss, probabilities
 
 TARGETS = {
     "multilabel": torch.tensor([[1.0, 0, 0], [0, 1.0, 1.0], [0, 0, 0], [0, 0, 1.0]]),
@@ -102,9 +102,24 @@ def test_the_config_becomes_the_loss() -> None:
         plan("loss.gamma=2")
 
 
-def test_unknown_targets_do_not_count_as_drawn() -> None:
-    y = torch.tensor([[1.0], [0.0], [float("nan")]])
-    even = prior_logits(y, "multilabel", torch.ones(3))
-    torch.testing.assert_close(even, torch.zeros(1))
-    shift = prior_shift(y, "multilabel", torch.tensor([2.0, 1.0, 7.0]))
-    torch.testing.assert_close(shift, torch.tensor([2.0]).log())
+@pytest.mark.parametrize("far", [90.0, 110.0, 1e4])
+@pytest.mark.parametrize("task", ["multilabel", "exclusive"])
+@pytest.mark.parametrize(
+    "plan",
+    [
+        LossPlan("focal", gamma=0.5),
+        LossPlan("focal", gamma=2.0),
+        LossPlan("asymmetric", gamma_positive=0.5, gamma_negative=0.5),
+        LossPlan("asymmetric", gamma_negative=0.5, margin=0.05),
+        LossPlan("asymmetric", gamma_negative=4.0),
+        LossPlan(label_smoothing=0.1),
+    ],
+)
+def test_every_loss_has_a_slope_however_sure_the_model_is(plan: LossPlan, task: str, far: float) -> None:
+    for sign in (1, -1):  # sure and right, sure and wrong
+        z = torch.tensor([[sign * far, -sign * far]], requires_grad=True)
+        value = loss(z, torch.tensor([[1.0, 0.0]]), torch.ones(1), task, plan)
+        value.backward()
+        assert torch.isfinite(value)
+        assert z.grad is not None
+        assert torch.isfinite(z.grad).all()

@@ -14,7 +14,7 @@ def batch(key: str = "frames_BTHWC", clips: int = 6) -> dict:
         "mask_BT": mask,
         "times_BT": torch.zeros(clips, clips),
         "targets_BC": torch.eye(clips),
-        "weight_B": torch.arange(clips).float(),
+        "weight_B": torch.ones(clips),
     }
     if key == "frames_BTHWC":
         frames = value.view(-1, 1, 1, 1, 1).expand(-1, clips, 32, 32, 3)
@@ -39,7 +39,7 @@ def test_mixup_blends_values_targets_and_weights_alike(key: str) -> None:
     got = made[key].float().flatten(2).mean(2)
     assert (got - value[:, None])[mask].abs().max() < 0.51  # every frame, however short the other clip is
     assert not got[~mask].any()
-    torch.testing.assert_close(made["weight_B"], targets @ torch.arange(6.0))
+    assert torch.equal(made["weight_B"], torch.ones(6))
     assert torch.equal(made["mask_BT"], mask)
 
 
@@ -62,6 +62,27 @@ def test_cutmix_pastes_a_rectangle_of_the_share_that_the_targets_say() -> None:
             real = made["frames_BTHWC"][i][given["mask_BT"][i]][..., 0]
             assert (real == frame).all()  # the same place in all frames
     assert (made["targets_BC"].diagonal() < 0.99).any()
+
+
+def test_each_label_counts_as_much_as_its_clip() -> None:
+    torch.manual_seed(0)
+    given = batch("x_BTD")
+    share_BC = mixed(given, 1.0, 0.0)["targets_BC"]  # of each clip, where all weigh the same
+    torch.manual_seed(0)
+    weight_B = torch.tensor([0.0, 1, 2, 0, 0.5, 3])
+    made = mixed({**given, "weight_B": weight_B}, 1.0, 0.0)
+    torch.testing.assert_close(made["weight_B"], share_BC @ weight_B)
+    torch.testing.assert_close(made["targets_BC"] * made["weight_B"][:, None], share_BC * weight_B)
+    assert not made["targets_BC"][1:, 0].any()  # what has no weight teaches no other clip
+
+
+def test_an_unknown_label_of_no_weight_hides_no_known_one() -> None:
+    given = batch("x_BTD", clips=2)
+    given["targets_BC"] = torch.tensor([[1.0, 0.0], [torch.nan, 1.0]])
+    given["weight_B"] = torch.tensor([1.0, 0.0])
+    for seed in range(4):
+        torch.manual_seed(seed)
+        assert mixed(given, 1.0, 0.0)["targets_BC"][0].tolist() == [1.0, 0.0]
 
 
 def test_unknown_targets_stay_unknown_and_off_is_off() -> None:

@@ -113,10 +113,10 @@ def test_exclusive_probabilities_sum_to_one() -> None:
 def test_no_decay_on_norms_and_biases() -> None:
     made = model("finetune")
     made.training_plan = Training(schedule="constant", warmup=0.0, weight_decay=0.1)
-    decayed, bare = made.configure_optimizers().param_groups
-    assert all(p.ndim > 1 for p in decayed["params"])
-    assert bare["weight_decay"] == 0
-    assert decayed["weight_decay"] == 0.1
+    for bare, decayed in zip(*[iter(made.configure_optimizers().param_groups)] * 2, strict=True):
+        assert all(p.ndim > 1 for p in decayed["params"])
+        assert bare["weight_decay"] == 0
+        assert decayed["weight_decay"] == 0.1
 
 
 def test_the_training_loss_shown_is_the_mean_of_the_epoch_so_far(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from jungle.config.values import Fraction, Section
 
@@ -11,7 +11,8 @@ class Plateau(Section):
     """What a plateau does to the learning rate."""
 
     factor: Annotated[float, Field(gt=0, lt=1)]
-    patience: NonNegativeInt
+    patience: PositiveInt
+    """Epochs in a row without a better value, after which the rate falls."""
     lowest: Annotated[float, Field(ge=0)]
 
 

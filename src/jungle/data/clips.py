@@ -70,6 +70,12 @@ class Clips:
             return self.table["split"]
         return pl.Series("split", [None] * len(self), dtype=pl.String)
 
+    def weights(self) -> np.ndarray:
+        """float32 `[N]`: how much each clip counts in training, 1 where nothing is said."""
+        if "weight" not in self.table.columns:
+            return np.ones(len(self), np.float32)
+        return self.table["weight"].fill_null(1).to_numpy().astype(np.float32)
+
     def of(self, split: str) -> "Clips":
         """The clips of one split, in table order."""
         return self.where((self.splits() == split).fill_null(False))

@@ -6,7 +6,8 @@ that none waits for a gradient that never comes.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,11 +29,22 @@ class Sample:
     reason: str = ""
 
 
-Read = Callable[[Any, int], Iterator[tuple[int, Sample | str]]]
-"""Takes clip numbers (rows of the clips table) and the epoch; yields each with its sample or failure."""
+Read = Callable[[Any, int, Sequence[int]], Iterator[tuple[int, Sample | str]]]
+"""Takes clip numbers (rows of the clips table), the epoch, and which draw of its clip in this epoch each of them is:
+no two are the same, on one device or several. Yields each number with its sample or failure; what is random about a
+sample depends on epoch and draw alone."""
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Takes clip numbers; returns those of an epoch, as many, in order. The same on every device."""
+
+
+def count_draws(numbers: Sequence[int] | np.ndarray, came: Counter[int]) -> list[int]:
+    """Return how often each of `numbers` had come before, and count them in `came`."""
+    draws = []
+    for number in map(int, numbers):
+        draws.append(came[number])
+        came[number] += 1
+    return draws
 
 
 def _shuffled(numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -93,11 +105,15 @@ class ClipLoader:
             mine = np.array([n for n in mine if int(n) not in self.failures], mine.dtype)
         batch: list[tuple[int, Sample]] = []
         given = 0
+        came: Counter[int] = Counter()
         skip = self.start_now() * self.batch_size if self.train else 0
         for _attempt in range(10):
-            todo, skipped = self._after(mine[: len(mine) - given] if self.train else mine, skip)
+            order = mine[: len(mine) - given] if self.train else mine
+            todo, skipped = self._after(order, skip)
             given, skip = given + skipped, skip - skipped
-            for number, sample in self.read(todo, epoch):
+            count_draws(order[: len(order) - len(todo)], came)
+            draws = [n * self.world + self.rank for n in count_draws(todo, came)]
+            for number, sample in self.read(todo, epoch, draws if self.train else [0] * len(todo)):
                 if isinstance(sample, str):
                     self._failed(number, sample)
                     continue

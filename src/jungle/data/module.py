@@ -44,9 +44,7 @@ class ClipData(pl.LightningDataModule):
         self.max_failed_fraction, self.left_out = max_failed_fraction, left_out or set()
         self._targets = clips.targets()
         self._draw = Sampler(self._targets, sampler)
-        has_weight = "weight" in clips.table.columns
-        weight = clips.table["weight"].fill_null(1).to_numpy() if has_weight else np.ones(len(clips))
-        self._weight = weight.astype(np.float32)
+        self._weight = clips.weights()
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
         self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from jungle.data.loader import Sample
+from jungle.data.loader import Sample, count_draws
 from jungle.errors import UserError
 from jungle.memory import free_memory
 from jungle.video import Clip, ClipSpec
@@ -52,8 +52,14 @@ class VideoReader:
         self.ahead = _that_fit(spec, ahead or 2 * max(workers, 1) + 2)
         self._pool: DecodePool | GpuPool | None = None
 
-    def __call__(self, numbers: Sequence[int], epoch: int) -> Iterator[tuple[int, Sample | str]]:
-        """Yield each number with its frames, or with the reason why there are none."""
+    def __call__(
+        self, numbers: Sequence[int], epoch: int, draws: Sequence[int] = ()
+    ) -> Iterator[tuple[int, Sample | str]]:
+        """Yield each number with its frames, or with the reason why there are none.
+
+        What is random about a clip differs by epoch and by draw, and is the same on any machine and in a run
+        that was stopped. `draws` says which draw of its clip each is; not told, the first one is draw 0.
+        """
         if self._pool is None:
             self._pool = open_pool(
                 self.spec,
@@ -63,18 +69,15 @@ class VideoReader:
                 transform=self.transform,
                 source=None if self.cache is None else self.cache.source(self.spec),
             )
-        # What is drawn at random is drawn anew each epoch, and each time that a clip comes in it; the same on
-        # any machine.
-        times: Counter[int] = Counter()
 
-        def job(number: int) -> Job:
-            times[number] += 1
-            seed = self.seed * 1_000_003 + epoch + (times[number] - 1) * 7_368_787
+        def job(number: int, draw: int) -> Job:
+            seed = self.seed * 1_000_003 + epoch + draw * 7_368_787
             content = "" if self.cache is None else self.cache.contents.get(self.paths[number], "")
             likely = () if self.likely is None else self.likely[number]
             return Job(str(number), self.paths[number], seed & 0x7FFFFFFF, content, likely)
 
-        jobs = (job(n) for n in map(int, numbers))
+        draws = draws or count_draws(numbers, Counter())
+        jobs = (job(int(n), d) for n, d in zip(numbers, draws, strict=True))
         for done, clip in self._pool.map(jobs, ahead=self.ahead):
             if isinstance(clip, Clip):
                 if self._fared is not None:

@@ -30,10 +30,15 @@ def weighted(answers: Answers, targets_NC: np.ndarray) -> Fitted:
     """The mean with weights that add up to 1, those of the least log loss."""
     import torch
 
-    probs_MNC = torch.from_numpy(_filled(answers.probs_MNC))
+    # As `joined` has it: of a class, the mean over the members that know it, by their weights.
+    knows_MNC = torch.from_numpy(np.isfinite(answers.probs_MNC).astype(np.float64))
+    probs_MNC = torch.from_numpy(np.nan_to_num(answers.probs_MNC).astype(np.float64))
 
     def blend(free_M: Any) -> Any:
-        return torch.tensordot(free_M.softmax(0), probs_MNC, 1)
+        weight_M = free_M.softmax(0)
+        p_NC = torch.tensordot(weight_M, probs_MNC, 1)
+        p_NC = p_NC / torch.tensordot(weight_M, knows_MNC, 1).clamp(min=1e-300)
+        return p_NC / p_NC.sum(1, keepdim=True) if answers.task == "exclusive" else p_NC
 
     found = _least(blend, np.zeros(len(probs_MNC)), targets_NC, pull=0.0)
     weights = np.exp(found - found.max())

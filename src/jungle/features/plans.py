@@ -50,6 +50,8 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
         "weights": weights_hash,
         "taps": own["taps"],
         "pool": own["pool"] + (" of patches" if backbone.prefix and own["taps"] else ""),
+        "mean": own["mean"],
+        "std": own["std"],
         "dtype": dtype,
         "clip": clip.to_dict(),
     }

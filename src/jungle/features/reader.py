@@ -22,8 +22,10 @@ class FeatureReader:
         self.stores, self.keys = list(stores), list(keys)
         self._failed = {key: why for store in stores for key, why in store.failures().items()}
 
-    def __call__(self, numbers: Sequence[int], epoch: int) -> Iterator[tuple[int, Sample | str]]:
-        """Yield each number with its features, or with the reason why it has none."""
+    def __call__(
+        self, numbers: Sequence[int], epoch: int, draws: Sequence[int] = ()
+    ) -> Iterator[tuple[int, Sample | str]]:
+        """Yield each number with its features, or with the reason why it has none; nothing in it is random."""
         wanted = [int(n) for n in numbers]
         for start in range(0, len(wanted), CHUNK):
             chunk = [(n, self.keys[n]) for n in wanted[start : start + CHUNK]]

@@ -14,6 +14,7 @@ with the measurements, is in `docs/feature-store.md`.
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,9 +36,13 @@ if TYPE_CHECKING:
 
 __all__ = ["FeatureStore", "Features", "fingerprint"]
 FORMAT = 1
+SPEC = "spec.json"
 RULES = 2
 """By which clips were read: 2 since frames that a decoder made up are not taken for sound. Stores of version
 0.1 do not tell, and stay in use."""
+LATER = ("mean", "std")
+"""Entries of a spec that stores of version 0.1 lack in theirs. Such a store notes them beside it when it is first
+opened, and is not that of a spec in which they are others."""
 MAX_SPEC = 1 << 16  # bytes
 
 
@@ -60,18 +65,27 @@ class FeatureStore:
 
     def __init__(self, root: Path, name: str, spec: dict[str, Any]) -> None:
         self._opened_with = (root, name, spec)
-        self.spec = canonical(spec)
         self.folder = self.folder_of(root, name, spec)
+        older = self.folder == _folder(root, name, _without_later(spec))
+        self.spec = canonical(_without_later(spec) if older else spec)
         self._check_spec()
+        if older and self.spec != canonical(spec):
+            self._note_later(canonical(spec))
         self._maps = Maps(self.folder)
         self._index = indices.load(self.folder)
         indices.save(self.folder, self._index)
 
     @staticmethod
     def folder_of(root: Path, name: str, spec: dict[str, Any]) -> Path:
-        """Return where the store of `spec` lies, whether it is there or not."""
-        safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
-        return Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
+        """Return where the store of `spec` lies, whether it is there or not.
+
+        One of version 0.1 is used where there is no newer one, and it is not known to be of another spec.
+        """
+        folder, older = _folder(root, name, spec), _folder(root, name, _without_later(spec))
+        if folder.is_dir() or not older.is_dir():
+            return folder
+        noted = _held(older / SPEC).get("later")
+        return older if noted in (None, _later(canonical(spec))) else folder
 
     @classmethod
     def open(cls, root: Path, name: str, spec: dict[str, Any]) -> "FeatureStore":
@@ -228,7 +242,7 @@ class FeatureStore:
 
     def _check_spec(self) -> None:
         """Write the spec into a new folder; check it in an old one."""
-        path = self.folder / "spec.json"
+        path = self.folder / SPEC
         try:
             if not path.exists():
                 name, digest = self._opened_with[1], fingerprint(self.spec)
@@ -252,6 +266,41 @@ class FeatureStore:
         if spec != self.spec:
             what = differences(spec, self.spec) if isinstance(spec, dict) else "not a spec"
             raise UserError(f"{self.folder} holds features of another spec ({what}). Move that folder away.")
+
+    def _note_later(self, spec: dict[str, Any]) -> None:
+        """Note in a store of version 0.1 what its spec lacks, as it is now: a change is noticed from then on."""
+        held = _held(self.folder / SPEC)
+        if "later" in held:
+            return
+        log.info(
+            f"{self.folder}: version 0.1 did not note by which mean and deviation it normalised frames; they are "
+            "taken to be those of the backbone now"
+        )
+        with suppress(OSError):  # a folder that may only be read is said again the next time
+            write_json(self.folder / SPEC, {**held, "later": _later(spec)})
+
+
+def _folder(root: Path, name: str, spec: dict[str, Any]) -> Path:
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
+    return Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
+
+
+def _without_later(spec: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in spec.items() if k not in LATER}
+
+
+def _later(spec: dict[str, Any]) -> dict[str, Any]:
+    return {k: spec[k] for k in LATER if k in spec}
+
+
+def _held(path: Path) -> dict[str, Any]:
+    """Return what a spec.json holds; nothing where it cannot be read, which opening the store will say."""
+    try:
+        with open(path, "rb") as file:
+            held = json.loads(file.read(MAX_SPEC))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 @cache

@@ -3,7 +3,8 @@
 import copy
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from jungle.errors import UsageError, UserError, nearest
 from jungle.lean import without
 from jungle.models.fold import fold_norms
 from jungle.models.names import check_backbone
-from jungle.models.timm_model import BackboneSpec, created
+from jungle.models.timm_model import BackboneSpec, Colour, created
 from jungle.video.types import checked_size
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
@@ -29,6 +30,7 @@ class Backbone(nn.Module):
         dim: D, the width of a feature.
         size: (height, width) the frames are resized to.
         interpolation: how the model's own pictures were resized, `bilinear` or `bicubic`.
+        normalisation: mean and standard deviation by which frames are normalised, of colours from 0 to 1.
     """
 
     def __init__(self, spec: BackboneSpec, load: bool = True, dim: int | None = None) -> None:
@@ -53,12 +55,15 @@ class Backbone(nn.Module):
         self.interpolation = (
             own["interpolation"] if own["interpolation"] in ("bilinear", "bicubic") else "bicubic"
         )
+        mean, std = spec.mean or own["mean"], spec.std or own["std"]
+        self.normalisation: tuple[Colour, Colour] = _colour(mean), _colour(std)
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(own["mean"]).view(1, 3, 1, 1) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(own["std"]).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255, persistent=False)
         self.prefix = int(getattr(self.model, "num_prefix_tokens", 0))
         self._tapped: dict[tuple[int, str], Tensor] = {}  # by thread: clips may run side by side
+        self._momenta: list[tuple[Any, float]] = []  # of BatchNorm layers that may run twice: `save_memory`
         self._hook(spec.taps)
         self.dim = self._measure() if dim is None else dim
 
@@ -73,9 +78,10 @@ class Backbone(nn.Module):
     def _features(self, frames_NHWC: Tensor) -> Tensor:
         # A permuted NHWC batch is channels_last already: no copy, and about twice as fast on CPU.
         x_NCHW = (frames_NHWC.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        if not self.spec.taps:
-            return self.model(x_NCHW).float()
-        self.model.forward_features(x_NCHW)
+        with self._first_pass():
+            if not self.spec.taps:
+                return self.model(x_NCHW).float()
+            self.model.forward_features(x_NCHW)
         here = threading.get_ident()
         return torch.cat([self._pooled(self._tapped.pop((here, name))) for name in self.spec.taps], dim=1)
 
@@ -91,6 +97,8 @@ class Backbone(nn.Module):
     def save_memory(self) -> None:
         """Compute activations a second time in the backward pass instead of keeping them.
 
+        The statistics of BatchNorm move in the first pass alone, once a step as without this.
+
         Raises:
             UserError: the model cannot.
         """
@@ -100,6 +108,24 @@ class Backbone(nn.Module):
             raise UserError(
                 f"model.grad_checkpointing: {self.spec.name} has none; a smaller data.batch_size saves memory"
             ) from None
+        for module in self.model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
+                self._momenta.append((module, module.momentum))
+                module.register_forward_hook(_count_first_pass_only)
+        self._follow(False)
+
+    @contextmanager
+    def _first_pass(self) -> Iterator[None]:
+        """Let the statistics of BatchNorm follow this pass, and not the one that computes it again."""
+        self._follow(True)
+        try:
+            yield
+        finally:
+            self._follow(False)
+
+    def _follow(self, follows: bool) -> None:
+        for norm, momentum in self._momenta:
+            norm.momentum = momentum if follows else 0.0
 
     def compile_model(self, backend: str = "inductor") -> None:
         """Have the model compiled when it is first called, in place: its weights keep their names."""
@@ -153,18 +179,29 @@ class Backbone(nn.Module):
     def to_dict(self) -> dict[str, Any]:
         """Plain types, enough to build the same model for its saved weights."""
         own = {k: v for k, v in asdict(self.spec).items() if k != "also"}
-        return {**own, "weights": None, "size": list(self.size), "taps": list(self.spec.taps)}
+        mean, std = map(list, self.normalisation)
+        size, taps = list(self.size), list(self.spec.taps)
+        return {**own, "weights": None, "size": size, "taps": taps, "mean": mean, "std": std}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], dim: int | None = None) -> "Backbone":
         """Build the model of `to_dict` with random weights, for its state dict; `dim`, where it is known.
 
+        What a checkpoint of version 0.1 lacks (`pool`, `mean`, `std`) is what that version had: the mean, and
+        timm's own normalisation.
+
         Raises:
             UsageError: its frames are of no size that there is, or timm knows no such model.
+            UserError: no frame can be normalised like that.
         """
         size, taps = checked_size(values["size"]), tuple(str(t) for t in values["taps"])
-        pool = str(values.get("pool", "mean"))  # of checkpoints from before there was a choice
-        return cls(BackboneSpec(str(values["name"]), False, None, size, taps, pool), load=False, dim=dim)
+        mean, std = (None if values.get(k) is None else _colour(values[k]) for k in ("mean", "std"))
+        if not all(abs(m) <= 1e3 for m in mean or ()) or not all(1e-3 <= s <= 1e3 for s in std or ()):
+            raise UserError(f"its backbone normalises frames by mean {mean} and deviation {std}")
+        spec = BackboneSpec(
+            str(values["name"]), False, None, size, taps, str(values.get("pool", "mean")), mean=mean, std=std
+        )
+        return cls(spec, load=False, dim=dim)
 
     def _hook(self, taps: tuple[str, ...]) -> None:
         modules = dict(self.model.named_modules())
@@ -188,6 +225,17 @@ class Backbone(nn.Module):
             dim = self(torch.zeros(1, *self.size, 3, dtype=torch.uint8)).shape[1]
         self.model.train(was)
         return dim
+
+
+def _count_first_pass_only(norm: Any, _in: Any, _out: Any) -> None:
+    """Take back what a BatchNorm layer counted when it ran a second time, which does not move it."""
+    if norm.training and norm.momentum == 0.0 and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked -= 1
+
+
+def _colour(values: Sequence[float]) -> Colour:
+    red, green, blue = map(float, values)
+    return red, green, blue
 
 
 def _gem(x_NPC: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from jungle.video import ClipSpec
 
 BUFFERS = 512 << 20  # bytes that a model may work out for itself beside its weights
 MOST_SHIFT = 100.0  # of a logit: a sampler that draws one clip 10^43 times as often
+MOST_RATIO = 1e12  # of a class's share among the clips as drawn and as they are
 CLIP_BYTES = 2 << 30  # of one clip's frames: a decoding process has no more memory
 
 
@@ -96,6 +97,12 @@ def _build(
         raise UserError("the share of a class lies outside 0 to 1")
     if not all(abs(v) < MOST_SHIFT for v in dict(about.get("prior_shift", {})).values()):
         raise UserError("its prior_shift holds what no share of clips gives")
+    ratios = about.get("draw_ratios")
+    if ratios is not None:
+        if set(ratios["classes"]) != set(classes):
+            raise UserError("its draw_ratios are of other classes than the model")
+        if not all(1 / MOST_RATIO < r < MOST_RATIO for r in (*ratios["classes"].values(), ratios["none"])):
+            raise UserError("its draw_ratios hold what no share of clips gives")
     if spec.size is not None and tuple(about["backbone"]["size"]) != spec.size:
         raise UserError("its backbone is for frames of another size than its clips have")
     most = spec.most_bytes
@@ -110,7 +117,7 @@ def _build(
         raise UserError(f"its head has {head['layers']} layers, and there are weights for fewer")
     own = {
         k: about[k]
-        for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift", "metadata")
+        for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift", "draw_ratios", "metadata")
         if k in about
     }
 

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TASKS = ("multilabel", "exclusive")
+TINY = 1e-8
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ def loss(
 ) -> Tensor:
     """Return the weighted mean loss of a batch, in nats: over cells (multilabel) or clips (exclusive).
 
-    Cells whose target is NaN are unknown and cost nothing. Targets between 0 and 1 are soft labels.
+    Cells whose target is NaN are unknown and cost nothing. Targets between 0 and 1 are soft labels. Where
+    cells are unknown, or clips have weights, each batch is a mean over what it has itself: then several small
+    batches (accumulated, or of several devices) are not exactly one large one.
     """
     plan = plan or LossPlan()
     logits_BC = logits_BC.float()
@@ -48,7 +51,7 @@ def loss(
         cell_BC = -smooth_BC * log_p_BC * class_weight_C
         if plan.gamma:
             # Not quite 0, where a power below 1 has no slope.
-            cell_BC = cell_BC * (1 - log_p_BC.exp()).clamp(min=1e-8) ** plan.gamma
+            cell_BC = cell_BC * (1 - log_p_BC.exp()).clamp(min=TINY) ** plan.gamma
         return (cell_BC.sum(1) * weight_B).sum() / weight_B.sum().clamp(min=1e-8)
     known_BC = ~targets_BC.isnan() * weight_B.unsqueeze(1)
     smooth_BC = targets_BC.nan_to_num() * (1 - plan.label_smoothing) + 0.5 * plan.label_smoothing
@@ -61,50 +64,122 @@ def _binary(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
     """Return what each cell costs where its class is present, and where it is absent."""
     present_BC, absent_BC = F.softplus(-logits_BC), F.softplus(logits_BC)  # -log p, -log(1 - p)
     p_BC, other_BC = logits_BC.sigmoid(), (-logits_BC).sigmoid()
+    # Not quite 0, where a power below 1 has no slope.
+    p_BC, other_BC = p_BC.clamp(min=TINY), other_BC.clamp(min=TINY)
     if plan.name == "focal" and plan.gamma:
         # Lin et al. 2017; their alpha is the class weight.
         return present_BC * other_BC**plan.gamma, absent_BC * p_BC**plan.gamma
     if plan.name == "asymmetric":
         # Ridnik et al. 2021: a power each for present and absent, a margin for what is surely absent.
         if plan.margin:
-            p_BC = (p_BC - plan.margin).clamp(min=1e-8)
+            p_BC = (p_BC - plan.margin).clamp(min=TINY)
             absent_BC = -torch.log1p(-p_BC)
         return present_BC * other_BC**plan.gamma_positive, absent_BC * p_BC**plan.gamma_negative
     return present_BC, absent_BC
 
 
-def class_weights(targets_NC: Tensor, power: float) -> tuple[float, ...]:
+def class_weights(
+    targets_NC: Tensor, power: float, counted_N: Tensor | None = None
+) -> tuple[float, ...]:
     """Return what it costs to miss each class: the inverse of its clips' number to the `power`.
 
     A label weighs 1 on average over the training clips, so that the learning rate still fits. Weights move
     probabilities towards rare classes, and nothing undoes that: where they count, draw clips by class instead
     (`sampler`).
+
+    Args:
+        targets_NC: 0, 1, or NaN where unknown.
+        power: 0 for no weights, 1 where all classes are to count alike.
+        counted_N: as how many clips each counts, drawn as they are; what a sampler evens out already is not
+            evened out again.
     """
-    count_C = targets_NC.nansum(0)
-    weight_C = count_C.clamp(min=1).pow(-power)
-    weight_C = weight_C * count_C.sum() / (weight_C * count_C).sum().clamp(min=1e-8)
+    count_C = targets_NC.nan_to_num().mul(_column(targets_NC, counted_N)).sum(0)
+    weight_C = torch.where(count_C > 0, count_C, 1.0).pow(-power)
+    weight_C = weight_C * count_C.sum() / (weight_C * count_C).sum().clamp(min=TINY)
     return tuple(torch.where(count_C > 0, weight_C, 1.0).tolist())
 
 
-def prior_logits(targets_NC: Tensor, task: str, draws_N: Tensor | None = None) -> Tensor:
+def prior_logits(targets_NC: Tensor, task: str, counted_N: Tensor | None = None) -> Tensor:
     """Return the bias at which an untrained head predicts the share of each class in the training clips.
 
     Args:
         targets_NC: 0, 1, or NaN where unknown.
         task: one of `TASKS`.
-        draws_N: how often each clip is drawn; each the same if not given.
+        counted_N: as how many clips each counts: how often it is drawn, times its weight; 1 if not given.
     """
-    draws_NC = torch.ones(len(targets_NC), 1) if draws_N is None else draws_N.unsqueeze(1)
-    known_NC = ~targets_NC.isnan() * draws_NC
-    share_C = (targets_NC.nan_to_num() * draws_NC).sum(0) / known_NC.sum(0).clamp(min=1e-8)
-    share_C = share_C.clamp(1e-4, 1 - 1e-4)
+    share_C = _shares(targets_NC, counted_N).float().clamp(1e-4, 1 - 1e-4)
     return share_C.log() if task == "exclusive" else torch.logit(share_C)
 
 
-def prior_shift(targets_NC: Tensor, task: str, draws_N: Tensor) -> Tensor:
-    """Return by how much drawing clips unevenly moves each class's logit, `[C]` (Saerens et al. 2002).
+@dataclass(frozen=True)
+class DrawRatios:
+    """How much larger the share of each class is among the clips as drawn than among those that there are.
 
-    Taken off the logits, it gives back probabilities of clips as they are. That is exact for exclusive
-    classes; for sigmoids it is where other classes are drawn as often as the average clip without the class.
+    `none` is that of clips which have no class. What has no clip, and so no share, has a ratio of 1.
     """
-    return prior_logits(targets_NC, task, draws_N) - prior_logits(targets_NC, task)
+
+    classes: tuple[float, ...]
+    none: float = 1.0
+
+    @classmethod
+    def of(cls, targets_NC: Tensor, draws_N: Tensor, weight_N: Tensor | None = None) -> "DrawRatios":
+        """Measure them.
+
+        Args:
+            targets_NC: 0, 1, or NaN where unknown.
+            draws_N: how often each clip is drawn.
+            weight_N: as how many clips each counts, however it is drawn; 1 if not given.
+        """
+        none_N = torch.where(targets_NC.isnan().any(1), torch.nan, (targets_NC == 0).all(1).float())
+        cells = torch.cat([targets_NC, none_N[:, None].to(targets_NC)], 1)
+        counted_N = draws_N if weight_N is None else draws_N * weight_N
+        drawn, there = _shares(cells, counted_N), _shares(cells, weight_N)
+        *classes, none = torch.where((drawn > 0) & (there > 0), drawn / there, 1.0).tolist()
+        return cls(tuple(classes), none)
+
+    def mean_shift(self, targets_NC: Tensor, task: str, weight_N: Tensor | None = None) -> Tensor:
+        """Return by how much drawing moves each class's logit, `[C]`, on average over clips.
+
+        For exclusive classes that is exact for each clip too (Saerens et al. 2002).
+        """
+        ratio_C = torch.tensor(self.classes, dtype=torch.float64)
+        if task == "exclusive":
+            return ratio_C.log().float()
+        share_C = _shares(targets_NC, weight_N)
+        rest_C = (1 - share_C * ratio_C) / (1 - share_C)  # the ratio of the clips without the class
+        return torch.where((share_C > 0) & (rest_C > 0), (ratio_C / rest_C).log(), 0.0).float()
+
+
+def as_they_are(logits_BC: Tensor, ratio_C: Tensor, none: float) -> Tensor:
+    """Return sigmoid logits of clips as they are, from those of a model that learnt from clips as drawn.
+
+    The odds of a class are divided by its ratio, and by the inverse one, on average, of what a clip would be
+    without it: each other class as probable as the model says, and none with what is left. For classes of which
+    a clip has at most one that is the exact posterior, p_c / r_c over the sum of all p_j / r_j, with none as one
+    more class; for clips of several it is an approximation. Certain answers stay certain.
+
+    Args:
+        logits_BC: as drawn.
+        ratio_C: `DrawRatios.classes`.
+        none: `DrawRatios.none`.
+    """
+    q_BC = logits_BC.double().sigmoid()
+    total_B1, inverse_B1 = q_BC.sum(1, keepdim=True), (q_BC / ratio_C).sum(1, keepdim=True)
+    none_B1 = (1 - total_B1).clamp(min=0)
+    rest_BC = none_B1 + total_B1 - q_BC
+    inverse_BC = (none_B1 / none + inverse_B1 - q_BC / ratio_C) / rest_BC.clamp(min=1e-12)
+    known_BC = rest_BC > 1e-12  # else the class is as good as certain, and nothing of the others is left
+    shift_BC = ratio_C.log() + torch.where(known_BC, inverse_BC, 1.0).log()
+    return logits_BC - shift_BC.to(logits_BC.dtype)
+
+
+def _shares(targets_NC: Tensor, counted_N: Tensor | None) -> Tensor:
+    """Return the share of each class, `[C]`, among the clips of which it is known."""
+    counted_N1 = _column(targets_NC, counted_N)
+    known_C = (~targets_NC.isnan() * counted_N1).sum(0)
+    return (targets_NC.nan_to_num() * counted_N1).sum(0) / known_C.clamp(min=TINY)
+
+
+def _column(targets_NC: Tensor, counted_N: Tensor | None) -> Tensor:
+    ones = torch.ones(len(targets_NC)) if counted_N is None else counted_N
+    return ones.double().unsqueeze(1)

@@ -7,9 +7,10 @@ from torch import Tensor
 
 
 def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
-    """Return a training batch whose clips are blended in pairs, targets and weights with them.
+    """Return a training batch whose clips are blended in pairs, with their labels and weights.
 
-    A clip keeps at least half of itself, its number of frames and its times. Frames of the other clip start
+    A clip keeps at least half of itself, its number of frames, its times, and what else is known of it (width
+    or hour of two clips have no mean that a clip could have). Frames of the other clip start
     again where it is shorter. Drawn on the CPU from torch's own generator, computed where the batch is.
 
     Args:
@@ -41,14 +42,22 @@ def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
         made = made.round().to(own.dtype) if own.dtype == torch.uint8 else made.to(own.dtype)
     # A frame that does not exist stays one.
     made = torch.where(mask_BT.view(*mask_BT.shape, *[1] * (own.ndim - 2)), made, own)
-    targets_BC, weight_B = batch["targets_BC"], batch["weight_B"]
-    share_B1 = share_B.unsqueeze(1)
+    weight_B, share_B1 = batch["weight_B"], share_B.unsqueeze(1)
+    own_B, its_B = share_B * weight_B, (1 - share_B) * weight_B[other_B]
+    whole_B = own_B + its_B
+    # Each label counts as much as its clip: one of weight 0 teaches nothing, even where it is unknown.
+    part_B1 = torch.where(whole_B > 0, own_B / whole_B, 1.0).unsqueeze(1)
     return {
         **batch,
         key: made,
-        "targets_BC": share_B1 * targets_BC + (1 - share_B1) * targets_BC[other_B],
-        "weight_B": share_B * weight_B + (1 - share_B) * weight_B[other_B],
+        "targets_BC": _part(batch["targets_BC"], part_B1) + _part(batch["targets_BC"][other_B], 1 - part_B1),
+        "weight_B": whole_B,
     }
+
+
+def _part(targets_BC: Tensor, part_B1: Tensor) -> Tensor:
+    """Return a part of labels; none of one that is unknown is nothing."""
+    return torch.where(part_B1 > 0, part_B1 * targets_BC, 0.0)
 
 
 def _in_step(other: Tensor, mask_BT: Tensor) -> Tensor:

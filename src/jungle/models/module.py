@@ -12,12 +12,14 @@ from jungle.errors import UserError
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
-from jungle.models.losses import LossPlan, loss, prior_logits, probabilities
+from jungle.models.losses import LossPlan, as_they_are, loss, prior_logits, probabilities
 from jungle.models.mixing import mixed
-from jungle.models.optimizer import PLATEAU, make_optimizer, make_schedule, parameter_groups
+from jungle.models.optimizer import PLATEAU, Groups, make_optimizer, make_schedule, parameter_groups
 from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
 Batch = dict[str, Any]
+EPOCH_LOSS = "jungle_epoch_loss"
+"""In a checkpoint: the mean training loss of the epoch so far, so that a resumed epoch has the mean of all of it."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,14 @@ class ClipClassifier(pl.LightningModule):
         task: `multilabel` or `exclusive`.
         mode: `frozen` or `finetune`.
         about: plain types that travel in the checkpoint: how clips become frames, what was trained on, and
-            `prior_shift`, by class: what the sampler of training clips adds to each logit; `metadata`: what
-            the facts of training clips look like, where the head sees facts.
+            `prior_shift`, by class: what the sampler of training clips adds to each logit, on average;
+            `draw_ratios`: how much larger it makes the share of each of the `classes`, and of clips with
+            `none`; `metadata`: what the facts of training clips look like, where the head sees facts.
         training: optimizer and loss settings.
     """
 
     prior_shift_C: Tensor
+    draw_ratio_C: Tensor
 
     def __init__(
         self,
@@ -91,6 +95,11 @@ class ClipClassifier(pl.LightningModule):
         shift = self.about.get("prior_shift", {})
         shift_C = torch.tensor([float(shift.get(c, 0.0)) for c in self.classes])
         self.register_buffer("prior_shift_C", shift_C, persistent=False)
+        ratios = self.about.get("draw_ratios") if task == "multilabel" else None
+        named = {} if ratios is None else ratios["classes"]
+        ratio_C = torch.tensor([float(named[c]) for c in self.classes] if named else [])
+        self.register_buffer("draw_ratio_C", ratio_C, persistent=False)
+        self._none_ratio = 1.0 if ratios is None else float(ratios["none"])
         self.val_scores = RunningScores(self.classes, task)
         self._steps, self._mean_loss = 0, torch.zeros(())
         if self.is_frozen:
@@ -112,23 +121,29 @@ class ClipClassifier(pl.LightningModule):
         return self
 
     def on_train_start(self) -> None:
-        """A run that goes on within an epoch has no start of it."""
-        self.on_train_epoch_start()
+        """Train the part whose turn it is: a run that resumes within an epoch does not see its start."""
+        self._train_part()
 
     def on_train_epoch_start(self) -> None:
-        """Train the part of the backbone whose turn it is; begin the epoch's mean loss."""
+        """Train the part whose turn it is; begin the epoch's mean loss."""
+        self._train_part()
         self._steps, self._mean_loss = 0, torch.zeros((), device=self.device)
+
+    def _train_part(self) -> None:
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
-            settle(self.backbone, self.training_plan.norm_stats)
+        self.train()
 
-    def start_from_priors(self, targets_NC: Tensor) -> None:
-        """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
+    def start_from_priors(self, targets_NC: Tensor, counted_N: Tensor | None = None) -> None:
+        """Set the last bias so that training starts at the class shares, as drawn, instead of at one half.
+
+        `counted_N`: as `prior_logits` takes it.
+        """
         with torch.no_grad():
-            self._last_bias().copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
+            self._last_bias().copy_(prior_logits(targets_NC, self.task, counted_N))
 
     def move_priors(self, by_C: Tensor) -> None:
-        """Add to the last bias: what another sampler of clips adds to the logits."""
+        """Add to the last bias: what another sampler of clips adds to the logits, on average."""
         with torch.no_grad():
             self._last_bias().add_(by_C)
 
@@ -166,7 +181,13 @@ class ClipClassifier(pl.LightningModule):
             answer = self.head(
                 x_BTD, mask_BT, batch["times_BT"], batch["facts_BF"] if self.metadata else None
             )
-        return answer if self.training else answer._replace(logits_BC=answer.logits_BC - self.prior_shift_C)
+        return answer if self.training else answer._replace(logits_BC=self._undrawn(answer.logits_BC))
+
+    def _undrawn(self, logits_BC: Tensor) -> Tensor:
+        """Return the logits of clips as they are."""
+        if len(self.draw_ratio_C):
+            return as_they_are(logits_BC, self.draw_ratio_C, self._none_ratio)
+        return logits_BC - self.prior_shift_C  # exact for exclusive classes; all that version 0.1 kept
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
@@ -204,18 +225,18 @@ class ClipClassifier(pl.LightningModule):
     def _loss(self, logits_BC: Tensor, batch: Batch) -> Tensor:
         return loss(logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.loss)
 
+    def parameter_groups(self) -> Groups:
+        """Return all weights that are ever trained, as the optimizer gets them."""
+        plan = self.training_plan
+        backbone_lr = plan.backbone_lr or plan.lr
+        return parameter_groups(
+            self.backbone, self.head, plan.lr, backbone_lr, plan.weight_decay, plan.layer_decay
+        )
+
     def configure_optimizers(self) -> Any:
         """Return the optimizer and its schedule over the whole run."""
         plan = self.training_plan
-        groups = parameter_groups(
-            self.backbone,
-            self.head,
-            plan.lr,
-            plan.backbone_lr or plan.lr,
-            plan.weight_decay,
-            plan.layer_decay,
-        )
-        optimizer = make_optimizer(plan.optimizer, groups, plan.lr)
+        optimizer = make_optimizer(plan.optimizer, self.parameter_groups(), plan.lr)
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
         total = max(int(self.trainer.estimated_stepping_batches), 1)
@@ -246,7 +267,11 @@ class ClipClassifier(pl.LightningModule):
                 f"the checkpoint's classes are {', '.join(known)}; those of the labels now are "
                 f"{', '.join(self.classes)}: give resume=never to train a new run"
             )
+        so_far = checkpoint.get(EPOCH_LOSS)  # not in checkpoints of version 0.1
+        if so_far is not None:
+            self._steps, self._mean_loss = int(so_far["steps"]), torch.tensor(float(so_far["mean"]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the description beside the weights, so that a checkpoint is enough on its own."""
         checkpoint["jungle"] = self.describe()
+        checkpoint[EPOCH_LOSS] = {"steps": self._steps, "mean": float(self._mean_loss)}

@@ -6,10 +6,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from jungle.errors import UserError
 from jungle.models.backbone import Backbone
 
 PLATEAU = (0.5, 2, 0.0)
 """What a plateau does unless told: the factor of the rate, after how many epochs, and the lowest rate."""
+
+Groups = list[dict[str, Any]]
+"""As an optimizer takes them: `params`, `lr`, `weight_decay`."""
 
 
 def parameter_groups(
@@ -19,35 +23,49 @@ def parameter_groups(
     backbone_lr: float,
     weight_decay: float,
     layer_decay: float,
-) -> list[dict[str, Any]]:
-    """Deal the weights out by learning rate; norms and biases are not decayed.
+) -> Groups:
+    """Deal the weights out by learning rate and by decay: timm's groups.
 
+    Not decayed are norms, biases, and what the model itself names, as position embeddings and class tokens.
     The backbone's last layers learn at `backbone_lr`, each layer before at `layer_decay` times the rate of
     the one behind it (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
     """
-    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    trained = [(n.removeprefix("model."), p) for n, p in backbone.named_parameters() if p.requires_grad]
-    if trained:
-        depth = backbone.depth_of() if layer_decay < 1 else {}
-        deepest = max(depth.values(), default=0)
-        for name, p in trained:
-            rate = backbone_lr * layer_decay ** (deepest - depth.get(name, deepest))
-            groups.setdefault((rate, p.ndim > 1), []).append(p)
-    for p in head.parameters():
-        groups.setdefault((lr, p.ndim > 1), []).append(p)
-    return [
-        {"params": found, "lr": rate, "weight_decay": weight_decay if decays else 0.0}
-        for (rate, decays), found in groups.items()
-    ]
+    from timm import optim
+
+    groups: Groups = []
+    if any(p.requires_grad for p in backbone.parameters()):
+        model = backbone.model
+        bare = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
+        if layer_decay < 1:
+            groups = optim.param_groups_layer_decay(model, weight_decay, bare, layer_decay=layer_decay)
+        else:
+            groups = optim.param_groups_weight_decay(model, weight_decay, no_weight_decay_list=bare)
+        groups = [{**g, "lr": backbone_lr * g.pop("lr_scale", 1.0)} for g in groups]
+    return [*groups, *({**g, "lr": lr} for g in optim.param_groups_weight_decay(head, weight_decay))]
 
 
-def make_optimizer(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+def check_groups(saved: dict[str, Any], groups: Groups) -> None:
+    """Refuse a checkpoint whose optimizer has its weights in other groups: their averages would be mixed up.
+
+    Raises:
+        UserError: it is of a version that dealt them out otherwise.
+    """
+    for state in saved.get("optimizer_states", []):
+        theirs = [(len(g["params"]), g["weight_decay"]) for g in state["param_groups"]]
+        if theirs != [(len(g["params"]), g["weight_decay"]) for g in groups]:
+            raise UserError(
+                "the state of its optimizer is of another version of this program, which dealt the weights "
+                "out otherwise: give resume=never to train a new run"
+            )
+
+
+def make_optimizer(name: str, groups: Groups, lr: float) -> torch.optim.Optimizer:
     """Build AdamW, SGD with Nesterov momentum 0.9, or any other optimizer of timm's by its name there."""
     if name == "sgd":
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr)
-    from timm.optim._optim_factory import create_optimizer_v2
+    from timm.optim import create_optimizer_v2
 
     return create_optimizer_v2(groups, opt=name, lr=lr)
 
@@ -64,13 +82,14 @@ def make_schedule(
     """Return Lightning's description of a schedule over `total` steps, the share `warmup` of them warm-up.
 
     `cosine` and `constant` follow a linear warm-up; `onecycle` rises for `warmup` of the steps and anneals
-    (Smith 2018); `plateau` lowers the rate by a factor after so many epochs in which `monitor` got no better,
-    at most to a lowest one: the three numbers of `plateau`.
+    (Smith 2018); `plateau` lowers the rate by a factor when `monitor` has got no better (by a ten-thousandth)
+    for so many epochs in a row, at most to a lowest one: the three numbers of `plateau`.
     """
     if name == "plateau":
         factor, patience, lowest = plateau
+        # torch counts the epochs that it lets pass: it would lower the rate one later than it is told here.
         falls = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, mode, factor=factor, patience=patience, min_lr=lowest
+            optimizer, mode, factor=factor, patience=patience - 1, min_lr=lowest
         )
         return {"scheduler": falls, "interval": "epoch", "monitor": monitor}
     if name == "onecycle":

@@ -12,6 +12,10 @@ from jungle.models.bundled import bundled_weights, to_timm_names
 from jungle.models.weights import first_line, load_weights
 
 
+Colour = tuple[float, float, float]
+"""Red, green, blue."""
+
+
 @dataclass(frozen=True)
 class BackboneSpec:
     """Which backbone, where its weights come from, and what is taken from it. Plain and picklable."""
@@ -26,6 +30,9 @@ class BackboneSpec:
     """Names of inner modules whose outputs are pooled over space and joined; empty = the pooled last map."""
     pool: str = "mean"
     """How the maps of taps are pooled: one of `POOLS`."""
+    mean: Colour | None = None
+    """What is taken off a frame's colours, from 0 to 1, before they are divided by `std`; None = timm's own."""
+    std: Colour | None = None
     also: tuple["BackboneSpec", ...] = ()
     """Further backbones that see the same frames: see `jungle.models.joined`."""
 
