@@ -111,7 +111,7 @@ class Backbone(nn.Module):
         for module in self.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.momentum is not None:
                 self._momenta.append((module, module.momentum))
-                module.register_forward_hook(_count_first_pass_only)
+                module.register_forward_pre_hook(_count_first_pass_only)
         self._follow(False)
 
     @contextmanager
@@ -227,8 +227,8 @@ class Backbone(nn.Module):
         return dim
 
 
-def _count_first_pass_only(norm: Any, _in: Any, _out: Any) -> None:
-    """Take back what a BatchNorm layer counted when it ran a second time, which does not move it."""
+def _count_first_pass_only(norm: Any, _in: Any) -> None:
+    """Take off beforehand what a BatchNorm layer counts when it runs a second time, which does not move it."""
     if norm.training and norm.momentum == 0.0 and norm.num_batches_tracked is not None:
         norm.num_batches_tracked -= 1
 
