@@ -125,6 +125,10 @@ def test_exclusive_probabilities_add_up(tmp_path: Path) -> None:
     assert len(read(off, tmp_path)) == 1
     with pytest.raises(UserError, match="do not add up to 1"):
         read(off, tmp_path, "exclusive")
+    clipped = table(["c27.mp4", "c28.mp4"]).with_columns(lion=pl.lit(0.95), blank=pl.Series([0.01, 0.05]))
+    soft = read(clipped, tmp_path, "exclusive")  # as calibration=clip leaves them
+    np.testing.assert_allclose(soft.probs_PC, [[0.01 / 0.96, 0.95 / 0.96], [0.05, 0.95]], rtol=1e-6)
+    assert read(clipped, tmp_path).probs_PC[0].tolist() == pytest.approx([0.01, 0.95])
 
 
 def test_a_part_of_the_data_set_leaves_the_others_out(tmp_path: Path) -> None:

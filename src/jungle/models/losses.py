@@ -78,9 +78,7 @@ def _binary(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
     return present_BC, absent_BC
 
 
-def class_weights(
-    targets_NC: Tensor, power: float, counted_N: Tensor | None = None
-) -> tuple[float, ...]:
+def class_weights(targets_NC: Tensor, power: float, counted_N: Tensor | None = None) -> tuple[float, ...]:
     """Return what it costs to miss each class: the inverse of its clips' number to the `power`.
 
     A label weighs 1 on average over the training clips, so that the learning rate still fits. Weights move
