@@ -49,7 +49,7 @@ def reader() -> VideoReader:
 
 def clip_data(sampler: str) -> ClipData:
     names = [c for c, n in COUNTS.items() for _ in range(n)]
-    names += list(COUNTS) + ["hog"]  # of val
+    names += [*COUNTS, "hog"]  # of val
     columns: dict[str, Any] = {"clip": [f"{i}.mp4" for i in range(len(names))]}
     columns["path"] = columns["clip"]
     columns["split"] = ["train"] * CLIPS + ["val"] * 4

@@ -30,9 +30,9 @@ class Sample:
 
 
 Read = Callable[[Any, int, Sequence[int]], Iterator[tuple[int, Sample | str]]]
-"""Takes clip numbers (rows of the clips table), the epoch, and which draw of its clip in this epoch each of them is:
-no two are the same, on one device or several. Yields each number with its sample or failure; what is random about a
-sample depends on epoch and draw alone."""
+"""Takes clip numbers (rows of the clips table), the epoch, and which draw of its clip in this epoch each is:
+no two are the same, on one device or several. Yields each number with its sample or failure; what is random
+about a sample depends on epoch and draw alone."""
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Takes clip numbers; returns those of an epoch, as many, in order. The same on every device."""

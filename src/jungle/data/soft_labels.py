@@ -21,8 +21,8 @@ from jungle.data.text import mapped, match_names
 from jungle.errors import nearest
 
 TOLERANCE = 0.06
-"""How far from 1 the probabilities of exclusive classes may add up: CSV rounds them, and `calibration=clip` of a
-stack takes up to 0.05 off the largest. They are brought to 1."""
+"""How far from 1 the probabilities of exclusive classes may add up: CSV rounds them, and a stack's
+`calibration=clip` takes up to 0.05 off the largest. They are brought to 1."""
 NOT_CLASSES = {*META, *predictions.META, *predictions.CSV_META} - {"weight"}
 
 NUMBER = "\0number"  # the row of the clips table: no class can have that name

@@ -25,7 +25,7 @@ class FeatureReader:
     def __call__(
         self, numbers: Sequence[int], epoch: int, draws: Sequence[int] = ()
     ) -> Iterator[tuple[int, Sample | str]]:
-        """Yield each number with its features, or with the reason why it has none; nothing in it is random."""
+        """Yield each number with its features, the same in each draw, or with the reason why it has none."""
         wanted = [int(n) for n in numbers]
         for start in range(0, len(wanted), CHUNK):
             chunk = [(n, self.keys[n]) for n in wanted[start : start + CHUNK]]

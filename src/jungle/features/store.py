@@ -41,8 +41,8 @@ RULES = 2
 """By which clips were read: 2 since frames that a decoder made up are not taken for sound. Stores of version
 0.1 do not tell, and stay in use."""
 LATER = ("mean", "std")
-"""Entries of a spec that stores of version 0.1 lack in theirs. Such a store notes them beside it when it is first
-opened, and is not that of a spec in which they are others."""
+"""Entries of a spec that stores of version 0.1 lack. Such a store notes them beside its spec when it is first
+opened, and is not used for a spec in which they differ."""
 MAX_SPEC = 1 << 16  # bytes
 
 
@@ -268,13 +268,13 @@ class FeatureStore:
             raise UserError(f"{self.folder} holds features of another spec ({what}). Move that folder away.")
 
     def _note_later(self, spec: dict[str, Any]) -> None:
-        """Note in a store of version 0.1 what its spec lacks, as it is now: a change is noticed from then on."""
+        """Note in a store of version 0.1 what its spec lacks, as it is now, so that a change is noticed."""
         held = _held(self.folder / SPEC)
         if "later" in held:
             return
         log.info(
-            f"{self.folder}: version 0.1 did not note by which mean and deviation it normalised frames; they are "
-            "taken to be those of the backbone now"
+            f"{self.folder}: version 0.1 did not note by which mean and deviation it normalised frames; they "
+            "are taken to be those of the backbone now"
         )
         with suppress(OSError):  # a folder that may only be read is said again the next time
             write_json(self.folder / SPEC, {**held, "later": _later(spec)})
@@ -294,7 +294,7 @@ def _later(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def _held(path: Path) -> dict[str, Any]:
-    """Return what a spec.json holds; nothing where it cannot be read, which opening the store will say."""
+    """Return what a spec.json holds; nothing where it cannot be read, which is said when it is opened."""
     try:
         with open(path, "rb") as file:
             held = json.loads(file.read(MAX_SPEC))

@@ -228,7 +228,7 @@ class Backbone(nn.Module):
 
 
 def _count_first_pass_only(norm: Any, _in: Any) -> None:
-    """Take off beforehand what a BatchNorm layer counts when it runs a second time, which does not move it."""
+    """Take off beforehand what a BatchNorm layer counts when it is run a second time, unmoved."""
     if norm.training and norm.momentum == 0.0 and norm.num_batches_tracked is not None:
         norm.num_batches_tracked -= 1
 

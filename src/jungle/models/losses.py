@@ -152,9 +152,9 @@ def as_they_are(logits_BC: Tensor, ratio_C: Tensor, none: float) -> Tensor:
     """Return sigmoid logits of clips as they are, from those of a model that learnt from clips as drawn.
 
     The odds of a class are divided by its ratio, and by the inverse one, on average, of what a clip would be
-    without it: each other class as probable as the model says, and none with what is left. For classes of which
-    a clip has at most one that is the exact posterior, p_c / r_c over the sum of all p_j / r_j, with none as one
-    more class; for clips of several it is an approximation. Certain answers stay certain.
+    without it: each other class as probable as the model says, and none with what is left. Where a clip has
+    at most one class that is the exact posterior, p_c / r_c over the sum of all p_j / r_j, with none as one
+    more class; where it has several it is an approximation. Certain answers stay certain.
 
     Args:
         logits_BC: as drawn.

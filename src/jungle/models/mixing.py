@@ -42,7 +42,7 @@ def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
         made = made.round().to(own.dtype) if own.dtype == torch.uint8 else made.to(own.dtype)
     # A frame that does not exist stays one.
     made = torch.where(mask_BT.view(*mask_BT.shape, *[1] * (own.ndim - 2)), made, own)
-    weight_B, share_B1 = batch["weight_B"], share_B.unsqueeze(1)
+    weight_B = batch["weight_B"]
     own_B, its_B = share_B * weight_B, (1 - share_B) * weight_B[other_B]
     whole_B = own_B + its_B
     # Each label counts as much as its clip: one of weight 0 teaches nothing, even where it is unknown.

@@ -19,7 +19,7 @@ from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
 Batch = dict[str, Any]
 EPOCH_LOSS = "jungle_epoch_loss"
-"""In a checkpoint: the mean training loss of the epoch so far, so that a resumed epoch has the mean of all of it."""
+"""In a checkpoint: the mean training loss of the epoch so far, which a resumed epoch goes on with."""
 
 
 @dataclass(frozen=True)

@@ -30,18 +30,19 @@ def parameter_groups(
     The backbone's last layers learn at `backbone_lr`, each layer before at `layer_decay` times the rate of
     the one behind it (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
     """
-    from timm import optim
+    from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]  # documented
 
     groups: Groups = []
     if any(p.requires_grad for p in backbone.parameters()):
         model = backbone.model
         bare = set(model.no_weight_decay()) if hasattr(model, "no_weight_decay") else set()
         if layer_decay < 1:
-            groups = optim.param_groups_layer_decay(model, weight_decay, bare, layer_decay=layer_decay)
+            groups = param_groups_layer_decay(model, weight_decay, bare, layer_decay=layer_decay)
         else:
-            groups = optim.param_groups_weight_decay(model, weight_decay, no_weight_decay_list=bare)
-        groups = [{**g, "lr": backbone_lr * g.pop("lr_scale", 1.0)} for g in groups]
-    return [*groups, *({**g, "lr": lr} for g in optim.param_groups_weight_decay(head, weight_decay))]
+            groups = param_groups_weight_decay(model, weight_decay, no_weight_decay_list=bare)
+        for group in groups:
+            group["lr"] = backbone_lr * group.pop("lr_scale", 1.0)
+    return [*groups, *({**g, "lr": lr} for g in param_groups_weight_decay(head, weight_decay))]
 
 
 def check_groups(saved: dict[str, Any], groups: Groups) -> None:
@@ -65,7 +66,7 @@ def make_optimizer(name: str, groups: Groups, lr: float) -> torch.optim.Optimize
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr)
-    from timm.optim import create_optimizer_v2
+    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # it is documented
 
     return create_optimizer_v2(groups, opt=name, lr=lr)
 

@@ -11,7 +11,6 @@ from jungle.errors import UserError
 from jungle.models.bundled import bundled_weights, to_timm_names
 from jungle.models.weights import first_line, load_weights
 
-
 Colour = tuple[float, float, float]
 """Red, green, blue."""
 
@@ -30,11 +29,11 @@ class BackboneSpec:
     """Names of inner modules whose outputs are pooled over space and joined; empty = the pooled last map."""
     pool: str = "mean"
     """How the maps of taps are pooled: one of `POOLS`."""
-    mean: Colour | None = None
-    """What is taken off a frame's colours, from 0 to 1, before they are divided by `std`; None = timm's own."""
-    std: Colour | None = None
     also: tuple["BackboneSpec", ...] = ()
     """Further backbones that see the same frames: see `jungle.models.joined`."""
+    mean: Colour | None = None
+    """Taken off a frame's colours, from 0 to 1, before they are divided by `std`; None = timm's own."""
+    std: Colour | None = None
 
 
 def created(spec: BackboneSpec, load: bool) -> Any:
