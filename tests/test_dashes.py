@@ -26,7 +26,13 @@ def command_of(chosen: dict[str, object], form: str = "${args}") -> list[str]:
 
 @pytest.mark.parametrize("form", ["${args}", "${args_no_hyphens}"])
 def test_the_words_of_an_agent_are_understood(form: str) -> None:
-    chosen = {"head": "gru", "optim.lr": 0.002, "report": False, "data.limit": None, "data.only": ["a b", "c"]}
+    chosen = {
+        "head": "gru",
+        "optim.lr": 0.002,
+        "report": False,
+        "data.limit": None,
+        "data.only": ["a b", "c"],
+    }
     words = options.undashed("train", command_of(chosen, form))
     cfg = overrides.composed("train", words, config_dir())
     assert (cfg.head.name, cfg.optim.lr, cfg.report, cfg.data.limit) == ("gru", 0.002, False, None)

