@@ -33,7 +33,7 @@ LIBRARIES = {
     "torchcodec": "video",
     "albumentations": "data/augment.py",
     "timm": "models",
-    "wandb": "loggers.py",
+    "wandb": "loggers",
     "sklearn": "ensemble",
     "lightgbm": "ensemble",
 }

@@ -187,7 +187,7 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
         max_epochs=cfg.max_epochs,
         default_root_dir=folder,
         logger=logger,
-        callbacks=callbacks_of(cfg, folder),
+        callbacks=callbacks_of(cfg, folder, logs=bool(logger)),
         plugins=[AtomicIO()],
     )
 

@@ -10,6 +10,7 @@ from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
+    LearningRateMonitor,
     RichProgressBar,
 )
 
@@ -20,6 +21,8 @@ from jungle.console import log
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.rounds import Rounds
+
+RATE = "lr-"  # what Lightning calls a learning rate begins so
 
 
 class StepSeed(Callback):
@@ -79,7 +82,11 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Add an epoch."""
-        numbers = {k: float(v) for k, v in trainer.callback_metrics.items() if "/" in k and torch.isfinite(v)}
+        numbers = {
+            k: float(v)
+            for k, v in trainer.callback_metrics.items()
+            if "/" in k and torch.isfinite(v) and not k.startswith(RATE)
+        }
         self.epochs = [e for e in self.epochs if e["epoch"] < trainer.current_epoch]
         self.epochs.append({"epoch": trainer.current_epoch, **numbers})
         if trainer.is_global_zero:
@@ -94,8 +101,18 @@ class History(Callback):
         self.epochs = list(state_dict["epochs"])
 
 
-def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
-    """Return the callbacks of a training run that writes into `folder`."""
+class LearningRates(LearningRateMonitor):
+    """Log the learning rate of each group of weights: every few steps, or each epoch where it has fewer."""
+
+    def on_train_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Choose between the two."""
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+        self.logging_interval = "step" if trainer.num_training_batches >= every else "epoch"
+        super().on_train_start(trainer, *args, **kwargs)
+
+
+def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Callback]:
+    """Return the callbacks of a training run that writes into `folder`; `logs`: to a logger, too."""
     checkpoints = folder / "checkpoints"
     best = Best(
         dirpath=checkpoints,
@@ -121,6 +138,8 @@ def callbacks_of(cfg: TrainConfig, folder: Path) -> list[Callback]:
         found.append(
             EarlyStopping(cfg.callbacks.monitor, mode=cfg.callbacks.mode, patience=cfg.callbacks.patience)
         )
+    if logs:
+        found.append(LearningRates())
     if cfg.trainer.enable_progress_bar:
         found.append(RichProgressBar(leave=False) if sys.stderr.isatty() else EpochLines())
     return [*found, best, last]

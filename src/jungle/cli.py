@@ -175,10 +175,13 @@ def _look(cfg: Any) -> None:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    recipe = None
+    from jungle import options
+
+    recipe, argv = None, options.undashed(verb, argv)
     if verb == "train":
         from jungle.recipes import run as recipes
 
+        argv = options.undashed(verb, argv, recipes.WORDS)
         recipe = recipes.find(argv, config_dir())
     if {"--help", "-h"} & set(argv):
         from jungle import helping

@@ -145,6 +145,9 @@ class _Composer:
         for key, value in whole.settings["paths"].items() if "paths" in whole.settings else ():
             if value != ours.settings["paths"].get(key) and f"paths.{key}" not in given:
                 log.info(f"a config of {self.extra} sets paths.{key}={value}")
+        entity = whole.settings.get("logger", {}).get("entity")
+        if entity is not None and "logger.entity" not in given:
+            log.info(f"a config of {self.extra} sets logger.entity={entity}: runs go to that page of W&B")
         params = whole.hydra["hydra"].get("sweeper", {}).get("params") or {}
         swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
         for o in [*self.words, *parsed(swept)]:

@@ -58,7 +58,10 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
     for split in tables:
         log.info(", ".join(_said(k, v) for k, v in shown.items() if k.startswith(f"{split}/")))
     if trainer.logger is not None:
-        trainer.logger.log_metrics({f"best_{k}": v for k, v in shown.items()})
+        epoch = saved.get("epoch")
+        _log(
+            cfg, trainer.logger, clips, tables, scores, model, best, epoch if isinstance(epoch, int) else None
+        )
     if cfg.report:
         _report(cfg, folder, clips, tables, scores, model, data)
 
@@ -176,6 +179,35 @@ def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
     """Write `failures.csv`: clip and reason."""
     table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
     write_csv(table, folder / "failures.csv")
+
+
+def _log(
+    cfg: TrainConfig,
+    logger: Any,
+    clips: Clips,
+    tables: dict[str, pl.DataFrame],
+    scores: dict[str, float],
+    model: Any,
+    best: Path,
+    epoch: int | None,
+) -> None:
+    """Tell the run's logger what its best checkpoint came to."""
+    from jungle import loggers
+    from jungle.loggers.pictures import shown_clips
+    from jungle.report import outcome
+
+    judged = {s: outcome.judge(table, clips.table, clips.classes) for s, table in tables.items()}
+    judged = {s: found for s, found in judged.items() if len(found)}
+    shown = []
+    with timed("logging the results"):
+        if cfg.logger.clips and "val" in judged:
+            spec = ClipSpec.from_dict(model.about["clip"])
+            told = (tables["val"], clips.table, clips.classes, spec)
+            shown = shown_clips(judged["val"], *told, most=cfg.logger.clips)
+        results = loggers.Results(
+            clips.classes, scores, judged, shown, epoch, best if best.is_file() else None
+        )
+        loggers.tell(logger, cfg, results)
 
 
 def _report(

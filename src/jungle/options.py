@@ -1,7 +1,7 @@
 """The words of a command line that begin with a dash: the few that there are, and what others meant."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,27 @@ class CommandLine:
     def handed_on(self) -> list[str]:
         """The options that a command of this one's needs as well."""
         return [] if self.config_dir is None else [f"--config-dir={self.config_dir}"]
+
+
+def undashed(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[str]:
+    """Return a command line in which a setting written `--key=value` stands as `key=value`.
+
+    So write the agents of W&B's sweeps, unless told otherwise, and people who come from argparse. What is no
+    setting is left as it is: `parted` says what was meant.
+
+    Args:
+        verb: whose settings they are.
+        argv: as typed.
+        more: further words that the command takes as `key=value`.
+    """
+    known = {*(keys_of(CONFIGS[verb]) if verb in CONFIGS else ()), *more}
+    found: list[str] = []
+    for arg in argv:
+        name, equals, value = arg.partition("=")
+        key = name.removeprefix("--").replace("-", "_")
+        is_setting = equals and name.startswith("--") and key in known and name not in TAKING
+        found.append(f"{key}={value}" if is_setting else arg)
+    return found
 
 
 def parted(verb: str, argv: Sequence[str]) -> CommandLine:

@@ -173,7 +173,7 @@ def _going_on(
     if look is not None:
         look(cfg)
     _chosen(cfg)  # refuses a run of other settings or inputs
-    if runs.rank() == 0 and (said := resuming.told(found.paths, cfg)):
+    if runs.rank() == 0 and (said := resuming.told(found.places, cfg)):
         log.info(said)
     own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
     here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]

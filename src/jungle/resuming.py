@@ -19,8 +19,9 @@ from jungle.words import WORD, literal, parsed, text_of
 
 SETTINGS = "settings.json"
 FOUND = "found.json"  # of searches: what was `auto` when the run was started
+ENTITY = "logger.entity"
 OURS = ("paths", "resume", "experiment", "sweep")
-"""What is not taken from a run's settings."""
+"""What is not taken from a run's settings; nor is `ENTITY`."""
 
 
 def keep(folder: Path, cfg: TrainConfig) -> None:
@@ -50,8 +51,8 @@ class Saved:
 
     settings: dict[str, Any] | None
     words: list[str]
-    paths: dict[str, Any]
-    """Where that run kept its things, to be told only."""
+    places: dict[str, Any]
+    """Where that run kept its things, to be told only: `paths.cache`."""
 
 
 def saved(folder: Path) -> Saved:
@@ -71,16 +72,20 @@ def saved(folder: Path) -> Saved:
                     found[group][key] = "auto"
     elif (file := folder / ".hydra" / "overrides.yaml").exists():
         words = gate.check_words("train", read(file), file)
-        kept = [w for w in words if _key(w).split(".")[0] not in ("paths", "resume")]
+        kept = [w for w in words if _key(w) != ENTITY and _key(w).split(".")[0] not in ("paths", "resume")]
         return Saved(None, kept, {})
     else:
         raise UsageError(f"{folder}: no {SETTINGS} in it; give the run's whole command instead")
     for name in found:
         gate.check_key("train", name, file)
     paths = found.get("paths")
-    return Saved(
-        {k: v for k, v in found.items() if k not in OURS}, [], paths if isinstance(paths, dict) else {}
-    )
+    places = {f"paths.{k}": v for k, v in paths.items()} if isinstance(paths, dict) else {}
+    settings = {k: v for k, v in found.items() if k not in OURS}
+    if isinstance(logger := settings.get("logger"), dict) and logger.get("entity"):
+        # Whose page of W&B the run, with pictures of clips, is sent to.
+        places[ENTITY] = logger["entity"]
+        settings["logger"] = {**logger, "entity": None}
+    return Saved(settings, [], places)
 
 
 def _dict(found: Any, file: Path) -> dict[str, Any]:
@@ -117,11 +122,11 @@ def merged(
 
 
 def _filled(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
-    """Return settings with those that a later version has brought; another head or loss has its own."""
+    """Return settings with those that a later version has brought; another head or logger has its own."""
     found = dict(settings)
     for key, value in ours.items():
         there = found.setdefault(key, value)
-        same = key not in ("head", "loss") or (
+        same = key not in ("head", "loss", "logger") or (
             isinstance(there, dict) and there.get("name") == value.get("name")
         )
         if same and isinstance(there, dict) and isinstance(value, dict):
@@ -151,13 +156,12 @@ def check_places(cfg: TrainConfig, folder: Path) -> None:
     )
 
 
-def told(saved_paths: dict[str, Any], cfg: TrainConfig) -> str:
+def told(places: dict[str, Any], cfg: TrainConfig) -> str:
     """Return a line on the places of a run that are not taken from it; empty where they are the same."""
-    ours = cfg.paths.model_dump(mode="json")
+    ours: dict[str, Any] = {f"paths.{k}": v for k, v in cfg.paths.model_dump(mode="json").items()}
+    ours[ENTITY] = cfg.logger.entity or "null"
     other = [
-        f"paths.{k}={ours[k]} (that run had {v})"
-        for k, v in saved_paths.items()
-        if k in ours and str(v) != ours[k]
+        f"{k}={ours[k]} (that run had {v})" for k, v in places.items() if k in ours and str(v) != ours[k]
     ]
     return f"places are yours, not the run's: {', '.join(other)}" if other else ""
 

@@ -38,14 +38,14 @@ def choose(cfg: Any, changes: Changes) -> Path:
     root = cfg.paths.runs / "train"
     if cfg.resume not in ("auto", "never"):
         folder = named(cfg.resume, cfg.paths.runs)
-        if state(folder).get("fingerprint") != cfg.fingerprint():
+        if not cfg.is_of(state(folder).get("fingerprint", "")):
             raise UsageError(
                 f"resume={cfg.resume}: that run had other settings (see {folder}/config.yaml); "
                 "give resume alone to go on with its own, or leave it out to start anew"
             )
         check_unchanged(folder, changes(folder))
         return folder
-    return unfinished(root, cfg.fingerprint(), cfg.resume == "auto", changes)
+    return unfinished(root, cfg.is_of, cfg.resume == "auto", changes)
 
 
 def named(resume: str, runs: Path) -> Path:
@@ -60,15 +60,16 @@ def named(resume: str, runs: Path) -> Path:
     return folder
 
 
-def unfinished(root: Path, fingerprint: str, look: bool, changes: Changes) -> Path:
-    """Return the latest unfinished folder of that fingerprint which nobody works in, else a new name.
+def unfinished(root: Path, is_same: Callable[[str], bool], look: bool, changes: Changes) -> Path:
+    """Return the latest unfinished folder of a command which nobody works in, else a new name.
 
-    One whose inputs have changed is left as it is, and that is said.
+    `is_same` tells a fingerprint of that command. A folder whose inputs have changed is left as it is, and
+    that is said.
     """
     if look and root.is_dir():
         for folder in sorted(_folders(root), reverse=True):
             found = state(folder)
-            same = found.get("fingerprint") == fingerprint
+            same = is_same(found.get("fingerprint", ""))
             if same and found.get("state") == "running" and not is_held(folder):
                 if not (changed := changes(folder)):
                     return folder

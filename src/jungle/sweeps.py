@@ -45,7 +45,10 @@ def choose(cfg: Any, argv: list[str]) -> Path:
     def changes(folder: Path) -> list[str]:
         return next((found for job in _jobs(folder) if (found := _trials().changes_in(job))), [])
 
-    return runs.unfinished(cfg.paths.runs / "sweep", _digest(argv), cfg.resume != "never", changes)
+    digest = _digest(argv)
+    return runs.unfinished(
+        cfg.paths.runs / "sweep", lambda found: found == digest, cfg.resume != "never", changes
+    )
 
 
 @cache

@@ -37,7 +37,7 @@ def main(raw: Any) -> None:
                 f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
                 f"folder, or delete {folder / 'checkpoints'}"
             )
-        if done.get("fingerprint", cfg.fingerprint()) != cfg.fingerprint():
+        if not cfg.is_of(done.get("fingerprint", cfg.fingerprint())):
             raise UsageError(
                 f"{folder} holds a run of other settings (its config.yaml); choose another folder"
             )
@@ -75,7 +75,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
 
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
-    fingerprint = cfg.fingerprint()  # of the settings as given; searches turn some into numbers
+    # Of the settings as given; searches turn some into numbers.
+    fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
     inputs.check_devices(cfg)
     searching.check(cfg, folder)
     if cfg.trainer.compile:
@@ -114,11 +115,11 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     data.left_out |= set(data.failures)
     if soft is not None:
         data.learn_from(soft, cfg.data.pseudo_share)
-    name, logger = cfg.name or f"{cfg.model.backbone} {cfg.model.mode} {cfg.head.name}", None
+    logger = None
     try:
         inputs.check_left(clips, data, cfg.max_failed_fraction)
         cfg = searching.with_rate(cfg, folder, fresh, data)
-        logger = loggers.make_logger(cfg, folder, name)
+        logger = loggers.make_logger(cfg, folder, names)
         trainer = build.trainer_of(cfg, folder, logger)
         model = build.model_of(cfg, backbone, clips, task, about)
         with explained():

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from jungle.config.values import Fraction, RunPath, Section, Size
+from jungle.config.values import Fraction, RunPath, Section, Size, listed
 from jungle.models.names import check_backbone
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
@@ -241,9 +241,39 @@ class Checkpoint(Section):
     every_n_minutes: Annotated[float, Field(gt=0)] | None
 
 
+Label = Annotated[str, Field(min_length=1, max_length=128)]
+Tag = Annotated[str, Field(min_length=1, max_length=64)]
+OF_WANDB = {"entity": None, "group": None, "job_type": None, "tags": [], "checkpoint": False, "mode": "auto"}
+"""Settings that are W&B's alone, and what they are where nobody gave them."""
+
+
 class Logger(Section):
-    """Where the numbers go."""
+    """Where numbers and pictures go."""
 
     name: Literal["wandb", "tensorboard", "csv", "none"]
-    project: str
-    mode: Literal["auto", "online", "offline"]
+    project: Label | None = None
+    mode: Literal["auto", "online", "offline"] = "auto"
+    entity: Label | None = None
+    group: Label | None = None
+    job_type: Label | None = None
+    tags: Annotated[list[Tag], BeforeValidator(listed)] = Field([])
+    clips: Annotated[int, Field(ge=0, le=200)] = 0
+    checkpoint: bool = False
+
+    @model_validator(mode="after")
+    def _acts(self) -> "Logger":
+        if self.name == "wandb":
+            return self
+        given = {
+            name: getattr(self, name) for name, usual in OF_WANDB.items() if getattr(self, name) != usual
+        }
+        if self.project not in (None, "jungle"):  # that was every logger's once
+            given["project"] = self.project
+        for name, value in given.items():
+            raise ValueError(f"logger.{name}={value} is for W&B alone: add logger=wandb, or leave it out")
+        if self.clips and self.name != "tensorboard":
+            raise ValueError(
+                f"logger.clips={self.clips}: pictures go to W&B and TensorBoard: add logger=wandb, or leave "
+                "it out"
+            )
+        return self

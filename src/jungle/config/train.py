@@ -160,8 +160,17 @@ class TrainConfig(ClipsConfig):
         """Hash of all that shapes the result: equal for the same command given again.
 
         What is empty counts as not there, so that a setting which a later version brings changes nothing.
+        Where the numbers go shapes nothing: it stands there as the recipes of version 0.1 had it.
         """
+        return self._hash({"name": "none", "project": "jungle", "mode": "auto"})
+
+    def is_of(self, fingerprint: str) -> bool:
+        """Tell whether a run of these settings has that fingerprint: one of 0.1 is of the logger too."""
+        old = {"name": self.logger.name, "project": self.logger.project or "jungle", "mode": self.logger.mode}
+        return fingerprint in (self.fingerprint(), self._hash(old))
+
+    def _hash(self, logger: dict[str, str]) -> str:
         elsewhere = {"resume": True, "report": True, "report_paths": True, "paths": True, "checkpoint": True}
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
-        told = json.dumps(without_empty(plain), sort_keys=True)
+        told = json.dumps(without_empty({**plain, "logger": logger}), sort_keys=True)
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()

@@ -93,7 +93,23 @@ def jobs_of(
             jobs.append(Job(stage, folder, args))
         folders[stage.name] = folder
     assert first is not None
+    _group(jobs, name)
     return jobs, root, first
+
+
+def _group(jobs: list[Job], name: str) -> None:
+    """Have W&B show a recipe's training runs together, each as what its stage is, unless told otherwise."""
+    from jungle.loggers.names import free  # not above: --help needs no polars
+    from jungle.words import quoted
+
+    trained = [job for job in jobs if job.stage.verb == "train" and job.config.logger.name == "wandb"]
+    made_of = json.dumps([job.folder.parent.name for job in trained])
+    group = f"{name} {hashlib.blake2b(made_of.encode(), digest_size=4).hexdigest()}"
+    for job in trained:
+        if job.config.logger.group is None and (shared := free(group, "WANDB_RUN_GROUP")):
+            job.args.append(f"logger.group={quoted(shared)}")
+        if job.config.logger.job_type is None and (kind := free(job.stage.name, "WANDB_JOB_TYPE")):
+            job.args.append(f"logger.job_type={quoted(kind)}")
 
 
 def _last(*groups: list[str]) -> list[str]:

@@ -12,7 +12,9 @@ import pytest
 from jungle import loggers, network, overrides
 from jungle.cli import config_dir
 from jungle.errors import UserError
+from jungle.loggers import Names, wandb_run
 
+NAMES = Names("run", None, "train")
 KEY = "0123456789" * 4  # of nobody
 
 
@@ -78,7 +80,7 @@ def test_a_key_and_no_network_keeps_the_run_offline(
     kind: str, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = {"closed": "http://127.0.0.1:9", "silent": silent}[kind]
-    monkeypatch.setattr(loggers, "_host", lambda: host)
+    monkeypatch.setattr(wandb_run, "_host", lambda: host)
     with pytest.raises(
         UserError, match=rf"logger\.mode=online: {host} does not answer; give logger\.mode=off"
     ):
@@ -86,9 +88,9 @@ def test_a_key_and_no_network_keeps_the_run_offline(
     loggers.check(config("auto"))
     loggers.check(config("offline"))
     made: list[bool] = []
-    monkeypatch.setattr(loggers, "_wandb", lambda *_, online: made.append(online) or Begun())
+    monkeypatch.setattr(wandb_run, "_wandb", lambda *_, online: made.append(online) or Begun())
     with caplog.at_level("INFO"):
-        loggers.make_logger(config("auto"), tmp_path, "run")
+        loggers.make_logger(config("auto"), tmp_path, NAMES)
     assert made == [False]
     assert caplog.text.count("does not answer: the run is kept offline") == 1
 
@@ -110,7 +112,7 @@ def test_a_server_that_refuses_the_run_leaves_it_offline(
         with pytest.raises(UserError, match=r"logger\.mode=online: "):
             loggers.check(config("online"))
         began = time.monotonic()
-        logger = loggers.make_logger(config("auto"), tmp_path, "run")
+        logger = loggers.make_logger(config("auto"), tmp_path, NAMES)
         assert time.monotonic() - began < 120
         logger.log_metrics({"a": 1.0})
         loggers.finish(logger)
@@ -129,15 +131,15 @@ def test_whatever_else_fails_in_wandb(mode, says, tmp_path, monkeypatch, caplog)
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("a bad day\nand more of it")
 
-    monkeypatch.setattr(loggers, "_wandb", fails)
-    monkeypatch.setattr(loggers, "_unusable", lambda *_, **__: None)
-    monkeypatch.setattr(loggers, "_host", lambda: "https://wandb.invalid")
+    monkeypatch.setattr(wandb_run, "_wandb", fails)
+    monkeypatch.setattr(wandb_run, "_unusable", lambda *_, **__: None)
+    monkeypatch.setattr(wandb_run, "_host", lambda: "https://wandb.invalid")
     if says is None:
-        assert loggers.make_logger(config(mode), tmp_path, "run") is False
+        assert loggers.make_logger(config(mode), tmp_path, NAMES) is False
         assert "history.json alone keeps the numbers" in caplog.text
         return
     with pytest.raises(UserError, match=says) as error:
-        loggers.make_logger(config(mode), tmp_path, "run")
+        loggers.make_logger(config(mode), tmp_path, NAMES)
     assert "\n" not in str(error.value)
 
 
