@@ -49,6 +49,7 @@ class ClipData(pl.LightningDataModule):
         self._weight = weight.astype(np.float32)
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
+        self.predict_split = "test"
         self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
         self._soft: SoftLabels | None = None
         self.soft_epoch: int | None = None  # which epoch they are of; None = of every one
@@ -142,6 +143,14 @@ class ClipData(pl.LightningDataModule):
     def val_dataloader(self) -> Any:
         """Validation batches of this device."""
         return self.loader("val", False, True, *self._place())
+
+    def test_dataloader(self) -> Any:
+        """Test batches of this device, of clips that have a label."""
+        return self.loader("test", False, True, *self._place())
+
+    def predict_dataloader(self) -> Any:
+        """Batches of the clips of `predict_split` for this device, with a label or without."""
+        return self.loader(self.predict_split, False, False, *self._place())
 
     def state_dict(self) -> dict[str, Any]:
         """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""

@@ -164,7 +164,8 @@ class Backbone(nn.Module):
         """
         size, taps = checked_size(values["size"]), tuple(str(t) for t in values["taps"])
         pool = str(values.get("pool", "mean"))  # of checkpoints from before there was a choice
-        return cls(BackboneSpec(str(values["name"]), False, None, size, taps, pool), load=False, dim=dim)
+        spec = BackboneSpec(str(values["name"]), bool(values["pretrained"]), None, size, taps, pool)
+        return cls(spec, load=False, dim=dim)
 
     def _hook(self, taps: tuple[str, ...]) -> None:
         modules = dict(self.model.named_modules())
