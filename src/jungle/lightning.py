@@ -1,9 +1,6 @@
-"""For those who bring their own Lightning trainer: clips as a data module, and a model for them.
+"""For those who bring their own Lightning trainer: clips as a data module, which makes a model for them.
 
-data = ClipDataModule(labels="labels.csv", root="clips", backbone="resnet18", mode="finetune")
-model = data.make_model()
-trainer = pl.Trainer(max_epochs=3)
-trainer.fit(model, datamodule=data)
+docs/lightning.md shows it in ten lines.
 """
 
 import copy

@@ -137,7 +137,11 @@ class ClipData(pl.LightningDataModule):
         if self.trainer is not None:
             trainer = self.trainer
             loader.epoch_now = lambda: trainer.current_epoch
-            loader.start_now = lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            loops = trainer.fit_loop
+            # Once a fit has ended, the loader gives whole epochs to whoever asks.
+            loader.start_now = lambda: (
+                loops.epoch_loop.batch_progress.current.ready if trainer.training else 0
+            )
         return loader
 
     def val_dataloader(self) -> Any:

@@ -164,7 +164,7 @@ class Backbone(nn.Module):
         """
         size, taps = checked_size(values["size"]), tuple(str(t) for t in values["taps"])
         pool = str(values.get("pool", "mean"))  # of checkpoints from before there was a choice
-        spec = BackboneSpec(str(values["name"]), bool(values["pretrained"]), None, size, taps, pool)
+        spec = BackboneSpec(str(values["name"]), bool(values.get("pretrained")), None, size, taps, pool)
         return cls(spec, load=False, dim=dim)
 
     def _hook(self, taps: tuple[str, ...]) -> None:
