@@ -49,7 +49,7 @@ def probabilities(table: pl.DataFrame) -> pl.DataFrame:
     return named.select("clip", "status", *predictions.classes_of(table))
 
 
-def test_the_page_runs(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_runs(clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "lightning.md").read_text(), re.DOTALL)[0]
     assert len(code.strip().splitlines()) <= 14
     code, n = re.subn(r"frames=16, size=\(180, 320\)", "frames=3, size=(48, 64), workers=1", code)
@@ -58,8 +58,10 @@ def test_the_page_runs(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = {}
     exec(code, found)
     assert isinstance(found["trainer"], TRAINER)
-    scores = found["trainer"].callback_metrics
-    assert {"test/log_loss", "test/accuracy", "test/map"} <= set(scores)
+    printed = capsys.readouterr().out
+    for score in ("log_loss", "accuracy", "map", "macro_f1"):
+        assert f"val/{score} " in printed
+        assert f"test/{score} " in printed
     assert found["table"]["status"].to_list() == ["ok"] * 6
     assert found["model"].hparams["classes"] == ["blank", "hog", "lion"]
     best = found["trainer"].checkpoint_callback.best_model_path
