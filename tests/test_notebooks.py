@@ -32,6 +32,11 @@ def printed(notebook):
     return "".join(o.text for c in notebook.cells for o in c.get("outputs", []) if o.output_type == "stream")
 
 
+def shown(notebook):
+    outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
+    return "\n".join(o.data.get("text/plain", "") for o in outputs if o.output_type == "execute_result")
+
+
 def pictures(notebook):
     outputs = [o for c in notebook.cells for o in c.get("outputs", [])]
     return [o for o in outputs if "image/png" in o.get("data", {})]
@@ -55,7 +60,7 @@ def test_notebooks_are_kept_without_outputs(path):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """Where the sample of both notebooks is rendered, by whichever runs first."""
+    """Where the sample of the notebooks is rendered, by whichever runs first."""
     return str(tmp_path_factory.mktemp("cache"))
 
 
@@ -111,4 +116,22 @@ def test_video_loading_of_ones_own_clips(tmp_path):
         ("keyframe", 3),
         ("motion", 16),
     }
+    assert not (tmp_path / "sample").exists()
+
+
+def test_extractors_of_ones_own_clip(tmp_path):
+    path = tmp_path / "a clip.mp4"
+    rng = np.random.default_rng(0)
+    frames = (rng.integers(0, 256, (48, 64, 3), dtype=np.uint8) for _ in range(6))
+    write_clip(path, frames, fps=3)
+    settings = {"file": str(path), "size": (64, 96), "cache": str(tmp_path)}
+    done = run("extractors.ipynb", tmp_path, **settings)
+    assert len(pictures(done)) == 1
+    assert "3 frames, 16 + 24 + 40 + 112 + 320 = 512 numbers each" in printed(done)
+    assert "torch.Size([3, 512])" in shown(done)
+    table = shown(done)
+    for preset, numbers in (("resnet152", 3840), ("inception_v4", 2944), ("nasnet", 8064)):
+        assert re.search(rf"{preset}.*{numbers}", table), preset
+    assert "inception_resnet_v2" in table
+    assert "3488" in table
     assert not (tmp_path / "sample").exists()

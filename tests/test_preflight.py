@@ -10,6 +10,7 @@ import pytest
 from jungle import devices, extras, overrides, preflight
 from jungle.cli import config_dir, main
 from jungle.errors import UsageError, UserError
+from tests.conftest import Command
 
 
 def look(*args: str, verb: str = "train") -> None:
@@ -218,3 +219,45 @@ def test_a_recipe_names_what_it_lacks_before_it_begins(bare: Path, capsys) -> No
     assert main([*recipe, "trainer=gpu"]) == 2
     assert "no GPU can be used here" in capsys.readouterr().err.splitlines()[-1]
     assert not (bare / "runs").exists()
+
+
+def test_a_sweep_says_at_once_which_of_its_models_cannot_be_had(
+    bare: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = ["-m", "model=efficientnet_lite1_frozen,resnet152_frozen", "head=mean,max", "seed=1,2"]
+    found = overrides.prepare("train", words, config_dir(), preflight.check)
+    assert "-m" in found  # the others run
+    [said] = [r.getMessage() for r in caplog.records]
+    assert "trials of model=resnet152_frozen will fail: model.backbone=resnet152" in said
+    with pytest.raises(UserError, match=r"resnet152.*does not answer"):
+        overrides.prepare(
+            "train", ["-m", "model=resnet152_frozen,nasnet_frozen"], config_dir(), preflight.check
+        )
+
+
+@pytest.mark.parametrize("verb", ["train", "extract"])
+def test_weights_that_only_timm_can_miss_are_missed_before_a_clip_is_rendered(
+    verb: str, bare: Path, command: Command
+) -> None:
+    """The cache holds something that may be them, so that the look ahead lets it pass."""
+    (bare / "hub" / "models--somebody--model").mkdir(parents=True)
+    away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_CACHE": str(bare / "hub")}
+    done = command("jungle", verb, "model=frozen", "model.backbone=resnet18", **away)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert all(way in last for way in ("Connect once", "model.weights=", "model.pretrained=false"))
+    assert not (bare / "cache").exists()
+
+
+@pytest.mark.parametrize("name", ["third_place", "first_place"])
+def test_a_recipe_says_at_once_which_weights_cannot_be_had(name: str, bare: Path, capsys) -> None:
+    (bare / "data" / "raw").mkdir(parents=True)
+    (bare / "data" / "train_labels.csv").touch()
+    recipe = ["train", f"experiment=primatrix/{name}", "data.root=data/raw"]
+    assert main(recipe) == 1
+    said = capsys.readouterr().err
+    assert "its weights are not on this machine and cannot be fetched" in said
+    assert main([*recipe, "plan=true"]) == 0
+    assert "would stop it: model.backbone=" in capsys.readouterr().err
+    assert sorted(f.name for f in bare.iterdir()) == ["data"]

@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from jungle import build, overrides
-from jungle import train as training
+from jungle import build, overrides, training
 from jungle.checkpoints import Last
 from jungle.cli import config_dir
 from jungle.data import predictions

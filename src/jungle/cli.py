@@ -21,7 +21,7 @@ from jungle.names import escaped, shown
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
 # two words is typed with a space: `jungle ensemble stack`.
 VERBS = {
-    "train": ("jungle.train", "train a classifier on labelled clips"),
+    "train": ("jungle.training", "train a classifier on labelled clips"),
     "predict": ("jungle.predict", "say what is in every clip"),
     "extract": ("jungle.extract", "keep what frozen backbones see in every clip"),
     "preview": ("jungle.preview", "show training clips as training sees them"),

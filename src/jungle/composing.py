@@ -151,7 +151,7 @@ class _Composer:
         params = whole.hydra["hydra"].get("sweeper", {}).get("params") or {}
         swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
         for o in [*self.words, *parsed(swept)]:
-            for choice in _choices(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
+            for choice in choices_of(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
                 if choice not in flat and _chosen(choice) not in self._options(o.key_or_group, own=True):
                     rest = [
                         f for f, w in zip(flat, self.words, strict=True) if w.key_or_group != o.key_or_group
@@ -168,7 +168,7 @@ class _Composer:
         return whole
 
 
-def _choices(override: Override) -> list[str]:
+def choices_of(override: Override) -> list[str]:
     """Return an override once for each value of its sweep that can be told."""
     if not override.is_sweep_override():
         return [word_of(override)]
@@ -186,7 +186,7 @@ def _first(override: Override) -> str:
     """Return the override with the first choice of its sweep."""
     if not override.is_sweep_override():
         return word_of(override)
-    if found := _choices(override):
+    if found := choices_of(override):
         return found[0]
     return f"{override.key_or_group}=null" if override.is_add() else "seed=0"  # keep the default
 

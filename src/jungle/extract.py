@@ -36,9 +36,13 @@ def main(argv: list[str]) -> int:
     for cfg in configs:
         preflight.check(cfg)
     with timed("imports"):
-        from jungle import facts, inputs, labelled
+        from jungle import build, facts, inputs, labelled
+        from jungle.models.joined import make_backbone
 
     inputs.check_devices(configs[0])
+    made: list[Any] = []
+    if "features" in steps:  # before the clips: their weights may not be had
+        made = [make_backbone(build.backbone_spec(cfg)) for cfg in configs]
     clips, _ = labelled.load(configs[0])
     keys, wanted = inputs.keyed(clips)
     for clip, key in zip(clips.table["clip"], keys, strict=True):
@@ -50,18 +54,23 @@ def main(argv: list[str]) -> int:
             with before.measured("metadata"):
                 facts.of_training(before.indexed, clips)
     if "features" in steps:
-        _features(configs, clips, keys, wanted, before)
+        _features(configs, made, clips, keys, wanted, before)
     return 0
 
 
 def _features(
-    configs: list[TrainConfig], clips: Any, keys: list[Any], wanted: list[Any], before: Preparations | None
+    configs: list[TrainConfig],
+    made: list[Any],
+    clips: Any,
+    keys: list[Any],
+    wanted: list[Any],
+    before: Preparations | None,
 ) -> None:
     """Fill the stores of all backbones; say where they are."""
     from jungle import build
     from jungle.features import extract
 
-    plans, backbones = _plans(configs, clips)
+    plans, backbones = _plans(configs, made, clips)
     if len(plans) > 1:
         log.info(f"features of {len(plans)} backbones, each clip decoded once for all")
     if before is not None:
@@ -100,19 +109,24 @@ def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tup
     return found, before, steps
 
 
-def _plans(configs: list[TrainConfig], clips: Any) -> tuple[list[Any], list[Any]]:
-    """Return how the features of each backbone are made, each store once, and the backbones."""
-    from jungle import build, inputs
-    from jungle.models.joined import backbones_of, make_backbone
+def _plans(configs: list[TrainConfig], made: list[Any], clips: Any) -> tuple[list[Any], list[Any]]:
+    """Return how the features of each backbone are made, each store once, and the backbones.
+
+    Args:
+        configs: of the backbones.
+        made: the backbones, or joined ones.
+        clips: to be seen.
+    """
+    from jungle import inputs
+    from jungle.models.joined import backbones_of
 
     plans: dict[Path, Any] = {}
     backbones = []
-    for cfg in configs:
-        backbone = make_backbone(build.backbone_spec(cfg))
+    for cfg, backbone in zip(configs, made, strict=True):
         weights_hash = backbone.weights_hash()
         _, spec = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        made = inputs.extractions(cfg, backbone, spec, weights_hash)
-        for plan, part in zip(made, backbones_of(backbone), strict=True):
+        shares = inputs.extractions(cfg, backbone, spec, weights_hash)
+        for plan, part in zip(shares, backbones_of(backbone), strict=True):
             folder = plan.open().folder
             if folder not in plans:
                 plans[folder] = plan

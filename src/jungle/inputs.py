@@ -1,12 +1,14 @@
 """From a config and its clips to the data module that reads them: stored features, or frames."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jungle import runs
+import numpy as np
+
+from jungle import labelled, runs
 from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.cores import keep_memory, share_of_cores
@@ -35,6 +37,80 @@ def check_devices(cfg: TrainConfig) -> None:
         log.info(f"no GPU can be used here: training in {len(devices)} processes on the CPU")
     if cfg.decoder.device in ("gpu", "cuda"):
         require_gpu(cfg.decoder.name, devices[0])
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a model sees of every clip, and through which backbone."""
+
+    backbone: Any
+    weights_hash: str
+    """Of the backbone."""
+    train_spec: ClipSpec
+    eval_spec: ClipSpec
+    """How clips become frames in training, and in evaluation."""
+    facts_NF: np.ndarray | None
+    """What is known of the clips besides, for a head that sees it; None = it sees none."""
+
+
+def seen(cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, weights_hash: str) -> Seen:
+    """Return what the model of a config sees of its clips.
+
+    Args:
+        cfg: the run's settings.
+        folder: keeps where a trial chose to decode; None = nothing is kept.
+        clips: all clips.
+        backbone: with its weights.
+        weights_hash: of these.
+
+    Raises:
+        UsageError: as `settled`.
+    """
+    from jungle import facts
+
+    specs = settled(cfg, folder, clips, backbone, weights_hash)
+    return Seen(backbone, weights_hash, *specs, facts.of_training(cfg, clips))
+
+
+def about(cfg: TrainConfig, clips: Clips, seen: Seen) -> dict[str, Any]:
+    """Return what a checkpoint tells of itself beside the model: plain values."""
+    from jungle import build
+    from jungle.features.plans import compute_dtype
+
+    told = labelled.about(clips, seen.eval_spec, seen.weights_hash, seen.facts_NF)
+    if cfg.model.mode == "frozen":
+        told["feature_dtype"] = compute_dtype(build.devices_of(cfg)[0])
+    return told
+
+
+def data_of(
+    cfg: TrainConfig,
+    clips: Clips,
+    seen: Seen,
+    lost: Mapping[int, str],
+    soft: Any = None,
+    keys: Sequence[str | None] = (),
+) -> Any:
+    """Return the data module that reads the clips: stored features where the backbone is frozen, or frames.
+
+    Args:
+        cfg: the run's settings.
+        clips: with their splits.
+        seen: what the model sees of them.
+        lost: clips that are not on disk, by number, and why.
+        soft: soft labels to learn from, or None.
+        keys: content keys of the clips, where they were read before.
+    """
+    if cfg.model.mode == "frozen":
+        data, _ = stored_features(cfg, clips, seen.backbone, seen.eval_spec, seen.weights_hash, keys)
+    else:
+        data = videos(cfg, clips, seen.train_spec, seen.eval_spec)
+    data.facts = seen.facts_NF
+    data.failures.update({int(number): reason for number, reason in lost.items()})
+    data.left_out |= set(data.failures)
+    if soft is not None:
+        data.learn_from(soft, cfg.data.pseudo_share)
+    return data
 
 
 def settled(

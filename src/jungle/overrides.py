@@ -11,10 +11,10 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from jungle import gate, resuming, runs, sweeps
-from jungle.composing import composed, one_line, plain_of
+from jungle.composing import choices_of, composed, one_line, plain_of
 from jungle.config import TrainConfig, check
 from jungle.console import log
-from jungle.errors import UsageError
+from jungle.errors import UsageError, UserError
 from jungle.options import CommandLine, parted
 from jungle.words import as_meant, parsed, quoted, refuse_sweep, text_of, word_of
 
@@ -93,6 +93,8 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     plain = composed(verb, words, config_dir, extra, sweep=sweep)
     if look is not None:
         look(plain)
+        if sweep:
+            _look_ahead(words, config_dir, extra, look)
     if verb != "train":
         return Command([*options, *words])
     given = {o.key_or_group for o in parsed(words)}
@@ -105,6 +107,22 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
         folder = _usable(_chosen(plain))
         words = [*words, f"hydra.run.dir={quoted(folder)}"]
     return Command([*options, *words])
+
+
+def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
+    """Say which models of a sweep cannot be had, before its first trial trains for hours.
+
+    The other trials are worth having, so that the sweep is not refused; theirs are recorded as failed.
+    """
+    for i, override in enumerate(parsed(words)):
+        if override.key_or_group.split(".")[0] != "model":
+            continue
+        for choice in choices_of(override)[1:]:
+            try:
+                trial = [*words[:i], choice, *words[i + 1 :]]
+                look(composed("train", trial, config_dir, extra, sweep=True))
+            except UserError as e:
+                log.warning(f"warning: trials of {choice} will fail: {e}")
 
 
 def _chosen(cfg: TrainConfig) -> Path:

@@ -71,7 +71,7 @@ def main(raw: Any) -> None:
     with rows:
         if cfg.retry_failed:
             rows.forget_failed()
-        _predict(cfg, loaded, asks, rows)
+        fill(cfg, loaded, asks, rows)
         table = rows.table([a.clip for a in asks])
         rows.finish(table)
     if template is not None:
@@ -106,8 +106,18 @@ def _check_devices(cfg: PredictConfig) -> None:
         require_gpu(cfg.decoder.name or "auto", device)
 
 
-def _predict(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> None:
-    """Fill `rows` with what it lacks."""
+def fill(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> None:
+    """Fill `rows` with what it lacks.
+
+    Args:
+        cfg: the command's.
+        loaded: models, by `load_checkpoint`; on the CPU they are folded for it.
+        asks: all clips.
+        rows: those that are there already are not predicted again.
+
+    Raises:
+        UserError: memory, a model's answers or its store are not as they must be.
+    """
     import torch
 
     from jungle.predicting import answers_of, settled, whole_batches

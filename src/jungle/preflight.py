@@ -109,7 +109,12 @@ def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
     if data.format.startswith("primatrix") and data.root is not None:
         if not data.root.is_dir():
             said = absent(data.root, "folder")
-            yield f"data.root={data.root}: {said} It holds the clips; jungle download fetches some."
+            how = (
+                "jungle download out=data fetches it."
+                if data.format == "primatrix_micro"
+                else "docs/competition-data.md says how to get the clips; jungle download fetches small ones."
+            )
+            yield f"data.root={data.root}: {said} {how}"
         elif find_labels(data.root, data.labels) is None:
             yield f"data.root={data.root}: no table of labels in it or beside it: data.labels=<file>"
 

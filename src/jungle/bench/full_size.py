@@ -96,7 +96,7 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
         from jungle.data.module import ClipData
         from jungle.features.reader import FeatureReader
         from jungle.models.joined import make_backbone
-        from jungle.train import quiet
+        from jungle.training import quiet
 
         quiet()
         cfg = overrides.composed("train", [*settings, "model.pretrained=false"], config_dir())

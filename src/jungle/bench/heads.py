@@ -108,7 +108,7 @@ class _Bench:
         import pytorch_lightning as pl
 
         from jungle import build, evaluate
-        from jungle.train import quiet
+        from jungle.training import quiet
 
         quiet()
         clips, task, backbone, about, data = self._shared()

@@ -51,7 +51,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     """
     from jungle import overrides
     from jungle.cli import config_dir
-    from jungle.train import quiet
+    from jungle.training import quiet
 
     cfg = overrides.composed("train", list(settings), config_dir())
     _check(cfg, steps, warmup)

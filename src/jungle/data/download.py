@@ -19,7 +19,7 @@ from jungle.files import Held, Lock, expanded, named_after
 if TYPE_CHECKING:
     import requests
 
-# The competition's public files (DrivenData competition 49); the full set of 1 TB is not among them.
+# The public files of DrivenData competition 49. How to get the full set of 1 TB: docs/competition-data.md
 PRIMATRIX = {
     "train_labels.csv": "https://s3.amazonaws.com/drivendata/data/49/public/train_labels.csv",
     "submission_format.csv": "https://s3.amazonaws.com/drivendata/data/49/public/submission_format.csv",

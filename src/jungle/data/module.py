@@ -47,6 +47,7 @@ class ClipData(pl.LightningDataModule):
         self._weight = clips.weights()
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
+        self.predict_split = "test"
         self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
         self._soft: SoftLabels | None = None
         self.soft_epoch: int | None = None  # which epoch they are of; None = of every one
@@ -134,12 +135,24 @@ class ClipData(pl.LightningDataModule):
         if self.trainer is not None:
             trainer = self.trainer
             loader.epoch_now = lambda: trainer.current_epoch
-            loader.start_now = lambda: trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            loops = trainer.fit_loop
+            # Once a fit has ended, the loader gives whole epochs to whoever asks.
+            loader.start_now = lambda: (
+                loops.epoch_loop.batch_progress.current.ready if trainer.training else 0
+            )
         return loader
 
     def val_dataloader(self) -> Any:
         """Validation batches of this device."""
         return self.loader("val", False, True, *self._place())
+
+    def test_dataloader(self) -> Any:
+        """Test batches of this device, of clips that have a label."""
+        return self.loader("test", False, True, *self._place())
+
+    def predict_dataloader(self) -> Any:
+        """Batches of the clips of `predict_split` for this device, with a label or without."""
+        return self.loader(self.predict_split, False, False, *self._place())
 
     def state_dict(self) -> dict[str, Any]:
         """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""

@@ -198,9 +198,8 @@ class Backbone(nn.Module):
         mean, std = (None if values.get(k) is None else _colour(values[k]) for k in ("mean", "std"))
         if not all(abs(m) <= 1e3 for m in mean or ()) or not all(1e-3 <= s <= 1e3 for s in std or ()):
             raise UserError(f"its backbone normalises frames by mean {mean} and deviation {std}")
-        spec = BackboneSpec(
-            str(values["name"]), False, None, size, taps, str(values.get("pool", "mean")), mean=mean, std=std
-        )
+        pretrained, pool = bool(values.get("pretrained")), str(values.get("pool", "mean"))
+        spec = BackboneSpec(str(values["name"]), pretrained, None, size, taps, pool, mean=mean, std=std)
         return cls(spec, load=False, dim=dim)
 
     def _hook(self, taps: tuple[str, ...]) -> None:

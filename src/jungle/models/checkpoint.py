@@ -14,7 +14,7 @@ from jungle.errors import UserError
 from jungle.models.archives import check_plain, check_weights, load_archive, one_line, one_name
 from jungle.models.joined import backbone_from, backbones_of
 from jungle.models.losses import TASKS
-from jungle.models.module import ClipClassifier
+from jungle.models.module import ClipClassifier, Training
 from jungle.names import escaped
 from jungle.video import ClipSpec
 
@@ -70,7 +70,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
     try:
         check_plain(about, "its description")
         state = check_weights(saved.get("state_dict"), path.stat().st_size)
-        model, spec, priors = _build(about, state)
+        model, spec, priors = _build(about, state, _training(saved))
         identity = _hash(about, state)
         weights_hash = str(about["weights_hash"])
     except UserError as e:
@@ -82,8 +82,17 @@ def load_checkpoint(path: str | Path) -> Loaded:
     return Loaded(model.eval(), spec, priors, weights_hash, identity, path)
 
 
+def _training(saved: dict[str, Any]) -> Training | None:
+    """Return how the model was trained; None where the checkpoint is from before it was kept."""
+    known = saved.get("hyper_parameters")
+    if not isinstance(known, dict) or "training" not in known:
+        return None
+    check_plain(known["training"], "its training settings")
+    return Training.from_dict(known["training"])
+
+
 def _build(
-    about: dict[str, Any], state: dict[str, torch.Tensor]
+    about: dict[str, Any], state: dict[str, torch.Tensor], training: Training | None
 ) -> tuple[ClipClassifier, ClipSpec, dict[str, float]]:
     if not isinstance(about["classes"], (list, tuple)):
         raise UserError("its classes are no list of names")
@@ -123,7 +132,7 @@ def _build(
 
     def build(dims: list[int] | None = None) -> ClipClassifier:
         backbone = backbone_from(about["backbone"], dims)
-        return ClipClassifier(backbone, dict(head), classes, task, mode, own)
+        return ClipClassifier(backbone, dict(head), classes, task, mode, own, training)
 
     with torch.device("meta"):  # takes no memory: a description may claim a model that no machine can hold
         claimed = build()

@@ -1,14 +1,18 @@
-"""Run a trained model over batches, outside of a trainer."""
+"""Run a trained model over batches: the rows of a predictions table."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from jungle.models.losses import probabilities
-from jungle.models.module import Batch, ClipClassifier
 from jungle.models.parallel import side_by_side
+
+if TYPE_CHECKING:
+    from jungle.models.module import Batch, ClipClassifier
 
 
 def to_device(batch: Batch, device: str) -> Batch:

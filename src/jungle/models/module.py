@@ -1,17 +1,21 @@
 """One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from jungle.data.metadata import Metadata
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
+from jungle.models.inference import answers
 from jungle.models.losses import LossPlan, as_they_are, loss, prior_logits, probabilities
 from jungle.models.mixing import mixed
 from jungle.models.optimizer import PLATEAU, Groups, make_optimizer, make_schedule, parameter_groups
@@ -46,6 +50,24 @@ class Training:
     plateau: tuple[float, int, float] = PLATEAU
     """By which factor the rate falls on one, after how many epochs, and how far at most."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, as JSON has them."""
+        return json.loads(json.dumps(asdict(self)))
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Training":
+        """The inverse of `to_dict`; settings that this version does not know are left out.
+
+        Raises:
+            UserError: a value is of the wrong type.
+        """
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as e:
+            wrong = e.errors()[0]
+            at = ".".join(map(str, wrong["loc"])) or "they"
+            raise UserError(f"its training settings are damaged ({at}: {wrong['msg']})") from None
+
 
 class ClipClassifier(pl.LightningModule):
     """Classify clips.
@@ -53,7 +75,9 @@ class ClipClassifier(pl.LightningModule):
     A batch holds `mask_BT`, `times_BT`, `number_B` (rows of the clips table), for training `targets_BC` and
     `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone). It
     may hold `real_N`: where in B x T the real frames are. A model with metadata sees `facts_BF` too: see
-    `jungle.data.metadata`.
+    `jungle.data.metadata`. `jungle.ClipDataModule` gives such batches, and makes a model for them.
+
+    `hparams` holds all of it as plain types: `describe()`, and `training`.
 
     Args:
         backbone: the frame feature extractor; in frozen mode it stays in eval, with no gradient, BatchNorm
@@ -101,12 +125,16 @@ class ClipClassifier(pl.LightningModule):
         self.register_buffer("draw_ratio_C", ratio_C, persistent=False)
         self._none_ratio = 1.0 if ratios is None else float(ratios["none"])
         self.val_scores = RunningScores(self.classes, task)
+        self.test_scores = RunningScores(self.classes, task)
         self._steps, self._mean_loss = 0, torch.zeros(())
+        self._folded: list[Any] = []  # a list, so that it is no part of the model
         if self.is_frozen:
             self.backbone.requires_grad_(False)
         else:  # the optimizer and DDP look now for all that will ever be trained
             set_trained(self.backbone, largest(self.training_plan.unfreeze, self.backbone))
         self.train(self.training)
+        # Not for loggers: training logs the whole config, which has settings of the same names.
+        self.save_hyperparameters({**self.describe(), "training": self.training_plan.to_dict()}, logger=False)
 
     @property
     def is_frozen(self) -> bool:
@@ -200,27 +228,76 @@ class ClipClassifier(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation scores."""
+        self._judge(self.val_scores, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test scores."""
+        self._judge(self.test_scores, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[dict[str, Any]]:
+        """Return a row for each clip that was read, as `jungle predict` has it to the last bit on a CPU.
+
+        Returns:
+            Dicts of `number` (row of the clips table), `status`, `reason`, `probs` float32 `[C]`, `times`
+            `[T]` in seconds, and `attention` `[T]` or None. `ClipDataModule.table_of` makes a table of them.
+        """
+        low = "bf16" in str(self.trainer.precision) and not self.is_frozen
+        own = self.backbone
+        try:
+            self.backbone = next(iter(self._folded), own)
+            return list(answers(self, [batch], str(self.device), "bfloat16" if low else "float32"))
+        finally:
+            self.backbone = own
+
+    def on_predict_start(self) -> None:
+        """Make the backbone that prediction uses on a CPU."""
+        self._folded = [self.backbone.folded()] if self.device.type == "cpu" else []
+
+    def on_predict_end(self) -> None:
+        """Forget it."""
+        self._folded = []
+
+    def _judge(self, scores: RunningScores, batch: Batch) -> None:
         logits_BC = self(batch).logits_BC
-        self.val_scores.update(batch["number_B"], probabilities(logits_BC, self.task), batch["targets_BC"])
+        scores.update(batch["number_B"], probabilities(logits_BC, self.task), batch["targets_BC"])
 
     def on_validation_epoch_start(self) -> None:
         """Forget the epoch before."""
-        self.val_scores.reset()
+        self._begin(self.val_scores)
+
+    def on_test_epoch_start(self) -> None:
+        """Forget the test before."""
+        self._begin(self.test_scores)
+
+    def _begin(self, scores: RunningScores) -> None:
+        scores.reset()
         # A device without a single clip still takes part in joining: it has empty tables of the right shape.
         none_C = torch.zeros(0, len(self.classes), device=self.device)
-        self.val_scores.update(torch.zeros(0, device=self.device), none_C, none_C)
+        scores.update(torch.zeros(0, device=self.device), none_C, none_C)
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores of the whole validation split, joined over devices."""
-        scores = self.val_scores.compute()
-        if not scores["clips"] and not self.trainer.sanity_checking:
-            raise UserError(
-                "no validation clip could be read, so that no epoch can be judged: check the disk"
-            )
-        shown = {k: v for k, v in scores.items() if not k.startswith("class/") and k != "clips"}
+        shown = self._scores_of(self.val_scores, "validation")
         self.log_dict({f"val/{k}": v for k, v in shown.items()}, prog_bar=False, rank_zero_only=False)
         bar = {k: v for k, v in shown.items() if k in ("log_loss", "accuracy")}
         self.log_dict({f"{k}": v for k, v in bar.items()}, prog_bar=True, logger=False)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the scores of the whole test split, joined over devices."""
+        shown = self._scores_of(self.test_scores, "test")
+        self.log_dict({f"test/{k}": v for k, v in shown.items()}, rank_zero_only=False)
+
+    def _scores_of(self, running: RunningScores, split: str) -> dict[str, float]:
+        """Return the scores of a split, those of single classes left out.
+
+        Raises:
+            UserError: none of its clips could be read.
+        """
+        scores = running.compute()
+        if not scores["clips"] and not self.trainer.sanity_checking:
+            kind = "epoch" if split == "validation" else "model"
+            raise UserError(f"no {split} clip could be read, so that no {kind} can be judged: check the disk")
+        return {k: v for k, v in scores.items() if not k.startswith("class/") and k != "clips"}
 
     def _loss(self, logits_BC: Tensor, batch: Batch) -> Tensor:
         return loss(logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.loss)
@@ -254,6 +331,46 @@ class ClipClassifier(pl.LightningModule):
             "mode": self.mode,
             **self.about,
         }
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: str | Path,
+        map_location: str | torch.device | None = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = None,
+        **kwargs: Any,
+    ) -> "ClipClassifier":
+        """Load a checkpoint of this program, whichever trainer wrote it; no code of the file is run.
+
+        Args:
+            checkpoint_path: the file; where it comes from does not matter.
+            map_location: the device; None = the CPU.
+            hparams_file: only None: the checkpoint holds all settings.
+            strict: only True, or None: weights always fit exactly.
+            weights_only: only True, or None: nothing else is ever read.
+            **kwargs: none: a model is what its checkpoint says.
+
+        Returns:
+            The model in training mode, as Lightning gives it: call `eval()` before you call it yourself.
+
+        Raises:
+            UsageError: something is asked for that cannot be done.
+            UserError: as `jungle.models.checkpoint.load_checkpoint`.
+        """
+        from jungle.models.checkpoint import load_checkpoint  # here, since it builds this class
+
+        given = {"hparams_file": hparams_file, **kwargs}
+        given |= {k: v for k, v in (("strict", strict), ("weights_only", weights_only)) if v is False}
+        for name, value in given.items():
+            if value is not None:
+                raise UsageError(
+                    f"load_from_checkpoint: {name}={value}: a model is what its checkpoint says, and nothing "
+                    "but weights and plain values is read: leave it out"
+                )
+        model = load_checkpoint(checkpoint_path).model.train()
+        return model if map_location is None else model.to(map_location)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse weights whose answers have other names: the last layer's rows are the classes, in order.

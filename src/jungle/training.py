@@ -68,7 +68,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         import pytorch_lightning as pl
         import torch
 
-        from jungle import build, evaluate, facts, inputs, labelled, loggers, searching
+        from jungle import build, evaluate, inputs, labelled, loggers, searching
         from jungle.data.checks import counts_table, sites_line
         from jungle.models.compiling import check_compiler, explained
         from jungle.models.joined import make_backbone
@@ -93,28 +93,19 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
             log.info(sites_line(clips))
     weights_hash = backbone.weights_hash()
     keys = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else ()
-    train_spec, eval_spec = inputs.settled(cfg, folder, clips, backbone, weights_hash)
-    known = facts.of_training(cfg, clips)
-    about = labelled.about(clips, eval_spec, weights_hash, known)
+    seen = inputs.seen(cfg, folder, clips, backbone, weights_hash)
+    about = inputs.about(cfg, clips, seen)
 
     def fresh(asked: TrainConfig) -> Any:
         return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
 
     trained_on = int(clips.of("train").labelled().sum())
-    cfg = searching.with_batch_size(cfg, folder, fresh, (train_spec, eval_spec), trained_on)
+    specs = (seen.train_spec, seen.eval_spec)
+    cfg = searching.with_batch_size(cfg, folder, fresh, specs, trained_on)
+    data = inputs.data_of(cfg, clips, seen, lost, soft, keys)
     if cfg.model.mode == "frozen":
-        data, about["feature_dtype"] = inputs.stored_features(
-            cfg, clips, backbone, eval_spec, weights_hash, keys
-        )
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
-    else:
-        data = inputs.videos(cfg, clips, train_spec, eval_spec)
-    data.facts = known
-    data.failures.update({int(i): reason for i, reason in lost.items()})
-    data.left_out |= set(data.failures)
-    if soft is not None:
-        data.learn_from(soft, cfg.data.pseudo_share)
     logger = None
     try:
         inputs.check_left(clips, data, cfg.max_failed_fraction)
