@@ -123,7 +123,12 @@ class ClipClassifier(pl.LightningModule):
             settle(self.backbone, self.training_plan.norm_stats)
 
     def start_from_priors(self, targets_NC: Tensor) -> None:
-        """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
+        """Set the last bias so that training starts at the class shares, as drawn, instead of at one half.
+
+        A head that is another's to the letter may start at one half all the same.
+        """
+        if not getattr(self.head, "starts_from_priors", True):
+            return
         with torch.no_grad():
             self._last_bias().copy_(prior_logits(targets_NC, self.task) + self.prior_shift_C)
 
