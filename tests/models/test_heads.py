@@ -113,7 +113,9 @@ def test_attention_weights_sum_to_one(kind: str) -> None:
 def test_a_few_steps_learn_a_few_clips(kind: str) -> None:
     x, mask, times = clips(8, 6)
     classes = torch.arange(8) % CLASSES
-    made = head(kind, dropout=0.0, **({"mix_dropout": 0.0} if "mix_dropout" in values(kind) else {}))
+    wide = 16 if values(kind)["hidden"] else 0
+    mix = {"mix_dropout": 0.0} if "mix_dropout" in values(kind) else {}
+    made = head(kind, dropout=0.0, hidden=wide, **mix)
     optimizer = torch.optim.AdamW(made.parameters(), 1e-2)
     for _ in range(60):
         loss = torch.nn.functional.cross_entropy(made(x, mask, times).logits_BC, classes)

@@ -93,6 +93,7 @@ class ClipClassifier(pl.LightningModule):
         self.register_buffer("prior_shift_C", shift_C, persistent=False)
         self.val_scores = RunningScores(self.classes, task)
         self._steps, self._mean_loss = 0, torch.zeros(())
+        self.steps_in_all: int | None = None  # of the run, where epochs are not alike; None = they are
         if self.is_frozen:
             self.backbone.requires_grad_(False)
         else:  # the optimizer and DDP look now for all that will ever be trained
@@ -223,7 +224,7 @@ class ClipClassifier(pl.LightningModule):
         optimizer = make_optimizer(plan.optimizer, groups, plan.lr)
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
-        total = max(int(self.trainer.estimated_stepping_batches), 1)
+        total = max(int(self.steps_in_all or self.trainer.estimated_stepping_batches), 1)
         schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor, plan.plateau)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
