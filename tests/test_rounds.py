@@ -189,6 +189,28 @@ def test_rounds_begin_where_early_stopping_ends_and_from_the_best_epoch(
     assert torch.equal(best.head.classify[-1].weight, kept[1][0])
 
 
+def test_the_fall_of_a_rate_is_not_lost_by_a_stop(
+    part: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0]
+
+    def told(self: RunningScores, once: Any = RunningScores.compute) -> Any:
+        return {**once(self), "log_loss": [0.5, 0.6, 0.7][now[0]]}
+
+    def begun(self: History, trainer: Any, _: Any) -> None:
+        now[0] = trainer.current_epoch
+
+    monkeypatch.setattr(RunningScores, "compute", told)
+    monkeypatch.setattr(History, "on_train_epoch_start", begun)
+    how = ("optim=primatrix", "optim.plateau.patience=0", "trainer.max_epochs=3")
+    with monkeypatch.context() as patch:
+        stop_after_epoch(1, patch)
+        with pytest.raises(Enough):
+            run(part, tmp_path / "run", *how)
+    resumed = run(part, tmp_path / "run", *how)
+    assert resumed["optimizer_states"][0]["param_groups"][0]["lr"] == pytest.approx(4.9e-4)
+
+
 @pytest.mark.parametrize(
     ("labelled", "batch", "share", "clips"),
     [(163_304, 64, 0.3125, 74_260), (163_304, 48, 0.25, 54_456), (163_304, 48, 0.3333, 81_680)],

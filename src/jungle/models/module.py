@@ -123,6 +123,17 @@ class ClipClassifier(pl.LightningModule):
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
             settle(self.backbone, self.training_plan.norm_stats)
 
+    def on_train_epoch_end(self) -> None:
+        """Lower the rate on a plateau before the epoch is saved.
+
+        Lightning does so behind that, and a run that was resumed from there would miss it: `make_schedule`
+        keeps it from doing so.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            value = self.trainer.callback_metrics.get(config.monitor or "")
+            if isinstance(config.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and value is not None:
+                config.scheduler.step(float(value))
+
     def start_from_priors(self, targets_NC: Tensor) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half.
 
