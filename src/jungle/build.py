@@ -181,6 +181,8 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
         asked["strategy"] = "ddp_find_unused_parameters_true"
     if devices_of(cfg)[0] == "cpu" and asked["devices"] == -1:
         asked["devices"] = 1
+    if cfg.pseudo_rounds:  # a round has more batches than the epochs before
+        asked["reload_dataloaders_every_n_epochs"] = 1
     return _trainer(
         cfg,
         **asked,

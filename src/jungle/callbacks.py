@@ -128,16 +128,15 @@ def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Cal
         best.on_first = lambda: runs.point_latest(folder)
     last = Last(checkpoints / "last.ckpt", cfg.checkpoint.every_n_minutes)
     found: list[Callback] = [StepSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
-    if cfg.pseudo_rounds:
-        part = cfg.data.pseudo_part or 0.5
-        share, weight = cfg.data.pseudo_share, cfg.data.pseudo_weight
-        found.append(Rounds(cfg.epochs_before_rounds, part, weight, share, cfg.seed))
+    watched = (cfg.callbacks.monitor, cfg.callbacks.mode)
     if cfg.optim.ema is not None:
         found.append(EMAWeightAveraging(decay=cfg.optim.ema))
-    if cfg.callbacks.patience is not None:
-        found.append(
-            EarlyStopping(cfg.callbacks.monitor, mode=cfg.callbacks.mode, patience=cfg.callbacks.patience)
-        )
+    if cfg.pseudo_rounds:  # which begin where training would end
+        data, epochs = cfg.data, cfg.epochs_before_rounds
+        soft = (data.pseudo_part, data.pseudo_weight, data.pseudo_share)
+        found.append(Rounds(epochs, cfg.pseudo_rounds, *soft, cfg.seed, *watched, cfg.callbacks.patience))
+    elif cfg.callbacks.patience is not None:
+        found.append(EarlyStopping(watched[0], mode=watched[1], patience=cfg.callbacks.patience))
     if logs:
         found.append(LearningRates())
     if cfg.trainer.enable_progress_bar:

@@ -138,4 +138,7 @@ def has_ended(saved: dict[str, Any], max_epochs: int) -> bool:
     """Tell whether the run of a `last.ckpt` had come to the end of its training."""
     stops = [v for k, v in saved.get("callbacks", {}).items() if k.startswith("EarlyStopping")]
     waited = bool(stops) and stops[0]["wait_count"] >= stops[0]["patience"]
-    return waited or saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"] >= max_epochs
+    done = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    rounds = saved.get("callbacks", {}).get("Rounds", {})
+    through = rounds.get("first") is not None and done >= rounds["first"] + rounds["rounds"]
+    return waited or through or done >= max_epochs

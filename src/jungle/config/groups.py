@@ -52,7 +52,7 @@ class Data(Section):
     cache: Literal["none", "ram", "disk"]
     cache_gb: Annotated[float, Field(ge=0.1)] | None
     pseudo: Literal["self"] | Path | None
-    pseudo_share: Annotated[float, Field(gt=0, lt=1)]
+    pseudo_share: Annotated[float, Field(ge=0.001, le=0.999)]
     pseudo_weight: Annotated[float, Field(gt=0)]
     pseudo_rounds: PositiveInt | None
     pseudo_part: Annotated[float, Field(gt=0, le=1)] | None

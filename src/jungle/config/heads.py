@@ -92,20 +92,45 @@ class FlattenHead(_Head):
     width: PositiveInt
 
 
-class PrimatrixAttentionHead(_Head):
-    """The seed's attention model."""
+class _PrimatrixHead(_Head):
+    """The third place's."""
 
-    name: Literal["primatrix_attention"]
     score: Literal["tanh", "linear"]
+    layout: Literal[2] = 2
+    """Of its layers, for checkpoints: those of version 0.1 had another."""
 
 
-class PrimatrixGruHead(_Head):
-    """The seed's GRU model."""
-
-    name: Literal["primatrix_gru"]
-    score: Literal["tanh", "linear"]
+class _GruSettings(Section):
     units: PositiveInt
     mix_dropout: Fraction
+
+
+class _OriginalSettings(Section):
+    frames: PositiveInt
+
+
+class PrimatrixAttentionHead(_PrimatrixHead):
+    """The third place's attention model."""
+
+    name: Literal["primatrix_attention"]
+
+
+class PrimatrixGruHead(_PrimatrixHead, _GruSettings):
+    """The third place's GRU model."""
+
+    name: Literal["primatrix_gru"]
+
+
+class PrimatrixAttentionOriginalHead(_PrimatrixHead, _OriginalSettings):
+    """The third place's attention model to the letter."""
+
+    name: Literal["primatrix_attention_original"]
+
+
+class PrimatrixGruOriginalHead(_PrimatrixHead, _GruSettings, _OriginalSettings):
+    """The third place's GRU model to the letter."""
+
+    name: Literal["primatrix_gru_original"]
 
 
 Head = Annotated[
@@ -119,6 +144,8 @@ Head = Annotated[
     | TransformerHead
     | FlattenHead
     | PrimatrixAttentionHead
-    | PrimatrixGruHead,
+    | PrimatrixGruHead
+    | PrimatrixAttentionOriginalHead
+    | PrimatrixGruOriginalHead,
     Field(discriminator="name"),
 ]

@@ -105,11 +105,6 @@ class TrainConfig(ClipsConfig):
             )
         if self.decoder.device in ("gpu", "cuda") and self.data.cache != "none":
             raise ValueError("data.cache keeps what the CPU decodes: decoder.device=cpu, or data.cache=none")
-        if self.data.pseudo == "self" and self.callbacks.patience is not None:
-            raise ValueError(
-                "data.pseudo=self adds rounds behind the last epoch, which early stopping may never reach: "
-                "add callbacks=no_early_stopping"
-            )
         if self.data.pseudo == "self" and self.sampler != "natural":
             raise ValueError(
                 f"data.pseudo=self with sampler={self.sampler}: the priors of its last epochs are others "
@@ -136,12 +131,15 @@ class TrainConfig(ClipsConfig):
 
     @property
     def epochs_before_rounds(self) -> int:
-        """Most passes over the training clips before the rounds of `data.pseudo=self`."""
+        """Most passes over the training clips before the rounds of `data.pseudo=self`.
+
+        Early stopping makes them fewer, and the rounds begin where it ends them.
+        """
         return self.trainer.max_epochs or self.by_mode(30, 10)
 
     @property
     def pseudo_rounds(self) -> int:
-        """Epochs at the end with the model's own soft labels."""
+        """Epochs after all others, each with soft labels of the model's own."""
         return (self.data.pseudo_rounds or 5) if self.data.pseudo == "self" else 0
 
     @property

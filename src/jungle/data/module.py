@@ -50,19 +50,27 @@ class ClipData(pl.LightningDataModule):
         self.predict_split = "test"
         self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
         self._soft: SoftLabels | None = None
-        self.soft_epoch: int | None = None  # which epoch they are of; None = of every one
+        self.part = np.empty(0, np.int64)  # clips that rounds label, once these have begun
+        self.soft_epoch: int | None = None  # of which epoch the part's labels are; None = there are none yet
         self._training: ClipLoader | None = None
         self.failures: dict[int, str] = {}
 
-    def learn_from(self, soft: SoftLabels, share: float, epoch: int | None = None) -> None:
-        """Train on clips with soft labels too, `share` of every batch; their own labels are not used.
-
-        `epoch`: they are of this epoch alone, which stays as long as it is; None: of every epoch, each a pass
-        over the labelled clips.
-        """
-        self._soft, self._share, self.soft_epoch = soft, share, epoch
+    def learn_from(self, soft: SoftLabels, share: float) -> None:
+        """Train on clips with soft labels too, `share` of every batch; their own labels are not used."""
+        self._soft, self._share = soft, share
         if self._training is not None:
             self._add_soft(self._training)
+
+    def begin_rounds(self, part: np.ndarray, share: float) -> None:
+        """Mix these clips into all later epochs, `share` of every batch: `label_part` says their labels."""
+        self.part = part
+        unknown = np.full((len(part), len(self.clips.classes)), np.nan, np.float32)
+        self.learn_from(SoftLabels(part, unknown, np.zeros(len(part), np.float32)), share)
+
+    def label_part(self, soft: SoftLabels, epoch: int) -> None:
+        """Give the clips of a part their labels of this epoch; those that could not be read have none."""
+        self.soft_epoch = epoch
+        self.learn_from(soft, self._share)
 
     @property
     def has_soft_labels(self) -> bool:
@@ -85,7 +93,7 @@ class ClipData(pl.LightningDataModule):
         loader.mix = None
         if self._soft is None or not len(self.soft_numbers):
             return
-        loader.mix = Mix(self.soft_numbers, self._share, longer=self.soft_epoch is None)
+        loader.mix = Mix(self.soft_numbers, self._share)
         loader.targets, loader.weight = self._targets.copy(), self._weight.copy()
         loader.targets[self._soft.numbers] = self._soft.probs_PC
         loader.weight[self._soft.numbers] = self._soft.weight_P
@@ -108,9 +116,14 @@ class ClipData(pl.LightningDataModule):
         return made
 
     def loader_of(
-        self, numbers: np.ndarray, rank: int = 0, world: int = 1, train: bool = False
+        self,
+        numbers: np.ndarray,
+        rank: int = 0,
+        world: int = 1,
+        train: bool = False,
+        mix: Mix | None = None,
     ) -> ClipLoader:
-        """Return the batches of these clips for one device."""
+        """Return the batches of these clips for one device, `mix` among them."""
         return ClipLoader(
             self.read_train if train else self.read_eval,
             self.key,
@@ -121,6 +134,7 @@ class ClipData(pl.LightningDataModule):
             train=train,
             seed=self.seed,
             draw=self._draw,
+            mix=mix,
             rank=rank,
             world=world,
             max_failed_fraction=self.max_failed_fraction,
@@ -161,17 +175,19 @@ class ClipData(pl.LightningDataModule):
             parts = [None] * torch.distributed.get_world_size()
             torch.distributed.all_gather_object(parts, self.failures)
         state: dict[str, Any] = {"failures": {n: reason for part in parts for n, reason in part.items()}}
-        if self._soft is not None and self.soft_epoch is not None:
+        if self._soft is not None and len(self.part):
             made = {k: torch.from_numpy(v) for k, v in vars(self._soft).items()}
-            state["soft"] = {"epoch": self.soft_epoch, "share": self._share, **made}
+            part = torch.from_numpy(self.part)
+            state["soft"] = {"epoch": self.soft_epoch, "share": self._share, "part": part, **made}
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From `last.ckpt`."""
         self.failures.update(state_dict["failures"])
         if soft := dict(state_dict.get("soft", {})):
-            epoch, share = soft.pop("epoch"), soft.pop("share")
-            self.learn_from(SoftLabels(**{k: v.numpy() for k, v in soft.items()}), share, epoch)
+            self.soft_epoch, self._share = soft.pop("epoch"), soft.pop("share")
+            self.part = soft.pop("part").numpy()
+            self.learn_from(SoftLabels(**{k: v.numpy() for k, v in soft.items()}), self._share)
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)

@@ -128,6 +128,7 @@ class ClipClassifier(pl.LightningModule):
         self.test_scores = RunningScores(self.classes, task)
         self._steps, self._mean_loss = 0, torch.zeros(())
         self._folded: list[Any] = []  # a list, so that it is no part of the model
+        self.steps_in_all: int | None = None  # of the run, where epochs are not alike; None = they are
         if self.is_frozen:
             self.backbone.requires_grad_(False)
         else:  # the optimizer and DDP look now for all that will ever be trained
@@ -162,11 +163,25 @@ class ClipClassifier(pl.LightningModule):
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
         self.train()
 
+    def on_train_epoch_end(self) -> None:
+        """Lower the rate on a plateau before the epoch is saved.
+
+        Lightning does so behind that, and a run that was resumed from there would miss it: `make_schedule`
+        keeps it from doing so.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            value = self.trainer.callback_metrics.get(config.monitor or "")
+            if isinstance(config.scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) and value is not None:
+                config.scheduler.step(float(value))
+
     def start_from_priors(self, targets_NC: Tensor, counted_N: Tensor | None = None) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half.
 
-        `counted_N`: as `prior_logits` takes it.
+        A head that is another's to the letter may start at one half all the same. `counted_N`: as
+        `prior_logits` takes it.
         """
+        if not getattr(self.head, "starts_from_priors", True):
+            return
         with torch.no_grad():
             self._last_bias().copy_(prior_logits(targets_NC, self.task, counted_N))
 
@@ -316,7 +331,7 @@ class ClipClassifier(pl.LightningModule):
         optimizer = make_optimizer(plan.optimizer, self.parameter_groups(), plan.lr)
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
-        total = max(int(self.trainer.estimated_stepping_batches), 1)
+        total = max(int(self.steps_in_all or self.trainer.estimated_stepping_batches), 1)
         schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor, plan.plateau)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 

@@ -1,6 +1,7 @@
 """Which weights move, how fast, and how that changes over a run."""
 
 import math
+import sys
 from typing import Any
 
 import torch
@@ -92,7 +93,8 @@ def make_schedule(
         falls = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimizer, mode, factor=factor, patience=patience - 1, min_lr=lowest
         )
-        return {"scheduler": falls, "interval": "epoch", "monitor": monitor}
+        # The module steps it; Lightning, which would behind the epoch's checkpoint, never comes to so many.
+        return {"scheduler": falls, "interval": "epoch", "frequency": sys.maxsize, "monitor": monitor}
     if name == "onecycle":
         peaks = [group["lr"] for group in optimizer.param_groups]
         # One step more than is taken, because the last one would otherwise ask for a step behind the end.

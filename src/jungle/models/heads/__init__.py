@@ -10,7 +10,7 @@ from jungle.models.heads.attention import AttentionPool, MultiQueryPool
 from jungle.models.heads.gru import GruMix
 from jungle.models.heads.head import Answer, Head
 from jungle.models.heads.metadata import MetadataBranch
-from jungle.models.heads.primatrix import PrimatrixHead
+from jungle.models.heads.primatrix import FIRST_LAYOUT, PrimatrixHead
 from jungle.models.heads.sequence import SequencePool
 from jungle.models.heads.statistics import FlattenPool, LsePool, MaxMinPool, MaxPool, MeanPool
 from jungle.models.heads.tcn import TcnMix
@@ -37,11 +37,17 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
 WHOLE: dict[str, Callable[..., PrimatrixHead]] = {
     "primatrix_attention": PrimatrixHead,
     "primatrix_gru": PrimatrixHead,
+    "primatrix_attention_original": PrimatrixHead,
+    "primatrix_gru_original": PrimatrixHead,
 }
 HEADS = (*POOLS, *WHOLE)
 
 # Settings that came after checkpoints of the head had been made: what these were built with.
-_CAME_LATER: dict[str, dict[str, Any]] = {"attention": {"score": "mlp", "span": True}}
+_CAME_LATER: dict[str, dict[str, Any]] = {
+    "attention": {"score": "mlp", "span": True},
+    "primatrix_attention": {"layout": FIRST_LAYOUT},
+    "primatrix_gru": {"layout": FIRST_LAYOUT},
+}
 
 
 def completed(values: dict[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
 class GruMix(nn.Module):
-    """Two GRUs, one upon the other, their states joined, as the third place of Pri-matrix (2017) had.
+    """Two GRUs, one upon the other, their states joined, as in the third place of Pri-matrix (2017).
 
-    Theirs run from the last frame to the first (`bidirectional=False`).
+    With `bidirectional=False` both run from the last frame to the first, and their states lie beside the
+    frames that they are of. Theirs were meant to; Keras had the second one run the other way: see
+    `jungle.models.heads.primatrix`.
     """
 
     def __init__(self, dim: int, units: int, bidirectional: bool, mix_dropout: float) -> None:
@@ -21,11 +23,15 @@ class GruMix(nn.Module):
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> Tensor:
         """Return the states after each frame."""
+        return self.states(self.drop(x_BTD), mask_BT)
+
+    def states(self, x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+        """Return the states after each frame, given features after dropout."""
         frames_B, total = mask_BT.sum(1), mask_BT.shape[1]
         # The last frame first: each clip's own frames turned round, padding left at the end.
         at_T = torch.arange(total, device=x_BTD.device)
         turned = torch.where(mask_BT, frames_B[:, None] - 1 - at_T, at_T).unsqueeze(2)
-        h_BTE = self.drop(x_BTD).gather(1, turned.expand_as(x_BTD))
+        h_BTE = x_BTD.gather(1, turned.expand_as(x_BTD))
         states = []
         for gru in (self.first, self.second):
             packed = pack_padded_sequence(h_BTE, frames_B.cpu(), batch_first=True, enforce_sorted=False)
