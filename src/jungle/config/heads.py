@@ -92,6 +92,14 @@ class FlattenHead(_Head):
     width: PositiveInt
 
 
+class LinearHead(Section):
+    """One layer over each frame."""
+
+    name: Literal["linear"]
+    dropout: Fraction
+    zero: bool
+
+
 class PrimatrixAttentionHead(_Head):
     """The seed's attention model."""
 
@@ -118,6 +126,7 @@ Head = Annotated[
     | TcnHead
     | TransformerHead
     | FlattenHead
+    | LinearHead
     | PrimatrixAttentionHead
     | PrimatrixGruHead,
     Field(discriminator="name"),

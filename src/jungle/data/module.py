@@ -49,6 +49,7 @@ class ClipData(pl.LightningDataModule):
         self._weight = weight.astype(np.float32)
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
+        self.read_epoch_end: Read | None = None  # of validation clips during training; None = `read_eval`
         self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
         self._soft: SoftLabels | None = None
         self.soft_epoch: int | None = None  # which epoch they are of; None = of every one
@@ -141,7 +142,9 @@ class ClipData(pl.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Validation batches of this device."""
-        return self.loader("val", False, True, *self._place())
+        made = self.loader("val", False, True, *self._place())
+        made.read = self.read_epoch_end or made.read
+        return made
 
     def state_dict(self) -> dict[str, Any]:
         """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""

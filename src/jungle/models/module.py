@@ -1,6 +1,6 @@
 """One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -43,6 +43,18 @@ class Training:
     """What a plateau is one of, and whether less is better."""
     plateau: tuple[float, int, float] = PLATEAU
     """By which factor the rate falls on one, after how many epochs, and how far at most."""
+    stages: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """Other optimizers and their rates, by the epoch from which each is used, with a state of its own."""
+    head_l1: float = 0.0
+    """The penalty on each weight of the head's last layer."""
+
+    def at(self, epoch: int) -> "Training":
+        """Return the plan with the optimizer and the rate of an epoch."""
+        begun = [start for start in self.stages if start <= epoch]
+        if not begun:
+            return self
+        optimizer, lr = self.stages[max(begun)]
+        return replace(self, optimizer=optimizer, lr=lr)
 
 
 class ClipClassifier(pl.LightningModule):
@@ -93,6 +105,7 @@ class ClipClassifier(pl.LightningModule):
         self.register_buffer("prior_shift_C", shift_C, persistent=False)
         self.val_scores = RunningScores(self.classes, task)
         self._steps, self._mean_loss = 0, torch.zeros(())
+        self._optimizer_epoch = 0  # whose optimizer is in use
         if self.is_frozen:
             self.backbone.requires_grad_(False)
         else:  # the optimizer and DDP look now for all that will ever be trained
@@ -116,11 +129,25 @@ class ClipClassifier(pl.LightningModule):
         self.on_train_epoch_start()
 
     def on_train_epoch_start(self) -> None:
-        """Train the part of the backbone whose turn it is; begin the epoch's mean loss."""
+        """Train the part of the backbone whose turn it is, by the optimizer whose turn it is.
+
+        And begin the epoch's mean loss.
+        """
         self._steps, self._mean_loss = 0, torch.zeros((), device=self.device)
+        self._change_optimizer()
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
             settle(self.backbone, self.training_plan.norm_stats)
+
+    def _change_optimizer(self) -> None:
+        """Have the optimizer built again where this epoch has another one than the epoch before."""
+        plan, now = self.training_plan, self.current_epoch
+        if plan.at(now) == plan.at(self._optimizer_epoch):
+            return
+        self._optimizer_epoch = now
+        if not self.is_frozen:  # it looks for all that will ever be trained, as at the start
+            set_trained(self.backbone, largest(plan.unfreeze, self.backbone))
+        self.trainer.strategy.setup_optimizers(self.trainer)
 
     def start_from_priors(self, targets_NC: Tensor) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half."""
@@ -133,9 +160,12 @@ class ClipClassifier(pl.LightningModule):
             self._last_bias().add_(by_C)
 
     def _last_bias(self) -> Tensor:
+        return self._last_layer().bias
+
+    def _last_layer(self) -> nn.Linear:
         last = self.head.classify[-1]
         assert isinstance(last, nn.Linear)
-        return last.bias
+        return last
 
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor, real_N: Tensor | None = None) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked.
@@ -175,6 +205,8 @@ class ClipClassifier(pl.LightningModule):
         self._steps += 1
         self._mean_loss = self._mean_loss + (value.detach() - self._mean_loss) / self._steps
         self.log("train/loss", self._mean_loss, prog_bar=True)  # of the epoch so far
+        if self.training_plan.head_l1:
+            value = value + self.training_plan.head_l1 * self._last_layer().weight.abs().sum()
         return value
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -205,8 +237,8 @@ class ClipClassifier(pl.LightningModule):
         return loss(logits_BC, batch["targets_BC"], batch["weight_B"], self.task, self.training_plan.loss)
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and its schedule over the whole run."""
-        plan = self.training_plan
+        """Return the optimizer, of the stage where there are several, and its schedule over the whole run."""
+        plan = self.training_plan.at(self._optimizer_epoch)
         groups = parameter_groups(
             self.backbone,
             self.head,
@@ -246,7 +278,11 @@ class ClipClassifier(pl.LightningModule):
                 f"the checkpoint's classes are {', '.join(known)}; those of the labels now are "
                 f"{', '.join(self.classes)}: give resume=never to train a new run"
             )
+        # The optimizer is built before its state comes from the checkpoint: it must be of the same stage.
+        self._optimizer_epoch = int(checkpoint.get("optimizer_epoch", 0))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the description beside the weights, so that a checkpoint is enough on its own."""
         checkpoint["jungle"] = self.describe()
+        if self.training_plan.stages:
+            checkpoint["optimizer_epoch"] = self._optimizer_epoch
