@@ -74,7 +74,7 @@ class Optim(Section):
             raise ValueError(f"stages begin at the epochs {epochs}: each begins after the one before it")
         if self.stages and (self.lr == "auto" or self.backbone_lr is not None):
             raise ValueError(
-                "stages have one rate each, for the backbone as for the head: give optim.lr a number or null, "
+                "stages have one rate each, for the backbone as for the head: give optim.lr a number or null "
                 "and leave optim.backbone_lr out"
             )
         return self

@@ -87,8 +87,8 @@ def lightgbm_nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: 
 def primatrix_first(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
     """Boosted trees and a wide network, over all members together and over each alone.
 
-    The first place's of Pri-matrix Factorization (2017). The two over the columns of all members have four times the weight of all those over one member's.
-    `quick`: the first two alone.
+    The first place's of Pri-matrix Factorization (2017). The two over the columns of all members have four
+    times the weight of all those over one member's. `quick`: the first two alone.
     """
     from jungle.ensemble import wide_network
 
