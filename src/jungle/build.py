@@ -50,7 +50,7 @@ def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec
 
     def spec(kind: str, count: int) -> ClipSpec:
         return ClipSpec(
-            frames=Frames(kind=kind, count=count, fps=cfg.frames.fps),
+            frames=Frames(kind, count, cfg.frames.fps, cfg.frames.first_s if kind == "random" else None),
             size=backbone.size,
             crop_bottom=cfg.decoder.crop_bottom or 0,
             decoder=cfg.decoder.name,
@@ -117,6 +117,8 @@ def model_of(
         norm_stats=cfg.model.norm_stats,
         monitor=(cfg.callbacks.monitor, cfg.callbacks.mode),
         plateau=(fall.factor, fall.patience, fall.lowest) if (fall := cfg.optim.plateau) else PLATEAU,
+        stages={stage.epoch: (stage.name, stage.lr) for stage in cfg.optim.stages or ()},
+        head_l1=cfg.optim.head_l1 or 0.0,
     )
     if cfg.sampler != "natural":
         if cfg.data.pseudo is not None:  # drawn as they are, and taken to be like the labelled ones

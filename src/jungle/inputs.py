@@ -260,7 +260,7 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     train = VideoReader(paths, train_spec, *how, transform=transform, cache=cache, likely=likely)
     same = train_spec == eval_spec and not augment and likely is None
     evaluate = train if same else VideoReader(paths, eval_spec, *how, cache=cache)
-    return ClipData(
+    data = ClipData(
         clips,
         train,
         evaluate,
@@ -270,6 +270,10 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
         cfg.max_failed_fraction,
         sampler=cfg.sampler,
     )
+    if cfg.frames.val_count is not None:
+        fewer = replace(eval_spec, frames=replace(eval_spec.frames, count=cfg.frames.val_count))
+        data.read_epoch_end = VideoReader(paths, fewer, *how, cache=cache)
+    return data
 
 
 def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
@@ -292,7 +296,7 @@ def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
 
 def close(data: Any) -> None:
     """End the processes that decode for a data module, and leave its frame cache."""
-    for reader in (data.read_train, data.read_eval):
+    for reader in (data.read_train, data.read_eval, data.read_epoch_end):
         if hasattr(reader, "close"):
             reader.close()
     cache = getattr(data.read_train, "cache", None)

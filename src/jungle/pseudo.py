@@ -21,7 +21,7 @@ def main(raw: Any) -> None:
     import polars as pl
 
     from jungle.data.for_people import write_csv
-    from jungle.ensemble.agreement import agreed, disagreement
+    from jungle.ensemble.agreement import agreed, deviation, disagreement
     from jungle.ensemble.panel import panel_of
     from jungle.parquet import write_parquet
 
@@ -35,8 +35,13 @@ def main(raw: Any) -> None:
     least = members if cfg.agree is None else cfg.agree
     if not members / 2 < least <= members:
         raise UsageError(f"agree={least}: more than half of the {members} members, and at most all of them")
-    top_N, taken_N = agreed(panel.probs_MNC, cfg.threshold, least)
     soft_NC = panel.probs_MNC.mean(0)
+    if cfg.deviation is None:
+        top_N, taken_N = agreed(panel.probs_MNC, cfg.threshold, least)
+        why = f"{least} of {members} members give the same class {cfg.threshold:g} or more"
+    else:
+        top_N, taken_N = soft_NC.argmax(1), deviation(panel.probs_MNC) < cfg.deviation
+        why = f"the {members} members' squared differences add up to less than {cfg.deviation:g}"
     apart_N = disagreement(panel.probs_MNC, panel.exclusive)
     names = panel.clips["clip"].to_numpy()
     # What is agreed on is no question for people. Names settle ties, not the order of rows.
@@ -48,7 +53,7 @@ def main(raw: Any) -> None:
     # What people fill in is read as a labels table: names must stay as they are.
     exact = ("filepath", "label", "site", "path")
     write_csv(_questions(panel, apart_N)[asked], cfg.out / TO_LABEL, exact=exact, float_precision=4)
-    _say(panel, cfg.split, top_N, taken_N, f"{least} of {members}", cfg.threshold)
+    _say(panel, cfg.split, top_N, taken_N, why)
     result(f"soft labels: {cfg.out / PSEUDO}")
     result(f"to label: {cfg.out / TO_LABEL}")
 
@@ -70,7 +75,7 @@ def _questions(panel: Any, apart_N: Any) -> Any:
     return pl.DataFrame(columns)
 
 
-def _say(panel: Any, split: str, top_N: Any, taken_N: Any, who: str, threshold: float) -> None:
+def _say(panel: Any, split: str, top_N: Any, taken_N: Any, why: str) -> None:
     """Log how many clips of each class were taken, beside how many the members' mean says there are."""
     import numpy as np
 
@@ -82,8 +87,7 @@ def _say(panel: Any, split: str, top_N: Any, taken_N: Any, who: str, threshold: 
             f"{counted(panel.left_out, 'clips are')} left out of {split}: not every member has read them"
         )
     log.info(
-        f"{int(taken_N.sum())} of {count(n, f'{split} clip')} taken ({100 * taken_N.mean():.1f} %): {who} "
-        f"members give the same class {threshold:g} or more"
+        f"{int(taken_N.sum())} of {count(n, f'{split} clip')} taken ({100 * taken_N.mean():.1f} %): {why}"
     )
     wide = max(len(c) for c in (*panel.classes, "class"))
     rows = [f"{'class':<{wide}}  {'taken':>7}  {'of':>7}"]

@@ -38,8 +38,12 @@ def plan(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
 def test_every_stage_composes_and_is_planned(name: str, scale: str, tmp_path, capsys) -> None:
     code, said = plan(capsys, f"experiment={name}", f"scale={scale}", f"paths.runs={tmp_path / 'runs'}")
     assert code == 0, said
-    stages = recipe.read(config_dir() / "experiment" / f"{name}.yaml").stages
+    found = recipe.read(config_dir() / "experiment" / f"{name}.yaml")
+    stages = (found.small() if scale == "tiny" else found).stages
     assert all(stage.name in said for stage in stages)
+    assert (f"scale=tiny leaves out {', '.join(found.left_out)}" in said) == (
+        scale == "tiny" and bool(found.left_out)
+    )
     assert "not measured" in said
     assert not (tmp_path / "runs").exists()  # a plan runs and writes nothing
 
@@ -65,6 +69,9 @@ def test_a_wrong_word_is_answered_before_anything_runs(args, says, tmp_path, cap
     assert not list(tmp_path.rglob("run.json"))
 
 
+LARGE = {"name": "a", "verb": "train", "full_only": True}
+
+
 @pytest.mark.parametrize(
     ("stages", "says"),
     [
@@ -73,6 +80,9 @@ def test_a_wrong_word_is_answered_before_anything_runs(args, says, tmp_path, cap
         ([{"name": "a", "verb": "train", "args": ["x={b}"]}], "needs b"),
         ([{"name": "s", "verb": "ensemble_stack"}], "an ensemble has members"),
         ([{"name": "a", "verb": "rm"}], "Valid: "),
+        ([LARGE, {"name": "b", "verb": "train", "args": ["x={a}"]}], "needs a, which scale=tiny leaves out"),
+        ([LARGE, {"name": "s", "verb": "ensemble_stack", "members": ["a"]}], "leaves out all of its members"),
+        ([LARGE], "leave out every stage"),
     ],
 )
 def test_a_recipe_that_does_not_hold_together_is_refused(stages, says) -> None:

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from jungle import links
 from jungle.config.groups import Paths
 from jungle.config.values import Section, listed
 
 Member = Annotated[str, AfterValidator(lambda path: str(links.through(Path(path))))]
+THRESHOLD = 0.9
+"""Of `ensemble_pseudo`, unless told."""
+
 Members = Annotated[list[Member], BeforeValidator(listed), Field(min_length=1)]
 
 
@@ -21,7 +24,16 @@ class EnsembleStackConfig(Section):
     out: Path | None
     template: Path | None
     stacker: Literal[
-        "auto", "mean", "weighted", "greedy", "loglinear", "logistic", "lightgbm", "nn", "lightgbm_nn"
+        "auto",
+        "mean",
+        "weighted",
+        "greedy",
+        "loglinear",
+        "logistic",
+        "lightgbm",
+        "nn",
+        "lightgbm_nn",
+        "primatrix_first",
     ]
     calibration: Literal["auto", "none", "temperature", "platt", "isotonic", "clip"]
     neighbours: bool
@@ -60,5 +72,13 @@ class EnsemblePseudoConfig(Section):
     clips: Path | None
     threshold: Annotated[float, Field(ge=0, le=1)]
     agree: PositiveInt | None
+    deviation: Annotated[float, Field(gt=0)] | None = None
+    """Another rule than threshold and agree: the most that the members may differ by."""
     worst: NonNegativeInt
     overwrite: bool
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "EnsemblePseudoConfig":
+        if self.deviation is not None and (self.agree is not None or self.threshold != THRESHOLD):
+            raise ValueError("deviation is a rule of its own: leave threshold and agree out, or deviation")
+        return self

@@ -120,6 +120,10 @@ class FramesChoice(Section):
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
     eval_kind: Literal["uniform", "early_bias", "keyframe", "motion"] = "uniform"
     """Of validation and prediction, where training draws at random."""
+    val_count: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Frames of a validation clip at the end of each epoch; None = as many as in the end."""
+    first_s: Annotated[float, Field(gt=0)] | None = None
+    """Seconds at the start of a clip from which training draws; None = all of it."""
     weights: RunPath | list[RunPath] | None = None
     """Runs whose answers to single frames say which of them are drawn more often."""
     focus: Literal["whole", "motion"]
@@ -128,6 +132,11 @@ class FramesChoice(Section):
     def _together(self) -> "FramesChoice":
         if (self.kind == "fps") != (self.fps is not None):
             raise ValueError("frames=fps needs frames.fps, the other kinds leave it null")
+        if self.kind != "random" and (self.first_s or self.val_count):
+            raise ValueError(
+                "first_s and val_count are of frames=random, whose training sees other frames than its "
+                "evaluation: add that, or leave them out"
+            )
         return self
 
 

@@ -92,6 +92,14 @@ class FlattenHead(_Head):
     width: PositiveInt
 
 
+class LinearHead(Section):
+    """One layer over each frame."""
+
+    name: Literal["linear"]
+    dropout: Fraction
+    zero: bool
+
+
 class _PrimatrixHead(_Head):
     """The third place's."""
 
@@ -143,6 +151,7 @@ Head = Annotated[
     | TcnHead
     | TransformerHead
     | FlattenHead
+    | LinearHead
     | PrimatrixAttentionHead
     | PrimatrixGruHead
     | PrimatrixAttentionOriginalHead

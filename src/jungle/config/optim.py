@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from jungle.config.values import Fraction, Section
 
@@ -16,24 +16,35 @@ class Plateau(Section):
     lowest: Annotated[float, Field(ge=0)]
 
 
+Optimizer = Literal[
+    "adamw",
+    "sgd",
+    "adafactor",
+    "adamp",
+    "adopt",
+    "lamb",
+    "lars",
+    "lion",
+    "madgradw",
+    "muon",
+    "nadamw",
+    "radam",
+    "rmsproptf",
+]
+
+
+class OptimStage(Section):
+    """The optimizer from an epoch on, to the next stage or the end."""
+
+    epoch: PositiveInt
+    name: Optimizer
+    lr: Annotated[float, Field(gt=0)]
+
+
 class Optim(Section):
     """How weights are moved."""
 
-    name: Literal[
-        "adamw",
-        "sgd",
-        "adafactor",
-        "adamp",
-        "adopt",
-        "lamb",
-        "lars",
-        "lion",
-        "madgradw",
-        "muon",
-        "nadamw",
-        "radam",
-        "rmsproptf",
-    ]
+    name: Optimizer
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None
     backbone_lr: Annotated[float, Field(gt=0)] | None
     layer_decay: Annotated[float, Field(gt=0, le=1)]
@@ -42,6 +53,10 @@ class Optim(Section):
     warmup: Fraction
     plateau: Plateau | None
     ema: Annotated[float, Field(gt=0, lt=1)] | None
+    stages: list[OptimStage] | None = None
+    """Other optimizers than that of the first epochs, in their order."""
+    head_l1: Annotated[float, Field(gt=0)] | None = None
+    """The penalty on each weight of the head's last layer."""
 
     @model_validator(mode="after")
     def _one_search(self) -> "Optim":
@@ -51,4 +66,16 @@ class Optim(Section):
             )
         if self.plateau is not None and self.schedule != "plateau":
             raise ValueError("plateau belongs to optim.schedule=plateau: add that, or leave it out")
+        if self.stages and (self.schedule != "constant" or self.warmup):
+            raise ValueError(
+                "stages have one rate each: add optim.schedule=constant optim.warmup=0, or leave them out"
+            )
+        epochs = [stage.epoch for stage in self.stages or ()]
+        if epochs != sorted(set(epochs)):
+            raise ValueError(f"stages begin at the epochs {epochs}: each begins after the one before it")
+        if self.stages and (self.lr == "auto" or self.backbone_lr is not None):
+            raise ValueError(
+                "stages have one rate each, for the backbone as for the head: give optim.lr a number or null "
+                "and leave optim.backbone_lr out"
+            )
         return self

@@ -24,6 +24,8 @@ class Stage(Section):
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
     tiny: list[str] = Field([])
     """What is different with scale=tiny."""
+    full_only: bool = False
+    """Left out with scale=tiny."""
 
 
 class Recipe(Section):
@@ -49,6 +51,9 @@ class Recipe(Section):
             wanted = {*stage.members, *(n for a in stage.args for n in PLACE.findall(a))}
             if lost := sorted(wanted - known.keys()):
                 raise ValueError(f"stage {stage.name} needs {lost[0]}, which is no stage before it")
+            placed = {n for a in stage.args for n in PLACE.findall(a)}
+            if not stage.full_only and (lost := sorted(placed & set(self.left_out))):
+                raise ValueError(f"stage {stage.name} needs {lost[0]}, which scale=tiny leaves out")
             if wrong := [m for m in stage.members if known[m] != "train"]:
                 raise ValueError(f"stage {stage.name}: {wrong[0]} trains no model, so it is no member")
             if (stage.verb == "train") == bool(stage.members):
@@ -56,4 +61,24 @@ class Recipe(Section):
             if stage.folds is not None and stage.verb != "train":
                 raise ValueError(f"stage {stage.name}: only training has folds")
             known[stage.name] = stage.verb
+        for stage in self.small().stages:
+            if not stage.members and stage.verb != "train":
+                raise ValueError(f"stage {stage.name}: scale=tiny leaves out all of its members")
+        if all(stage.full_only for stage in self.stages):
+            raise ValueError("scale=tiny would leave out every stage")
         return self
+
+    @property
+    def left_out(self) -> list[str]:
+        """The stages that scale=tiny leaves out."""
+        return [stage.name for stage in self.stages if stage.full_only]
+
+    def small(self) -> "Recipe":
+        """Return the recipe without those stages; ensembles have the members that are left."""
+        gone = self.left_out
+        kept = [
+            stage.model_copy(update={"members": [m for m in stage.members if m not in gone]})
+            for stage in self.stages
+            if stage.name not in gone
+        ]
+        return self.model_copy(update={"stages": kept})

@@ -48,6 +48,7 @@ class ClipData(pl.LightningDataModule):
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
         self.predict_split = "test"
+        self.read_epoch_end: Read | None = None  # of validation clips during training; None = `read_eval`
         self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
         self._soft: SoftLabels | None = None
         self.part = np.empty(0, np.int64)  # clips that rounds label, once these have begun
@@ -158,7 +159,9 @@ class ClipData(pl.LightningDataModule):
 
     def val_dataloader(self) -> Any:
         """Validation batches of this device."""
-        return self.loader("val", False, True, *self._place())
+        made = self.loader("val", False, True, *self._place())
+        made.read = self.read_epoch_end or made.read
+        return made
 
     def test_dataloader(self) -> Any:
         """Test batches of this device, of clips that have a label."""

@@ -8,8 +8,7 @@ import numpy as np
 def agreed(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the class most members are sure of `[N]`, and whether enough of them are, bool `[N]`.
 
-    The first place's rule of Pri-matrix Factorization (2017): a clip is learnt from where the models give it
-    the same answer.
+    A clip is learnt from where the models give it the same answer.
 
     Args:
         probs_MNC: of M members, N clips, C classes.
@@ -21,6 +20,16 @@ def agreed(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndar
     for top_N, sure_N in zip(top_MN, sure_MN, strict=True):
         votes_NC[np.flatnonzero(sure_N), top_N[sure_N]] += 1
     return votes_NC.argmax(1), votes_NC.max(1) >= least
+
+
+def deviation(probs_MNC: np.ndarray) -> np.ndarray:
+    """Return by how much the members' answers to each clip differ, `[N]`.
+
+    The squared differences from their mean, added up over members and classes: where they are below 0.1 the
+    first place of Pri-matrix Factorization (2017) took the mean for a soft label, of five models.
+    """
+    apart_MNC = probs_MNC.astype(np.float64) - probs_MNC.mean(0, dtype=np.float64)
+    return (apart_MNC**2).sum((0, 2))
 
 
 def disagreement(probs_MNC: np.ndarray, exclusive: bool) -> np.ndarray:

@@ -89,20 +89,35 @@ class Board:
     def rows(self, at: np.ndarray) -> Answers:
         """Return the answers for some of the clips, as stackers take them."""
         extra = [self.extra_NF[at], *(own_NF[at] for own_NF in self.own_MNF)]
-        return Answers(self.probs_MNC[:, at], np.concatenate(extra, axis=1), self.task)
+        own = tuple(own_NF.shape[1] for own_NF in self.own_MNF)
+        return Answers(self.probs_MNC[:, at], np.concatenate(extra, axis=1), self.task, own)
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What a stacker sees of n clips: the members' answers, and nothing of the labels."""
+    """What a stacker sees of n clips: the members' answers, and nothing of the labels.
+
+    Attributes:
+        own: how many of the last columns of `extra_NF` are each member's, in their order; empty = none is.
+    """
 
     probs_MNC: np.ndarray
     extra_NF: np.ndarray
     task: str
+    own: tuple[int, ...] = ()
 
     def rows(self, at: np.ndarray) -> Answers:
         """Return some of the clips."""
-        return Answers(self.probs_MNC[:, at], self.extra_NF[at], self.task)
+        return replace(self, probs_MNC=self.probs_MNC[:, at], extra_NF=self.extra_NF[at])
+
+    def member(self, i: int) -> Answers:
+        """Return what one member says, with its own columns and those that are nobody's."""
+        widths = self.own or (0,) * len(self.probs_MNC)
+        shared = self.extra_NF.shape[1] - sum(widths)
+        begin = shared + sum(widths[:i])
+        own_NF = self.extra_NF[:, begin : begin + widths[i]]
+        extra_NF = np.concatenate([self.extra_NF[:, :shared], own_NF], axis=1)
+        return Answers(self.probs_MNC[i : i + 1], extra_NF, self.task, (widths[i],))
 
     def __len__(self) -> int:
         return self.probs_MNC.shape[1]

@@ -19,6 +19,11 @@ from jungle.ensemble.odds import whole
 
 FEW = 5  # labelled clips of a class: with fewer it is answered with its share
 
+FEWEST_TREES, MOST_TREES = (1_000, 120, 0.05), (200_000, 1600, 0.03)
+"""Clips, trees and their rate: what suits hundreds of clips, and what the first place had for 200,000."""
+QUICK_TREES = 10_000  # clips: fits that only compare have no more trees than so many ask for
+TOGETHER, ALONE = 4, 1  # weights of the first place's models over all members, and of those over one each
+
 
 def logistic(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
     """Logistic regression on standardised log-odds, one a class; the penalty suits some hundred clips."""
@@ -33,15 +38,16 @@ def logistic(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: boo
 
 
 def lightgbm(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
-    """Boosted trees (LightGBM), one model a class."""
+    """Boosted trees (LightGBM), one model a class; the more clips the more trees."""
     from lightgbm import LGBMClassifier
 
     leaves = 7 if len(answers) < 2000 else 31
+    trees, rate = forest(min(len(answers), QUICK_TREES) if quick else len(answers))
 
     def model() -> Any:
         return LGBMClassifier(
-            n_estimators=120,
-            learning_rate=0.05,
+            n_estimators=trees,
+            learning_rate=rate,
             num_leaves=leaves,
             min_child_samples=max(5, min(50, len(answers) // 50)),
             subsample=0.8,
@@ -56,6 +62,13 @@ def lightgbm(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: boo
     return _one_a_class(answers, targets_NC, model)
 
 
+def forest(clips: int) -> tuple[int, float]:
+    """Return how many trees, at which rate, suit so many clips: between two known cases by powers."""
+    (few, fewest, fast), (many, most, slow) = FEWEST_TREES, MOST_TREES
+    part = float(np.clip(np.log(max(clips, 1) / few) / np.log(many / few), 0, 1))
+    return round(fewest * (most / fewest) ** part), fast * (slow / fast) ** part
+
+
 def nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
     """The third place's network, the mean of ten, each stopped by a tenth of the rows; `quick`, of three."""
     from jungle.ensemble.network import NETWORKS, fit_networks
@@ -65,10 +78,36 @@ def nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = Fa
 
 
 def lightgbm_nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
-    """The mean of `lightgbm` and `nn`, as the first place of Pri-matrix Factorization (2017) had it."""
+    """The mean of `lightgbm` and `nn`."""
     trees, _ = lightgbm(answers, targets_NC, seed, quick)
     networks, about = nn(answers, targets_NC, seed, quick)
     return lambda given: (trees(given) + networks(given)) / 2, about
+
+
+def primatrix_first(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
+    """Boosted trees and a wide network, over all members together and over each alone.
+
+    The first place's of Pri-matrix Factorization (2017). The two over the columns of all members have four
+    times the weight of all those over one member's. `quick`: the first two alone.
+    """
+    from jungle.ensemble import wide_network
+
+    def both(seen: Answers, shape: wide_network.Shape) -> Callable[[Answers], np.ndarray]:
+        trees, _ = lightgbm(seen, targets_NC, seed, quick)
+        predict = wide_network.fit_wide(plain(seen), targets_NC, seed, shape, quick)
+        return lambda given: (trees(given) + whole(predict(plain(given)), given.task)) / 2
+
+    together = both(answers, wide_network.TOGETHER)
+    members = len(answers.probs_MNC)
+    if quick or members == 1:
+        return together, {"together": 1.0}
+    each = [both(answers.member(i), wide_network.ALONE) for i in range(members)]
+
+    def blend(given: Answers) -> np.ndarray:
+        alone_NC = sum(one(given.member(i)) for i, one in enumerate(each)) / members
+        return (TOGETHER * together(given) + ALONE * alone_NC) / (TOGETHER + ALONE)
+
+    return blend, {"together": TOGETHER / (TOGETHER + ALONE)}
 
 
 def _one_a_class(answers: Answers, targets_NC: np.ndarray, model: Callable[[], Any]) -> Fitted:
@@ -101,4 +140,5 @@ STACKERS: dict[str, Callable[[Answers, np.ndarray, int, bool], Fitted]] = {
     "lightgbm": lightgbm,
     "nn": nn,
     "lightgbm_nn": lightgbm_nn,
+    "primatrix_first": primatrix_first,
 }

@@ -1,7 +1,7 @@
 """One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,18 @@ class Training:
     """What a plateau is one of, and whether less is better."""
     plateau: tuple[float, int, float] = PLATEAU
     """By which factor the rate falls on one, after how many epochs, and how far at most."""
+    stages: dict[int, tuple[str, float]] = field(default_factory=dict)
+    """Other optimizers and their rates, by the epoch from which each is used, with a state of its own."""
+    head_l1: float = 0.0
+    """The penalty on each weight of the head's last layer."""
+
+    def at(self, epoch: int) -> "Training":
+        """Return the plan with the optimizer and the rate of an epoch."""
+        begun = [start for start in self.stages if start <= epoch]
+        if not begun:
+            return self
+        optimizer, lr = self.stages[max(begun)]
+        return replace(self, optimizer=optimizer, lr=lr)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, as JSON has them."""
@@ -129,6 +141,7 @@ class ClipClassifier(pl.LightningModule):
         self._steps, self._mean_loss = 0, torch.zeros(())
         self._folded: list[Any] = []  # a list, so that it is no part of the model
         self.steps_in_all: int | None = None  # of the run, where epochs are not alike; None = they are
+        self._optimizer_epoch = 0  # whose optimizer is in use
         if self.is_frozen:
             self.backbone.requires_grad_(False)
         else:  # the optimizer and DDP look now for all that will ever be trained
@@ -154,7 +167,8 @@ class ClipClassifier(pl.LightningModule):
         self._train_part()
 
     def on_train_epoch_start(self) -> None:
-        """Train the part whose turn it is; begin the epoch's mean loss."""
+        """Train the part whose turn it is, by the optimizer whose turn it is; begin the epoch's mean loss."""
+        self._change_optimizer()
         self._train_part()
         self._steps, self._mean_loss = 0, torch.zeros((), device=self.device)
 
@@ -162,6 +176,16 @@ class ClipClassifier(pl.LightningModule):
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
         self.train()
+
+    def _change_optimizer(self) -> None:
+        """Have the optimizer built again where this epoch has another one than the epoch before."""
+        plan, now = self.training_plan, self.current_epoch
+        if plan.at(now) == plan.at(self._optimizer_epoch):
+            return
+        self._optimizer_epoch = now
+        if not self.is_frozen:  # it looks for all that will ever be trained, as at the start
+            set_trained(self.backbone, largest(plan.unfreeze, self.backbone))
+        self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_train_epoch_end(self) -> None:
         """Lower the rate on a plateau before the epoch is saved.
@@ -191,9 +215,12 @@ class ClipClassifier(pl.LightningModule):
             self._last_bias().add_(by_C)
 
     def _last_bias(self) -> Tensor:
+        return self._last_layer().bias
+
+    def _last_layer(self) -> nn.Linear:
         last = self.head.classify[-1]
         assert isinstance(last, nn.Linear)
-        return last.bias
+        return last
 
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor, real_N: Tensor | None = None) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked.
@@ -239,6 +266,8 @@ class ClipClassifier(pl.LightningModule):
         self._steps += 1
         self._mean_loss = self._mean_loss + (value.detach() - self._mean_loss) / self._steps
         self.log("train/loss", self._mean_loss, prog_bar=True)  # of the epoch so far
+        if self.training_plan.head_l1:
+            value = value + self.training_plan.head_l1 * self._last_layer().weight.abs().sum()
         return value
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -319,15 +348,15 @@ class ClipClassifier(pl.LightningModule):
 
     def parameter_groups(self) -> Groups:
         """Return all weights that are ever trained, as the optimizer gets them."""
-        plan = self.training_plan
+        plan = self.training_plan.at(self._optimizer_epoch)
         backbone_lr = plan.backbone_lr or plan.lr
         return parameter_groups(
             self.backbone, self.head, plan.lr, backbone_lr, plan.weight_decay, plan.layer_decay
         )
 
     def configure_optimizers(self) -> Any:
-        """Return the optimizer and its schedule over the whole run."""
-        plan = self.training_plan
+        """Return the optimizer, of the stage where there are several, and its schedule over the whole run."""
+        plan = self.training_plan.at(self._optimizer_epoch)
         optimizer = make_optimizer(plan.optimizer, self.parameter_groups(), plan.lr)
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
@@ -402,8 +431,12 @@ class ClipClassifier(pl.LightningModule):
         so_far = checkpoint.get(EPOCH_LOSS)  # not in checkpoints of version 0.1
         if so_far is not None:
             self._steps, self._mean_loss = int(so_far["steps"]), torch.tensor(float(so_far["mean"]))
+        # The optimizer is built before its state comes from the checkpoint: it must be of the same stage.
+        self._optimizer_epoch = int(checkpoint.get("optimizer_epoch", 0))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Put the description beside the weights, so that a checkpoint is enough on its own."""
         checkpoint["jungle"] = self.describe()
         checkpoint[EPOCH_LOSS] = {"steps": self._steps, "mean": float(self._mean_loss)}
+        if self.training_plan.stages:
+            checkpoint["optimizer_epoch"] = self._optimizer_epoch

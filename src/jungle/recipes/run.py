@@ -98,6 +98,9 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
     recipe, name = read(file), _name(file, configs)
     words, given = _split(argv)
+    if words["scale"] == "tiny" and recipe.left_out:
+        log.info(f"scale=tiny leaves out {', '.join(recipe.left_out)}")
+        recipe = recipe.small()
     jobs, root, first = jobs_of(recipe, name, given, words["scale"] == "tiny", configs)
     seconds = read_json(root / "seconds.json")
     before = Preparations(root, [j.config for j in jobs if j.config is not None])

@@ -66,7 +66,7 @@ def jobs_of(
     root, first = Path(), None
     own = any(a.split("=", 1)[0] in ("data", "data.root", "data.labels") for a in given)
     sample = () if own else SAMPLE
-    for stage in recipe.stages:
+    for stage in (recipe.small() if tiny else recipe).stages:
         args = [PLACE.sub(lambda found: str(folders[found[1]]), a) for a in stage.args]
         small = [*sample, *recipe.tiny, *stage.tiny] if tiny else []
         if stage.verb == "train":

@@ -26,6 +26,7 @@ TRIED = {
     "lightgbm": "boosted trees",
     "nn": "network",
     "lightgbm_nn": "boosted trees and network",
+    "primatrix_first": "boosted trees and wide networks",
     "none": "as it is",
     "temperature": "temperature",
     "platt": "Platt, a class at a time",

@@ -30,6 +30,9 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
     total, count = len(times), frames.count
     if total == 0:
         return np.zeros(0, np.int64)
+    if frames.first_s is not None:
+        total = max(1, int(np.searchsorted(times, frames.first_s)))
+        times = times[:total]
     if frames.kind == "fps":
         assert frames.fps is not None
         # Over the cap they are thinned evenly: the end of a long clip is not left out.

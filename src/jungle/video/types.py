@@ -45,6 +45,8 @@ class Frames:
     """Frames a clip; the most there may be for kind `fps`. A shorter clip gives what it has."""
     fps: float | None = None
     """Frames a second, for kind `fps` only."""
+    first_s: float | None = None
+    """Of kind `random`: draw among the frames of so many seconds from the start; None = among all."""
     likely: Likely = ()
     """How likely kind `random` is to draw frames of that time, in between by a straight line. Of one clip, so
     not in `to_dict`; empty = one frame a stretch."""
@@ -63,13 +65,21 @@ class Frames:
             raise UsageError(
                 f"frames.fps: only kind 'fps' takes a rate; kind '{self.kind}' ignores {self.fps}."
             )
+        if self.first_s is not None:
+            if self.kind != "random":
+                raise UsageError(
+                    f"frames.first_s: only kind 'random' draws from a part; kind '{self.kind}' ignores it."
+                )
+            if not math.isfinite(self.first_s) or self.first_s <= 0:
+                raise UsageError(f"frames.first_s: {self.first_s} is no number of seconds above 0.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and fingerprints."""
+        """Plain types, for checkpoints and fingerprints; `first_s` where it is given."""
         return {
             "kind": self.kind,
             "count": int(self.count),
             "fps": None if self.fps is None else float(self.fps),
+            **({} if self.first_s is None else {"first_s": float(self.first_s)}),
         }
 
     @classmethod

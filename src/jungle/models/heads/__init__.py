@@ -9,6 +9,7 @@ from jungle.data.metadata import Metadata
 from jungle.models.heads.attention import AttentionPool, MultiQueryPool
 from jungle.models.heads.gru import GruMix
 from jungle.models.heads.head import Answer, Head
+from jungle.models.heads.linear import LinearHead
 from jungle.models.heads.metadata import MetadataBranch
 from jungle.models.heads.primatrix import FIRST_LAYOUT, PrimatrixHead
 from jungle.models.heads.sequence import SequencePool
@@ -34,7 +35,8 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
 }
 
 # Heads of a shape of their own: called with the width of a feature, the number of classes, and all settings.
-WHOLE: dict[str, Callable[..., PrimatrixHead]] = {
+WHOLE: dict[str, Callable[..., PrimatrixHead | LinearHead]] = {
+    "linear": LinearHead,
     "primatrix_attention": PrimatrixHead,
     "primatrix_gru": PrimatrixHead,
     "primatrix_attention_original": PrimatrixHead,
@@ -57,7 +59,7 @@ def completed(values: dict[str, Any]) -> dict[str, Any]:
 
 def make_head(
     values: dict[str, Any], dim: int, classes: int, metadata: Metadata | None = None
-) -> Head | PrimatrixHead:
+) -> Head | PrimatrixHead | LinearHead:
     """Build a head of plain values for features of width `dim`.
 
     Args:

@@ -1,0 +1,100 @@
+"""The first place's second level: one wide network over columns, with much dropout, for all of its epochs.
+
+Pri-matrix Factorization (2017). Nothing is held back from it and nothing stops it: dropout alone keeps it
+from learning the rows by heart.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+BATCH = 64
+MOST_STEPS = 400  # of an epoch: where there are more clips, a batch has more of them
+L1 = 1e-5  # on the weights of the last layer
+RATES = ((32, 1e-3), (48, 4e-4), (80, 1e-4), (128, 1e-5))
+"""Of Adam, and the epoch before which each holds."""
+QUICK = 4
+"""By how much the schedule is shortened for fits that only compare."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A network of two layers before the classes.
+
+    Attributes:
+        width: of the first.
+        dropout: behind it.
+        epochs: passes over the rows.
+    """
+
+    width: int
+    dropout: float
+    epochs: int
+    second: int = 128
+
+
+TOGETHER = Shape(2048, 0.75, 80)
+"""Over the columns of all members."""
+ALONE = Shape(1024, 0.5, 128)
+"""Over those of one."""
+
+
+def fit_wide(
+    x_NF: np.ndarray, targets_NC: np.ndarray, seed: int, shape: Shape, quick: bool = False
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a network to rows; return what turns columns into probabilities, a sigmoid a class.
+
+    Args:
+        x_NF: columns, float32; they are standardised here.
+        targets_NC: labels; nan where unknown, which costs nothing.
+        seed: of the weights, the order of rows and dropout.
+        shape: of the network.
+        quick: in a quarter of the epochs.
+    """
+    import torch
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    center_F, scale_F = x_NF.mean(0), x_NF.std(0) + 1e-6
+    x = torch.from_numpy((x_NF - center_F) / scale_F).float().to(device)
+    y = torch.from_numpy(np.nan_to_num(targets_NC).astype(np.float32)).to(device)
+    known = torch.from_numpy(np.isfinite(targets_NC).astype(np.float32)).to(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = _fitted(x, y, known, shape, QUICK if quick else 1)
+
+    def predict(given_NF: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy((given_NF - center_F) / scale_F).float()
+        with torch.no_grad():
+            parts = [model(part.to(device)).sigmoid().cpu() for part in given.split(8192)]
+        return torch.cat(parts).double().numpy()
+
+    return predict
+
+
+def rate_at(epoch: int, shortened: int = 1) -> float:
+    """Return the rate of an epoch, counted from 0, of a schedule that is so many times shorter."""
+    return next((rate for end, rate in RATES if epoch * shortened < end), RATES[-1][1])
+
+
+def _fitted(x: Any, y: Any, known: Any, shape: Shape, shortened: int) -> Any:
+    import torch
+    from torch import nn
+    from torch.nn import functional as F
+
+    last = nn.Linear(shape.second, y.shape[1])
+    first = [nn.Linear(x.shape[1], shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
+    model = nn.Sequential(*first, nn.Linear(shape.width, shape.second), nn.ReLU(), last).to(x.device)
+    optimizer = torch.optim.Adam(model.parameters())
+    size = max(BATCH, -(-len(x) // MOST_STEPS))
+    for epoch in range(max(shape.epochs // shortened, 1)):
+        for group in optimizer.param_groups:
+            group["lr"] = rate_at(epoch, shortened)
+        for rows in torch.randperm(len(x), device=x.device).split(size):
+            optimizer.zero_grad()
+            cells = F.binary_cross_entropy_with_logits(model(x[rows]), y[rows], reduction="none")
+            value = (cells * known[rows]).sum() / known[rows].sum().clamp(min=1)
+            (value + L1 * last.weight.abs().sum()).backward()
+            optimizer.step()
+    return model.eval()
