@@ -108,10 +108,10 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
 
 
 def _chosen(cfg: TrainConfig) -> Path:
-    """Return the folder of a training command, as `runs.choose` does."""
+    """Return the folder of a training command, as `resuming.choose` does."""
     from jungle.run_inputs import Comparison  # here: it needs polars, which a misspelt word does not
 
-    return runs.choose(cfg, Comparison(cfg).changes_in)
+    return resuming.choose(cfg, Comparison(cfg).changes_in)
 
 
 def _usable(folder: Path) -> Path:

@@ -156,12 +156,16 @@ class TrainConfig(ClipsConfig):
         values = {"data.batch_size": self.data.batch_size, "optim.lr": self.optim.lr}
         return [name for name, value in values.items() if value == "auto"]
 
-    def fingerprint(self) -> str:
-        """Hash of all that shapes the result: equal for the same command given again.
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings that shape the result, as plain data.
 
         What is empty counts as not there, so that a setting which a later version brings changes nothing.
         """
         elsewhere = {"resume": True, "report": True, "report_paths": True, "paths": True, "checkpoint": True}
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
-        told = json.dumps(without_empty(plain), sort_keys=True)
+        return without_empty(plain)
+
+    def fingerprint(self) -> str:
+        """Hash of all that shapes the result: equal for the same command given again."""
+        told = json.dumps(self.shaping(), sort_keys=True)
         return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
