@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from jungle import overrides, resuming, runs, sweeps
+from jungle import overrides, resuming, runs, sweeps, train
 from jungle.cli import config_dir
 from jungle.config import TrainConfig
 from jungle.errors import UsageError
 from jungle.files import write_json
 from jungle.run_inputs import current
-from tests.conftest import Command, survey_args, write_video
+from tests.conftest import write_video
 
 CLIPS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "hog", "b/1.mp4": "blank", "c/0.mp4": "hog"}
 
@@ -56,8 +56,8 @@ def begin(folder: Path, cfg: TrainConfig, state: str = "running") -> Path:
     return folder
 
 
-def move(root: Path) -> Path:
-    elsewhere = root.with_name("elsewhere")
+def move(root: Path, to: str = "elsewhere") -> Path:
+    elsewhere = root.with_name(to)
     shutil.copytree(root, elsewhere)
     shutil.rmtree(root)
     return elsewhere
@@ -120,20 +120,24 @@ def test_settings_that_are_not_those_of_the_run_prove_no_move(data: Path, tmp_pa
     assert not other.is_a_move
 
 
-@pytest.mark.slow
-def test_a_run_whose_clips_were_moved_is_finished(survey: Path, command: Command, tmp_path: Path) -> None:
-    here = tmp_path / "here"
-    shutil.copytree(survey, here)
-    assert command("train", *survey_args(here), "data.limit=18", "trainer.max_epochs=1").returncode == 0
-    run = (tmp_path / "runs/train/latest").resolve()
-    known = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps({**known, "state": "running"}))
-    new = move(here)
-    done = command("train", f"resume={run}", f"data.root={new}", f"data.labels={new}/labels.csv")
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert f"data.root was {here}, is now {new}" in done.stderr
-    assert json.loads((run / "run.json").read_text())["state"] == "finished"
-    assert json.loads((run / "settings.json").read_text())["data"]["root"] == str(new)
+def test_a_run_that_goes_on_with_moved_clips_keeps_their_new_place(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, trained = begin(tmp_path / "run", config(data)), []
+    monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: _hydra(run))
+    monkeypatch.setattr(train, "_train", lambda cfg, folder: trained.append((cfg.data.root, folder)))
+    new = move(data)
+    train.main(_raw(config(new)))
+    assert trained == [(new, run)]
+    assert runs.state(run)["fingerprint"] == config(new).fingerprint()
+    assert resuming.saved(run).settings["data"]["root"] == str(new)  # type: ignore[index]
+    write_video(new / "b/1.mp4", None, 77, frames=3)
+    begun = (run / "run.json").read_text()
+    with pytest.raises(UsageError, match="files of clips were replaced"):
+        train.main(_raw(config(move(new, "third"))))
+    assert (run / "run.json").read_text() == begun
+    with pytest.raises(UsageError, match=r"run of other settings \(seed was 0, is now 1\)"):
+        train.main(_raw(config(new, seed=1)))
 
 
 def test_a_trial_of_other_settings_is_refused(
