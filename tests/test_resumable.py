@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from jungle.errors import UsageError, UserError
-from jungle.resumable import PARTS, Rows
+from jungle.files import write_json
+from jungle.resumable import FILES, PARTS, PLAN, Rows, check_out
 
 CLASSES = ("lion", "hog")
 
@@ -110,3 +111,30 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     part.write_bytes(part.read_bytes()[:50])
     with pytest.raises(UserError, match=part.name), rows(tmp_path):
         pass
+
+
+def test_other_checkpoints_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
+    check_out(tmp_path / "new", ["k2"], None)
+    plan = {"ckpt": ["a"], "decoder": "pyav", FILES: ["k1"]}
+    with Rows(tmp_path, plan, CLASSES, False):
+        pass
+    check_out(tmp_path, ["k1"], "pyav")
+    for files, decoder, said in (
+        (["k2"], "pyav", "of other checkpoints"),
+        (["k1", "k2"], "pyav", "of other checkpoints"),
+        (["k1"], None, "of decoder=pyav, not auto"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            check_out(tmp_path, files, decoder)
+
+
+def test_a_plan_of_version_0_1_is_told_by_the_identities_alone(tmp_path: Path) -> None:
+    write_json(tmp_path / PLAN, {"ckpt": ["a"], "decoder": None})
+    check_out(tmp_path, ["k1"], None)
+    with Rows(tmp_path, {"ckpt": ["a"], "decoder": None, FILES: ["k1"]}, CLASSES, False) as again:
+        again.add(row("a"))
+        again.flush()
+    with Rows(tmp_path, {"ckpt": ["a"], "decoder": None, FILES: ["k1"]}, CLASSES, False) as again:
+        assert again.has("a", "k")
+    with pytest.raises(UsageError, match="other checkpoints"):
+        check_out(tmp_path, ["k2"], None)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jungle.console import log
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 
 NOT_OFFERED = {
     getattr(errno, name) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL", "ENOTTY")
@@ -32,7 +32,7 @@ def expanded(path: str | Path) -> Path:
     """Return a path with `~` and `~name` as the folders that they stand for.
 
     Raises:
-        UserError: there is no such user.
+        UsageError: there is no such user.
     """
     try:
         return Path(path).expanduser()
@@ -40,7 +40,7 @@ def expanded(path: str | Path) -> Path:
         if os.path.lexists(path):  # a folder that is named like that
             return Path(path)
         name = str(path).split(os.sep)[0]
-        raise UserError(f"{path}: there is no user {name[1:]}; write the folder out") from None
+        raise UsageError(f"{path}: there is no user {name[1:]}; write the folder out") from None
 
 
 @contextmanager

@@ -126,10 +126,10 @@ def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look:
 
 
 def _chosen(cfg: TrainConfig) -> Path:
-    """Return the folder of a training command, as `runs.choose` does."""
+    """Return the folder of a training command, as `resuming.choose` does."""
     from jungle.run_inputs import Comparison  # here: it needs polars, which a misspelt word does not
 
-    return runs.choose(cfg, Comparison(cfg).changes_in)
+    return resuming.choose(cfg, Comparison(cfg).changes_in)
 
 
 def _usable(folder: Path) -> Path:

@@ -14,10 +14,11 @@ from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
 from jungle.data import predictions
+from jungle.data.identity import content_key, content_keys
 from jungle.data.problems import shown
 from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
-from jungle.resumable import Rows
+from jungle.resumable import FILES, Rows, check_out
 from jungle.wording import counted
 
 FLUSH_ROWS = 512
@@ -45,6 +46,9 @@ def main(raw: Any) -> None:
     files = [runs.checkpoint_of(path) for path in cfg.ckpt]  # a run's folder means its best
     for said in filter(None, map(runs.unended, files)):
         log.info(said)
+    keys = [content_key(file) for file in files]
+    if cfg.out is not None and not cfg.overwrite:
+        check_out(cfg.out, keys, cfg.decoder.name)
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
         _check_devices(cfg)
     asks = asked.clips_of(cfg, template)
@@ -63,9 +67,8 @@ def main(raw: Any) -> None:
     if template is not None:
         template.check_classes(classes)
     out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.identity[:8] for m in loaded[:4])
-    rows = Rows(
-        out, {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name}, classes, cfg.overwrite
-    )
+    plan = {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name, FILES: keys}
+    rows = Rows(out, plan, classes, cfg.overwrite)
     models = counted(len(loaded), "models")
     log.info(f"{counted(len(asks), 'clips')}, {models}, results go to {out}")
     with rows:
@@ -157,7 +160,6 @@ def fill(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> 
 
 def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> Any:
     """Look at every clip's file; those that are not there or cannot be opened fail at once."""
-    from jungle.data.identity import content_keys
     from jungle.predicting import Asked
 
     keys: list[str | None] = []

@@ -1,6 +1,7 @@
 """The rows of a prediction run that may be killed: kept part by part, joined at the end."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,40 @@ from jungle.parquet import read_parquet, write_parquet
 PLAN = ".prediction.json"
 PARTS = ".parts"
 RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", "submission.csv", "report.html")
+
+
+FILES = "files"
+"""Entry of a plan that tells its checkpoints without loading them: the content key of each file."""
+
+
+def check_out(out: Path, files: Sequence[str], decoder: str | None) -> None:
+    """Refuse a folder of other predictions before anything is loaded.
+
+    The checkpoints' own identities are compared when they are loaded (`Rows`): they are the last word.
+
+    Args:
+        out: the folder of the results.
+        files: content keys of the checkpoints' files.
+        decoder: that the command names.
+
+    Raises:
+        UsageError: the folder holds what other checkpoints, or another decoder, predicted.
+    """
+    known = read_json(out / PLAN)
+    _refuse_other(out, known, {**known, "decoder": decoder, FILES: list(files)} if known else known)
+
+
+def _refuse_other(out: Path, known: dict[str, Any], plan: dict[str, Any]) -> None:
+    if not known:
+        return
+    both = known.keys() & plan.keys()
+    differs = [k for k in ("ckpt", FILES, "decoder") if k in both and known[k] != plan[k]]
+    if not differs:
+        return
+    what = "other checkpoints, or of these in another order"
+    if differs == ["decoder"]:
+        what = f"decoder={known['decoder'] or 'auto'}, not {plan['decoder'] or 'auto'}"
+    raise UsageError(f"out={out}: holds the predictions of {what}; name another, or overwrite=true")
 
 
 class Rows:
@@ -38,14 +73,15 @@ class Rows:
         except Held:
             raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
         known = read_json(self.out / PLAN)
-        if known and known != self.plan and not self.overwrite:
-            self._lock.release()
-            raise UsageError(
-                f"out={self.out}: holds the predictions of other checkpoints, or of these in another order; "
-                "name another, or overwrite=true"
-            )
-        if known != self.plan or self.overwrite:
+        if not self.overwrite:
+            try:
+                _refuse_other(self.out, known, self.plan)
+            except UsageError:
+                self._lock.release()
+                raise
+        if not known or self.overwrite:
             self._forget(bool(known))
+        if known != self.plan:
             write_json(self.out / PLAN, self.plan)
         parts = sorted((self.out / PARTS).glob("part-*.parquet"))
         self._done = self._join([_read(p, self.classes) for p in parts])

@@ -3,17 +3,23 @@
 A run keeps its settings as data (`settings.json`). To go on with it is to take these, and nothing else that
 its folder says: no word of Hydra's, and none of the places where things are written or kept (`paths`), which
 are those of the one who goes on. The folder may be a stranger's.
+
+Clips and files may have been moved since. So the settings that name them (`PLACES`) may have other values, as
+long as what they lead to is what it was: that is compared by content (`jungle.run_inputs`).
 """
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jungle import gate, runs
-from jungle.config import TrainConfig
+from jungle.config import TrainConfig, check
 from jungle.errors import UsageError
 from jungle.files import write_json
+from jungle.names import shown
 from jungle.plain import read
 from jungle.words import WORD, literal, parsed, text_of
 
@@ -22,11 +28,120 @@ FOUND = "found.json"  # of searches: what was `auto` when the run was started
 ENTITY = "logger.entity"
 OURS = ("paths", "resume", "experiment", "sweep")
 """What is not taken from a run's settings; nor is `ENTITY`."""
+PLACES = re.compile(
+    r"data\.(root|labels|sites|test_labels|template|duplicates|metadata|pseudo)"
+    r"|model\.(weights|warm_start)|frames\.weights"
+)
+"""Settings that name clips and files."""
+MEANINGS = ("index", "self")
+"""Values of `PLACES` that name no file."""
+TOLD = 3  # changes that a message names
 
 
 def keep(folder: Path, cfg: TrainConfig) -> None:
     """Write the settings of a run into its folder, as data."""
     write_json(folder / SETTINGS, cfg.model_dump(mode="json", exclude=set(OURS)))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that a run began with, and its value in a command of today; None where there is none."""
+
+    name: str
+    was: Any
+    now: Any
+
+    @property
+    def is_a_move(self) -> bool:
+        """Whether clips or files have another place."""
+        given = all(value not in (None, *MEANINGS) for value in (self.was, self.now))
+        return PLACES.fullmatch(self.name) is not None and given
+
+    def __str__(self) -> str:
+        was, now = (_short(value) for value in (self.was, self.now))
+        return f"{self.name} was {was}, is now {now}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the settings of a command differ from those of the run in a folder.
+
+    Attributes:
+        changes: what differs; empty where the folder does not say what its settings were.
+        is_a_move: whether it is the same run, whose clips or files have another place.
+        note: why it is not, where changes of place are all.
+    """
+
+    changes: tuple[Change, ...]
+    is_a_move: bool
+    note: str = ""
+
+    def __str__(self) -> str:
+        if not self.changes:
+            return "its config.yaml"
+        more = len(self.changes) - TOLD
+        told = [*map(str, self.changes[:TOLD]), *([f"and {more} more"] if more > 0 else [])]
+        return "; ".join([*told, *([self.note] if self.note else [])])
+
+
+def difference(folder: Path, cfg: TrainConfig) -> Difference | None:
+    """Return how a config differs from the one that the run in a folder began with; None where it does not.
+
+    A run of version 0.1 did not keep what its files held, so that none of them can be known again elsewhere.
+    """
+    known = runs.state(folder).get("fingerprint")
+    if known is None or cfg.is_of(known):
+        return None
+    ours = cfg.model_dump(mode="json")
+    try:
+        found = saved(folder).settings
+        taken = {k: v for k, v in ours.items() if k in OURS}
+        began = None if found is None else check(TrainConfig, {**_filled(found, ours), **taken})
+    except UsageError:
+        began = None
+    if began is None:
+        return Difference((), False)
+    was, now = _flat(began.shaping()), _flat(cfg.shaping())
+    names = sorted(k for k in was.keys() | now.keys() if was.get(k) != now.get(k))
+    changes = tuple(Change(k, was.get(k), now.get(k)) for k in names)
+    if not all(c.is_a_move for c in changes) or not began.is_of(known):
+        return Difference(changes, False)
+    if (folder / runs.CLIP_FILES).is_file() or not any((folder / "checkpoints").glob("*.ckpt")):
+        return Difference(changes, True)
+    return Difference(changes, False, "version 0.1 kept nothing by which to know moved clips again")
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def _short(value: Any) -> str:
+    return shown(value if isinstance(value, str) else json.dumps(value))
+
+
+def choose(cfg: TrainConfig, changes: runs.Changes) -> Path:
+    """Return the folder for a training command: an unfinished one of the same run, or a new name.
+
+    A run counts as unfinished where its `run.json` says so and no living process holds its lock. It is the
+    same run where settings and inputs are the same.
+
+    Raises:
+        UsageError: `resume` names a folder that is no run, or one of other settings or inputs.
+    """
+    if cfg.resume in ("auto", "never"):
+        return runs.unfinished(cfg.paths.runs / "train", cfg.is_of, cfg.resume == "auto", changes)
+    folder = runs.named(cfg.resume, cfg.paths.runs)
+    if (other := difference(folder, cfg)) is not None and not other.is_a_move:
+        raise UsageError(
+            f"resume={cfg.resume}: that run had other settings ({other}); give resume alone to go on with "
+            "its own, or leave resume out to start a new run"
+        )
+    runs.check_unchanged(folder, changes(folder))
+    return folder
 
 
 def asked(words: Sequence[str]) -> Path | None:

@@ -27,8 +27,9 @@ from jungle.errors import UserError
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.plain import read_settings
+from jungle.runs import CLIP_FILES
 
-CLIPS, FILES, DIGESTS = "clips.parquet", "clip_files.parquet", "inputs.json"
+CLIPS, FILES, DIGESTS = "clips.parquet", CLIP_FILES, "inputs.json"
 STAMP = ("size", "modified_ns", "changed_ns")
 SCHEMA = {"clip": pl.String, **dict.fromkeys(STAMP, pl.Int64), "key": pl.String}
 THREADS = 16
@@ -157,20 +158,26 @@ class Comparison:
 
 
 class Comparisons:
-    """Compares runs of several settings, each by the `config.yaml` in its folder."""
+    """Compares runs of several settings with the inputs that these lead to today."""
 
     def __init__(self) -> None:
         self._by_settings: dict[str, Comparison] = {}
 
-    def changes_in(self, folder: Path) -> list[str]:
-        """Return what has changed since the run in `folder` began; empty if nothing has."""
-        file = folder / "config.yaml"
-        if not file.is_file():
-            return []
-        try:
-            cfg = check(TrainConfig, read_settings(file))
-        except UserError as e:
-            return [f"{file} cannot be read ({str(e).splitlines()[0][:120]})"]
+    def changes_in(self, folder: Path, cfg: TrainConfig | None = None) -> list[str]:
+        """Return what has changed since the run in `folder` began; empty if nothing has.
+
+        Args:
+            folder: of the run.
+            cfg: its settings; None takes those of the `config.yaml` in the folder.
+        """
+        if cfg is None:
+            file = folder / "config.yaml"
+            if not file.is_file():
+                return []
+            try:
+                cfg = check(TrainConfig, read_settings(file))
+            except UserError as e:
+                return [f"{file} cannot be read ({str(e).splitlines()[0][:120]})"]
         key = cfg.model_dump_json(include={"data", "model", "frames", "seed", "paths"})
         return self._by_settings.setdefault(key, Comparison(cfg)).changes_in(folder)
 

@@ -18,34 +18,13 @@ STATE = "run.json"
 STARTER = "JUNGLE_STARTER"
 BEST = "checkpoints/best.ckpt"
 OWN = {".hydra", "train.log", "config.yaml", "settings.json", STATE, ".lock", "decoding.json", "found.json"}
-OWN |= {"clips.parquet", "clip_files.parquet", "inputs.json"}
+CLIP_FILES = "clip_files.parquet"
+OWN |= {"clips.parquet", CLIP_FILES, "inputs.json"}
 """What a run writes before it has made anything."""
 
 
 Changes = Callable[[Path], list[str]]
 """What has changed of the inputs of the run in a folder since it began; empty if nothing has."""
-
-
-def choose(cfg: Any, changes: Changes) -> Path:
-    """Return the folder for a training command: an unfinished one of the same run, or a new name.
-
-    A run counts as unfinished where its `run.json` says so and no living process holds its lock. It is the
-    same run where settings and inputs are the same.
-
-    Raises:
-        UsageError: `resume` names a folder that is no run, or one of other settings or inputs.
-    """
-    root = cfg.paths.runs / "train"
-    if cfg.resume not in ("auto", "never"):
-        folder = named(cfg.resume, cfg.paths.runs)
-        if not cfg.is_of(state(folder).get("fingerprint", "")):
-            raise UsageError(
-                f"resume={cfg.resume}: that run had other settings (see {folder}/config.yaml); "
-                "give resume alone to go on with its own, or leave it out to start anew"
-            )
-        check_unchanged(folder, changes(folder))
-        return folder
-    return unfinished(root, cfg.is_of, cfg.resume == "auto", changes)
 
 
 def named(resume: str, runs: Path) -> Path:

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jungle import gate, processes, runs
+from jungle import gate, processes, resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result
 from jungle.errors import SomeFailed, UsageError, UserError
@@ -87,11 +87,15 @@ def _digest(argv: list[str]) -> str:
 def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     """Run one trial in a process of its own; return its score, None where it failed.
 
-    A trial that has finished before gives the score it had.
+    A trial that has finished before gives the score it had, where its settings are still those: a file of
+    settings or a variable of the environment that its words lead to may have another content.
 
     Args:
         raw: its config, as Hydra composed it.
         options: of the sweep's command that the trial's needs as well.
+
+    Raises:
+        UsageError: the folder holds a trial of other settings or inputs.
     """
     from hydra.core.hydra_config import HydraConfig
 
@@ -101,26 +105,37 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     known, done = read_json(folder / TRIAL), runs.state(folder)
     if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
-    write_json(folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor})
-    if done.get("state") != "finished":
-        if why := _trained(folder, raw, [*options, *overrides]):
-            log.warning(f"trial {folder.name} failed: {why}")
-            write_json(
-                folder / TRIAL, {"overrides": overrides, "monitor": raw.callbacks.monitor, "reason": why}
-            )
-            return None
+    note = {"overrides": overrides, "monitor": raw.callbacks.monitor}
+    try:
+        cfg = typed(TrainConfig, raw)
+    except UsageError as e:  # of this trial's words together: others may fit
+        return _failed(folder, note, str(e).splitlines()[0])
+    if (other := resuming.difference(folder, cfg)) is not None and not other.is_a_move:
+        raise UsageError(
+            f"{folder} holds a trial of other settings ({other}); give resume=never to start a new sweep"
+        )
+    if done.get("state") == "finished":
+        runs.check_unchanged(folder, _trials().changes_in(folder, cfg))
     else:
-        runs.check_unchanged(folder, _trials().changes_in(folder))
+        write_json(folder / TRIAL, note)
+        if why := _trained(folder, cfg, [*options, *overrides]):
+            return _failed(folder, note, why)
     return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
 
 
-def _trained(folder: Path, raw: Any, words: Sequence[str]) -> str:
+def _failed(folder: Path, note: dict[str, Any], why: str) -> None:
+    """Write down why a trial failed."""
+    log.warning(f"trial {folder.name} failed: {why}")
+    write_json(folder / TRIAL, {**note, "reason": why})
+
+
+def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
     """Train a trial in a process of its own; return why it failed, empty where it did not."""
     from jungle import preflight  # here: it needs polars, which --help does not
 
     try:
         # The process looks as well, but has no folder yet in which to note what it refuses.
-        preflight.check(typed(TrainConfig, raw))
+        preflight.check(cfg)
     except UserError as e:
         return str(e).splitlines()[0]
     code = processes.run(["train", *words, f"hydra.run.dir={quoted(folder)}"])

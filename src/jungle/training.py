@@ -37,10 +37,11 @@ def main(raw: Any) -> None:
                 f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
                 f"folder, or delete {folder / 'checkpoints'}"
             )
-        if not cfg.is_of(done.get("fingerprint", cfg.fingerprint())):
-            raise UsageError(
-                f"{folder} holds a run of other settings (its config.yaml); choose another folder"
-            )
+        if (other := resuming.difference(folder, cfg)) is not None:
+            if not other.is_a_move:
+                raise UsageError(f"{folder} holds a run of other settings ({other}); choose another folder")
+            runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
+            log.info(f"{folder} goes on with what lies elsewhere, and is the same: {other}")
         if done.get("state") == "finished" and best.is_file():
             runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
             log.info(f"{folder} is finished already")

@@ -154,21 +154,28 @@ class TrainConfig(ClipsConfig):
         values = {"data.batch_size": self.data.batch_size, "optim.lr": self.optim.lr}
         return [name for name, value in values.items() if value == "auto"]
 
-    def fingerprint(self) -> str:
-        """Hash of all that shapes the result: equal for the same command given again.
+    def shaping(self) -> dict[str, Any]:
+        """Return the settings that shape the result, as plain data.
 
         What is empty counts as not there, so that a setting which a later version brings changes nothing.
         Where the numbers go shapes nothing: it stands there as the recipes of version 0.1 had it.
         """
-        return self._hash({"name": "none", "project": "jungle", "mode": "auto"})
+        return self._shaping({"name": "none", "project": "jungle", "mode": "auto"})
+
+    def fingerprint(self) -> str:
+        """Hash of all that shapes the result: equal for the same command given again."""
+        return _hash(self.shaping())
 
     def is_of(self, fingerprint: str) -> bool:
         """Tell whether a run of these settings has that fingerprint: one of 0.1 is of the logger too."""
         old = {"name": self.logger.name, "project": self.logger.project or "jungle", "mode": self.logger.mode}
-        return fingerprint in (self.fingerprint(), self._hash(old))
+        return fingerprint in (self.fingerprint(), _hash(self._shaping(old)))
 
-    def _hash(self, logger: dict[str, str]) -> str:
+    def _shaping(self, logger: dict[str, str]) -> dict[str, Any]:
         elsewhere = {"resume": True, "report": True, "report_paths": True, "paths": True, "checkpoint": True}
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
-        told = json.dumps(without_empty({**plain, "logger": logger}), sort_keys=True)
-        return hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
+        return without_empty({**plain, "logger": logger})
+
+
+def _hash(settings: dict[str, Any]) -> str:
+    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=8).hexdigest()
