@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.ensemble.ensemble_cases import CLASSES, both, members
 
 from jungle.cli import main
 from jungle.report import ensemble as report
 from jungle.resumable import DERIVED, Rows
+from tests.ensemble.ensemble_cases import CLASSES, both, members
 
 
 def predicted(out: Path, clips: str, p: float = 0.5) -> None:
