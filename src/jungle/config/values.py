@@ -59,7 +59,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_people_write(cls, values: Any) -> Any:
-        """Take `none` for null where a setting may be null, `~` in a path for the home folder; no switch for 1.
+        """Take `none` for null where a setting may be null, `~` in a path for the home folder.
 
         Shells leave `out=~/x` as it is. A file of just that name is meant where there is one.
         """
