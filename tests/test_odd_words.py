@@ -20,3 +20,17 @@ def test_a_switch_is_no_number(word: str) -> None:
 def test_a_sweep_is_asked_for_in_one_way(verb: str, fix: str) -> None:
     with pytest.raises(UsageError, match=f"hydra.mode=MULTIRUN: .*{fix}"):
         overrides.prepare(verb, ["hydra.mode=MULTIRUN"], config_dir())
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("device=gpu", "device=gpu is not valid. Valid: auto, cpu, cuda"),
+        ("ckpt=[]", "ckpt=[]: at least one belongs there"),
+        ("data.root=x", "there is no setting named data.root"),  # and no group to add that has it
+    ],
+)
+def test_what_predict_does_not_take(word: str, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        overrides.composed("predict", ["ckpt=a.ckpt", word], config_dir())
+    assert said in str(error.value)
