@@ -57,3 +57,21 @@ def test_what_is_no_packet_is_a_gap_only_between_packets(tmp_path, length, befor
     assert not gap(b"\x22" * 77 + whole + bytes(5 * length + 3))
     assert gap(whole[: 2 * length] + bytes(length) + whole[3 * length :])
     assert gap(whole[: 20 * length + 50] + whole[21 * length :])
+
+
+@pytest.mark.parametrize("codec", ["msmpeg4", "wmv2"])
+def test_rotten_bits_are_seen_by_what_is_left_of_a_frame(tmp_path, codec):
+    path, rotten = tmp_path / "a.avi", tmp_path / "b.avi"
+    images = [MOVING[3 * n : 3 * n + 128, 5 * n : 5 * n + 160] for n in range(COUNT)]
+    write_clip(path, images, fps=10, codec=codec, options={"g": "12", "qscale": "4"})
+    true = read_clip(path, EVERY)
+    assert (true.status, len(true.frames)) == ("ok", COUNT)
+    data, rng, untrue = path.read_bytes(), np.random.default_rng(3), 0
+    for _ in range(30):
+        at = int(rng.integers(len(data) // 8, 7 * len(data) // 8))
+        rotten.write_bytes(data[:at] + rng.bytes(60) + data[at + 60 :])
+        found = read_clip(rotten, EVERY)
+        if found.status == "ok" and len(found.frames) == COUNT:
+            far = np.abs(found.frames.astype(float) - true.frames).mean((1, 2, 3)).max()
+            untrue += far > 15
+    assert untrue == 0

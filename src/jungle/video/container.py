@@ -36,6 +36,9 @@ MP4_BOXES = (
 )  # what an MP4 or MOV may begin with
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
 LOOKED_AT = 100  # packets of a stream in which its first frame is looked for, to learn its true size
+# Decoders that, unless asked, do not compare what they read of a frame with what there is of it. Asked alike,
+# those of MPEG-4 complain of sound files, and others say no more than they do anyway.
+QUIET = ("msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2")
 # Containers that are packets from beginning to end. The first of them, of a short clip all, are read while
 # the file is opened; what is said then of the header of another may concern chapters or other streams.
 UNINDEXED = ("asf", "flv", "ogg", "mpeg", "matroska")
@@ -203,6 +206,8 @@ def _candidates(container: InputContainer) -> list[VideoStream]:
 def _restrain(stream: VideoStream) -> None:
     context = stream.codec_context
     context.options = {"max_pixels": str(MAX_PIXELS)}  # a frame's own header may claim more than the file's
+    if context.name in QUIET:
+        context.options = {**context.options, "err_detect": "bitstream+buffer"}
     context.thread_count = 1
     context.thread_type = "NONE"
 
