@@ -54,7 +54,9 @@ def _choices_with(group: Path, setting: str) -> list[str]:
     return sorted(
         file.stem
         for file in group.glob("*.yaml")
-        if setting and re.search(rf"^{re.escape(setting)}:", file.read_text(encoding="utf-8"), re.MULTILINE)
+        if setting
+        and file.stem != "base"
+        and re.search(rf"^{re.escape(setting)}:", file.read_text(encoding="utf-8"), re.MULTILINE)
     )[:3]
 
 
@@ -72,7 +74,8 @@ def check_key(
     if key == "hydra" or key.startswith(("hydra.", "hydra/")):
         return
     group, _, inner = key.partition(".")
-    if owners := _choices_with(config_dir / group, inner):
+    of_this_verb = any(name.split(".")[0] == group for name in known)  # `jungle predict` has no data=
+    if of_this_verb and (owners := _choices_with(config_dir / group, inner)):
         raise UsageError(f"{key} belongs to {' or '.join(f'{group}={o}' for o in owners)}: add that")
     groups_there = set(group_names) - {"hydra"}
     near = _near(key, known, groups_there)

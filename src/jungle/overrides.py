@@ -80,6 +80,13 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     words = as_meant(verb, words, sweep=sweep)
     if not sweep:
         refuse_sweep(verb, parsed(words))
+    if mode := [word_of(o) for o in parsed(words) if o.key_or_group == "hydra.mode"]:
+        fix = (
+            "a sweep is asked for by -m"
+            if verb == "train"
+            else f"jungle {verb.replace('_', ' ')} has no sweeps"
+        )
+        raise UsageError(f"{mode[0]}: {fix}; leave it out")
     extra = str(line.config_dir) if line.config_dir else None
     # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
     options = [*line.handed_on, *line.others]

@@ -16,7 +16,8 @@ from jungle.parquet import read_parquet, write_parquet
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
-RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", "submission.csv", "report.html")
+DERIVED = ("submission.csv", "report.html")
+RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", *DERIVED)
 
 
 FILES = "files"
@@ -97,6 +98,22 @@ class Rows:
         for name in RESULTS if results else ():
             (self.out / name).unlink(missing_ok=True)
 
+    def _forget_derived(self, table: pl.DataFrame) -> None:
+        """Remove what was made of another table: a command may not make a page and a submission again."""
+        stands = [name for name in DERIVED if (self.out / name).exists()]
+        if not stands:
+            return
+        try:
+            if predictions.read(self.out / RESULTS[0]).equals(table):
+                return
+        except (UserError, OSError):
+            pass  # not there or damaged: nothing tells what they were made of
+        log.info(
+            f"out={self.out}: {' and '.join(stands)} of an earlier prediction removed: it had other rows"
+        )
+        for name in stands:
+            (self.out / name).unlink()
+
     def __exit__(self, *_: object) -> None:
         self._lock.release()
 
@@ -154,6 +171,7 @@ class Rows:
 
     def finish(self, table: pl.DataFrame) -> None:
         """Write the results, and join the parts into one."""
+        self._forget_derived(table)
         predictions.write(table, self.out / "predictions.parquet")
         predictions.write(table, self.out / "predictions.csv")
         failed = predictions.failed_ones(table)

@@ -14,6 +14,9 @@ from jungle.errors import UsageError
 from jungle.files import read_json, write_json
 from jungle.wording import count
 
+RESULTS = ("stack.json", "metrics.json", "submission.csv", "report.html")
+RESULTS += ("predictions_val.parquet", "predictions_test.parquet")
+
 
 def main(raw: Any) -> None:
     """Stack as a composed config says; a result that stands is not made again."""
@@ -30,7 +33,10 @@ def main(raw: Any) -> None:
         raise UsageError(
             f"out={out}: holds the result of other members or settings; name another, or overwrite=true"
         )
-    if known == fingerprint and not cfg.overwrite:
+    asked = ["metrics.json", "predictions_val.parquet"]
+    asked += ["submission.csv"] if template is not None else []
+    asked += ["report.html"] if cfg.report else []
+    if known == fingerprint and not cfg.overwrite and all((out / name).is_file() for name in asked):
         log.info(f"{out} is finished already")
     else:
         for m in members:
@@ -87,7 +93,8 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         probs["test"] = final(test.rows(np.arange(len(test.clips))))
     scores: dict[str, float] = {}
     out.mkdir(parents=True, exist_ok=True)
-    (out / "stack.json").unlink(missing_ok=True)  # until all is written, nothing stands here
+    for name in RESULTS:  # until all is written, nothing stands here; some are not written each time
+        (out / name).unlink(missing_ok=True)
     for split, board in boards.items():
         if board is None:
             continue

@@ -48,6 +48,7 @@ SAID = {
     "bool_type": "true or false belongs there",
     "dict_type": "settings belong there, as in {a: 1}",
     "model_type": "the settings of a group belong there",
+    "too_short": "at least one belongs there",
 }
 
 S = TypeVar("S", bound=Section)

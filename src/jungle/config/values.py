@@ -59,7 +59,7 @@ class Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_people_write(cls, values: Any) -> Any:
-        """Take `none` for null where a setting may be null, and `~` in a path for the home folder.
+        """Take `none` for null where a setting may be null, `~` in a path for the home folder.
 
         Shells leave `out=~/x` as it is. A file of just that name is meant where there is one.
         """
@@ -69,6 +69,8 @@ class Section(BaseModel):
         def meant(value: Any, kinds: set[Any]) -> Any:
             if isinstance(value, list):
                 return [meant(v, kinds) for v in value]
+            if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
+                return str(value).lower()  # no number, though Python counts with it: `limit=true` is no 1
             if not isinstance(value, str) or not value or os.path.lexists(value):
                 return value
             if value.lower() in NOTHING and type(None) in kinds:

@@ -1,9 +1,10 @@
 """The configs of every verb but `train`."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from jungle.config.groups import Paths, check_decoder
 from jungle.config.train import ClipsConfig
@@ -39,6 +40,14 @@ class DecoderAgain(Section):
         return self
 
 
+def _known_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise ValueError(
+            f"device={device} is not valid. Valid: auto, cpu, cuda, or one GPU of several: cuda:1."
+        )
+    return device
+
+
 class PredictConfig(Section):
     """The whole of `configs/predict.yaml`."""
 
@@ -48,7 +57,7 @@ class PredictConfig(Section):
     template: Path | None
     metadata: Path | None
     out: Path | None
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
+    device: Annotated[str, AfterValidator(_known_device)]
     workers: NonNegativeInt | None
     batch_size: PositiveInt
     timeout_s: Annotated[float, Field(gt=0)]

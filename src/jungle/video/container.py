@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from jungle.video.trust import ERROR, listening
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ MP4_BOXES = (
 )  # what an MP4 or MOV may begin with
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
 LOOKED_AT = 100  # packets of a stream in which its first frame is looked for, to learn its true size
+# Decoders that, unless asked, do not compare what they read of a frame with what there is of it. Asked alike,
+# those of MPEG-4 complain of sound files, and others say no more than they do anyway.
+QUIET = ("msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2")
+# Containers that are packets from beginning to end. The first of them, of a short clip all, are read while
+# the file is opened; what is said then of the header of another may concern chapters or other streams.
+UNINDEXED = ("asf", "flv", "ogg", "mpeg", "matroska")
 
 
 def check_file(path: str | Path) -> int:
@@ -104,13 +111,33 @@ def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
         if head[4:8] in MP4_BOXES and trust_index:
             options["skip_frame"] = "all"  # while opening; `main_stream` makes a decoder of its own
         try:
-            container: Any = av.open(source, mode="r", options=options, metadata_errors="replace")
+            with listening() as lines:
+                container: Any = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
             raise ClipError(f"not a readable video: {reason_of(error)}") from None
+        if passed_over(lines, container.format.name):
+            _complained.add(id(container))
         try:
             yield container
         finally:
+            _complained.discard(id(container))
             container.close()
+
+
+_complained: set[int] = set()
+"""Open containers whose demuxer said of an error while it was opened; PyAV's objects can bear no mark."""
+
+
+def passed_over(lines: Iterable[tuple[int, str, str]], demuxer: str) -> bool:
+    """Whether a demuxer said that it passed over something; ASF's is quiet about frames that lack parts."""
+    return any(
+        name == demuxer and (level <= ERROR or "incomplete packet" in text) for level, name, text in lines
+    )
+
+
+def was_broken(container: InputContainer) -> bool:
+    """Whether the demuxer passed over something broken when the file was opened, in packets read ahead."""
+    return id(container) in _complained and any(name in container.format.name for name in UNINDEXED)
 
 
 class _OneWay:
@@ -179,6 +206,8 @@ def _candidates(container: InputContainer) -> list[VideoStream]:
 def _restrain(stream: VideoStream) -> None:
     context = stream.codec_context
     context.options = {"max_pixels": str(MAX_PIXELS)}  # a frame's own header may claim more than the file's
+    if context.name in QUIET:
+        context.options = {**context.options, "err_detect": "bitstream+buffer"}
     context.thread_count = 1
     context.thread_type = "NONE"
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jungle.video.container import opened, reason_of, unknown_beside
-from jungle.video.transport import is_whole
-from jungle.video.trust import ERROR, listening
+from jungle.video.container import opened, passed_over, reason_of, unknown_beside, was_broken
+from jungle.video.transport import has_gap, is_whole
+from jungle.video.trust import listening
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -226,8 +226,13 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     dts = np.array([r[1] for r in rows], np.int64)
     key = np.array([r[2] for r in rows], bool)
     hidden = np.array([r[3] for r in rows], bool)
-    joined = "mpegts" in container.format.name and all(_is_join(place, dts, key) for place in corrupt)
-    if corrupt and not (joined and is_whole(container.name.removeprefix("file:"), stream.id)):
+    if "mpegts" in container.format.name:
+        path = container.name.removeprefix("file:")
+        joined = all(_is_join(place, dts, key) for place in corrupt) and is_whole(path, stream.id)
+        broken = has_gap(path) or bool(corrupt and not joined)
+    else:
+        broken = bool(corrupt)
+    if broken:
         damage = damage or "the file is damaged (broken packets)"
     if "asf" in container.format.name:
         promised = _at_even_rate(dts)  # ASF tells no number, and its demuxer passes over what is broken
@@ -270,8 +275,8 @@ def _heard(container: InputContainer, stream: VideoStream, empty: list[int]) -> 
     """As `iter_packets`, with a text too where the demuxer said that it passed over something."""
     with listening() as lines:
         yield from iter_packets(container, stream, empty)
-        own = [text for level, name, text in lines if level <= ERROR and name == container.format.name]
-    if own:
+        broken = passed_over(lines, container.format.name)
+    if broken or was_broken(container):
         yield "the container is broken"
 
 

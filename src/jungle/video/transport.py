@@ -6,9 +6,37 @@ import os
 
 import numpy as np
 
-LENGTHS = {188: 0, 192: 4}
+LENGTHS = {188: 0, 192: 4, 204: 0}
 """Bytes of a packet -> bytes before its sync byte."""
 SYNC = 0x47
+LOOKED_AT = 4096
+"""Packets that tell where in the file packets begin: more than half of them must begin with the sync byte."""
+
+
+def has_gap(path: str | os.PathLike[str]) -> bool:
+    """Whether something that is no packet lies among those of an MPEG-TS.
+
+    The demuxer passes over it without a word, and the counters, of four bits, may fit again behind it. A file
+    may begin within a packet, and end with one that is cut or with what it was filled up with.
+    """
+    return not (_rows(path)[:, 0] == SYNC).all()
+
+
+def _rows(path: str | os.PathLike[str]) -> np.ndarray:
+    """The first four bytes of each packet `[N, 4]` from the first one on; none where none are found."""
+    data = np.memmap(path, np.uint8, "r")
+    for length, before in LENGTHS.items():
+        head = data[: length * min(LOOKED_AT, len(data) // length)].reshape(-1, length)
+        signs = (head == SYNC).sum(0)
+        at = int(signs.argmax())
+        if signs[at] > len(head) / 2:
+            whole = data[(at - before) % length :]
+            rows = whole[: len(whole) // length * length].reshape(-1, length)[:, before : before + 4]
+            there = np.flatnonzero(rows[:, 0] == SYNC)
+            rest = whole[(there[-1] + 1) * length :]
+            filler = len(rest) < length or rest.min() == rest.max()
+            return rows[there[0] : there[-1] + 1 if filler else None]
+    return np.empty((0, 4), np.uint8)
 
 
 def is_whole(path: str | os.PathLike[str], pid: int) -> bool:
@@ -21,12 +49,8 @@ def is_whole(path: str | os.PathLike[str], pid: int) -> bool:
         path: the file.
         pid: the number of the stream's packets.
     """
-    data = np.memmap(path, np.uint8, "r")
-    for length, before in LENGTHS.items():
-        rows = data[: len(data) // length * length].reshape(-1, length)[:, before : before + 4]
-        if len(rows) and (rows[:, 0] == SYNC).all():
-            break
-    else:
+    rows = _rows(path)
+    if not len(rows) or not (rows[:, 0] == SYNC).all():
         return False
     mine = rows[((rows[:, 1] & 0x1F).astype(np.int64) << 8 | rows[:, 2]) == pid]
     filled = mine[mine[:, 3] & 0x10 > 0]  # the counter goes on with packets that bear bytes
