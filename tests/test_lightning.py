@@ -19,7 +19,7 @@ from jungle.cli import config_dir
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.lightning import OF_A_RUN, OF_A_TRAINER
-from jungle.models.module import Training
+from jungle.models.training_plan import Training
 from jungle.overrides import composed
 from jungle.video import ClipError
 from tests.conftest import ROOT, survey_args, write_video

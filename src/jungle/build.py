@@ -13,9 +13,10 @@ from jungle.data.clips import Clips
 from jungle.data.sampling import Sampler
 from jungle.models.backbone import Backbone
 from jungle.models.losses import DrawRatios, LossPlan, class_weights
-from jungle.models.module import ClipClassifier, Training
+from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import PLATEAU
 from jungle.models.timm_model import BackboneSpec
+from jungle.models.training_plan import Training
 from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
 from jungle.wording import count

@@ -10,8 +10,9 @@ from jungle.config.optim import Optim
 from jungle.errors import UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss
-from jungle.models.module import ClipClassifier, Training
+from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import check_groups, make_optimizer, make_schedule, parameter_groups
+from jungle.models.training_plan import Training
 from jungle.models.unfreezing import largest, part_at, set_trained
 from tests.models.test_module import CLASSES, HEAD, batch
 

@@ -3,7 +3,8 @@ import torch
 
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.mixing import mixed
-from jungle.models.module import ClipClassifier, Training
+from jungle.models.module import ClipClassifier
+from jungle.models.training_plan import Training
 
 
 def batch(key: str = "frames_BTHWC", clips: int = 6) -> dict:

@@ -3,7 +3,8 @@ import torch
 
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss, prior_logits, probabilities
-from jungle.models.module import ClipClassifier, Training
+from jungle.models.module import ClipClassifier
+from jungle.models.training_plan import Training
 
 CLASSES = ("blank", "lion", "hog")
 HEAD = {"name": "attention", "hidden": 8, "dropout": 0.1}

@@ -15,7 +15,8 @@ from jungle.data.clips import Clips
 from jungle.errors import UsageError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.heads import make_head
-from jungle.models.module import ClipClassifier, Training
+from jungle.models.module import ClipClassifier
+from jungle.models.training_plan import Training
 from tests.models.test_module import CLASSES, batch
 
 SMALL = BackboneSpec("resnet18", pretrained=False, size=(32, 32))

@@ -19,7 +19,8 @@ from jungle.data.module import ClipData
 from jungle.data.video_reader import VideoReader
 from jungle.errors import Stopped
 from jungle.models.backbone import Backbone, BackboneSpec
-from jungle.models.module import EPOCH_LOSS, ClipClassifier, Training
+from jungle.models.module import EPOCH_LOSS, ClipClassifier
+from jungle.models.training_plan import Training
 from jungle.video import Clip, ClipSpec, Frames
 
 COUNTS = {"blank": 9, "hog": 4, "lion": 2}

@@ -1,13 +1,10 @@
 """One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
 
-import json
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
 from jungle.data.metadata import Metadata
@@ -16,69 +13,15 @@ from jungle.metrics.running import RunningScores
 from jungle.models.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
 from jungle.models.inference import answers
-from jungle.models.losses import LossPlan, as_they_are, loss, prior_logits, probabilities
+from jungle.models.losses import as_they_are, loss, prior_logits, probabilities
 from jungle.models.mixing import mixed
-from jungle.models.optimizer import PLATEAU, Groups, make_optimizer, make_schedule, parameter_groups
+from jungle.models.optimizer import Groups, make_optimizer, make_schedule, parameter_groups
+from jungle.models.training_plan import Training
 from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
 Batch = dict[str, Any]
 EPOCH_LOSS = "jungle_epoch_loss"
 """In a checkpoint: the mean training loss of the epoch so far, which a resumed epoch goes on with."""
-
-
-@dataclass(frozen=True)
-class Training:
-    """How the weights are moved. Not needed to predict, so not in a checkpoint's description."""
-
-    optimizer: str = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.01
-    schedule: str = "cosine"
-    warmup: float = 0.05
-    loss: LossPlan = field(default_factory=LossPlan)
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    backbone_lr: float | None = None
-    """Of its last layers; None = `lr`."""
-    layer_decay: float = 1.0
-    unfreeze: dict[int, str] = field(default_factory=lambda: {0: "all"})
-    """Which part of the backbone is trained from which epoch on: see `unfreezing`."""
-    norm_stats: str = "move"
-    """`move`: BatchNorm statistics follow the clips where the layer is trained; `keep`: they stay."""
-    monitor: tuple[str, str] = ("val/log_loss", "min")
-    """What a plateau is one of, and whether less is better."""
-    plateau: tuple[float, int, float] = PLATEAU
-    """By which factor the rate falls on one, after how many epochs, and how far at most."""
-    stages: dict[int, tuple[str, float]] = field(default_factory=dict)
-    """Other optimizers and their rates, by the epoch from which each is used, with a state of its own."""
-    head_l1: float = 0.0
-    """The penalty on each weight of the head's last layer."""
-
-    def at(self, epoch: int) -> "Training":
-        """Return the plan with the optimizer and the rate of an epoch."""
-        begun = [start for start in self.stages if start <= epoch]
-        if not begun:
-            return self
-        optimizer, lr = self.stages[max(begun)]
-        return replace(self, optimizer=optimizer, lr=lr)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain types, as JSON has them."""
-        return json.loads(json.dumps(asdict(self)))
-
-    @classmethod
-    def from_dict(cls, values: Any) -> "Training":
-        """The inverse of `to_dict`; settings that this version does not know are left out.
-
-        Raises:
-            UserError: a value is of the wrong type.
-        """
-        try:
-            return TypeAdapter(cls).validate_python(values)
-        except ValidationError as e:
-            wrong = e.errors()[0]
-            at = ".".join(map(str, wrong["loc"])) or "they"
-            raise UserError(f"its training settings are damaged ({at}: {wrong['msg']})") from None
 
 
 class ClipClassifier(pl.LightningModule):
