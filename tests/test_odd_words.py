@@ -34,3 +34,11 @@ def test_what_predict_does_not_take(word: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
         overrides.composed("predict", ["ckpt=a.ckpt", word], config_dir())
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words", [["--run", "--cfg=job"], ["--run", "-m", "seed=1"], ["--resolve"], ["-p", "x"]]
+)
+def test_options_that_exclude_or_need_one_another(words: list[str]) -> None:
+    with pytest.raises(UsageError, match="leave"):
+        overrides.prepare("train", words, config_dir())

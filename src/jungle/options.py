@@ -122,6 +122,10 @@ def parted(verb: str, argv: Sequence[str]) -> CommandLine:
         raise UsageError(f"settings have no dashes: write {' '.join(meant)}")
     if found.get("--cfg", "job") not in ("job", "hydra", "all"):
         raise UsageError(f"--cfg={found['--cfg']}: job (the settings), hydra or all")
+    if len(doing := [k for k in ("--run", "--multirun", "--cfg") if k in found]) > 1:
+        raise UsageError(f"{' and '.join(doing)}: a command does one of these; leave the others out")
+    if "--cfg" not in found and (shaping := [k for k in ("--resolve", "--package") if k in found]):
+        raise UsageError(f"{shaping[0]}: shapes what --cfg=job shows; add that, or leave it out")
     others = [
         f"{k}={v}" if v else k for k, v in found.items() if k not in ("--multirun", "--config-dir", "--cfg")
     ]

@@ -92,7 +92,7 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     options = [*line.handed_on, *line.others]
     if line.cfg:
         composed(verb, words, config_dir, extra, sweep=sweep)
-        return Command([*options, f"--cfg={line.cfg}", *(["-m"] if line.multirun else []), *words])
+        return Command([*options, f"--cfg={line.cfg}", *words])
     if verb == "train" and (folder := resuming.asked(words)) is not None:
         if sweep:
             raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
