@@ -60,7 +60,7 @@ def test_eight_members_of_five_networks_see_single_frames() -> None:
 def test_what_is_locked_stays_locked(name: str) -> None:
     with torch.device("meta"):
         model: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    layers = group_parameters(model, model.group_matcher(coarse=False), reverse=True)
+    layers: Any = group_parameters(model, model.group_matcher(coarse=False), reverse=True)
     count = max(map(int, layers.values())) + 1
     plans = {tuple(c.model.unfreeze.items()) for c in configs().values() if c.model.backbone == name}
     ((start, part),) = {plan[1:] for plan in plans if plan[0] == (0, "head")}.pop()
