@@ -88,7 +88,7 @@ def _fitted(x: Any, y: Any, known: Any, shape: Shape, shortened: int) -> Any:
     last = nn.Linear(shape.second, y.shape[1])
     first = [nn.Linear(x.shape[1], shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
     model = nn.Sequential(*first, nn.Linear(shape.width, shape.second), nn.ReLU(), last).to(x.device)
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), fused=True)  # a third of the time of a small step
     size = max(BATCH, -(-len(x) // MOST_STEPS))
     for epoch in range(max(shape.epochs // shortened, 1)):
         for group in optimizer.param_groups:
