@@ -10,7 +10,7 @@ from ensemble_cases import CLASSES, answers, both, labelled, members, run_folder
 from jungle.cli import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble import calibrate, columns, network, stack
+from jungle.ensemble import calibrate, columns, network, stack, wide_network
 from jungle.ensemble.blend import BLENDS
 from jungle.ensemble.board import board_of
 from jungle.ensemble.bootstrap import intervals
@@ -25,6 +25,8 @@ def small_networks(monkeypatch) -> None:
     """As many layers as ever, but narrow, few and soon done."""
     for name, value in {"NETWORKS": 2, "WIDTH": 32, "EPOCHS": 12}.items():
         monkeypatch.setattr(network, name, value)
+    for name in ("TOGETHER", "ALONE"):
+        monkeypatch.setattr(wide_network, name, wide_network.Shape(64, 0.5, 32, 16))
 
 
 SKILLS = {"good": 3.0, "fair": 2.5, "poor": 1.0}

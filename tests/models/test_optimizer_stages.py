@@ -65,7 +65,8 @@ def fit(made: ClipClassifier, epochs: int, ckpt: Path | None = None, callbacks: 
         accelerator="cpu", max_epochs=epochs, logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, callbacks=[StepSeed(0), seen, *callbacks],
     )  # fmt: skip
-    batches = torch.utils.data.DataLoader([batch(), batch()], batch_size=None)
+    two: Any = [batch(), batch()]
+    batches = torch.utils.data.DataLoader(two, batch_size=None)
     trainer.fit(made, batches, ckpt_path=ckpt, weights_only=False)
     return seen
 
@@ -121,10 +122,12 @@ def test_a_run_that_goes_on_equals_one_that_was_never_stopped(whole: Whole, last
 
 
 def test_the_penalty_is_on_the_weights_of_the_last_layer_alone() -> None:
+    bare: Any
+    made: Any
     bare, made = model(head_l1=0.0), model(head_l1=0.25)
     for m in (bare, made):
         torch.nn.init.constant_(m.head.classify[-1].weight, -0.5)
-        m.log = lambda *_, **__: None  # type: ignore[method-assign]
+        m.log = lambda *_, **__: None
         m.eval()  # the same statistics for both
     values = [m.training_step(batch(), 0) for m in (bare, made)]
     weights = made.head.classify[-1].weight.numel()
@@ -140,7 +143,7 @@ def test_a_linear_head_starts_at_the_class_shares_and_is_the_mean_of_its_frames(
     torch.manual_seed(0)
     x, mask, times = torch.randn(3, 4, 12), torch.ones(3, 4, dtype=torch.bool), torch.zeros(3, 4)
     mask[1, 2:] = False
-    made = make_head(LINEAR, 12, 5).eval()
+    made: Any = make_head(LINEAR, 12, 5).eval()
     torch.nn.init.constant_(made.classify[-1].bias, 0.3)
     assert torch.equal(made(x, mask, times).logits_BC, torch.full((3, 5), made.classify[-1].bias[0].item()))
     free = make_head({**LINEAR, "zero": False}, 12, 5).eval()
