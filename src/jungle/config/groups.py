@@ -114,7 +114,7 @@ def check_decoder(name: str | None, device: str) -> None:
 class FramesChoice(Section):
     """Which frames of a clip are seen."""
 
-    kind: Literal["uniform", "fps", "random", "early_bias", "keyframe", "motion"]
+    kind: Literal["uniform", "fps", "fps_start", "random", "early_bias", "keyframe", "motion"]
     count: Annotated[int, Field(ge=1, le=1024)]
     fps: Annotated[float, Field(gt=0)] | None
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -126,8 +126,8 @@ class FramesChoice(Section):
 
     @model_validator(mode="after")
     def _together(self) -> "FramesChoice":
-        if (self.kind == "fps") != (self.fps is not None):
-            raise ValueError("frames=fps needs frames.fps, the other kinds leave it null")
+        if (self.kind in ("fps", "fps_start")) != (self.fps is not None):
+            raise ValueError("frames=fps and frames=fps_start need frames.fps, the other kinds leave it null")
         return self
 
 
