@@ -50,7 +50,12 @@ class Rounds(Callback):
         patience: int | None,
     ) -> None:
         self.epochs, self.rounds, self.part, self.weight, self.share = epochs, rounds, part, weight, share
-        self.seed, self.monitor, self.sign, self.patience = seed, monitor, 1 if mode == "min" else -1, patience
+        self.seed, self.monitor, self.sign, self.patience = (
+            seed,
+            monitor,
+            1 if mode == "min" else -1,
+            patience,
+        )
         self.first: int | None = None  # the epoch of the first round, when it is known
         self._best, self._waited = math.inf, 0
         self._kept: dict[str, Any] | None = None  # of the best epoch, until the rounds begin
@@ -200,7 +205,7 @@ def _data(trainer: pl.Trainer) -> Any:
 
 
 def _averages(trainer: pl.Trainer) -> list[Any]:
-    """Return the moving averages of weights that the run keeps (`optim.ema`): Lightning has no door to them."""
+    """Return the moving averages of weights (`optim.ema`): Lightning shows them nowhere."""
     found = [c._average_model for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
     return [a for a in found if a is not None]
 

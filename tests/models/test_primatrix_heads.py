@@ -224,7 +224,9 @@ def test_only_to_the_letter_training_starts_at_one_half(name: str, moves: bool) 
     assert moves or not before.any()
 
 
-@pytest.mark.parametrize("kind", ["primatrix_attention tanh", "primatrix_attention linear", "primatrix_gru tanh"])
+@pytest.mark.parametrize(
+    "kind", ["primatrix_attention tanh", "primatrix_attention linear", "primatrix_gru tanh"]
+)
 def test_a_checkpoint_of_version_0_1_answers_as_it_did(kind: str, tmp_path: Path) -> None:
     """`kept/primatrix_0.1.pt` holds heads that version 0.1 built, with what they said of some features."""
     kept = torch.load(KEPT, weights_only=True)[kind]

@@ -34,7 +34,9 @@ def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[Job]]:
     given, whole = [f"paths.runs={tmp_path_factory.mktemp('runs')}"], recipe.read(FILE)
     some = [s for s in whole.stages if s.name in ("attention_nasnet", "gru_inception", "blank_joined")]
     letter = whole.model_copy(update={"stages": some})
-    return {o: jobs_of(r, NAME, given, False, config_dir(), o)[0] for o, r in ((False, whole), (True, letter))}
+    return {
+        o: jobs_of(r, NAME, given, False, config_dir(), o)[0] for o, r in ((False, whole), (True, letter))
+    }
 
 
 @pytest.mark.parametrize("original", [False, True])

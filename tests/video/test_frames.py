@@ -134,7 +134,7 @@ def test_opening_has_the_first_frame_before_key_frames(count):
         ({"count": 0}, "count"),
         ({"kind": "fps"}, "rate above 0"),
         ({"kind": "fps", "fps": float("nan")}, "rate above 0"),
-        ({"kind": "random", "fps": 2.0}, "only kind 'fps'"),
+        ({"kind": "random", "fps": 2.0}, "only kinds fps"),
     ],
 )
 def test_wrong_frames_are_refused_with_the_fix(values, says):

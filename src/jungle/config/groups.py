@@ -41,6 +41,7 @@ class Data(Section):
     missing: Literal["error", "skip"]
     duplicates: Path | None
     metadata: Literal["index"] | Path | None
+    micro: Literal["auto"] | Path | None = None
     val_fraction: Fraction
     test_fraction: Fraction
     folds: Annotated[int, Field(ge=2)] | None
@@ -73,6 +74,8 @@ class Data(Section):
             raise ValueError(
                 "pseudo_rounds and pseudo_part are of data.pseudo=self: add it, or leave them out"
             )
+        if isinstance(self.micro, Path) and self.metadata is None:
+            raise ValueError("micro is part of what data.metadata tells of clips: add data.metadata=index")
         if self.cache == "none" and self.cache_gb is not None:
             raise ValueError("cache_gb is the room of a frame cache: add data.cache=ram or data.cache=disk")
         labels = "data.labels=<table>" if self.format == "csv" and self.labels is None else ""

@@ -47,6 +47,7 @@ class PredictConfig(Section):
     videos: str | list[str] | None
     template: Path | None
     metadata: Path | None
+    micro: Path | None = None
     out: Path | None
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")]
     workers: NonNegativeInt | None

@@ -78,7 +78,7 @@ def at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
     """
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 0.0
-    # Half a tick from the start, unless told: a clip of 15 s at 2 fps gives 30 frames and none is the very last.
+    # Half a tick from the start, unless told: 15 s at 2 fps give 30 frames and none is the very last.
     ticks = min((times[-1] + step) * fps, 1e6)
     count = max(1, round(ticks) if half else math.ceil(ticks - 1e-3))
     ticks = (np.arange(count) + half) / fps

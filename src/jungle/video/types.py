@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 KINDS = ("uniform", "fps", "fps_start", "random", "early_bias", "keyframe", "motion", "opening")
-AT_A_RATE = ("fps", "fps_start")  # kinds that take a rate, of which a clip alone tells how many frames there are
+AT_A_RATE = (
+    "fps",
+    "fps_start",
+)  # kinds that take a rate, of which a clip alone tells how many frames there are
 DECODERS = ("auto", "decord", "torchcodec", "pyav")
 DEVICES = ("cpu", "cuda")
 ON_GPU = ("torchcodec", "decord")  # decoders that have a GPU side
