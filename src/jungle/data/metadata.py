@@ -28,8 +28,8 @@ WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size")
 SEEN_OF = FACTS[:-2]
 """Columns of an index that the facts are made of, beside `time`, whose hour the last two are of."""
 MICRO = ("micro_size", "micro_bit_rate")
-"""Columns that follow `FACTS` where small copies of the clips are at hand, logarithms: those of Pri-matrix, 64x64.
-All copies are encoded alike, so that they tell how much moves."""
+"""Columns that follow `FACTS` where small copies of the clips are at hand, as the 64x64 ones of Pri-matrix:
+logarithms. All copies are encoded alike, so that they tell how much moves."""
 MOST_SHAPES = 32
 FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
 
