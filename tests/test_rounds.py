@@ -236,6 +236,23 @@ def test_a_schedule_spans_epochs_and_longer_rounds(part: list[str], tmp_path: Pa
     assert before["lr_schedulers"][0]["last_epoch"] == 18
 
 
+@pytest.mark.parametrize("kind", ["attention", "gru"])
+def test_the_third_places_heads_train_to_the_letter(part: list[str], tmp_path: Path, kind: str) -> None:
+    """On clips of fewer frames than places, rounds included; what is saved answers as it did."""
+    head = [f"head=primatrix_{kind}_original", "head.hidden=8", *(["head.units=4"] if kind == "gru" else [])]
+    clips = ["frames=fps_start", "frames.fps=2", "frames.count=20", "data.metadata=index", "data.workers=1"]
+    run(part, tmp_path / "run", *ROUNDS, *head, *clips, "optim=primatrix", "callbacks.patience=1")
+    loaded = load_checkpoint(tmp_path / "run" / "checkpoints" / "best.ckpt")
+    assert loaded.clip_spec.frames.kind == "fps_start"
+    answered = predictions.read(tmp_path / "run" / "predictions_test.parquet")
+    assert answered["status"].to_list() == ["ok"] * 6
+    frames = [len(times) for times in answered["times"]]
+    assert max(frames) < loaded.model.head_values["frames"] == 20
+    assert [times[0] for times in answered["times"]] == [0] * 6
+    assert [len(a) for a in answered["attention"]] == frames
+    assert np.allclose([sum(a) for a in answered["attention"]], 1)
+
+
 def test_rounds_of_version_0_1_are_not_gone_on_with() -> None:
     rounds = Rounds(2, 2, None, 1.0, 0.5, 0, "val/log_loss", "min", None)
     nothing: Any = None

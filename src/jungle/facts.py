@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 
 from jungle.config import TrainConfig
-from jungle.console import timed
+from jungle.config.groups import Data
+from jungle.console import log, timed
 from jungle.data.clips import Clips
-from jungle.data.metadata import SEEN_OF, facts_of
-from jungle.files import Lock
+from jungle.data.metadata import FACTS, MICRO, SEEN_OF, facts_of
+from jungle.errors import UsageError
+from jungle.files import Lock, absent
 
 INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
@@ -24,15 +26,79 @@ def of_training(cfg: TrainConfig, clips: Clips) -> np.ndarray | None:
         return None
     from jungle.inputs import workers_of
 
-    return of_clips(
-        clips.table["clip"].to_list(),
-        clips.table["path"].to_list(),
-        None if asked == "index" else Path(asked),
-        cfg.paths.cache,
-        "data.metadata",
-        workers_of(cfg),
-        cfg.data.timeout_s,
-    )
+    names, how = clips.table["clip"].to_list(), (workers_of(cfg), cfg.data.timeout_s)
+    index = None if asked == "index" else Path(asked)
+    found = of_clips(names, clips.table["path"].to_list(), index, cfg.paths.cache, "data.metadata", *how)
+    folder = micro_folder(cfg.data)
+    return found if folder is None else with_micro(found, names, folder, cfg.paths.cache, "data.micro", *how)
+
+
+def micro_folder(data: Data) -> Path | None:
+    """Return the folder of small copies of the clips that a config asks for, if metadata are asked for too.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if data.micro is None or data.metadata is None:
+        return None
+    folder = data.micro
+    if folder == "auto":
+        if data.root is None or not (data.root.absolute().parent / "micro").is_dir():
+            return None
+        folder = data.root.absolute().parent / "micro"
+    return inner_of(Path(folder), "data.micro")
+
+
+def inner_of(folder: Path, setting: str) -> Path:
+    """Return the folder in which the copies lie: the archive's own may be within.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"{setting}={folder}: {absent(folder, 'folder')} It holds small copies of the clips."
+        )
+    return folder / "micro" if (folder / "micro").is_dir() else folder
+
+
+def with_micro(
+    facts_NF: np.ndarray,
+    names: Sequence[str],
+    folder: Path | None,
+    cache: Path,
+    setting: str,
+    workers: int,
+    timeout_s: float,
+) -> np.ndarray:
+    """Return facts with the columns `MICRO` behind them, matched by file name; nan where there is no copy.
+
+    Args:
+        facts_NF: what is known of the clips themselves.
+        names: of the clips.
+        folder: of their copies; None: there are none.
+        cache: as `of_clips` takes it.
+        setting: which names the folder, for messages.
+        workers: as `of_clips` takes them.
+        timeout_s: likewise.
+
+    Raises:
+        UsageError: no clip has a copy in the folder.
+    """
+    if folder is None:
+        unknown_NM = np.full((len(names), len(MICRO)), np.nan, np.float32)
+        return np.concatenate([facts_NF[:, : len(FACTS)], unknown_NM], axis=1)
+    files = [folder / Path(name).name for name in names]
+    there = sum(file.is_file() for file in files)
+    if not there:
+        raise UsageError(
+            f"{setting}={folder}: none of the clips has a copy of its name there, as {files[0].name}; give "
+            "the folder of the copies, or leave it out"
+        )
+    log.info(f"metadata: sizes of {there} of {len(names)} small copies in {folder}")
+    copies_NF = _looked_into([str(f) for f in files], cache, max(workers, 1), timeout_s)
+    at = [FACTS.index("size"), FACTS.index("bit_rate")]
+    return np.concatenate([facts_NF[:, : len(FACTS)], copies_NF[:, at]], axis=1)
 
 
 def of_clips(

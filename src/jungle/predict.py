@@ -15,6 +15,7 @@ from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
 from jungle.data import predictions
 from jungle.data.identity import content_key, content_keys
+from jungle.data.metadata import MICRO
 from jungle.data.problems import shown
 from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
@@ -58,6 +59,8 @@ def main(raw: Any) -> None:
         loaded = [load_checkpoint(path) for path in files]
     if cfg.metadata is not None and not any(m.model.metadata for m in loaded):
         raise UsageError(f"metadata={cfg.metadata}: no model of ckpt sees metadata: leave it out")
+    if cfg.micro is not None and not any(see_micro(m) for m in loaded):
+        raise UsageError(f"micro={cfg.micro}: no model of ckpt sees small copies of clips: leave it out")
     classes = loaded[0].model.classes
     for path, other in zip(cfg.ckpt, loaded, strict=True):
         if set(other.model.classes) != set(classes):
@@ -158,6 +161,11 @@ def fill(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> 
             rows.flush()
 
 
+def see_micro(loaded: Any) -> bool:
+    """Tell whether a model was trained with the sizes of small copies of the clips."""
+    return bool(loaded.model.metadata) and MICRO[0] in loaded.model.metadata.names
+
+
 def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> Any:
     """Look at every clip's file; those that are not there or cannot be opened fail at once."""
     from jungle.predicting import Asked
@@ -171,15 +179,20 @@ def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -
             rows.fail(ask.clip, "", str(key))
     known = None
     if any(m.model.metadata for m in loaded):
-        known = facts.of_clips(
+        names, how = (
             [a.clip for a in asks],
-            [a.path for a in asks],
-            cfg.metadata,
-            cfg.paths.cache,
-            "metadata",
-            share_of_cores() if cfg.workers is None else cfg.workers,
-            cfg.timeout_s,
+            (share_of_cores() if cfg.workers is None else cfg.workers, cfg.timeout_s),
         )
+        paths = [a.path for a in asks]
+        known = facts.of_clips(names, paths, cfg.metadata, cfg.paths.cache, "metadata", *how)
+        if any(see_micro(m) for m in loaded):
+            folder = None if cfg.micro is None else facts.inner_of(cfg.micro, "micro")
+            if folder is None:
+                log.warning(
+                    "a model of ckpt was trained with the sizes of small copies of the clips, which are "
+                    "unknown now: give micro=<their folder>"
+                )
+            known = facts.with_micro(known, names, folder, cfg.paths.cache, "micro", *how)
         # They shape the answer as the file does: a clip of which something else is told is predicted again.
         told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in known]
         keys = [None if k is None else f"{k}-{f}" for k, f in zip(keys, told, strict=True)]

@@ -205,7 +205,7 @@ def _data(trainer: pl.Trainer) -> Any:
 
 
 def _averages(trainer: pl.Trainer) -> list[Any]:
-    """Return the moving averages of weights that the run keeps (`optim.ema`): Lightning has no door to them."""
+    """Return the moving averages of weights (`optim.ema`): Lightning shows them nowhere."""
     found = [c._average_model for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
     return [a for a in found if a is not None]
 

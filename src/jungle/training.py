@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jungle import resuming, runs
+from jungle import facts, resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
 from jungle.data.clips import Clips
@@ -137,6 +137,7 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
         raise
     now = RunInputs.gather(cfg, clips, before)
     now.digests["backbone"] = weights_hash
+    now.digests["data.micro"] = "none" if facts.micro_folder(cfg.data) is None else "some"
     if before is not None:
         runs.check_unchanged(folder, now.changes_since(before))
     now.save(folder)

@@ -16,7 +16,8 @@ TINY = ("model=frozen", "model.backbone=test_resnet", "model.size=64x96", "frame
 
 def test_each_stage_is_measured_and_the_hours_follow(survey: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(plan, "BACKBONES", {"tiny": TINY})
-    monkeypatch.setattr(plan, "MODELS", {"attention on ResNet-152": (*TINY, *plan.ATTENTION)})
+    joined = "attention on three joined"
+    monkeypatch.setattr(plan, "MODELS", {joined: (*TINY, *plan.ATTENTION)})
     clip = next((survey / "clips").glob("*.mp4"))
     found = plan.bench_plan(
         tmp_path,
@@ -27,7 +28,7 @@ def test_each_stage_is_measured_and_the_hours_follow(survey: Path, tmp_path: Pat
         steps=3,
         device="cpu",
         backbones=["tiny"],
-        models=["attention on ResNet-152"],
+        models=[joined],
         stackers=["nn", "loglinear"],
         at_once=3,
     )
@@ -42,7 +43,8 @@ def test_each_stage_is_measured_and_the_hours_follow(survey: Path, tmp_path: Pat
     assert found["together"]["peak_mb"] > 100
     assert not list(tmp_path.glob(".*"))  # copies and their features are gone
     assert head["epoch_minutes"] == pytest.approx(600 / head["clips_s"] / 60)
-    assert found["hours"]["level_1"] == pytest.approx(2 * head["epoch_minutes"] / 60 * 20 * 5 * 0.8)
+    assert found["hours"]["level_1"] == pytest.approx(2 * head["epoch_minutes"] / 60 * 22.5 * 5 * 0.8)
+    assert "| **2 of nine**" in (tmp_path / "plan.md").read_text()
     assert head["peak_mb"] > 100  # torch alone takes more
     assert [r["stacker"] for r in found["level_2"]] == ["nn", "loglinear"]
     assert all(r["seconds"] > 0 for r in found["level_2"])
@@ -70,13 +72,16 @@ def test_a_gpu_outdoes_theirs_and_makes_all_features_in_four_hours(tmp_path: Pat
 
 
 def test_level_one_is_the_third_places() -> None:
-    """Four attention models, three GRUs and one of joined backbones; blank or not is the first again."""
+    """Four attention models, three GRUs and one of joined backbones; blank or not is of those again."""
     cfgs = [overrides.composed("train", [*s, *plan.LEARNING], config_dir()) for s in plan.MODELS.values()]
     assert [c.head.name for c in cfgs] == ["primatrix_attention"] * 4 + ["primatrix_gru"] * 3 + [
         "primatrix_attention"
     ]
     assert [len(c.model.also) for c in cfgs] == [0] * 7 + [2]
-    assert {c.data.batch_size for c in cfgs} == {64, 48}
+    assert [c.data.batch_size for c in cfgs] == [64, 64, 64, 48, 64, 64, 64, 48]
+    assert [c.head.score for c in cfgs] == ["tanh"] * 4 + ["linear"] * 3 + ["tanh"]
+    of_grus = [c.model.backbone.split(".")[0] for c in cfgs[4:7]]
+    assert of_grus == ["resnet152", "inception_v4", "inception_resnet_v2"]
     assert plan_table.TWICE in plan.MODELS
 
 

@@ -1,5 +1,7 @@
 """The third place's second level: its tenths, its falling rate, its floors and ceilings."""
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 
@@ -39,7 +41,7 @@ def test_the_rate_falls_on_a_plateau_to_a_tenth(monkeypatch) -> None:
     network.fit_networks(x_NF, (rng.random((60, 2)) > 0.5).astype(float), "multilabel", 0, networks=1)
     assert rates[0] == 1e-3
     assert len(rates) == 40
-    assert {round(b / a, 6) for a, b in zip(rates, rates[1:], strict=False)} <= {
+    assert {round(b / a, 6) for a, b in pairwise(rates)} <= {
         1.0,
         0.7,
         round(1e-4 / 1.17649e-4, 6),

@@ -7,6 +7,7 @@ from jungle.video.frames import pick, uniform
 from jungle.video.motion import pick_moving
 
 KINDS = [Frames("uniform", 16), Frames("random", 16), Frames("early_bias", 16), Frames("fps", 16, 2.0)]
+KINDS += [Frames("fps_start", 16, 2.0)]
 
 
 def times_of(total, fps=24.0):
@@ -52,6 +53,23 @@ def test_fps_gives_the_competitions_30_frames_of_15_seconds():
     picks = pick(Frames("fps", 100, 2.0), *times_of(360))
     assert len(picks) == 30
     assert np.unique(np.diff(picks)).tolist() == [12]
+
+
+@pytest.mark.parametrize(("fps", "count", "step"), [(3.0, 45, 8), (2.0, 30, 12)])
+def test_a_rate_from_the_start_is_the_third_places(fps, count, step):
+    """At 0, 1/3, 2/3 ... seconds, of the first 15 seconds alone."""
+    wanted = [step * i for i in range(count)]
+    assert pick(Frames("fps_start", count, fps), *times_of(360)).tolist() == wanted
+    assert pick(Frames("fps_start", count, fps), *times_of(480)).tolist() == wanted  # of 20 seconds
+    assert pick(Frames("fps_start", count, fps), *times_of(100)).tolist() == [w for w in wanted if w < 100]
+    assert pick(Frames("fps", count, fps), *times_of(480)).tolist()[-1] > wanted[-1]  # spread over the clip
+
+
+def test_a_rate_is_of_kinds_that_take_one():
+    with pytest.raises(UsageError, match="kind 'fps_start' needs a rate"):
+        Frames("fps_start", 16)
+    with pytest.raises(UsageError, match="only kinds fps and fps_start"):
+        Frames("uniform", 16, 2.0)
 
 
 def test_fps_is_the_same_where_times_are_rounded_to_milliseconds():
@@ -116,7 +134,7 @@ def test_opening_has_the_first_frame_before_key_frames(count):
         ({"count": 0}, "count"),
         ({"kind": "fps"}, "rate above 0"),
         ({"kind": "fps", "fps": float("nan")}, "rate above 0"),
-        ({"kind": "random", "fps": 2.0}, "only kind 'fps'"),
+        ({"kind": "random", "fps": 2.0}, "only kinds fps"),
     ],
 )
 def test_wrong_frames_are_refused_with_the_fix(values, says):

@@ -28,7 +28,8 @@ CLIPS = 291_615  # of the competition, training and test
 FILM = Footage(404, 720, 5, "libx264", x264(60, "1500k"), copies=3)
 LEARNING = ("data=primatrix", "optim=primatrix")
 ATTENTION = ("head=primatrix_attention", "data.batch_size=64")
-GRU = ("head=primatrix_gru", "data.batch_size=48")
+WIDE = ("head=primatrix_attention", "data.batch_size=48")
+GRU = ("head=primatrix_gru", "data.batch_size=64")
 AT_3 = ("frames=fps", "frames.fps=3", "frames.count=45")
 AT_2 = ("frames=fps", "frames.fps=2", "frames.count=30")
 BACKBONES = {
@@ -39,10 +40,14 @@ BACKBONES = {
 }
 MODELS = {
     **{f"attention on {name}": (*settings, *ATTENTION) for name, settings in BACKBONES.items()},
-    **{f"GRU on {name}": (*BACKBONES[name], *GRU) for name in BACKBONES if name != "Inception-v4"},
-    "attention on three joined": ("model=primatrix_joined", *AT_3, *ATTENTION),
+    "attention on NASNet-A-Large": (*BACKBONES["NASNet-A-Large"], *WIDE),
+    **{f"GRU on {name}": (*BACKBONES[name], *GRU) for name in BACKBONES if name != "NASNet-A-Large"},
+    "attention on three joined": ("model=primatrix_joined", *AT_3, *WIDE),
 }
-"""Level 1 of the third place; its ninth, blank or not, costs what attention on ResNet-152 does."""
+"""Level 1 of the third place; its ninth, blank or not, is of the three joined too and costs as much."""
+SHARES = {"attention on NASNet-A-Large": 0.25, "attention on three joined": 1 / 3}
+"""Of soft labels in a batch of rounds, where it is not `SHARE`."""
+SHARE = 0.3125
 TOGETHER = {"cpu": 8, "cuda": 512}  # clips to extract all features of
 COPIES = 2_000_000_000  # bytes of copies that are made for this, if these are enough
 MEMBERS = 8  # of 24 classes each, for the second level
@@ -110,7 +115,8 @@ def bench_plan(
     for model in models:
         log.info(f"level 1: {model}")
         row = alone(level_one, out / "features", trained, [*MODELS[model], *LEARNING, *where], steps)
-        found["level_1"].append({"model": model, **row, "epoch_minutes": trained / row["clips_s"] / 60})
+        row = {**row, "epoch_minutes": trained / row["clips_s"] / 60, "share": SHARES.get(model, SHARE)}
+        found["level_1"].append({"model": model, **row})
         write_json(out / "plan.json", found)
     found["level_2"] = []
     for stacker in stackers:

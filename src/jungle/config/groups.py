@@ -41,6 +41,7 @@ class Data(Section):
     missing: Literal["error", "skip"]
     duplicates: Path | None
     metadata: Literal["index"] | Path | None
+    micro: Literal["auto"] | Path | None = None
     val_fraction: Fraction
     test_fraction: Fraction
     folds: Annotated[int, Field(ge=2)] | None
@@ -73,6 +74,8 @@ class Data(Section):
             raise ValueError(
                 "pseudo_rounds and pseudo_part are of data.pseudo=self: add it, or leave them out"
             )
+        if isinstance(self.micro, Path) and self.metadata is None:
+            raise ValueError("micro is part of what data.metadata tells of clips: add data.metadata=index")
         if self.cache == "none" and self.cache_gb is not None:
             raise ValueError("cache_gb is the room of a frame cache: add data.cache=ram or data.cache=disk")
         labels = "data.labels=<table>" if self.format == "csv" and self.labels is None else ""
@@ -114,7 +117,7 @@ def check_decoder(name: str | None, device: str) -> None:
 class FramesChoice(Section):
     """Which frames of a clip are seen."""
 
-    kind: Literal["uniform", "fps", "random", "early_bias", "keyframe", "motion"]
+    kind: Literal["uniform", "fps", "fps_start", "random", "early_bias", "keyframe", "motion"]
     count: Annotated[int, Field(ge=1, le=1024)]
     fps: Annotated[float, Field(gt=0)] | None
     eval_count: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -130,8 +133,8 @@ class FramesChoice(Section):
 
     @model_validator(mode="after")
     def _together(self) -> "FramesChoice":
-        if (self.kind == "fps") != (self.fps is not None):
-            raise ValueError("frames=fps needs frames.fps, the other kinds leave it null")
+        if (self.kind in ("fps", "fps_start")) != (self.fps is not None):
+            raise ValueError("frames=fps and frames=fps_start need frames.fps, the other kinds leave it null")
         if self.kind != "random" and (self.first_s or self.val_count):
             raise ValueError(
                 "first_s and val_count are of frames=random, whose training sees other frames than its "

@@ -22,6 +22,8 @@ class Stage(Section):
     members: list[str] = Field([])
     """Train stages whose runs an ensemble joins."""
     folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    original: list[str] = Field([])
+    """What is different with fidelity=original."""
     tiny: list[str] = Field([])
     """What is different with scale=tiny."""
     full_only: bool = False
@@ -35,10 +37,17 @@ class Recipe(Section):
     args: list[str] = Field([])
     """Of every train stage."""
     stages: Annotated[list[Stage], Field(min_length=1)]
+    original: list[str] = Field([])
+    """Of every train stage with fidelity=original."""
     tiny: list[str] = Field([])
     """Of every train stage with scale=tiny."""
     tiny_folds: Annotated[int, Field(ge=1, le=100)] = 2
     """Folds with scale=tiny; 1 = a run without folds."""
+
+    @property
+    def has_original(self) -> bool:
+        """Whether it can be had to the letter."""
+        return bool(self.original) or any(stage.original for stage in self.stages)
 
     @model_validator(mode="after")
     def _in_order(self) -> "Recipe":

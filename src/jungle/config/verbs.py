@@ -56,6 +56,7 @@ class PredictConfig(Section):
     videos: str | list[str] | None
     template: Path | None
     metadata: Path | None
+    micro: Path | None = None
     out: Path | None
     device: Annotated[str, AfterValidator(_known_device)]
     workers: NonNegativeInt | None

@@ -27,6 +27,9 @@ FACTS = (
 WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size"))
 SEEN_OF = FACTS[:-2]
 """Columns of an index that the facts are made of, beside `time`, whose hour the last two are of."""
+MICRO = ("micro_size", "micro_bit_rate")
+"""Columns that follow `FACTS` where small copies of the clips are at hand, as the 64x64 ones of Pri-matrix:
+logarithms. All copies are encoded alike, so that they tell how much moves."""
 MOST_SHAPES = 32
 FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
 
@@ -52,7 +55,7 @@ class Metadata:
     """What facts look like in the training clips, by which those of any clip are measured. Plain values."""
 
     mean: tuple[float, ...]
-    """Of each of `FACTS`; `std` likewise, 1 where all clips are alike."""
+    """Of each of `names`; `std` likewise, 1 where all clips are alike."""
     std: tuple[float, ...]
     widths: tuple[float, ...]
     """That are common; `heights` likewise."""
@@ -81,9 +84,14 @@ class Metadata:
         )
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the facts are: `FACTS`, and `MICRO` where training knew those."""
+        return (*FACTS, *MICRO)[: len(self.mean)]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Names of the numbers that a model sees: see `measured`."""
-        numbers = (*FACTS, "size_in_shape")
+        numbers = (*self.names, "size_in_shape")
         return (
             *numbers,
             *(f"no_{name}" for name in numbers),
@@ -110,7 +118,8 @@ class Metadata:
         shapes = tuple((float(w), float(h), float(m), float(s)) for w, h, m, s in values["shapes"])
         made = cls(mean, std, widths, heights, shapes)
         many = max(len(widths), len(heights), len(shapes))
-        if (len(mean), len(std)) != (len(FACTS), len(FACTS)) or many > MOST_SHAPES:
+        forms = (len(FACTS), len(FACTS) + len(MICRO))
+        if len(mean) not in forms or len(std) != len(mean) or many > MOST_SHAPES:
             raise ValueError("its metadata are of other facts than this program knows")
         every = [*made.mean, *made.std, *made.widths, *made.heights, *(v for s in made.shapes for v in s)]
         if not np.isfinite(every).all():

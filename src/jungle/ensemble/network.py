@@ -15,9 +15,9 @@ def fit_networks(
 ) -> Callable[[Any], np.ndarray]:
     """Fit ten networks, each on nine tenths of the rows and stopped by the tenth left; return their mean.
 
-    Layers, batch, epochs, patience and rate are those of the third place of Pri-matrix Factorization (2017):
-    BatchNorm, dropout .15, twice (512, BatchNorm, ReLU, dropout .25), and one output a class; Adam, whose rate
-    falls on a plateau; tenths with every class spread.
+    Layers, batch, epochs, patience and rate are the third place's (Pri-matrix Factorization, 2017):
+    BatchNorm, dropout .15, twice (512, BatchNorm, ReLU, dropout .25), and one output a class; Adam, whose
+    rate falls on a plateau; tenths with every class spread.
 
     Args:
         x_NF: columns, float32.

@@ -9,6 +9,7 @@ import os
 import time
 from pathlib import Path
 from textwrap import fill
+from typing import Any
 
 from jungle import plain, processes, runs
 from jungle.config import check
@@ -20,7 +21,13 @@ from jungle.recipes.plan import show
 from jungle.recipes.preparing import Preparations, frozen_of
 from jungle.recipes.stages import Job, jobs_of, template_of
 
-WORDS = {"scale": ("full", "tiny"), "plan": ("false", "true"), "stage": None, "template": None}
+WORDS = {
+    "scale": ("full", "tiny"),
+    "fidelity": ("improved", "original"),
+    "plan": ("false", "true"),
+    "stage": None,
+    "template": None,
+}
 """What a recipe takes besides the settings of its training runs, and which values where they are few."""
 
 
@@ -57,10 +64,11 @@ def read(file: Path) -> Recipe:
     from jungle import gate  # not above: --help needs no Hydra
 
     recipe = check(Recipe, plain.read(file))
-    shared = [PLACE.sub("x", word) for word in (*recipe.args, *recipe.tiny)]
+    shared = [PLACE.sub("x", word) for word in (*recipe.args, *recipe.original, *recipe.tiny)]
     gate.check_words("train", shared, file)
     for stage in recipe.stages:
-        gate.check_words(stage.verb, [PLACE.sub("x", word) for word in (*stage.args, *stage.tiny)], file)
+        own = (*stage.args, *stage.original, *stage.tiny)
+        gate.check_words(stage.verb, [PLACE.sub("x", word) for word in own], file)
     return recipe
 
 
@@ -70,11 +78,14 @@ def usage(file: Path, configs: Path) -> str:
     names = ", ".join(stage.name for stage in recipe.stages)
     alone = fill(f"one of these alone: {names}; or what is made before: {', '.join(STEPS)}", 100)
     alone = alone.replace("\n", "\n" + " " * 18)
+    letter = "improved, or original = as it was to the letter, where our way is another on purpose"
+    letter = letter if recipe.has_original else "improved: of this recipe there is no original"
     return f"""python train.py experiment={name} [key=value] ...
 
 {recipe.about}
 
     scale=full    tiny = the same stages small, on the sample where no data are given
+    fidelity=     {letter}
     plan=false    true = show what exists, what would run and how long it takes, and stop
     stage=        {alone}
     template=     the submission format, where it does not lie beside the clips
@@ -101,7 +112,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     if words["scale"] == "tiny" and recipe.left_out:
         log.info(f"scale=tiny leaves out {', '.join(recipe.left_out)}")
         recipe = recipe.small()
-    jobs, root, first = jobs_of(recipe, name, given, words["scale"] == "tiny", configs)
+    jobs, root, first = _jobs(recipe, name, words, given, configs)
     seconds = read_json(root / "seconds.json")
     before = Preparations(root, [j.config for j in jobs if j.config is not None])
     known = [*before.steps, *(stage.name for stage in recipe.stages)]
@@ -177,6 +188,20 @@ def _set_changed_aside(jobs: list[Job], only_said: bool = False) -> None:
     log.warning(f"{said} run again; what they made before is kept as <folder>{mark}")
 
 
+def _jobs(
+    recipe: Recipe, name: str, words: dict[str, str], given: list[str], configs: Path
+) -> tuple[list[Job], Path, Any]:
+    """Return what `jobs_of` does, given the words of a command.
+
+    Raises:
+        UsageError: a setting is not valid, or the recipe knows no original.
+    """
+    original = words["fidelity"] == "original"
+    if original and not recipe.has_original:
+        raise UsageError(f"fidelity=original: experiment={name} says nothing of one; leave it out")
+    return jobs_of(recipe, name, given, words["scale"] == "tiny", configs, original)
+
+
 def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:
     """Return what a recipe makes before its stages, and which steps of that a command asks for.
 
@@ -185,7 +210,7 @@ def preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparatio
     """
     words, given = _split(argv)
     name = _name(file, configs)
-    jobs, root, _ = jobs_of(read(file), name, given, words["scale"] == "tiny", configs)
+    jobs, root, _ = _jobs(read(file), name, words, given, configs)
     found = Preparations(root, [j.config for j in jobs if j.config is not None])
     steps = found.steps or ("features",)
     if not found.frozen:
@@ -211,7 +236,8 @@ def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     """Part the recipe's own words from the settings that go to its training runs."""
     from jungle.options import parted
 
-    words, given = {"scale": "full", "plan": "false", "stage": "", "template": ""}, []
+    words = {"scale": "full", "fidelity": "improved", "plan": "false", "stage": "", "template": ""}
+    given: list[str] = []
     for arg in argv:
         key, equals, value = arg.partition("=")
         key = key.lstrip("+")

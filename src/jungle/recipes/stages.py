@@ -42,7 +42,7 @@ class Job:
 
 
 def jobs_of(
-    recipe: Recipe, name: str, given: list[str], tiny: bool, configs: Path
+    recipe: Recipe, name: str, given: list[str], tiny: bool, configs: Path, original: bool = False
 ) -> tuple[list[Job], Path, Any]:
     """Compose and check the command of every stage.
 
@@ -52,6 +52,7 @@ def jobs_of(
         given: settings of the command line, for its training runs.
         tiny: whether it is scaled down, and without data of one's own runs on the rendered sample.
         configs: the folder of configs.
+        original: whether it is the old solution's to the letter, where its recipe says how.
 
     Returns:
         The commands, the recipe's folder, and the config of its first training run.
@@ -68,9 +69,10 @@ def jobs_of(
     sample = () if own else SAMPLE
     for stage in (recipe.small() if tiny else recipe).stages:
         args = [PLACE.sub(lambda found: str(folders[found[1]]), a) for a in stage.args]
+        letter = [*recipe.original, *stage.original] if original else []
         small = [*sample, *recipe.tiny, *stage.tiny] if tiny else []
         if stage.verb == "train":
-            args = _last(recipe.args, args, small, given)
+            args = _last(recipe.args, args, letter, small, given)
             folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
             folds = None if folds == 1 else folds
             cfg = overrides.composed("train", [*args, *_fold(folds, 0)], configs)
@@ -85,7 +87,7 @@ def jobs_of(
             own = [a for a in given if a.startswith("paths.")]
             args = [
                 f"members=[{','.join(overrides.quoted(m) for m in members)}]",
-                *_last(args, stage.tiny if tiny else [], own),
+                *_last(args, stage.original if original else [], stage.tiny if tiny else [], own),
             ]
             key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
             folder = root / f"{stage.name}-{key}"

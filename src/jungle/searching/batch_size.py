@@ -111,7 +111,7 @@ def noise(model: ClipClassifier, spec: ClipSpec, size: int, device: str) -> Batc
             torch.arange(size, device=device) % len(model.classes)
         ],
         "weight_B": torch.ones(size, device=device),
-        "facts_BF": torch.zeros(size, len(FACTS), device=device),
+        "facts_BF": torch.zeros(size, len(model.metadata.names if model.metadata else FACTS), device=device),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from itertools import pairwise
 
@@ -38,6 +39,9 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
         # Over the cap they are thinned evenly: the end of a long clip is not left out.
         found = at_rate(times, frames.fps)
         return found[uniform(len(found), count)]
+    if frames.kind == "fps_start":
+        assert frames.fps is not None
+        return at_rate(times, frames.fps, half=0.0)[:count]
     if frames.kind == "keyframe":
         return _key_frames(times, key, count)
     if frames.kind == "opening":
@@ -67,12 +71,20 @@ def uniform(total: int, count: int) -> np.ndarray:
     return (2 * np.arange(count) + 1) * total // (2 * count)
 
 
-def at_rate(times: np.ndarray, fps: float) -> np.ndarray:
-    """The frame on screen at each tick of a clock, each once."""
+def at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
+    """The frame on screen at each tick of a clock, each once.
+
+    Args:
+        times: seconds, as `pick` takes them.
+        fps: ticks a second.
+        half: of a tick, from the start to the first one.
+    """
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 0.0
-    # Half a tick from the start: a clip of 15 s at 2 fps gives 30 frames and none of them is the very last.
-    ticks = np.arange(max(1, round(min((times[-1] + step) * fps, 1e6)))) / fps + 0.5 / fps
+    # Half a tick from the start, unless told: 15 s at 2 fps give 30 frames and none is the very last.
+    ticks = min((times[-1] + step) * fps, 1e6)
+    count = max(1, round(ticks) if half else math.ceil(ticks - 1e-3))
+    ticks = (np.arange(count) + half) / fps
     # Ticks often fall on the moment of a change of frames; times that a container rounds must not decide.
     shown = np.searchsorted(times, ticks + 0.25 * step, side="right") - 1
     return np.unique(np.clip(shown, 0, len(times) - 1))

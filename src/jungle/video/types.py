@@ -12,7 +12,11 @@ from jungle.errors import UsageError, nearest
 if TYPE_CHECKING:
     import numpy as np
 
-KINDS = ("uniform", "fps", "random", "early_bias", "keyframe", "motion", "opening")
+KINDS = ("uniform", "fps", "fps_start", "random", "early_bias", "keyframe", "motion", "opening")
+AT_A_RATE = (
+    "fps",
+    "fps_start",
+)  # kinds that take a rate, of which a clip alone tells how many frames there are
 DECODERS = ("auto", "decord", "torchcodec", "pyav")
 DEVICES = ("cpu", "cuda")
 ON_GPU = ("torchcodec", "decord")  # decoders that have a GPU side
@@ -42,9 +46,9 @@ class Frames:
     kind: str = "uniform"
     """One of `KINDS`."""
     count: int = 16
-    """Frames a clip; the most there may be for kind `fps`. A shorter clip gives what it has."""
+    """Frames a clip; the most there may be for those `AT_A_RATE`. A shorter clip gives what it has."""
     fps: float | None = None
-    """Frames a second, for kind `fps` only."""
+    """Frames a second, for the kinds `AT_A_RATE` only."""
     first_s: float | None = None
     """Of kind `random`: draw among the frames of so many seconds from the start; None = among all."""
     likely: Likely = ()
@@ -58,12 +62,13 @@ class Frames:
             )
         if not _is_int(self.count) or not 1 <= self.count <= MAX_COUNT:
             raise UsageError(f"frames.count: {self.count} is not a whole number from 1 to {MAX_COUNT}.")
-        if self.kind == "fps":
+        if self.kind in AT_A_RATE:
             if self.fps is None or not math.isfinite(self.fps) or self.fps <= 0:
-                raise UsageError(f"frames.fps: kind 'fps' needs a rate above 0, not {self.fps}.")
+                raise UsageError(f"frames.fps: kind '{self.kind}' needs a rate above 0, not {self.fps}.")
         elif self.fps is not None:
             raise UsageError(
-                f"frames.fps: only kind 'fps' takes a rate; kind '{self.kind}' ignores {self.fps}."
+                f"frames.fps: only kinds {' and '.join(AT_A_RATE)} take a rate; kind '{self.kind}' ignores "
+                f"{self.fps}."
             )
         if self.first_s is not None:
             if self.kind != "random":
@@ -156,7 +161,7 @@ class ClipSpec:
     @property
     def most_bytes(self) -> int | None:
         """Bytes of a clip's frames, at most; None where only the clip tells."""
-        if self.size is None or self.frames.kind == "fps":
+        if self.size is None or self.frames.kind in AT_A_RATE:
             return None
         return self.frames.count * self.size[0] * self.size[1] * 3
 

@@ -11,9 +11,9 @@ class AttentionPool(nn.Module):
 
     The weights are a softmax over the clip's frames of a score:
         mlp: v . tanh(W x) (Bahdanau et al. 2015; Ilse et al. 2018).
-        tanh: tanh(w . x + b), the third place's of Pri-matrix Factorization (2017): no frame can have more
-            than e^2 times the weight of another.
-        linear: w . x, the third place's other one.
+        tanh: tanh(w . x + b), the third place's attention models' (Pri-matrix, 2017): no frame has more than
+            e^2 times the weight of another.
+        linear: w . x, that of its GRU models.
         gated: v . (tanh(V x) * sigmoid(U x)) (Ilse et al. 2018).
 
     Args:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from jungle.data.metadata import FACTS, HEIGHT, SIZE, WIDTH, Metadata
+from jungle.data.metadata import HEIGHT, SIZE, WIDTH, Metadata
 from jungle.models.heads.norm import BatchNorm
 
 UNITS = 128
@@ -51,8 +51,7 @@ class MetadataBranch(nn.Module):
         0 where unknown, and then 1 in its own column of what is unknown; then which of the common widths and
         heights the clip has.
         """
-        assert facts_BF.shape[1] == len(FACTS)
-        facts_BF = facts_BF.float()
+        facts_BF = facts_BF[:, : len(self.mean_F)].float()  # models of an ensemble may know more
         shape_B12 = facts_BF[:, None, [WIDTH, HEIGHT]]
         same_BS = (shape_B12 == self.shapes_S4[None, :, :2]).all(2)
         usual_B2 = same_BS.float() @ self.shapes_S4[:, 2:]

@@ -19,7 +19,7 @@ from jungle.models.heads.statistics import span
 POOL_DROPOUT = 0.25  # the GRU model's, of what it pools and of its metadata before they are joined
 KERAS_MOMENTUM, KERAS_EPS = 0.01, 1e-3  # Keras 2 counts momentum the other way: 0.99
 FIRST_LAYOUT = 1
-"""Version 0.1's layers: max - min of what is normed and mixed, no BatchNorm in the GRU model's dense layers."""
+"""Version 0.1's: max - min of what is normed and mixed, no BatchNorm in the GRU model's dense layers."""
 
 
 class PrimatrixHead(nn.Module):
@@ -206,7 +206,8 @@ def _dense(layer: nn.Module) -> None:
 
 def _gru(layer: nn.Module) -> None:
     assert isinstance(layer, nn.GRU)
-    nn.init.xavier_uniform_(layer.weight_ih_l0)
-    nn.init.orthogonal_(layer.weight_hh_l0)
-    nn.init.zeros_(layer.bias_ih_l0)
-    nn.init.zeros_(layer.bias_hh_l0)
+    weights = dict(layer.named_parameters())
+    nn.init.xavier_uniform_(weights["weight_ih_l0"])
+    nn.init.orthogonal_(weights["weight_hh_l0"])
+    nn.init.zeros_(weights["bias_ih_l0"])
+    nn.init.zeros_(weights["bias_hh_l0"])
