@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from jungle.console import log
-from jungle.errors import UsageError, UserError
+from jungle.errors import UsageError
 
 NOT_OFFERED = {
     getattr(errno, name) for name in ("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK", "EINVAL", "ENOTTY")
