@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from jungle import overrides, resuming, runs, sweeps, train
+from jungle import cli, overrides, resuming, runs, sweeps, train
 from jungle.cli import config_dir
 from jungle.config import TrainConfig
 from jungle.errors import UsageError
@@ -150,6 +150,25 @@ def test_a_trial_of_other_settings_is_refused(
     assert sweeps.trial(_raw(config(data))) == 0.5
     with pytest.raises(UsageError, match=r"seed was 0, is now 4.*resume=never to start a new sweep"):
         sweeps.trial(_raw(config(data, seed=4)))
+
+
+def test_a_refused_trial_ends_its_sweep_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def refuse(raw: DictConfig, _: object) -> None:
+        asked.append(raw.head.name)
+        raise UsageError("a trial of other settings")
+
+    monkeypatch.setattr(sweeps, "trial", refuse)
+    monkeypatch.chdir(tmp_path)
+    assert cli.run("train", ["-m", "head=mean,max"]) == 2
+    assert asked == ["mean"]
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if "rror" in line] == ["error: a trial of other settings"]
+    [folder] = (tmp_path / "runs" / "sweep").iterdir()
+    assert runs.state(folder)["state"] == "running"
 
 
 def test_a_trial_whose_settings_do_not_fit_together_is_a_failed_one(

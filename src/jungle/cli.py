@@ -202,10 +202,19 @@ def _run(verb: str, argv: list[str]) -> int:
     argv = command.argv
     sweep = sweeps.folder_of(argv) if verb == "train" else None
 
+    refused: list[UserError] = []
+
+    def trial(cfg: Any) -> float | None:
+        try:
+            return sweeps.trial(cfg, command.handed_on)
+        except UserError as e:  # raised through Hydra, it would be told with all of the trial's words
+            refused.append(e)
+            return None
+
     def task(cfg: Any) -> Any:
         nonlocal code
         if sweep is not None:
-            return sweeps.trial(cfg, command.handed_on)
+            return None if refused else trial(cfg)
         raw = cfg if command.settings is None else overrides.as_config(command.settings)
         code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
         return None
@@ -215,11 +224,19 @@ def _run(verb: str, argv: list[str]) -> int:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else Hydra prints errors of its own and exits
     known, sys.argv = sys.argv, [sys.argv[0], *argv]
     run_hydra = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)
+
+    def run_trials() -> None:
+        try:
+            run_hydra()
+        finally:
+            if refused:
+                raise refused[0]
+
     try:
         if sweep is None:
             run_hydra()
         else:
-            sweeps.run(sweep, argv, run_hydra)
+            sweeps.run(sweep, argv, run_trials)
     finally:
         sys.argv = known
     return code
