@@ -150,10 +150,12 @@ def test_a_logger_that_fails_ends_no_run(results: Results, caplog: pytest.LogCap
     assert "the results could not be logged (no space left); metrics.json" in caplog.text
 
 
-def test_no_matrix_of_too_many_classes() -> None:
+def test_no_matrix_of_too_many_classes(caplog: pytest.LogCaptureFixture) -> None:
     n = 101
     many = Outcome([str(i) for i in range(n)], np.eye(n), np.eye(n))
-    assert confusion(many, [str(i) for i in range(n)]) is None
+    with caplog.at_level("INFO"):
+        assert confusion(many, [str(i) for i in range(n)]) is None
+    assert "101 classes occur, 100 can be shown" in caplog.text
     few = Outcome(many.clips[:3], many.probs_NC[:3], many.targets_NC[:3])
     found = confusion(few, [str(i) for i in range(n)])
     assert found is not None
