@@ -124,6 +124,8 @@ def test_a_run_of_a_fold_is_logged_from_its_first_rate_to_its_clips(
     assert len(rates) == 3  # an epoch has fewer steps than are between two lines of a log
     assert rates[0] > rates[2] > 0
     history = json.loads((tmp_path / "run" / "history.json").read_text())
+    losses = [row["train/loss"] for row in run.history if "train/loss" in row]
+    assert losses == pytest.approx([epoch["train/loss"] for epoch in history])
     assert not any(name.startswith("lr-") for epoch in history for name in epoch)
     clips = run.table("best_val/examples")
     rows = [dict(zip(clips["columns"], row, strict=True)) for row in clips["data"]]
