@@ -102,13 +102,23 @@ class History(Callback):
 
 
 class LearningRates(LearningRateMonitor):
-    """Log the learning rate of each group of weights: every few steps, or each epoch where it has fewer."""
+    """Log the learning rate of each group of weights: every few steps, or each epoch where it has fewer.
+
+    The training loss goes with it in the latter case, of which Lightning would log one epoch in several.
+    """
 
     def on_train_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Choose between the two."""
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         self.logging_interval = "step" if trainer.num_training_batches >= every else "epoch"
         super().on_train_start(trainer, *args, **kwargs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the mean loss of the epoch."""
+        if self.logging_interval == "epoch" and "train/loss" in trainer.callback_metrics:
+            value = float(trainer.callback_metrics["train/loss"])
+            for logger in trainer.loggers:
+                logger.log_metrics({"train/loss": value}, step=trainer.global_step - 1)
 
 
 def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Callback]:

@@ -67,7 +67,7 @@ def undashed(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[s
     for arg in argv:
         name, equals, value = arg.partition("=")
         key = name.removeprefix("--").replace("-", "_")
-        is_setting = equals and name.startswith("--") and key in known and name not in TAKING
+        is_setting = equals and name.startswith("--") and key in known
         found.append(f"{key}={value}" if is_setting else arg)
     return found
 

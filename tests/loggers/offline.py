@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ WHOLE, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 def payloads(data: bytes) -> Iterator[bytes]:
     """Yield the records of a log; one that spans blocks is joined."""
-    assert data[:4] == b":W&B"
+    assert data[:4] in (b":W&B", b"")
     at, joined = 7, b""
     while at + 7 <= len(data):
         if BLOCK - at % BLOCK < 7:
@@ -23,6 +24,8 @@ def payloads(data: bytes) -> Iterator[bytes]:
             continue
         _, length, kind = struct.unpack("<IHB", data[at : at + 7])
         part = data[at + 7 : at + 7 + length]
+        if len(part) < length:
+            return  # it is being written
         at += 7 + length
         joined = part if kind in (WHOLE, FIRST) else joined + part
         if kind in (WHOLE, LAST):
@@ -33,19 +36,31 @@ class OfflineRun:
     """One offline run: what it was begun with, its history, its summary, its artifacts."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the last session of the run in a folder of this program."""
-        self.folder = sorted(folder.glob("wandb/offline-run-*"))[-1]
-        self.history: list[dict[str, Any]] = []
-        self.summary: dict[str, Any] = {}
-        self.config: dict[str, Any] = {}
-        self.artifacts: list[Any] = []
-        self.environment: Any = None
-        for payload in payloads(next(self.folder.glob("*.wandb")).read_bytes()):
-            record = Record()
-            record.ParseFromString(payload)
-            self._take(record)
+        """Read the last session of a run in a folder of this program.
 
-    def _take(self, record: Any) -> None:
+        W&B's own process writes it, and may be a little behind.
+        """
+        self.folder = sorted(folder.glob("wandb/offline-run-*"))[-1]
+        for _ in range(300):
+            self.history: list[dict[str, Any]] = []
+            self.summary: dict[str, Any] = {}
+            self.config: dict[str, Any] = {}
+            self.artifacts: list[Any] = []
+            self.run: Any = None
+            kinds = [self._take(p) for p in payloads(next(self.folder.glob("*.wandb")).read_bytes())]
+            if "exit" in kinds:
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{self.folder}: the run has no end: {kinds}")
+
+    def table(self, key: str) -> dict[str, Any]:
+        """Return the table of a key as its page shows it: columns and rows."""
+        files = [f for a in self.artifacts for f in a.manifest.contents if f.path == f"{key}.table.json"]
+        return json.loads(Path(files[-1].local_path).read_text())
+
+    def _take(self, payload: bytes) -> str:
+        record = Record()
+        record.ParseFromString(payload)
         kind = record.WhichOneof("record_type")
         if kind == "run":
             self.run = record.run
@@ -58,8 +73,7 @@ class OfflineRun:
             self.summary |= _items(record.summary.update)
         elif kind == "artifact":
             self.artifacts.append(record.artifact)
-        elif kind == "environment":
-            self.environment = record.environment
+        return str(kind)
 
 
 def _items(items: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from jungle.cli import config_dir
 from jungle.loggers import Names, Results
 from jungle.loggers.results import confusion, precision_recall
 from jungle.report.outcome import Outcome
+from tests.conftest import Command, survey_args
 from tests.loggers.conftest import CLASSES
 from tests.loggers.offline import OfflineRun
 
@@ -34,11 +35,6 @@ def offline(results: Results, tmp_path: Path) -> OfflineRun:
     return OfflineRun(tmp_path / "run")
 
 
-def table(run: OfflineRun, key: str) -> dict[str, Any]:
-    entry = run.summary[f"{key}/path"] if f"{key}/path" in run.summary else run.summary[key]["path"]
-    return json.loads((run.folder / "files" / entry).read_text())
-
-
 def test_wandb_has_names_settings_scores_charts_clips_and_checkpoint(
     offline: OfflineRun, results: Results, tmp_path: Path
 ) -> None:
@@ -55,15 +51,15 @@ def test_wandb_has_names_settings_scores_charts_clips_and_checkpoint(
     curves = {k for row in offline.history for k in row}
     assert "best_val/log_loss" in curves
     assert not any("/class/" in k for k in curves)
-    classes = table(offline, "best_val/classes")
+    classes = offline.table("best_val/classes")
     assert classes["columns"][0] == "class"
     assert [row[:2] for row in classes["data"]] == [["blank", 2], ["lion", 2], [CLASSES[2], 2]]
-    cells = table(offline, "best_val/confusion_table")
+    cells = offline.table("best_val/confusion_table")
     counts = {(true, said): n for true, said, n in cells["data"]}
     assert counts[CLASSES[2], "lion"] == 1
     assert sum(counts.values()) == 6
-    assert {row[0] for row in table(offline, "best_test/precision_recall_table")["data"]} == {"blank", "lion"}
-    clips = table(offline, "best_val/examples")
+    assert {row[0] for row in offline.table("best_test/precision_recall_table")["data"]} == {"blank", "lion"}
+    clips = offline.table("best_val/examples")
     rows = [dict(zip(clips["columns"], row, strict=True)) for row in clips["data"]]
     assert [(r["clip"], r["truth"], r["most probable"], r["right"]) for r in rows] == [
         ("c5.mp4", CLASSES[2], "lion", False),
@@ -104,6 +100,42 @@ def test_tensorboard_has_scores_charts_clips_and_settings(results: Results, tmp_
     assert "seed: 5" in (tmp_path / "tensorboard" / "hparams.yaml").read_text()
 
 
+def test_a_run_of_a_fold_is_logged_from_its_first_rate_to_its_clips(
+    survey: Path, command: Command, tmp_path: Path
+) -> None:
+    words = [w for w in survey_args(survey) if w != "logger=none"]
+    words += [
+        "logger=wandb",
+        "--logger.clips=4",
+        "data.folds=3",
+        "data.fold=1",
+        "trainer.log_every_n_steps=50",
+    ]
+    done = command("train", *words, "hydra.run.dir=run")
+    assert done.returncode == 0, done.stderr[-3000:]
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    run = OfflineRun(tmp_path / "run")
+    assert run.run.job_type == "fold"
+    assert ", 3 folds, " in run.run.run_group
+    assert run.run.display_name.endswith(", fold 1")
+    best = {f"best_{name}": value for name, value in metrics.items()}
+    assert {k: run.summary[k] for k in best} == pytest.approx(best)
+    rates = [row["lr-AdamW/pg1"] for row in run.history if "lr-AdamW/pg1" in row]
+    assert len(rates) == 3  # an epoch has fewer steps than are between two lines of a log
+    assert rates[0] > rates[2] > 0
+    history = json.loads((tmp_path / "run" / "history.json").read_text())
+    losses = [row["train/loss"] for row in run.history if "train/loss" in row]
+    assert losses == pytest.approx([epoch["train/loss"] for epoch in history])
+    assert not any(name.startswith("lr-") for epoch in history for name in epoch)
+    clips = run.table("best_val/examples")
+    rows = [dict(zip(clips["columns"], row, strict=True)) for row in clips["data"]]
+    assert len(rows) == 4
+    assert all(row["frames"]["_type"] == "image-file" and row["why no picture"] == "" for row in rows)
+    assert all(row["frames"]["width"] == 4 * 162 - 2 for row in rows)  # four frames were seen
+    assert all(row["truth"] in row["clip"] for row in rows)
+    assert not any(a.type == "model" for a in run.artifacts)
+
+
 def test_csv_has_the_scores(results: Results, tmp_path: Path) -> None:
     logger = logged(results, tmp_path, "logger=csv")
     logger.save()
@@ -120,10 +152,12 @@ def test_a_logger_that_fails_ends_no_run(results: Results, caplog: pytest.LogCap
     assert "the results could not be logged (no space left); metrics.json" in caplog.text
 
 
-def test_no_matrix_of_too_many_classes() -> None:
+def test_no_matrix_of_too_many_classes(caplog: pytest.LogCaptureFixture) -> None:
     n = 101
     many = Outcome([str(i) for i in range(n)], np.eye(n), np.eye(n))
-    assert confusion(many, [str(i) for i in range(n)]) is None
+    with caplog.at_level("INFO"):
+        assert confusion(many, [str(i) for i in range(n)]) is None
+    assert "101 classes occur, 100 can be shown" in caplog.text
     few = Outcome(many.clips[:3], many.probs_NC[:3], many.targets_NC[:3])
     found = confusion(few, [str(i) for i in range(n)])
     assert found is not None

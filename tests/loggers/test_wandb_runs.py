@@ -13,6 +13,7 @@ from jungle import loggers, network, overrides
 from jungle.cli import config_dir
 from jungle.errors import UserError
 from jungle.loggers import Names, wandb_run
+from tests.conftest import ROOT
 
 NAMES = Names("run", None, "train")
 KEY = "0123456789" * 4  # of nobody
@@ -150,3 +151,31 @@ def test_a_key_is_found_for_the_server_that_is_used(tmp_path, monkeypatch) -> No
     (tmp_path / "netrc").write_text(f"machine tracking.our-lab.org\n  login user\n  password {KEY}\n")
     assert loggers.has_key("https://tracking.our-lab.org")
     assert not loggers.has_key("https://api.elsewhere.org")
+
+
+def test_only_the_first_process_begins_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert loggers.make_logger(config("auto"), tmp_path, NAMES)
+    assert not list(tmp_path.glob("wandb/*"))
+
+
+def test_an_end_without_a_network_is_a_line(monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+    import wandb
+
+    def late() -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(wandb, "finish", late)
+    wandb_run.finish()
+    assert "W&B did not take all of the run within 600 s: it is whole in its folder" in caplog.text
+
+
+def test_a_runs_state_of_git_is_where_it_is_given_or_where_the_program_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = tmp_path / "mine" / "scripts"
+    mine.mkdir(parents=True)
+    monkeypatch.chdir(mine)
+    assert wandb_run._repository() == str(ROOT)
+    (tmp_path / "mine" / ".git").mkdir()
+    assert wandb_run._repository() == str(tmp_path / "mine")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jungle.console import log
 from jungle.report import outcome
 from jungle.report.outcome import Outcome
 
@@ -76,8 +77,10 @@ class Confusion:
 def confusion(judged: Outcome, classes: Sequence[str]) -> Confusion | None:
     """Count the confusions of the classes that were there, or said; None where too many to be shown."""
     counts_CC = outcome.confusion(judged)
-    there = np.flatnonzero(counts_CC.sum(0) + counts_CC.sum(1))
-    if not len(there) or len(there) > MOST_CLASSES:
+    there: list[int] = np.flatnonzero(counts_CC.sum(0) + counts_CC.sum(1)).tolist()
+    if len(there) > MOST_CLASSES:
+        log.info(f"no confusion matrix is logged: {len(there)} classes occur, {MOST_CLASSES} can be shown")
+    if not there or len(there) > MOST_CLASSES:
         return None
     return Confusion([classes[c] for c in there], counts_CC[np.ix_(there, there)])
 
