@@ -132,7 +132,7 @@ class ClipClassifier(pl.LightningModule):
     def _train_part(self) -> None:
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
-        self.train()
+        self.train()  # wholly, and then what must not change to eval: its turn may have come since
 
     def start_from_priors(self, targets_NC: Tensor, counted_N: Tensor | None = None) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half.
