@@ -127,3 +127,37 @@ def test_aligned_batches_do_not_depend_on_what_is_asked_for(broken: set[int]) ->
     rest = loader(broken=broken, aligned=True)
     rest.numbers = np.arange(3, 9)
     assert {tuple(b["number_B"].tolist()) for b in rest} == {b for b in whole if 3 <= b[0] < 9}
+
+
+@pytest.mark.parametrize("world", [1, 3])
+def test_no_two_draws_of_a_clip_are_the_same_and_a_cut_epoch_counts_on(world: int) -> None:
+    def drawn(rank: int, skip: int = 0) -> list[tuple[int, int]]:
+        asked: list[tuple[int, int]] = []
+
+        def read(numbers, epoch, draws):
+            for n, draw in zip(map(int, numbers), draws, strict=True):
+                asked.append((n, draw))
+                yield n, "broken" if n == 4 else Sample(np.zeros((1, 4), np.float16), np.zeros(1, np.float32))
+
+        made = loader(n=10, train=True, rank=rank, world=world, batch_size=2)
+        made.read, made.draw = read, lambda numbers, rng: rng.permutation(numbers.repeat(3))
+        made.start_now = lambda: skip
+        if skip:
+            made.failures[4] = "broken"
+        list(made)
+        return [pair for pair in asked if pair[0] != 4]
+
+    ranks = [drawn(r) for r in range(world)]
+    every = [pair for rank in ranks for pair in rank]
+    assert len(set(every)) == len(every) == 10 * 3
+    assert drawn(0, skip=2) == ranks[0][4:]
+    evaluated: list[int] = []
+
+    def judge(numbers, epoch, draws):
+        evaluated.extend(draws)
+        yield from reader(set())(numbers, epoch, draws)
+
+    made = loader(rank=world - 1, world=world)
+    made.read = judge
+    list(made)
+    assert set(evaluated) == {0}

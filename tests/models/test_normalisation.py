@@ -17,6 +17,7 @@ from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.joined import Joined, backbone_from
+from jungle.models.warm_start import warm_start
 from jungle.video import ClipSpec, Frames
 from tests.models.test_checkpoint import saved
 
@@ -75,6 +76,17 @@ def test_a_strangers_normalisation_is_checked(mean: Any, std: Any, tmp_path: Pat
     torch.save(given, tmp_path / "a.ckpt")
     with pytest.raises(UserError, match=r"a\.ckpt"):
         load_checkpoint(tmp_path / "a.ckpt")
+
+
+def test_weights_are_not_taken_from_a_model_that_sees_frames_otherwise(tmp_path: Path) -> None:
+    given = saved("test_resnet")
+    torch.save(given, tmp_path / "a.ckpt")
+    model = load_checkpoint(tmp_path / "a.ckpt").model
+    warm_start(model, tmp_path / "a.ckpt")
+    given["jungle"]["backbone"].update(mean=OTHER[0], std=OTHER[1])
+    torch.save(given, tmp_path / "b.ckpt")
+    with pytest.raises(UserError, match=r"b\.ckpt: its normalisation of frames"):
+        warm_start(model, tmp_path / "b.ckpt")
 
 
 def spec_of(mean: list[float] | None = None) -> dict[str, Any]:

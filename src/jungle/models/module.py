@@ -118,7 +118,7 @@ class ClipClassifier(pl.LightningModule):
     def _train_part(self) -> None:
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
-        self.train()
+        self.train()  # wholly, and then what must not change to eval: its turn may have come since
 
     def _change_optimizer(self) -> None:
         """Have the optimizer built again where this epoch has another one than the epoch before."""

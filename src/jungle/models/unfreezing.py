@@ -28,12 +28,13 @@ def set_trained(backbone: Backbone, part: str) -> None:
 
 
 def settle(backbone: Backbone, norm_stats: str) -> None:
-    """Put a backbone in training mode, and in eval what must not change: all of it where nothing is trained.
+    """Put in eval what must not change in training: an untrained backbone, BatchNorms that are not to move.
 
-    Statistics move with `norm_stats=move`, and only in BatchNorm layers whose own weights are trained. What
-    was put in eval while it waited for its epoch trains again when its turn has come.
+    Statistics move with `norm_stats=move`, and only in BatchNorm layers whose own weights are trained. All is
+    in training mode before: what waited for its epoch must come back from eval when its turn has come.
     """
-    backbone.train(any(p.requires_grad for p in backbone.parameters()))
+    if not any(p.requires_grad for p in backbone.parameters()):
+        backbone.eval()
     for module in backbone.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not (
             norm_stats == "move" and any(p.requires_grad for p in module.parameters(recurse=False))

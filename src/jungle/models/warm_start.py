@@ -4,11 +4,15 @@ from pathlib import Path
 
 from jungle.errors import UserError
 from jungle.models.checkpoint import load_checkpoint
+from jungle.models.joined import backbones_of
 from jungle.models.module import ClipClassifier
+from jungle.models.timm_model import Colour
 
 
 def warm_start(model: ClipClassifier, file: Path) -> None:
     """Give a model the weights of a checkpoint.
+
+    Where its clips were drawn otherwise, the last bias is moved by what that makes of the logits on average.
 
     Raises:
         UserError: it cannot be read, or is of another backbone, head or classes.
@@ -22,6 +26,7 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
             [s.name for s in other.backbone.spec.also],
         ),
         ("model.taps", list(model.backbone.spec.taps), list(other.backbone.spec.taps)),
+        ("normalisation of frames", _normalisation(model), _normalisation(other)),
         ("head", model.head_values, other.head_values),
         ("data.metadata", _columns(model), _columns(other)),
         ("classes", list(model.classes), list(other.classes)),
@@ -31,6 +36,10 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
             raise UserError(f"model.warm_start={file}: its {what} is {its}, this run's {own}")
     model.load_state_dict(other.state_dict())
     model.move_priors(model.prior_shift_C - other.prior_shift_C)
+
+
+def _normalisation(model: ClipClassifier) -> list[tuple[Colour, Colour]]:
+    return [part.normalisation for part in backbones_of(model.backbone)]
 
 
 def _columns(model: ClipClassifier) -> list[str]:
