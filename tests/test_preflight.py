@@ -210,8 +210,6 @@ def test_it_is_answered_before_torch_and_leaves_no_folder(bare: Path) -> None:
 def test_a_command_that_only_shows_its_config_needs_nothing(bare: Path, capsys) -> None:
     assert main(["train", "--cfg", "job", "trainer=gpu", "model.weights=w.pth"]) == 0
     assert "w.pth" in capsys.readouterr().out
-    assert main(["train", "-m", "--cfg", "job", "head=mean,max"]) == 2
-    assert "error: --cfg=job: it shows the settings of one run" in capsys.readouterr().err
 
 
 def test_a_recipe_names_what_it_lacks_before_it_begins(bare: Path, capsys) -> None:

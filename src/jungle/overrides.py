@@ -84,10 +84,8 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
     options = [*line.handed_on, *line.others]
     if line.cfg:
-        if sweep:
-            raise UsageError(f"--cfg={line.cfg}: it shows the settings of one run: leave out -m and sweep=")
-        composed(verb, words, config_dir, extra)
-        return Command([*options, f"--cfg={line.cfg}", *words])
+        composed(verb, words, config_dir, extra, sweep=sweep)
+        return Command([*options, f"--cfg={line.cfg}", *(["-m"] if line.multirun else []), *words])
     if verb == "train" and (folder := resuming.asked(words)) is not None:
         if sweep:
             raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
