@@ -188,16 +188,16 @@ class ClipDataModule(LightningDataModule):
             UserError: the labels are wrong, the clips cannot be read, or there is none for this stage.
             UsageError: the trainer's model is for other clips.
         """
-        begun = self._begun
-        if self._data is None:
-            self._data = inputs.data_of(self.config, begun.clips, begun.seen, begun.lost, begun.soft)
-            inputs.check_left(begun.clips, self._data, self.config.max_failed_fraction)
-        self._data.trainer = self.trainer
-        self._data.predict_split = self.predict_split
+        begun, data = self._begun, self._data
+        if data is None:
+            data = inputs.data_of(self.config, begun.clips, begun.seen, begun.lost, begun.soft)
+            inputs.check_left(begun.clips, data, self.config.max_failed_fraction)
+            self._data = data
+        data.trainer, data.predict_split = self.trainer, self.predict_split
         for split in STAGES.get(stage or "", ()):
-            if not len(self._data.numbers(split, labelled=True)):
+            if not len(data.numbers(split, labelled=True)):
                 raise UserError(f"there is no labelled {split} clip that can be read: nothing to {stage} on")
-        if stage == "predict" and not len(self._data.numbers(self.predict_split)):
+        if stage == "predict" and not len(data.numbers(self.predict_split)):
             raise UserError(f"predict_split={self.predict_split}: it has no clip that can be read")
         model = self.trainer.lightning_module if self.trainer is not None else None
         if isinstance(model, ClipClassifier):
