@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from jungle import cli, overrides, resuming, runs, sweeps, train
+from jungle import cli, overrides, resuming, runs, sweeps, training
 from jungle.cli import config_dir
 from jungle.config import TrainConfig
 from jungle.errors import UsageError
@@ -125,19 +125,19 @@ def test_a_run_that_goes_on_with_moved_clips_keeps_their_new_place(
 ) -> None:
     run, trained = begin(tmp_path / "run", config(data)), []
     monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: _hydra(run))
-    monkeypatch.setattr(train, "_train", lambda cfg, folder: trained.append((cfg.data.root, folder)))
+    monkeypatch.setattr(training, "_train", lambda cfg, folder: trained.append((cfg.data.root, folder)))
     new = move(data)
-    train.main(_raw(config(new)))
+    training.main(_raw(config(new)))
     assert trained == [(new, run)]
     assert runs.state(run)["fingerprint"] == config(new).fingerprint()
     assert resuming.saved(run).settings["data"]["root"] == str(new)  # type: ignore[index]
     write_video(new / "b/1.mp4", None, 77, frames=3)
     begun = (run / "run.json").read_text()
     with pytest.raises(UsageError, match="files of clips were replaced"):
-        train.main(_raw(config(move(new, "third"))))
+        training.main(_raw(config(move(new, "third"))))
     assert (run / "run.json").read_text() == begun
     with pytest.raises(UsageError, match=r"run of other settings \(seed was 0, is now 1\)"):
-        train.main(_raw(config(new, seed=1)))
+        training.main(_raw(config(new, seed=1)))
 
 
 def test_a_trial_of_other_settings_is_refused(

@@ -92,8 +92,9 @@ def _fit(x: Any, y: Any, known: Any, task: str, train: Any, held: Any) -> Any:
 
     model = _layers(x.shape[1], y.shape[1])
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
+    # Keras falls in the epoch that is the second without a better value, torch in the one after that.
     falls = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=FALL, patience=FALL_PATIENCE, min_lr=LOWEST_RATE
+        optimizer, factor=FALL, patience=FALL_PATIENCE - 1, min_lr=LOWEST_RATE
     )
     best, state, since = float("inf"), None, 0
     for _ in range(EPOCHS):
