@@ -85,6 +85,8 @@ class Recipe(Section):
     def small(self) -> "Recipe":
         """Return the recipe without those stages; ensembles have the members that are left."""
         gone = self.left_out
+        if not gone:
+            return self
         kept = [
             stage.model_copy(update={"members": [m for m in stage.members if m not in gone]})
             for stage in self.stages

@@ -20,7 +20,7 @@ def show(
     jobs: list[Job],
     seconds: dict[str, list[float]],
     scale: str,
-    stops: Sequence[str],
+    notes: Sequence[str],
 ) -> None:
     """Print the plan on stderr.
 
@@ -31,7 +31,7 @@ def show(
         jobs: the commands of its stages.
         seconds: how long runs took, by `<scale>/<stage>`.
         scale: `full` or `tiny`.
-        stops: what would stop it.
+        notes: lines below it: what a scale leaves out, what would stop it.
     """
     from rich.console import Console
     from rich.table import Table
@@ -55,8 +55,8 @@ def show(
             time_left if left else "-",
         )
     Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(table)
-    for stop in stops:
-        print(f"would stop it: {stop}", file=sys.stderr)
+    for note in notes:
+        print(note, file=sys.stderr)
 
 
 def _step(step: str, before: Preparations) -> tuple[str, str, str]:

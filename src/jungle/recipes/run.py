@@ -109,8 +109,9 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
     recipe, name = read(file), _name(file, configs)
     words, given = _split(argv)
+    notes: list[str] = []
     if words["scale"] == "tiny" and recipe.left_out:
-        log.info(f"scale=tiny leaves out {', '.join(recipe.left_out)}")
+        notes.append(f"scale=tiny leaves out {', '.join(recipe.left_out)}")
         recipe = recipe.small()
     jobs, root, first = _jobs(recipe, name, words, given, configs)
     seconds = read_json(root / "seconds.json")
@@ -121,7 +122,8 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     chosen = [j for j in jobs if words["stage"] in ("", j.stage.name)]
     if words["plan"] == "true":
         _set_changed_aside(jobs, only_said=True)
-        show(recipe, name, before, jobs, seconds, words["scale"], [*map(str, foresee(chosen or jobs, root))])
+        notes += [f"would stop it: {stop}" for stop in foresee(chosen or jobs, root)]
+        show(recipe, name, before, jobs, seconds, words["scale"], notes)
         return 0
     stops, problems = foresee(chosen or jobs, root), Problems()
     for stop in stops:
@@ -130,7 +132,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
         problems.raise_if_any(f"experiment={name}")
     except UserError as e:
         raise (UsageError(str(e)) if any(isinstance(s, UsageError) for s in stops) else e) from None
-    show(recipe, name, before, jobs, seconds, words["scale"], ())
+    show(recipe, name, before, jobs, seconds, words["scale"], notes)
     root.mkdir(parents=True, exist_ok=True)
     with runs.hold(root):
         _set_changed_aside(jobs)
