@@ -6,13 +6,18 @@ import pytest
 
 from jungle import overrides, preflight
 from jungle.cli import config_dir
+from jungle.data.checks import check
+from jungle.data.formats import find_clips, load_csv
+from jungle.data.formats.headings import find_columns
+from jungle.data.paths import match_clips
 from jungle.data.sample import ensure_sample
+from jungle.data.tables import read_table
 from jungle.errors import UsageError, UserError
 
 
 @pytest.fixture
 def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of two clips, `clips`, with the table `labels.csv` beside it; the working folder holds both."""
+    """A folder of two clips, `clips`, and the table `labels.csv` beside it, in the working folder."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "clips"
     folder.mkdir()
@@ -84,3 +89,88 @@ def test_a_setting_of_another_form_of_data_is_refused(words: list[str], said: st
     with pytest.raises(UsageError) as error:
         composed(*words)
     assert str(error.value) == said
+
+
+@pytest.fixture
+def leopards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of ten clips whose table names them without their suffix; the working folder holds both."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    rows = ["file,species,split"]
+    for i in range(10):
+        (folder / f"leopard_{i:03d}.mp4").write_bytes(b"x")
+        rows.append(f"leopard_{i:03d},{'leopard' if i % 2 else 'hog'},{'train' if i < 6 else 'val'}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+CSV = ["data=csv", "data.labels=labels.csv", "data.root=clips"]
+
+
+def test_names_without_a_suffix_are_the_clips_of_that_name(leopards: Path) -> None:
+    checked = check(load_csv("labels.csv", "clips"))
+    names = [Path(p).name for p in checked.clips.table["path"]]
+    assert names == [f"leopard_{i:03d}.mp4" for i in range(10)]
+    assert checked.warnings == ("10 names have no suffix, as leopard_000: taken as leopard_000.mp4",)
+
+
+def test_a_name_without_a_suffix_that_two_clips_fit_is_asked_for(leopards: Path) -> None:
+    (leopards / "leopard_000.avi").write_bytes(b"x")
+    (leopards / "leopard_001.jpg").write_bytes(b"x")  # no video: leopard_001 is still the clip
+    with pytest.raises(UserError) as error:
+        check(load_csv("labels.csv", "clips"))
+    assert "leopard_000 (leopard_000.avi or leopard_000.mp4)" in str(error.value)
+    assert "leopard_001" not in str(error.value)
+
+
+def test_tables_that_name_clips_with_and_without_their_suffix_are_joined() -> None:
+    known = ["a/one.mp4", "two"]
+    found = match_clips(["A/One", "two.AVI", "three", "one"], known)
+    assert found.known == {"A/One": "a/one.mp4", "two.AVI": "two"}
+    assert found.unknown == ("three", "one")
+    assert match_clips(["x"], ["x.mp4", "x.avi"]).ambiguous == {"x": ("x.mp4", "x.avi")}
+
+
+def test_a_list_to_predict_of_which_no_file_is_there_is_refused(leopards: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error:
+        find_clips("labels.csv")
+    assert str(error.value) == (
+        f"{tmp_path}/labels.csv: none of the 10 files that it names is in {tmp_path}, the list's folder, as "
+        "leopard_000: give videos=<the clips' folder>, or copy the list into that folder"
+    )
+    (tmp_path / "labels.csv").rename(leopards / "labels.csv")
+    assert len(find_clips(leopards / "labels.csv")) == 10
+
+
+def test_a_list_of_other_places_of_which_no_file_is_there_is_refused(leopards: Path) -> None:
+    (leopards / "gone.txt").write_text("/gone/a.mp4\n/gone/b.mp4\n")
+    with pytest.raises(UserError, match=r"none of the 2 files that it names is there, as /gone/a\.mp4: "):
+        find_clips(leopards / "gone.txt")
+
+
+def said_of(columns: str, path: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
+    (path / "t.csv").write_text(columns)
+    with caplog.at_level("INFO", logger="jungle"):
+        find_columns(read_table(path / "t.csv"), {"time": None}, labels=True)
+    return [r.message.removeprefix(f"{path}/t.csv: ") for r in caplog.records]
+
+
+def test_what_was_guessed_of_a_table_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert said_of("Dateiname;Tierart;Standort\na.mp4;Reh;B1\n", tmp_path, caplog) == [
+        "the clip is column Dateiname, the label is column Tierart, the site is column Standort; columns "
+        "are separated by semicolons"
+    ]
+
+
+def test_an_unusual_separator_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert said_of("filepath\tlabel\na.mp4\tReh\n", tmp_path, caplog) == [
+        "the clip is column filepath, the label is column label; columns are separated by tabs"
+    ]
+
+
+@pytest.mark.parametrize("heading", ["filepath", "filename"])
+def test_of_a_plain_table_nothing_was_guessed(
+    heading: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert said_of(f"{heading},label,site,split\na.mp4,Reh,B1,train\n", tmp_path, caplog) == []
