@@ -1,10 +1,12 @@
 """What a new user types first with clips of their own, and what the program says where a word is lacking."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from jungle import overrides, preflight
+from jungle import inputs, labelled, overrides, preflight, training
 from jungle.cli import config_dir
 from jungle.data.checks import check
 from jungle.data.formats import find_clips, load_csv
@@ -174,3 +176,45 @@ def test_of_a_plain_table_nothing_was_guessed(
     heading: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert said_of(f"{heading},label,site,split\na.mp4,Reh,B1,train\n", tmp_path, caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "said"),
+    [
+        ("labels.csv", b"", r"empty\. It needs a header line"),
+        ("labels.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", r"labels\.xlsx: "),
+        ("labels.csv", b"a.mp4,hog\nb.mp4,lion\n", "the table has no header"),
+    ],
+)
+def test_a_wrong_table_is_told_before_torch_is_imported(
+    name: str, body: bytes, said: str, clips: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (clips.parent / name).write_bytes(body)
+    cfg = composed("data=csv", f"data.labels={name}", "data.root=clips")
+    for library in ("torch", "pytorch_lightning", "timm"):
+        monkeypatch.setitem(sys.modules, library, None)  # an import of it would fail
+    monkeypatch.setattr(training, "quiet", lambda: None)
+    with pytest.raises(UserError, match=said):
+        training._train(cfg, clips.parent / "run")
+
+
+def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for i in (2, 5, 9):
+        (leopards / f"leopard_{i:03d}.mp4").unlink()
+    cfg = composed(*CSV, "data.missing=skip")
+    found, lost = labelled.load(cfg)
+    assert sum("3 clips are not on disk and are left out" in r.message for r in caplog.records) == 1
+    caplog.clear()
+    unread = found.table["clip"].to_list().index("leopard_000")
+    failures = {**lost, unread: "no stream of pictures"}
+    data = SimpleNamespace(left_out=set(lost), failures=failures, has_soft_labels=False)
+    data.numbers = lambda split, labelled: [0]
+    inputs.check_left(found, data, 0.3, lost)
+    assert not caplog.records
+    data.left_out = set(failures)
+    inputs.check_left(found, data, 0.5, lost)
+    assert [r.message for r in caplog.records] == [
+        "1 of 7 clips cannot be read and is left out (leopard_000: no stream of pictures)"
+    ]
+    with pytest.raises(UserError, match="4 of 10 clips cannot be read and are left out"):
+        inputs.check_left(found, data, 0.3, lost)  # those that are not there count

@@ -178,11 +178,8 @@ def _guessed(table: Table, named: Mapping[str, str | None], roles: Mapping[str, 
     plain = all(c.casefold() == role or c.casefold() in PLAIN for role, c in taken)
     if plain and table.separator == ",":
         return ""
-    cells = (
-        ""
-        if table.separator == ","
-        else f"; columns are separated by {PARTS.get(table.separator, repr(table.separator))}"
-    )
+    between = PARTS.get(table.separator, repr(table.separator))
+    cells = "" if table.separator == "," else f"; columns are separated by {between}"
     return f"{', '.join(found)}{cells}"
 
 
