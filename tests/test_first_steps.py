@@ -1,5 +1,6 @@
 """What a new user types first with clips of their own, and what the program says where a word is lacking."""
 
+import re
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from jungle import inputs, labelled, overrides, preflight, training
-from jungle.cli import config_dir
+from jungle.cli import config_dir, main
 from jungle.data.checks import check
 from jungle.data.formats import find_clips, load_csv
 from jungle.data.formats.headings import find_columns
@@ -15,6 +16,8 @@ from jungle.data.paths import match_clips
 from jungle.data.sample import ensure_sample
 from jungle.data.tables import read_table
 from jungle.errors import UsageError, UserError
+from jungle.video.shrink import _settle
+from jungle.video.shrink_spec import Shrink
 
 
 @pytest.fixture
@@ -218,3 +221,68 @@ def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest
     ]
     with pytest.raises(UserError, match="4 of 10 clips cannot be read and are left out"):
         inputs.check_left(found, data, 0.3, lost)  # those that are not there count
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["train", "head.name=gru"], "head.name=gru: a choice has settings of its own: write head=gru"),
+        (
+            ["train", "data.limit", "=", "40"],
+            "data.limit = 40: no spaces around = or after commas: write data.limit=40 (or put quotes around "
+            "a value that has spaces)",
+        ),
+        (["train", "data.limit=", "40", "seed=1"], "data.limit= 40: no spaces around = or after commas: "),
+        (["train", "data.limit", "=40"], "data.limit =40: no spaces around = or after commas: "),
+        (
+            ["ensemble", "stack", "out=x", "members=[a,", "b]"],
+            "members=[a, b]: no spaces around = or after commas: write members=[a,b] ",
+        ),
+        (["train", "-m", "seed=1,", "2"], "seed=1, 2: no spaces around = or after commas: write seed=1,2 "),
+        (["train", "experiment=primatrix/best", "seed", "=", "1"], "seed = 1: no spaces around ="),
+        (["train", "data.root=/my", "clips"], "clips: a setting is key=value, and a value that has spaces "),
+        (["train", "data.root="], "data.root= is empty: "),
+        (["shrink"], "out= and videos= are needed: jungle shrink --help says what they are"),
+        (["index"], "videos= is needed: jungle index --help says what it is"),
+        (
+            ["train", "plan=true"],
+            "plan belongs to a recipe: add experiment=<one of primatrix/best, primatrix/first_place, ",
+        ),
+    ],
+)
+def test_what_was_meant_is_said(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    assert capsys.readouterr().err.startswith(f"error: {said}")
+
+
+@pytest.mark.parametrize(("argv", "code"), [(["ensemble"], 2), (["ensemble", "--help"], 0)])
+def test_the_verbs_of_two_words_are_listed(
+    argv: list[str], code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == code
+    verbs = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert verbs == [["ensemble", name] for name in ("stack", "report", "check", "pseudo")]
+
+
+def test_help_begins_with_what_people_use_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    shown = capsys.readouterr().out
+    groups = re.findall(r"^(\w+)=\w+", shown, re.MULTILINE)
+    assert groups[:4] == ["data", "model", "head", "trainer"]
+    assert groups[-1] == "paths"
+    (command,) = re.findall(r"^On your own clips: python train\.py (.*)$", shown, re.MULTILINE)
+    assert command.split() == ["data=csv", "data.labels=labels.csv", "data.root=clips"]
+
+
+def test_a_folder_of_other_copies_says_how_they_were_made(tmp_path: Path) -> None:
+    spec = Shrink.parse("360@8fps")
+    _settle(tmp_path / "out", spec)
+    _settle(tmp_path / "out", Shrink.parse("360@8fps"))
+    with pytest.raises(UserError, match=r"other settings \(shrink=360@8fps codec=mjpeg\)\. Give another"):
+        _settle(tmp_path / "out", Shrink.parse("64x48", "h264"))
+    for one in (spec, Shrink.parse("64x48", "h264"), Shrink.parse("@2fps")):
+        text, codec = str(one).removeprefix("shrink=").split(" codec=")
+        assert Shrink.parse(text, codec) == one == Shrink.from_dict(one.to_dict())
+    (tmp_path / "out" / "shrink.json").write_text("[]")
+    with pytest.raises(UserError, match="which cannot be told"):
+        _settle(tmp_path / "out", spec)
