@@ -219,7 +219,7 @@ def test_a_group_may_be_added_and_its_choice_be_a_number(tmp_path: Path) -> None
         ("train", ["--config-name=x"], "--config-dir"),
         ("train", ["-cn", "x"], "--config-dir"),
         ("train", ["--experimental-rerun=x"], "resume="),
-        ("train", ["best.ckpt"], "best.ckpt: an override is key=value"),
+        ("train", ["best.ckpt"], "best.ckpt: a setting is key=value"),
         ("train", ["hydra.searchpath=[file:///x]"], "--config-dir"),
         ("train", ["--cfg=all", "--resolve", "--what"], "no option --what"),
     ],

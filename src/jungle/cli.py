@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,11 @@ def _main(argv: list[str]) -> int:
     if "LOCAL_RANK" in os.environ and _VERB in os.environ and (not argv or argv[0] not in VERBS):
         return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
     if not argv or argv[0] in ("-h", "--help"):
-        verbs = [f"  {verb.replace('_', ' '):<16} {what}" for verb, (_, what) in VERBS.items()]
-        known = "\n".join(["usage: jungle <verb> [key=value ...]", "", *verbs, ""])
-        streams.say(f"{known}\njungle <verb> --help shows a verb's settings")
+        streams.say(_usage(VERBS))
         return 0 if argv else 2
+    if argv[0] in _firsts() and (len(argv) == 1 or argv[1] in ("-h", "--help")):
+        streams.say(_usage([verb for verb in VERBS if verb.startswith(f"{argv[0]}_")]))
+        return 0 if argv[1:] else 2
     if argv[0] in ("-V", "--version"):
         from jungle import __version__
 
@@ -94,10 +95,21 @@ def _main(argv: list[str]) -> int:
     return guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
 
 
+def _usage(verbs: Iterable[str]) -> str:
+    """Return what some verbs do, a line each, and how they are typed."""
+    lines = [f"  {verb.replace('_', ' '):<16} {VERBS[verb][1]}" for verb in verbs]
+    known = "\n".join(["usage: jungle <verb> [key=value ...]", "", *lines, ""])
+    return f"{known}\njungle <verb> --help shows a verb's settings"
+
+
+def _firsts() -> set[str]:
+    """Return the first words of the verbs that have two."""
+    return {verb.split("_")[0] for verb in VERBS if "_" in verb}
+
+
 def _joined(argv: list[str]) -> list[str]:
     """Return the command line with a verb of two words as one: `ensemble stack` is `ensemble_stack`."""
-    firsts = {verb.split("_")[0] for verb in VERBS if "_" in verb}
-    if len(argv) > 1 and argv[0] in firsts and argv[1].isidentifier():
+    if len(argv) > 1 and argv[0] in _firsts() and argv[1].isidentifier():
         return [f"{argv[0]}_{argv[1]}", *argv[2:]]
     return argv
 
@@ -183,6 +195,8 @@ def _run(verb: str, argv: list[str]) -> int:
 
         argv = options.undashed(verb, argv, recipes.WORDS)
         recipe = recipes.find(argv, config_dir())
+        if recipe is None:
+            recipes.check_words(argv, config_dir())
     if {"--help", "-h"} & set(argv):
         from jungle import helping
 

@@ -40,8 +40,25 @@ def composed(
     Raises:
         UsageError: as `prepare`.
     """
-    plain = plain_of(name, as_meant(name, overrides, sweep=sweep), config_dir, extra_dir)
-    return check(CONFIGS[name], plain) if name in CONFIGS else plain
+    words = as_meant(name, overrides, sweep=sweep)
+    plain = plain_of(name, words, config_dir, extra_dir)
+    if name not in CONFIGS:
+        return plain
+    try:
+        return check(CONFIGS[name], plain)
+    except UsageError as e:
+        if choice := _choice_by_name(parsed(words), config_dir):
+            raise UsageError(choice) from None
+        raise e
+
+
+def _choice_by_name(words: Sequence[Override], config_dir: Path) -> str:
+    """Say how to take a choice, where a word sets its name alone, beside the settings of another one."""
+    for word in words:
+        group, dot, inner = word.key_or_group.partition(".")
+        if dot and inner == "name" and (config_dir / group / f"{word.value()}.yaml").is_file():
+            return f"{word.input_line}: a choice has settings of its own: write {group}={word.value()}"
+    return ""
 
 
 def plain_of(name: str, overrides: Sequence[str], config_dir: Path, extra_dir: str | None) -> dict[str, Any]:
@@ -87,8 +104,13 @@ class _Composer:
             self._check_strangers(flat)
         cfg = self._composed(flat)
         if missing := OmegaConf.missing_keys(cfg):
-            verb = self.name.replace("_", " ")
-            raise UsageError(f"{', '.join(sorted(missing))}= is needed: jungle {verb} --help says what it is")
+            verb, said = self.name.replace("_", " "), " and ".join(f"{key}=" for key in sorted(missing))
+            be = (
+                "is needed: jungle {} --help says what it is"
+                if len(missing) == 1
+                else ("are needed: jungle {} --help says what they are")
+            )
+            raise UsageError(f"{said} {be.format(verb)}")
         found = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(found, dict)
         return {str(key): value for key, value in found.items()}

@@ -15,7 +15,7 @@ def share_of_cores(processes: int = 1) -> int:
 def keep_memory() -> None:
     """Have the C library keep what is freed, for a process that needs as much again at its next step.
 
-    By itself glibc gives every large block back to the system and takes it anew, zeroed: in training on a
+    By itself glibc gives every large block back to the system and takes it again, zeroed: in training on a
     CPU that is a third of the time. Where there is another C library, nothing happens.
     """
     try:

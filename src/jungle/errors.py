@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something a user can mend: printed as one line, no traceback; the process exits with `exit_code`."""
+    """Something a user can fix: printed as one line, no traceback; the process exits with `exit_code`."""
 
     exit_code = 1
 

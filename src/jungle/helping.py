@@ -4,6 +4,7 @@ Read from the config files, whose comments are the words: composing them with Hy
 likes to wait for help, and loses the comments.
 """
 
+import itertools
 import re
 import shutil
 import textwrap
@@ -15,6 +16,7 @@ from jungle.misspelt import check_choices
 SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: +(?P<value>[^#\n]*?))?(?: +# (?P<about>.*))?$")
 DEFAULT = re.compile(r"^  - (?P<group>[\w/]+): (?P<choice>\w+)(?: +# (?P<about>.*))?$", re.MULTILINE)
 BASES = re.compile(r"^defaults: \[(.*)\]$", re.MULTILINE)
+FIRST = ("data", "model", "head", "trainer")
 COLUMN = 46  # where what a setting means begins
 
 
@@ -26,8 +28,9 @@ def text(verb: str, argv: Sequence[str], configs: Path) -> str:
     """
     whole = (configs / f"{verb}.yaml").read_text(encoding="utf-8")
     given = dict(arg.split("=", 1) for arg in argv if "=" in arg)
-    blocks = [whole.splitlines()[0].lstrip("# ")]
-    for found in DEFAULT.finditer(whole):
+    top = itertools.takewhile(lambda line: line.startswith("#"), whole.splitlines())
+    blocks = ["\n".join(line.removeprefix("#").removeprefix(" ") for line in top)]
+    for found in sorted(DEFAULT.finditer(whole), key=lambda found: _place(found["group"])):
         group, about = found["group"], found["about"] or ""
         choices = choices_of(configs / group)
         choice = given.get(group, found["choice"])
@@ -44,6 +47,12 @@ def text(verb: str, argv: Sequence[str], configs: Path) -> str:
     sweep = "   a sweep: -m model=a,b" if verb == "train" else ""
     blocks.append(f"A setting: key=value   a group: group=choice{sweep}   without running: --cfg job")
     return "\n\n".join(blocks)
+
+
+def _place(group: str) -> int:
+    """Return where help shows a group: the ones that people use first, and where files lie last."""
+    order = [*FIRST, "", "paths"]
+    return order.index(group if group in order else "")
 
 
 def choices_of(group: Path) -> list[str]:

@@ -1,7 +1,7 @@
 """From a config and its clips to the data module that reads them: stored features, or frames."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from jungle.data.clips import Clips
 from jungle.errors import UserError
 from jungle.names import shown
 from jungle.video import ClipSpec
+from jungle.wording import counted
 
 
 def check_devices(cfg: TrainConfig) -> None:
@@ -304,21 +305,31 @@ def close(data: Any) -> None:
         cache.close()
 
 
-def check_left(clips: Clips, data: Any, most: float) -> None:
+def check_left(clips: Clips, data: Any, most: float, said: Collection[int] = ()) -> None:
     """Say how many clips are left out; stop where they are too many, or leave none to train or validate on.
+
+    Args:
+        clips: all clips.
+        data: the data module that tried to read them.
+        most: the fraction of them that may be left out.
+        said: numbers of those that were said to be left out before: the clips that are not on disk.
 
     Raises:
         UserError: with the first reasons.
     """
-    left_out = data.left_out
-    names = clips.table["clip"]
-    if left_out:
-        first = "; ".join(f"{shown(names[n])}: {data.failures[n]}" for n in sorted(left_out)[:3])
-        are = "is" if len(left_out) == 1 else "are"
-        said = f"{len(left_out)} of {len(clips)} clips cannot be read and {are} left out ({first})"
-        if len(left_out) > most * len(clips):
-            raise UserError(f"{said}. Is the disk well? max_failed_fraction={most} is what is let pass")
-        log.warning(said)
+    left_out, names = data.left_out, clips.table["clip"]
+
+    def told(numbers: Collection[int], total: int) -> str:
+        first = "; ".join(f"{shown(names[n])}: {data.failures[n]}" for n in sorted(numbers)[:3])
+        are = "is" if len(numbers) == 1 else "are"
+        return f"{len(numbers)} of {counted(total, 'clips')} cannot be read and {are} left out ({first})"
+
+    if len(left_out) > most * len(clips):
+        raise UserError(
+            f"{told(left_out, len(clips))}. Is the disk well? max_failed_fraction={most} is what is let pass"
+        )
+    if unread := left_out - set(said):
+        log.warning(told(unread, len(clips) - len(said)))
     for split in ("train", "val"):
         if not len(data.numbers(split, labelled=True)):
             raise UserError(f"no labelled {split} clip is left that can be read; their reasons stand above")

@@ -191,7 +191,7 @@ class ClipDataModule(LightningDataModule):
         begun, data = self._begun, self._data
         if data is None:
             data = inputs.data_of(self.config, begun.clips, begun.seen, begun.lost, begun.soft)
-            inputs.check_left(begun.clips, data, self.config.max_failed_fraction)
+            inputs.check_left(begun.clips, data, self.config.max_failed_fraction, begun.lost)
             self._data = data
         data.trainer, data.predict_split = self.trainer, self.predict_split
         for split in STAGES.get(stage or "", ()):

@@ -16,7 +16,7 @@ from jungle.config import TrainConfig, check
 from jungle.console import log
 from jungle.errors import UsageError, UserError
 from jungle.options import CommandLine, parted
-from jungle.words import as_meant, parsed, quoted, refuse_sweep, text_of, word_of
+from jungle.words import as_meant, check_blanks, parsed, quoted, refuse_sweep, text_of, word_of
 
 __all__ = ["Command", "composed", "is_checked", "prepare", "prepared", "quoted", "variants"]
 
@@ -73,6 +73,7 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
     """
     line = parted(verb, argv)
+    check_blanks(line.words)
     words = _of_this_process(list(line.words))
     sweep = verb == "train" and sweeps.is_sweep(line.multirun, words)
     if line.multirun and verb != "train":
@@ -225,5 +226,5 @@ def variants(overrides: Sequence[str]) -> list[list[str]]:
             for o in parsed(words)
         ]
     except HydraException as e:
-        raise UsageError(f"{one_line(e)} An override is key=value, or key=one,another.") from None
+        raise UsageError(f"{one_line(e)} A setting is key=value, or key=one,another.") from None
     return [list(chosen) for chosen in product(*choices)]

@@ -7,7 +7,9 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from jungle import facts, resuming, runs
+import polars as pl
+
+from jungle import facts, labelled, resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
 from jungle.data.clips import Clips
@@ -65,17 +67,20 @@ def main(raw: Any) -> None:
 
 
 def _train(cfg: TrainConfig, folder: Path) -> None:
+    quiet()
+    # A wrong table is told before torch is imported, which takes seconds; a sample is rendered after all else
+    # was looked at, since that takes a minute.
+    found = None if cfg.data.format == "sample" else labelled.load(cfg)
     with timed("imports"):
-        import pytorch_lightning as pl
+        import pytorch_lightning as lightning
         import torch
 
-        from jungle import build, evaluate, inputs, labelled, loggers, searching
+        from jungle import build, evaluate, inputs, loggers, searching
         from jungle.data.checks import counts_table, sites_line
         from jungle.models.compiling import check_compiler, explained
         from jungle.models.joined import make_backbone
 
-    quiet()
-    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Of the settings as given; searches turn some into numbers.
     fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
     inputs.check_devices(cfg)
@@ -84,14 +89,15 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         check_compiler(build.devices_of(cfg)[0])
     loggers.check(cfg)
     backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
-    clips, lost = labelled.load(cfg)
+    clips, lost = found or labelled.load(cfg)
     task = build.task_of(cfg, clips)
     soft = labelled.soft_labels(cfg, clips, task)
     if runs.rank() == 0:
+        there = clips.where(pl.Series([n not in lost for n in range(len(clips))], dtype=pl.Boolean))
         kinds = counted(len(clips.classes), "classes")
-        log.info(f"{counted(len(clips), 'clips')}, {kinds}, task {task}\n{counts_table(clips)}")
+        log.info(f"{counted(len(there), 'clips')}, {kinds}, task {task}\n{counts_table(there)}")
         if "site" in clips.table.columns:
-            log.info(sites_line(clips))
+            log.info(sites_line(there))
     weights_hash = backbone.weights_hash()
     keys = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else ()
     seen = inputs.seen(cfg, folder, clips, backbone, weights_hash)
@@ -109,7 +115,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     logger = None
     try:
-        inputs.check_left(clips, data, cfg.max_failed_fraction)
+        inputs.check_left(clips, data, cfg.max_failed_fraction, lost)
         cfg = searching.with_rate(cfg, folder, fresh, data)
         logger = loggers.make_logger(cfg, folder, names)
         trainer = build.trainer_of(cfg, folder, logger)

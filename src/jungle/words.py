@@ -33,6 +33,38 @@ PAIRS = {"(": ")", "[": "]", "{": "}"}
 LONGEST = 8192  # letters of a word
 
 
+def check_blanks(words: Sequence[str]) -> None:
+    """Refuse a setting that a shell has cut in pieces at its spaces: `seed = 1`, `members=[a, b]`.
+
+    Raises:
+        UsageError: with the setting as it is written without spaces.
+    """
+    for i, word in enumerate(words):
+        if "=" in word.strip("=") or word.startswith("~"):
+            continue  # whole, unless pieces follow, which are found then
+        first = i - 1 if i and (word.startswith("=") or _is_open(words[i - 1])) else i
+        last = i + 1
+        while last < len(words) and _goes_on(words[first:last], words[last]):
+            last += 1
+        if last - first > 1:
+            pieces = words[first:last]
+            raise UsageError(
+                f"{' '.join(pieces)[:200]}: no spaces around = or after commas: write "
+                f"{''.join(pieces)[:200]} (or put quotes around a value that has spaces)"
+            )
+
+
+def _goes_on(pieces: Sequence[str], word: str) -> bool:
+    """Whether a word is one more piece of a setting, rather than the next setting."""
+    return word.startswith("=") or (_is_open(" ".join(pieces)) and "=" not in word)
+
+
+def _is_open(text: str) -> bool:
+    """Whether more of a setting must follow: its bracket is open, or it ends in `=` or a comma."""
+    still = sum(text.count(a) - text.count(b) for a, b in PAIRS.items()) > 0
+    return still or text.endswith(("=", ","))
+
+
 def as_meant(verb: str, words: Sequence[str], *, sweep: bool = False) -> list[str]:
     """Return the words of a command with text in the form that Hydra takes for that text.
 
@@ -220,13 +252,15 @@ def parsed(words: Sequence[str]) -> list[Override]:
     found: list[Override] = []
     for word in words:
         if "=" not in word and not word.startswith("~"):
-            raise UsageError(f"{word[:200]}: an override is key=value")
+            raise UsageError(
+                f"{word[:200]}: a setting is key=value, and a value that has spaces needs quotes"
+            )
         try:
             found += OverridesParser.create().parse_overrides([word])
         except HydraException as e:
             raise UsageError(f"{word[:200]}: cannot be read as key=value{_why(e)}") from None
     if nameless := next((o for o in found if not o.key_or_group), None):
-        raise UsageError(f"{nameless.input_line}: an override is key=value")
+        raise UsageError(f"{nameless.input_line}: a setting is key=value")
     return found
 
 

@@ -222,5 +222,5 @@ def test_names_and_classes_of_another_case_are_found_and_said(tmp_path: Path, ca
     other = made.with_columns(clip=pl.col("clip").str.to_uppercase()).rename({"lion": "LION"})
     soft = read(other, tmp_path)
     assert soft.numbers.tolist() == read(made, tmp_path).numbers.tolist()
-    assert f"{len(there)} names differ from the clip's by case or accents" in caplog.text
+    assert f"{len(there)} names differ from the clip's by case, accents or suffix" in caplog.text
     assert "column 'LION' is the class 'lion'" in caplog.text

@@ -12,6 +12,16 @@ from jungle.models.names import check_backbone
 PART = re.compile(r"all|head|last_[1-9]\d*")
 
 
+OWNERS = {
+    "labels": ("csv", "primatrix", "primatrix_micro"),
+    "template": ("primatrix", "primatrix_micro"),
+    "test_labels": ("primatrix", "primatrix_micro"),
+    "filepath_column": ("csv",),
+    "label_column": ("csv",),
+}
+"""Settings of `data` that only some of its formats read; the others read every one."""
+
+
 def _plan(value: Any) -> Any:
     """Turn the part of a backbone that is trained throughout into a plan by epoch."""
     return {0: value} if isinstance(value, str) else value
@@ -58,6 +68,18 @@ class Data(Section):
     pseudo_rounds: PositiveInt | None
     pseudo_part: Annotated[float, Field(gt=0, le=1)] | None
     sample_clips: PositiveInt = 240
+
+    @model_validator(mode="after")
+    def _read_by_the_format(self) -> "Data":
+        for name, owners in OWNERS.items():
+            if getattr(self, name) is not None and self.format not in owners:
+                said = f"data.{name} belongs to data={owners[0]}"
+                if self.format == "sample":  # the default: the format was forgotten
+                    raise ValueError(f"{said}: add data={owners[0]}")
+                raise ValueError(
+                    f"{said}, and data={self.format} does not read it: give that, or leave data.{name} out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _together(self) -> "Data":

@@ -38,7 +38,7 @@ class ClipsConfig(Section):
     @model_validator(mode="after")
     def _place_of_the_sample(self) -> "ClipsConfig":
         if self.data.format == "sample" and self.data.root is None:
-            # A folder for each size: one is no part of another, since sites and names are dealt anew.
+            # A folder for each size: one is no part of another, since sites and names are dealt again.
             clips, usual = self.data.sample_clips, type(self.data).model_fields["sample_clips"].default
             root = self.paths.cache / ("sample" if clips == usual else f"sample_{clips}")
             object.__setattr__(self, "data", self.data.model_copy(update={"root": root}))
@@ -76,7 +76,7 @@ class TrainConfig(ClipsConfig):
     def _together(self) -> "TrainConfig":
         if self.model.mode == "frozen" and self.frames.kind == "random":
             raise ValueError(
-                "frames=random draws anew each epoch, frozen features are made once: use another"
+                "frames=random draws again each epoch, frozen features are made once: use another"
             )
         nothing = {k: float(k == "crop") for k in self.augment.picture()}
         if self.model.mode == "frozen" and (self.augment.cutmix or self.augment.picture() != nothing):

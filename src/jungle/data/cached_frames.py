@@ -7,7 +7,7 @@ and is decoded each epoch as without a cache. Nothing is thrown out for somethin
 small for all clips still spares the decoding of those that it holds.
 
 Frames are kept as a spec makes them, before augmentation, in a file named by the content of the video
-(`content_key`), in a folder named by all else that shapes frames. A damaged file is decoded anew. What comes
+(`content_key`), in a folder named by all else that shapes frames. A damaged file is decoded again. What comes
 out is the same to the bit with a cache and without.
 """
 

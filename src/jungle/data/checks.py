@@ -14,11 +14,12 @@ from jungle.data.clips import SPLITS, Clips
 from jungle.data.contrast import check_contrast
 from jungle.data.paths import candidates, locate, real_files
 from jungle.data.problems import Problems, shown
+from jungle.data.suffixes import without_suffix
 from jungle.data.text import class_fold, clean_name, fold_text, is_blank, spellings
-from jungle.wording import counted
+from jungle.wording import count, counted
 
 BLANK = "blank"
-SLIP = 2  # clips of a class, at most, that may be a slip of the pen for another
+SLIP = 2  # clips of a class, at most, that may be a misspelling of another
 FAILURES = {"clip": pl.String, "path": pl.String, "reason": pl.String}
 
 
@@ -107,7 +108,7 @@ def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[
     paths, lost = clips.table["path"], on_disk.is_null()
     unsure = {p: c for p in paths.filter(lost).head(100) if len(c := candidates(p)) > 1}
     problems.add(
-        "names fit several files, by case or accents",
+        "names fit several files, by case, accents or suffix",
         [f"{p} ({' or '.join(os.path.basename(f) for f in files)})" for p, files in unsure.items()],
         "Write each as the file's name is written.",
     )
@@ -122,6 +123,14 @@ def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[
         count=shared.height,
     )
     other = there.filter(pl.col("path").str.normalize("NFC") != pl.col("written").str.normalize("NFC"))
+    longer = pl.Series([without_suffix(w) for w in other["written"]], dtype=pl.String).str.to_lowercase()
+    bare = other.filter(longer == other["path"].str.to_lowercase())
+    other = other.join(bare, on="clip", how="anti", maintain_order="left")
+    if bare.height:
+        name, file = (os.path.basename(bare[c][0]) for c in ("path", "written"))
+        warnings.append(
+            f"{counted(bare.height, 'names have')} no suffix, as {shown(name)}: taken as {shown(file)}"
+        )
     if other.height:
         first = other.row(0, named=True)
         warnings.append(
@@ -157,7 +166,7 @@ def _class_names(
 
 
 def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
-    """Classes that are one word written in several ways, and rare ones that look like a slip of the pen."""
+    """Classes that are one word written in several ways, and rare ones that look like a misspelling."""
     several = [" = ".join(map(problems.class_at, names)) for names in spellings(clips.classes, class_fold)]
     problems.add(
         "classes are written in several ways",
@@ -178,9 +187,10 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     for c in clips.classes:
         near = difflib.get_close_matches(c, common, 1, 0.85) if 0 < counts[c] <= SLIP else []
         if near:
+            these, those = (f"{shown(n)} ({count(counts[n], 'clip')})" for n in (c, near[0]))
             warnings.append(
-                f"class {shown(c)} has {counts[c]} of the clips and {shown(near[0])} {counts[near[0]]}: "
-                "a slip of the pen?"
+                f"{these} may be a misspelling of {those}: correct the table, or keep it if it is a class of "
+                "its own"
             )
 
 

@@ -45,7 +45,7 @@ def download(
     """Fetch `files` (name under `out` -> address). Killed or cut, the same call goes on where it was.
 
     Bytes gather in `<name>.part`; a file that changed on the server since then (ETag or Last-Modified) is
-    begun anew, as is one whose server gives no ranges.
+    begun again, as is one whose server gives no ranges.
 
     Args:
         files: name -> http or https address.
@@ -111,7 +111,7 @@ def _fetch(url: str, path: Path, tries: int, backoff_s: float, timeout_s: float)
                 _attempt(session, part, path.name, timeout_s)
                 break
             except _Cut as cut:
-                # Only bytes beyond the furthest point count, or a server that always begins anew is asked
+                # Only bytes beyond the furthest point count, or a server that always begins again is asked
                 # for ever.
                 failed = 0 if part.size > most else failed + 1
                 most = max(most, part.size)
@@ -161,7 +161,7 @@ def _attempt(session: "requests.Session", part: Part, name: str, timeout_s: floa
                 )
             if response.status_code == 206 and not _continues(response, part, have):
                 part.drop()
-                raise _Cut("the file changed on the server; beginning anew")
+                raise _Cut("the file changed on the server; beginning again")
             if response.status_code == 200:
                 part.begin(response)
                 have = 0

@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.problems import Problems, shown
+from jungle.data.suffixes import is_video, without_suffix
 from jungle.data.text import Matches, clean_text, matched, unquoted
 from jungle.data.walking import entries_of, kind_of
 from jungle.files import expanded
@@ -256,10 +257,29 @@ def by_fold(names: Iterable[str]) -> dict[str, list[str]]:
     return there
 
 
-def match_clips(names: Iterable[str], known: Sequence[str]) -> Matches:
-    """Find each named clip among the known ones: exactly, else as the one that differs by case or accents."""
+def fitting_clips(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return what gives those of some names of clips that a name may mean, which is not among them.
+
+    They are those that differ by case or accents (`fitting`), else by the suffix of a video, which one of the
+    two lacks: people's tables often have `lion_01` for `lion_01.mp4`.
+    """
     there = by_fold(known)
-    return matched(names, set(known), lambda name: fitting(name, there))
+    stems: dict[str, list[str]] = {}
+    for names in there.values():
+        for name in names:
+            if is_video(name):
+                stems.setdefault(folded(without_suffix(name)), []).append(name)
+
+    def fit(name: str) -> list[str]:
+        bare = there.get(folded(without_suffix(name)), []) if is_video(name) else []
+        return fitting(name, there) or stems.get(folded(name), []) or bare
+
+    return fit
+
+
+def match_clips(names: Iterable[str], known: Sequence[str]) -> Matches:
+    """Find each named clip among the known ones: exactly, else as the one that `fitting_clips` gives."""
+    return matched(names, set(known), fitting_clips(known))
 
 
 def say_matches(found: Matches, where: object, problems: Problems) -> None:
@@ -268,8 +288,8 @@ def say_matches(found: Matches, where: object, problems: Problems) -> None:
         pairs = [f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5]]
         more = ", ..." if len(found.guessed) > 5 else ""
         log.warning(
-            f"{shown(where)}: {counted(len(found.guessed), 'names differ')} from the clip's by case or "
-            f"accents: {', '.join(pairs)}{more}"
+            f"{shown(where)}: {counted(len(found.guessed), 'names differ')} from the clip's by case, "
+            f"accents or suffix: {', '.join(pairs)}{more}"
         )
     problems.add(
         f"names of {shown(where)} fit several clips",
@@ -281,9 +301,9 @@ def say_matches(found: Matches, where: object, problems: Problems) -> None:
 def locate(paths: pl.Series) -> pl.Series:
     """The paths `[N]` as they are on disk; null where there is no such file.
 
-    Where the exact name is missing, the one that differs by case or by how its accents are composed is taken;
-    where several do, none is. Folders are listed once each, which for many clips is far quicker than asking
-    for every file.
+    Where the exact name is missing, the one that differs by case, by how its accents are composed or by the
+    suffix of a video that the name lacks is taken; where several do, none is. Folders are listed once each,
+    which for many clips is far quicker than asking for every file.
     """
     frame = pl.DataFrame({"path": paths.cast(pl.String)}).with_columns(
         folder=pl.col("path").str.extract(r"^(.*)/[^/]*$"), name=pl.col("path").str.extract(r"([^/]*)$")
@@ -338,7 +358,7 @@ def candidates(path: str) -> list[str]:
     """Files that a path which `locate` did not find may mean: two or more, or it would have been found."""
     folder, _, name = path.rpartition("/")
     try:
-        return [f"{folder}/{f}" for f in fitting(name, by_fold(os.listdir(as_on_disk(folder) or "/")))]
+        return [f"{folder}/{f}" for f in fitting_clips(sorted(os.listdir(as_on_disk(folder) or "/")))(name)]
     except (OSError, ValueError):
         return []
 
@@ -367,6 +387,6 @@ def _in_folder(folder: str, names: list[str]) -> list[str | None]:
     files = {e.name for e in entries_of(folder) if kind_of(e) == "file"} | exact
     if all(n in files for n in names):
         return list(names)
-    there = by_fold(sorted(files))
-    fit = [[n] if n in files else fitting(n, there) for n in names]
+    alike = fitting_clips(sorted(files))
+    fit = [[n] if n in files else alike(n) for n in names]
     return [f[0] if len(f) == 1 else None for f in fit]  # two that fit: neither is taken

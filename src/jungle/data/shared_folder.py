@@ -18,7 +18,7 @@ class Ledger:
     """How many bytes a folder's files take, in a file of it: all that add to the folder stop together.
 
     Plain and picklable: worker processes count too. One that is killed between counting and writing leaves
-    the count too high, never too low; the next process that has the folder alone counts anew. Where the
+    the count too high, never too low; the next process that has the folder alone counts again. Where the
     folder has been removed meanwhile, nothing more fits.
     """
 

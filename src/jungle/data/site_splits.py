@@ -178,7 +178,7 @@ def fold_sites(
     n_at = np.zeros((folds, every.shape[1]), np.int64)
     for c in np.lexsort((every.sum(axis=0), at.sum(axis=0))):
         sites = np.flatnonzero(at[:, c] & (fold < 0))
-        # Large sites first, small ones mend what those leave uneven; not strictly, so that the seed counts.
+        # Large sites first, small ones even out what those leave; not strictly, so that the seed counts.
         for s in sites[np.argsort(-sizes[sites] * (1 + rank[sites] / len(names)), kind="stable")]:
             after = (((held + every[s]) / aim) ** 2).sum(axis=1) - ((held / aim) ** 2).sum(axis=1)
             first = n_at[:, c] if n_at[:, c].min() == 0 else np.zeros(folds)

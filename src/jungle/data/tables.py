@@ -35,6 +35,8 @@ class Table:
     path: Path
     frame: pl.DataFrame
     lines: pl.Series
+    separator: str = ","
+    """Between the cells of a text file."""
 
     def place(self, row: int) -> str:
         """Where a row is, for messages: `line 17`."""
@@ -189,7 +191,9 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
         ) from None
     kept = [n for n in names if n]
     frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(kept, pl.String))
-    return Table(path, _trimmed(path, frame, as_written), pl.Series("line", lines, dtype=pl.Int64))
+    return Table(
+        path, _trimmed(path, frame, as_written), pl.Series("line", lines, dtype=pl.Int64), top.separator
+    )
 
 
 def _header(path: Path, cells: list[str], line: int, as_written: bool) -> list[str]:

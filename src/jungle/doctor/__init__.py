@@ -1,4 +1,4 @@
-"""`jungle doctor`: is this machine fit for training and prediction, and if not, what mends it.
+"""`jungle doctor`: is this machine fit for training and prediction, and if not, what fixes it.
 
 Every check is on its own: what may crash or hang (torch, decoders) runs in another process with a time limit,
 and an error inside a check is a row of the table, never a traceback.
@@ -22,7 +22,7 @@ Check = Callable[[], Row | list[Row]]
 
 USAGE = """usage: jungle doctor [--json] [paths.cache=<folder>] [paths.runs=<folder>]
 
-Checks this machine; says what is good, what deserves a look, what is broken, and how to mend it.
+Checks this machine; says what is good, what deserves a look, what is broken, and how to fix it.
 The exit code is 1 where something is broken, else 0."""
 
 

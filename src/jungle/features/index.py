@@ -21,7 +21,7 @@ from jungle.wording import count
 
 SHARD = re.compile(r"shard-[0-9A-Za-z-]+\.safetensors")
 CACHE = "index.safetensors"
-WORTH_CACHING = 64  # shards that the cached index lacks, before it is written anew
+WORTH_CACHING = 64  # shards that the cached index lacks, before it is written again
 MAX_CACHE = 1 << 29  # bytes of one column of the cached index
 
 
@@ -169,5 +169,5 @@ def _read_cache(folder: Path) -> Index:
     except FileNotFoundError:
         pass
     except (Damaged, OSError, KeyError, ValueError, TypeError, IndexError) as e:
-        log.warning(f"{folder / CACHE} is passed over and made anew: {e}")
+        log.warning(f"{folder / CACHE} is passed over and made again: {e}")
     return Index()

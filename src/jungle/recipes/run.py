@@ -50,6 +50,19 @@ def find(argv: list[str], configs: Path) -> Path | None:
     return known[name]
 
 
+def check_words(argv: list[str], configs: Path) -> None:
+    """Refuse words of a recipe in a command that names none.
+
+    Raises:
+        UsageError: with the recipes that there are.
+    """
+    for arg in argv:
+        key, equals, _ = arg.partition("=")
+        if equals and key in ("scale", "fidelity", "plan", "stage"):
+            names = ", ".join(_name(f, configs) for f in sorted((configs / "experiment").glob("*/*.yaml")))
+            raise UsageError(f"{key} belongs to a recipe: add experiment=<one of {names}>")
+
+
 def _name(file: Path, configs: Path) -> str:
     """Return a recipe's name as it is typed."""
     return str(file.relative_to(configs / "experiment").with_suffix(""))
@@ -148,11 +161,11 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
                 job.args.append(f"template={quoted(found)}")
             if job.finished and job.stage.verb == "train":
                 continue
-            anew, began = not job.finished, time.monotonic()
+            unfinished, began = not job.finished, time.monotonic()
             _run(job)
-            if anew and any(later.finished for later in jobs[jobs.index(job) + 1 :]):
+            if unfinished and any(later.finished for later in jobs[jobs.index(job) + 1 :]):
                 _set_changed_aside(jobs)  # what follows may have been made of its earlier answers
-            if anew:
+            if unfinished:
                 seconds.setdefault(f"{words['scale']}/{job.stage.name}", []).append(time.monotonic() - began)
                 write_json(root / "seconds.json", seconds)
     for what in ("submission.csv", "report.html", "metrics.json"):
@@ -237,7 +250,9 @@ def _prepare(argv: list[str]) -> None:
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     """Part the recipe's own words from the settings that go to its training runs."""
     from jungle.options import parted
+    from jungle.words import check_blanks
 
+    check_blanks(argv)
     words = {"scale": "full", "fidelity": "improved", "plan": "false", "stage": "", "template": ""}
     given: list[str] = []
     for arg in argv:
@@ -281,6 +296,6 @@ def _run(job: Job) -> None:
     log.info(f"stage {job.stage.name}: jungle {' '.join(job.command)}")
     if code := processes.run(job.command):
         raise UserError(
-            f"stage {job.stage.name} failed (exit code {code}): what it said stands above; mend that, and "
+            f"stage {job.stage.name} failed (exit code {code}): what it said stands above; fix that, and "
             "give the same command again"
         )

@@ -56,7 +56,7 @@ class Wanted:
             self.unsound.add(number)
 
     def restart(self) -> None:
-        """Decoding begins anew at another key frame."""
+        """Decoding begins again at another key frame."""
         self._last = None
 
     def missing(self) -> list[int]:

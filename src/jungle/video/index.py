@@ -210,7 +210,7 @@ def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
 
 
 def _with_times(table: pl.DataFrame, pattern: re.Pattern[str], file_time: bool) -> pl.DataFrame:
-    """Times of recording, worked out anew each time: they hang on what was asked for too."""
+    """Times of recording, worked out again each time: they depend on what was asked for too."""
     found = [
         recorded_at(created or "", name.rsplit("/", 1)[-1], pattern, written if file_time else None)
         for created, name, written in table.select("created", "clip", "mtime_ns").iter_rows()

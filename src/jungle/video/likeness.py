@@ -1,4 +1,4 @@
-"""Clips that are copies of each other: of the same bytes, or shortened, shrunk and encoded anew.
+"""Clips that are copies of each other: of the same bytes, or shortened, shrunk and encoded again.
 
 A copy begins with the same picture, so first frames are compared, by perceptual hashes (Zauner, 2010: the
 lowest frequencies of a small grey picture, each above or below their median) of 256 bits. Measured on 1,000

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from jungle.console import Progress, log
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 from jungle.files import replacing, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video.index import as_text, clip_names
@@ -160,12 +160,14 @@ def _settle(out: Path, spec: Shrink) -> None:
     settings = out / SETTINGS
     if settings.exists():
         try:
-            before = json.loads(settings.read_text(encoding="utf-8"))
-        except (ValueError, OSError):
+            before: Shrink | None = Shrink.from_dict(json.loads(settings.read_text(encoding="utf-8")))
+        except (ValueError, TypeError, KeyError, AttributeError, OSError, UsageError):
             before = None
-        if before != spec.to_dict():
+        if before != spec:
+            made = "which cannot be told" if before is None else str(before)
             raise UserError(
-                f"shrink: {out} holds copies made with {before}. Give another folder, or delete it."
+                f"shrink: {out} holds copies made with other settings ({made}). Give another folder, or "
+                "delete it."
             )
     elif out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()):
         # Copies and tables would replace files of the same names, and half written ones are deleted below.
@@ -189,7 +191,7 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[
                 before = before.clear().with_columns(checked=pl.lit(None))
             rows = before.select(list(SCHEMA)).to_dicts() + rows
         except (pl.exceptions.PolarsError, UserError):
-            log.warning(f"shrink: {out / LIST} cannot be read; all clips are copied anew")
+            log.warning(f"shrink: {out / LIST} cannot be read; all clips are copied again")
     found = {}
     for row in rows:
         name, path = row["clip"], names.get(row["clip"])

@@ -58,6 +58,24 @@ class Shrink:
             crop_bottom=crop_bottom,
         )
 
+    def __str__(self) -> str:
+        """As `jungle shrink` takes it: `shrink=360@8fps codec=mjpeg`."""
+        height, width = self.size or (0, 0)
+        size = f"{width}x{height}" if self.size else "" if self.short_side is None else str(self.short_side)
+        rate = "" if self.fps is None else f"@{self.fps:g}fps"
+        crop = f", {self.crop_bottom:g} cut from the bottom" if self.crop_bottom else ""
+        return f"shrink={size}{rate} codec={self.codec}{crop}"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Shrink:
+        """Read what `to_dict` made.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        size = values.get("size")
+        return cls(**{**values, "size": None if size is None else (int(size[0]), int(size[1]))})
+
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the copy of an upright clip of this size, its bottom already cut."""
         if self.size is not None:

@@ -107,7 +107,7 @@ def read_timeline(container: InputContainer, stream: VideoStream, size: int, sca
 
     Raises:
         ClipError: there is no video packet.
-        WrongTimeline: the container's index is wrong; open the file anew and scan.
+        WrongTimeline: the container's index is wrong; open the file again and scan.
     """
     if not scan and "avi" in container.format.name:
         _check_index(stream, size)

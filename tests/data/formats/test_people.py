@@ -197,7 +197,7 @@ def test_a_name_that_two_files_fit_is_asked(root):
     for name in ("x.MP4", "x.Mp4"):
         (root / name).touch()
     with pytest.raises(
-        UserError, match=r"1 name fits several files, by case or accents: .*x\.mp4 \(x\.M.*or x\.M"
+        UserError, match=r"1 name fits several files, by case, accents or suffix: .*x\.mp4 \(x\.M.*or x\.M"
     ):
         load(root, table(lambda i, f, c, s: f"{f};{c};{s}", more="x.mp4;hog;cam1\n"))
 
@@ -298,7 +298,7 @@ def test_sites_are_joined_whatever_the_case_of_their_names(root, caplog):
     sites.write_text("Datei;Standort\n" + "".join(f"{f.lower()};{s}\n" for f, _, s in ROWS))
     clips = load(root, table(lambda i, f, c, s: f"{f};{c}", head="file;label"), sites=sites)
     assert clips.table["site"].to_list() == [s for *_, s in ROWS]
-    assert "18 names differ from the clip's by case or accents" in caplog.text
+    assert "18 names differ from the clip's by case, accents or suffix" in caplog.text
     sites.write_text("file;site\ncam1/IMG_00.MP4;a\ncam1/img_00.mp4;b\n")
     with pytest.raises(UserError, match=r"named twice.*cam1/IMG_00\.MP4 \(lines 2 and 3\)"):
         load(root, table(lambda i, f, c, s: f"{f};{c}", head="file;label"), sites=sites)

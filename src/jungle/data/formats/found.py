@@ -13,6 +13,7 @@ from jungle.console import log
 from jungle.data.formats.headings import find_columns
 from jungle.data.paths import absolute, as_on_disk, composed, locate, place_clips, windows_hint
 from jungle.data.problems import shown
+from jungle.data.suffixes import OTHER_VIDEO_SUFFIXES, VIDEO_SUFFIXES, is_video, suffix_of
 from jungle.data.tables import read_table, read_text
 from jungle.data.text import clean_text, unquoted
 from jungle.data.walking import PassedOver, matches, walk
@@ -20,65 +21,6 @@ from jungle.errors import UserError
 from jungle.files import absent, expanded
 from jungle.wording import counted
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4",
-        ".avi",
-        ".mov",
-        ".mkv",
-        ".asf",
-        ".wmv",
-        ".mts",
-        ".m2ts",
-        ".mpg",
-        ".mpeg",
-        ".m4v",
-        ".webm",
-        ".ts",
-        ".3gp",
-    ]
-)
-# Of cameras, phones and recorders too, but not tried with this program: passed over, and counted.
-OTHER_VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *(
-            "dav",
-            "flv",
-            "f4v",
-            "lrv",
-            "lrf",
-            "insv",
-            "360",
-            "vob",
-            "ogv",
-            "ogm",
-            "rm",
-            "rmvb",
-            "divx",
-            "xvid",
-        ),
-        *(
-            "dv",
-            "qt",
-            "mpe",
-            "mpv",
-            "m2v",
-            "m1v",
-            "m2t",
-            "m2p",
-            "mp4v",
-            "mod",
-            "tod",
-            "trp",
-            "tp",
-            "mxf",
-            "mj2",
-        ),
-        *("mjpg", "mjpeg", "3g2", "3gpp", "264", "h264", "avc", "265", "h265", "hevc", "ivf", "obu", "y4m"),
-        *("amv", "asx", "nut", "wtv", "dvr-ms", "r3d", "braw"),
-    )
-)
 LISTS = (".txt", ".csv", ".tsv", ".parquet")
 MAX_LIST_BYTES = 512 * 2**20
 
@@ -98,7 +40,8 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     Args:
         videos: a folder (searched whole; hidden files and folders are skipped), a video, a glob, a list of
             videos (.txt with a path a line, or a table with a column filepath), or several of these. Entries
-            of a list are returned even where no such file exists, so that each can be answered.
+            of a list are returned even where no such file exists, so that each can be answered; where none
+            exists, the list is refused.
         root: the folder ids are relative to, and that a list's names are relative to. None takes the folder
             itself, or the list's own folder (for a list: the working folder where that is where its files
             are).
@@ -145,18 +88,9 @@ def walk_videos(folder: Path, passed: set[str], seen: set[tuple[int, int]] | Non
             unread.add(entry.path, "not a file")
         elif kind == "lost" and os.path.islink(entry.path):
             unread.add(entry.path, "a link that cannot be followed")
-        elif kind == "file" and _suffix(entry.name) in OTHER_VIDEO_SUFFIXES:
+        elif kind == "file" and suffix_of(entry.name) in OTHER_VIDEO_SUFFIXES:
             passed.add(entry.path)
     unread.say(shown(folder))
-
-
-def is_video(name: str) -> bool:
-    """Whether a name has the suffix of a video, in any case."""
-    return _suffix(name) in VIDEO_SUFFIXES
-
-
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()
 
 
 def say_passed_over(passed: set[str]) -> None:
@@ -170,7 +104,7 @@ def say_passed_over(passed: set[str]) -> None:
 
 def _counted(passed: set[str]) -> str:
     """How many files there are of each suffix, the most first."""
-    counts = Counter(_suffix(path) for path in passed)
+    counts = Counter(suffix_of(path) for path in passed)
     return ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
 
 
@@ -240,7 +174,7 @@ def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple
             found += [(p, base) for p in walk_videos(path, passed, seen)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
-        elif _suffix(path.name) in OTHER_VIDEO_SUFFIXES:
+        elif suffix_of(path.name) in OTHER_VIDEO_SUFFIXES:
             passed.add(os.fspath(path))
     if not found:
         raise UserError(
@@ -271,14 +205,33 @@ def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
         tried.append((sum(t is not None for t in there), os.fspath(base), paths, there))
         if None not in there:
             break
-    _, base, paths, there = max(tried, key=lambda t: t[0])
+    hits, base, paths, there = max(tried, key=lambda t: t[0])
+    if not hits:
+        raise UserError(_none_there(path, paths, bases))
     other = [(p, t) for p, t in zip(paths, there, strict=True) if t is not None and p != t]
     if other:
         log.warning(
-            f"{path}: {counted(len(other), 'names differ')} from the file's by case or accents, as "
+            f"{path}: {counted(len(other), 'names differ')} from the file's by case, accents or suffix, as "
             f"{shown(_relative(other[0][0], base))}: {shown(_relative(other[0][1], base))}"
         )
     return [(t if t is not None else p, base) for p, t in zip(paths, there, strict=True)]
+
+
+def _none_there(path: Path, paths: list[str], bases: list[Path]) -> str:
+    """Say that no file of a list is there, where it was looked for, and what to do."""
+    many = len(paths) > 1
+    none = f"none of the {len(paths)} files that it names is" if many else "the file that it names is not"
+    inside = [p for p in paths if p.startswith(os.fspath(bases[0]).rstrip("/\\") + os.sep)]
+    if not inside:
+        return f"{path}: {none} there{', as' if many else ':'} {shown(paths[0])}: correct the names"
+    places = [f"{shown(bases[0])}, the list's folder"]
+    if bases[1:] and bases[1] != bases[0]:
+        places.append(f"in {shown(bases[1])}, the working folder")
+    return (
+        f"{path}: {none} in {' or '.join(places)}{', as' if many else ':'} "
+        f"{shown(_relative(inside[0], os.fspath(bases[0])))}: give videos=<the clips' folder>, or copy the "
+        "list into that folder"
+    )
 
 
 def _names_video(line: str) -> bool:

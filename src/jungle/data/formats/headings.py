@@ -82,6 +82,10 @@ NEVER_CLASSES = frozenset(
 WEAK = ("animal", "tier", "category", "classe", "klasse", "clase")
 """Words for a label that may as well be a class."""
 BINARY_WORDS = frozenset(["0", "1", "0.0", "1.0", "true", "false"])
+PLAIN = ("filename",)
+"""Headings, besides the names of `ROLES`, that are of one meaning: as the competition has them."""
+SAID = {"filepath": "clip"}
+PARTS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[\"']?$")
 TRIED = 60  # names that are looked for on disk to choose between two readings
 
@@ -160,9 +164,23 @@ def find_columns(
         rows = (frame[flag].str.to_lowercase() == "true").fill_null(False).sum()
         if rows:
             said.append(f"rows with {shown(flag)} true are used like the others: {rows}")
+    if guessed := _guessed(table, named, roles):
+        said.insert(0, guessed)
     for line in said:
         log.info(f"{table.path}: {line}")
     return Columns(replace(table, frame=frame), roles, frozenset(roles.values()) | extra)
+
+
+def _guessed(table: Table, named: Mapping[str, str | None], roles: Mapping[str, str]) -> str:
+    """Say which column was taken for what, and which separator, where other words are used."""
+    taken = [(role, c) for role, c in roles.items() if named.get(role) is None]
+    found = [f"the {SAID.get(role, role)} is column {shown(c, 40)}" for role, c in taken]
+    plain = all(c.casefold() == role or c.casefold() in PLAIN for role, c in taken)
+    if plain and table.separator == ",":
+        return ""
+    between = PARTS.get(table.separator, repr(table.separator))
+    cells = "" if table.separator == "," else f"; columns are separated by {between}"
+    return f"{', '.join(found)}{cells}"
 
 
 def _named(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:

@@ -21,13 +21,15 @@ from typing import IO, TYPE_CHECKING
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import Lock, write_json, write_text
+from jungle.names import shown
 from jungle.wording import count
 
 if TYPE_CHECKING:
     from jungle.data.sample.plan import Shot
 
-VERSION = 2  # raised when the pictures change, so that caches are rendered anew
+VERSION = 2  # raised when the pictures change, so that caches are rendered again
 MANIFEST = "sample.json"
+CLIPS = (".mp4", ".avi")
 
 
 def ensure_sample(
@@ -63,6 +65,7 @@ def ensure_sample(
     """
     root = Path(root)
     wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
+    check_room(root, clips=clips, sites=sites, seed=seed)  # before anything is written there
     if _read_manifest(root) == wanted:
         return root
     if clips < 8 or sites < 3:
@@ -111,26 +114,46 @@ def _render(root: Path, wanted: dict, workers: int | None, only: Collection[str]
                 for _ in _in_processes(root, wanted, todo, workers):
                     bar.advance()
     if all((root / "raw" / s.filename).exists() for s in shots):
+        write_json(root / MANIFEST, wanted)  # first: one of the two tells at any moment whose clips they are
         (root / ".rendering.json").unlink(missing_ok=True)
-        write_json(root / MANIFEST, wanted)
 
 
 def check_room(root: Path, *, clips: int = 240, sites: int = 20, seed: int = 0) -> None:
-    """Refuse a folder that holds another sample, or clips that are not the sample's. Nothing is written.
+    """Refuse a folder that holds another sample, or files that are not the sample's. Nothing is written.
 
     Raises:
         UserError: what it holds, and what to do.
     """
     wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
-    found, raw = _begun(root), root / "raw"
-    if found is None and raw.is_dir() and any(p for p in raw.iterdir() if not p.name.startswith(".")):
-        raise UserError(f"{root}: holds clips that are not the sample's; give data.root=<an empty folder>.")
+    found = _begun(root)
+    if strange := _strangers(root, found is not None):
+        raise UserError(
+            f"data.root={root} holds files that are not the sample's ({shown(strange)}): add data=csv "
+            "data.labels=<table>, or leave data.root out"
+        )
     if found is not None and {**found, "version": VERSION} != wanted:
         held = f"{found.get('clips')} clips, {found.get('sites')} sites, seed {found.get('seed')}"
         raise UserError(
             f"{root}: holds a sample of {held}, not of {clips} clips; give data.root=<another folder>, or "
             f"rename this one, as to {root.name}_{found.get('clips')}."
         )
+
+
+def _strangers(root: Path, begun: bool) -> str:
+    """One of the files in a folder that are not the sample's, or an empty text.
+
+    Beside a sample that is there or begun (`begun`) people may keep what they made of it, but no clips: those
+    are theirs, in a folder that the sample was once rendered into by mistake.
+    """
+    if not root.is_dir():
+        return ""
+    there = sorted(p for p in root.iterdir() if not p.name.startswith("."))
+    if begun:
+        strange = [p for p in there if p.suffix.lower() in CLIPS]
+    else:
+        strange = [p for p in there if p.name != "raw" or not p.is_dir()]
+        strange += [p for p in (root / "raw").glob("*") if not p.name.startswith(".")]
+    return strange[0].relative_to(root).as_posix() if strange else ""
 
 
 def _begun(root: Path) -> dict | None:
@@ -147,11 +170,11 @@ def _make_room(root: Path, wanted: dict) -> None:
     check_room(root, clips=wanted["clips"], sites=wanted["sites"], seed=wanted["seed"])
     if _begun(root) not in (None, wanted):
         log.info("the sample's pictures have changed; rendering it again")
-        (root / MANIFEST).unlink(missing_ok=True)
         for clip in (root / "raw").iterdir():
-            if clip.suffix in (".mp4", ".avi"):
+            if clip.suffix in CLIPS:
                 clip.unlink()
     write_json(root / ".rendering.json", wanted)
+    (root / MANIFEST).unlink(missing_ok=True)
 
 
 def _cores() -> int:
