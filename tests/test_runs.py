@@ -98,6 +98,18 @@ def test_what_is_named_latest_and_is_a_persons_own_stays(own: str, tmp_path: Pat
     assert not (tmp_path / "latest").is_symlink()
 
 
+def test_a_mistyped_checkpoint_of_a_run_names_the_one_that_it_has(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "done")
+    for typed in (run / "checkpoints" / "bset.ckpt", run / "checkpoint" / "best.ckpt"):
+        with pytest.raises(
+            UserError, match=r"no such file; there is best\.ckpt: ckpt=\S*checkpoints/best\.ckpt$"
+        ):
+            runs.checkpoint_of(typed)
+    (run / runs.BEST).unlink()
+    with pytest.raises(UserError, match="has no checkpoint any more"):
+        runs.checkpoint_of(run)
+
+
 def test_a_run_without_a_checkpoint_names_the_last_that_has_one(tmp_path: Path) -> None:
     make_run(tmp_path, "old")
     bare = make_run(tmp_path, "new", "running", best=False)

@@ -158,12 +158,16 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
         raise UserError(
             f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is."
         )
+    if (best := run / BEST).is_file():
+        raise UserError(f"{setting}={path}: no such file; there is {best.name}: {setting}={best}")
     reason = known.get("reason")
     why = (
         "is being trained and has no checkpoint yet"
         if is_held(run)
         else f"failed before its first checkpoint ({reason})"
         if reason
+        else "has no checkpoint any more; give its command with resume=never to train it again"
+        if known.get("state") == "finished"
         else "was stopped before its first checkpoint; the command that started it goes on"
     )
     others = [f for f in _folders(run.resolve().parent) if (f / BEST).is_file() and state(f)]
