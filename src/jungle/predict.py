@@ -44,6 +44,7 @@ def main(raw: Any) -> None:
     from jungle.submission import read_template, write_submission
 
     template = read_template(cfg.template) if cfg.template else None
+    cfg = cfg.model_copy(update={"ckpt": runs.once(cfg.ckpt)})
     files = [runs.checkpoint_of(path) for path in cfg.ckpt]  # a run's folder means its best
     for said in filter(None, map(runs.unended, files)):
         log.info(said)

@@ -1,5 +1,6 @@
 """Folders of training runs: which one a command writes into, and which one it goes on with."""
 
+import filecmp
 import os
 import shutil
 import threading
@@ -174,6 +175,28 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
     last = max(others, key=lambda f: (f / BEST).stat().st_mtime, default=None)
     fix = f"The last run that has one: {setting}={run.parent / last.name}" if last else ""
     raise UserError(f"{setting}={path}: this run {why}. {fix}".rstrip())
+
+
+def once(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
+    """Return the checkpoints, each once, and say which was given twice: a mean with itself is no ensemble.
+
+    Args:
+        paths: files, or runs' folders, which mean their best; copies of one file are one.
+        setting: how they were given.
+
+    Raises:
+        UserError: one is not there.
+    """
+    kept: dict[Path, Path] = {}
+    for path in paths:
+        file = checkpoint_of(path, setting)
+        size = file.stat().st_size
+        same = [k for k in kept if k.stat().st_size == size and filecmp.cmp(k, file, shallow=False)]
+        if same:
+            log.warning(f"{setting}={path}: the same model as {kept[same[0]]}, so it counts once")
+        else:
+            kept[file] = path
+    return list(kept.values())
 
 
 def unended(file: Path) -> str | None:
