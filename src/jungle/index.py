@@ -52,4 +52,4 @@ def _summary(table: pl.DataFrame) -> str:
         "unreadable": len(table) - len(read),
     }
     said = ", ".join(f"{n} {what}" for what, n in counts.items())
-    return f"{counted(len(table), 'clips')}, {lasting(read['duration'].sum() or 0)}; {said}"
+    return f"{counted(len(table), 'clips')}, {lasting(float(read['duration'].sum() or 0))}; {said}"

@@ -1,5 +1,7 @@
 """The picture of a sweep: which trials are one line, in which order, and what is written beside them."""
 
+from typing import Any
+
 import polars as pl
 import pytest
 from matplotlib.figure import Figure
@@ -15,12 +17,13 @@ def trials() -> pl.DataFrame:
     return pl.DataFrame([*rows, ("max", "1", None)], schema=["head", "data.fold", SCORE], orient="row")
 
 
-def drawn(monkeypatch, tmp_path, *args) -> list[str]:
+def drawn(monkeypatch, tmp_path, *args: Any) -> list[str]:
     """All texts of the picture."""
     figures = []
     save = Figure.savefig
     monkeypatch.setattr(Figure, "savefig", lambda f, *a, **k: (figures.append(f), save(f, *a, **k)))
-    draw_sweep(*args, tmp_path / "sweep.png")
+    table, settings, score, best_is = args
+    draw_sweep(table, settings, score, best_is, tmp_path / "sweep.png")
     assert (tmp_path / "sweep.png").stat().st_size > 1000
     (axes,) = figures[0].axes
     labels = [t.get_text() for t in axes.get_yticklabels()]

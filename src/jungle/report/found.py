@@ -44,7 +44,7 @@ def find(table: pl.DataFrame, classes: Sequence[str], task: str) -> Found:
         clips=read["clip"].to_list(),
         probs_NC=probs_NC,
         counts=counts,
-        said_N=said_NC.any(1),
+        said_N=np.asarray(said_NC.any(1)),
         nothing=int((~said_NC.any(1)).sum()),
         blank=int(said_NC[:, named_blank].any(1).sum()) if named_blank else None,
         blank_classes=[classes[i] for i in named_blank],
