@@ -1,3 +1,4 @@
+import functools
 import json
 import shutil
 from collections import namedtuple
@@ -21,7 +22,6 @@ def states(rows):
     ("code", "reason"),
     [
         ("import os; os.abort()", "crashed"),
-        ("import time; time.sleep(30)", "no answer within"),
         ("raise OSError('Could not load libtorchcodec')", "Could not load libtorchcodec"),
         ("import sys; sys.exit(7)", "code 7"),
     ],
@@ -29,6 +29,23 @@ def states(rows):
 def test_a_child_that_crashes_hangs_or_raises_is_a_reason(code, reason):
     with pytest.raises(Died, match=reason):
         ask(code, timeout_s=3)
+
+
+@pytest.mark.parametrize(
+    ("check", "name"),
+    [
+        (checks.torch, "torch"),
+        (functools.partial(checks.decoder, "pyav"), "pyav"),
+        (gpu.gpu_decoding, "GPU decoding"),
+    ],
+)
+def test_a_machine_too_busy_to_answer_is_not_called_broken(check, name, monkeypatch):
+    for place in (checks, gpu):
+        monkeypatch.setattr(place, "ask", lambda _code: ask("import time; time.sleep(30)", timeout_s=0.2))
+    (row,) = doctor.guarded(check)
+    assert (row.check, row.state) == (name, "warning")
+    assert row.found == "could not be checked within 0.2 s; is the machine busy?"
+    assert "install" not in row.fix
 
 
 def test_a_child_may_print_what_it_likes():

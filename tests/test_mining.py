@@ -33,7 +33,7 @@ def mined(run: Path, split: str, clips: Clips, animal_NT: np.ndarray, times_NT: 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch) -> tuple[Path, Clips]:
-    monkeypatch.setattr("jungle.report.found.BLANK", ())
+    monkeypatch.setattr(mining, "is_blank", lambda _: False)
     clips = both(6)
     folder = run_folder(tmp_path / "a", clips, {s: answers(clips.of(s), 1.0, 1) for s in ("val", "test")})
     times = np.tile([0.5, 1.5, 2.5], (6, 1))
@@ -65,7 +65,7 @@ def test_weights_are_matched_by_clip_and_none_is_zero(run, caplog) -> None:
 
 def test_a_blank_class_says_what_is_empty(run, monkeypatch) -> None:
     folder, clips = run
-    monkeypatch.setattr("jungle.report.found.BLANK", (CLASSES[-1].lower(),))
+    monkeypatch.setattr(mining, "is_blank", lambda name: name == CLASSES[-1])
     found = mining.likely_of(composed(f"frames.weights=[{folder}]"), trained(clips))
     assert found is not None
     first = dict(zip(trained(clips).table["clip"], found, strict=True))[clips.of("val").table["clip"][0]]

@@ -98,6 +98,29 @@ def test_what_is_named_latest_and_is_a_persons_own_stays(own: str, tmp_path: Pat
     assert not (tmp_path / "latest").is_symlink()
 
 
+def test_a_mistyped_checkpoint_of_a_run_names_the_one_that_it_has(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "done")
+    for typed in (run / "checkpoints" / "bset.ckpt", run / "checkpoint" / "best.ckpt"):
+        with pytest.raises(
+            UserError, match=r"no such file; there is best\.ckpt: ckpt=\S*checkpoints/best\.ckpt$"
+        ):
+            runs.checkpoint_of(typed)
+    (run / runs.BEST).unlink()
+    with pytest.raises(UserError, match="has no checkpoint any more"):
+        runs.checkpoint_of(run)
+
+
+def test_a_checkpoint_that_is_given_twice_counts_once(tmp_path: Path, caplog) -> None:
+    first, copy, other = (make_run(tmp_path, n) for n in ("first", "copy", "other"))
+    (other / runs.BEST).write_text("another")  # as long as the first's, or not: its content counts
+    (first / runs.BEST).write_text("weights")
+    with caplog.at_level("WARNING", "jungle"):
+        assert runs.once([first, first / runs.BEST, copy, other]) == [first, other]
+    assert [r.getMessage() for r in caplog.records] == [
+        f"ckpt={again}: the same model as {first}, so it counts once" for again in (first / runs.BEST, copy)
+    ]
+
+
 def test_a_run_without_a_checkpoint_names_the_last_that_has_one(tmp_path: Path) -> None:
     make_run(tmp_path, "old")
     bare = make_run(tmp_path, "new", "running", best=False)

@@ -50,7 +50,8 @@ class Predictor:
         several = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
         if not several:
             raise UsageError("checkpoint: an empty list: give one checkpoint or more")
-        self._loaded = [load_checkpoint(runs.checkpoint_of(Path(file), "checkpoint")) for file in several]
+        several = runs.once([Path(file) for file in several], "checkpoint")
+        self._loaded = [load_checkpoint(runs.checkpoint_of(file, "checkpoint")) for file in several]
         first = self._loaded[0]
         self.classes, self.task = first.model.classes, first.model.task
         self.clip_spec, self.priors = first.clip_spec, dict(first.priors)

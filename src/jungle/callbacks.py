@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
@@ -157,13 +157,19 @@ def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Cal
 class EpochLines(Callback):
     """One line an epoch, where no terminal is there to draw a bar on."""
 
+    # Beside each other, the first two would be taken for one measure of two splits.
+    SHOWN: ClassVar[dict[str, str]] = {
+        "train/loss": " (what is minimised)",
+        "val/log_loss": " (another measure: mean over clips and classes)",
+        "val/accuracy": "",
+    }
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Say the epoch's numbers."""
         if trainer.is_global_zero:
-            names = ("train/loss", "val/log_loss", "val/accuracy")
             numbers = [
-                f"{n} {float(trainer.callback_metrics[n]):.4f}"
-                for n in names
-                if n in trainer.callback_metrics
+                f"{name} {float(trainer.callback_metrics[name]):.4f}{what}"
+                for name, what in self.SHOWN.items()
+                if name in trainer.callback_metrics
             ]
             log.info(f"epoch {trainer.current_epoch}: {', '.join(numbers)}")

@@ -16,6 +16,7 @@ from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video import ClipSpec
+from jungle.wording import count
 
 
 def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, clips: Clips) -> None:
@@ -225,7 +226,8 @@ def _report(
     with timed("report"):
         write_report(
             folder,
-            title=f"{cfg.model.backbone}, {cfg.model.mode}, {cfg.head.name} head",
+            title=f"Training: {count(len(clips.classes), 'class')}, {count(len(clips.table), 'clip')}",
+            about=f"{cfg.model.backbone}, {cfg.model.mode}, {cfg.head.name} head",
             clips=clips.table,
             predictions=tables,
             metrics=scores,

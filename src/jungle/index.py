@@ -9,7 +9,7 @@ from jungle.config import IndexConfig, typed
 from jungle.console import log, result
 from jungle.cores import share_of_cores
 from jungle.errors import UsageError
-from jungle.wording import count, counted
+from jungle.wording import count, counted, lasting
 
 
 def main(raw: Any) -> None:
@@ -52,4 +52,4 @@ def _summary(table: pl.DataFrame) -> str:
         "unreadable": len(table) - len(read),
     }
     said = ", ".join(f"{n} {what}" for what, n in counts.items())
-    return f"{counted(len(table), 'clips')}, {(read['duration'].sum() or 0) / 3600:.1f} hours; {said}"
+    return f"{counted(len(table), 'clips')}, {lasting(float(read['duration'].sum() or 0))}; {said}"

@@ -1,4 +1,4 @@
-"""`jungle ensemble check`: what leaks between training, validation and test of trained models."""
+"""`jungle ensemble check`: what leaks between the splits of trained models, and whether they fit together."""
 
 from pathlib import Path
 from typing import Any
@@ -13,20 +13,20 @@ from jungle.wording import counted
 
 
 def main(raw: Any) -> None:
-    """Say what leaks, and write it to a table where one is asked for.
+    """Say what leaks and what does not fit, and write it to a table where one is asked for.
 
     Raises:
-        UserError: something leaks.
+        UserError: something does.
     """
     cfg = typed(EnsembleCheckConfig, raw)
-    from jungle.ensemble.check import leaks_of
+    from jungle.ensemble.check import TOO_GOOD, findings_of
     from jungle.ensemble.members import load_members
 
     members = load_members(cfg.members)
     contents = None if cfg.index is None else _contents(cfg.index, members)
-    found = leaks_of(members, contents)
-    for leak in found:
-        log.warning(f"{leak.member}: {leak.what} ({counted(leak.clips, 'clips')}, as {leak.example})")
+    found = findings_of(members, contents)
+    for x in found:
+        log.warning(f"{x.member}: {x.what} ({counted(x.clips, 'clips')}, as {x.example})")
     if cfg.out is not None:
         table = pl.DataFrame(
             [(x.member, x.what, x.clips, x.example) for x in found],
@@ -36,8 +36,12 @@ def main(raw: Any) -> None:
         write_csv(table, cfg.out)
         result(f"leaks: {cfg.out}")
     if found:
-        where = counted(len(members), "members")
-        raise UserError(f"{counted(len(found), 'leaks')} in {where}: what they score is too good")
+        leaks = sum(x.means == TOO_GOOD for x in found)
+        said = (
+            [f"{counted(leaks, 'leaks')} in {counted(len(members), 'members')}: {TOO_GOOD}"] if leaks else []
+        )
+        said += dict.fromkeys(x.means for x in found if x.means != TOO_GOOD)
+        raise UserError("; ".join(said))
     runs = sum(len(m.runs) for m in members)
     copies = "; copies were not looked for (index=)" if contents is None else ""
     result(f"nothing leaks: {counted(len(members), 'members')}, {counted(runs, 'runs')}{copies}")

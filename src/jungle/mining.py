@@ -16,7 +16,9 @@ import polars as pl
 from jungle.config import ClipsConfig
 from jungle.console import log
 from jungle.data import predictions
+from jungle.data.checks import BLANK
 from jungle.data.clips import Clips
+from jungle.data.text import is_blank
 from jungle.errors import UsageError, UserError
 from jungle.video.types import Likely
 from jungle.wording import count
@@ -91,13 +93,14 @@ def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
 def _of_run(run: Path, split: str, table: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield each clip that was read, the seconds of its frames and their weights."""
     from jungle.ensemble.frame_statistics import read_frames
-    from jungle.report.found import BLANK
 
     file = run / f"frames_{split}.parquet"
     if not file.is_file():
         raise UsageError(f"frames.weights: {run} has no {file.name}: train it with frame_answers=true")
     classes = predictions.classes_of(table)
-    blank = [i for i, c in enumerate(classes) if c.lower() in BLANK]
+    blank = [i for i, c in enumerate(classes) if is_blank(c)]
+    if guessed := [classes[i] for i in blank if classes[i] != BLANK]:
+        log.info(f"frames.weights: {run}: class {' and '.join(guessed)} is taken for clips without an animal")
     try:
         times = table.select("clip", pl.col("times").cast(pl.List(pl.Float64)))
     except pl.exceptions.PolarsError:

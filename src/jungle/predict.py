@@ -19,7 +19,7 @@ from jungle.data.metadata import MICRO
 from jungle.data.problems import shown
 from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
-from jungle.resumable import FILES, Rows, check_out
+from jungle.resumable import FILES, Rows, check_clips, check_out
 from jungle.wording import counted
 
 FLUSH_ROWS = 512
@@ -44,6 +44,7 @@ def main(raw: Any) -> None:
     from jungle.submission import read_template, write_submission
 
     template = read_template(cfg.template) if cfg.template else None
+    cfg = cfg.model_copy(update={"ckpt": runs.once(cfg.ckpt)})
     files = [runs.checkpoint_of(path) for path in cfg.ckpt]  # a run's folder means its best
     for said in filter(None, map(runs.unended, files)):
         log.info(said)
@@ -53,6 +54,9 @@ def main(raw: Any) -> None:
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
         _check_devices(cfg)
     asks = asked.clips_of(cfg, template)
+    clips = [a.clip for a in asks]
+    if cfg.out is not None and not cfg.overwrite:
+        check_clips(cfg.out, clips)
     with timed("loading"):
         from jungle.models.checkpoint import load_checkpoint
 
@@ -75,10 +79,11 @@ def main(raw: Any) -> None:
     models = counted(len(loaded), "models")
     log.info(f"{counted(len(asks), 'clips')}, {models}, results go to {out}")
     with rows:
+        check_clips(out, clips)  # once more, now that nobody else writes there; overwrite has removed it all
         if cfg.retry_failed:
             rows.forget_failed()
         fill(cfg, loaded, asks, rows)
-        table = rows.table([a.clip for a in asks])
+        table = rows.table(clips)
         rows.finish(table)
     if template is not None:
         priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}

@@ -9,10 +9,12 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data import predictions
+from jungle.data.problems import shown
 from jungle.errors import UsageError, UserError
 from jungle.evaluate import write_failures
 from jungle.files import Held, Lock, read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
+from jungle.wording import counted
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
@@ -52,6 +54,37 @@ def _refuse_other(out: Path, known: dict[str, Any], plan: dict[str, Any]) -> Non
     if differs == ["decoder"]:
         what = f"decoder={known['decoder'] or 'auto'}, not {plan['decoder'] or 'auto'}"
     raise UsageError(f"out={out}: holds the predictions of {what}; name another, or overwrite=true")
+
+
+def check_clips(out: Path, clips: Sequence[str]) -> None:
+    """Refuse to replace a table by one that lacks rows of it.
+
+    Args:
+        out: the folder of the results.
+        clips: names of all clips that the new table will have.
+
+    Raises:
+        UsageError: the folder's table has other clips, too.
+    """
+    asked = set(clips)
+    if lost := [clip for clip in _clips_in(out) if clip not in asked]:
+        raise UsageError(
+            f"out={out}: holds {counted(len(lost), 'clips')} of an earlier prediction, as {shown(lost[0])}, "
+            f"which {'is' if len(lost) == 1 else 'are'} not among these videos and would leave its tables: "
+            "name another folder, or overwrite=true"
+        )
+
+
+def _clips_in(out: Path) -> list[str]:
+    """Return the clips of the table in a folder; none where there is no table, or it cannot be read."""
+    try:
+        return read_parquet(out / RESULTS[0], ["clip"])["clip"].to_list()
+    except (UserError, OSError):
+        pass
+    try:
+        return pl.read_csv(out / RESULTS[1], columns=["clip"], infer_schema=False)["clip"].to_list()
+    except (pl.exceptions.PolarsError, OSError):
+        return []
 
 
 class Rows:

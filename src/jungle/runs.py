@@ -1,5 +1,6 @@
 """Folders of training runs: which one a command writes into, and which one it goes on with."""
 
+import filecmp
 import os
 import shutil
 import threading
@@ -158,18 +159,44 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
         raise UserError(
             f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is."
         )
+    if (best := run / BEST).is_file():
+        raise UserError(f"{setting}={path}: no such file; there is {best.name}: {setting}={best}")
     reason = known.get("reason")
     why = (
         "is being trained and has no checkpoint yet"
         if is_held(run)
         else f"failed before its first checkpoint ({reason})"
         if reason
+        else "has no checkpoint any more; give its command with resume=never to train it again"
+        if known.get("state") == "finished"
         else "was stopped before its first checkpoint; the command that started it goes on"
     )
     others = [f for f in _folders(run.resolve().parent) if (f / BEST).is_file() and state(f)]
     last = max(others, key=lambda f: (f / BEST).stat().st_mtime, default=None)
     fix = f"The last run that has one: {setting}={run.parent / last.name}" if last else ""
     raise UserError(f"{setting}={path}: this run {why}. {fix}".rstrip())
+
+
+def once(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
+    """Return the checkpoints, each once, and say which was given twice: a mean with itself is no ensemble.
+
+    Args:
+        paths: files, or runs' folders, which mean their best; copies of one file are one.
+        setting: how they were given.
+
+    Raises:
+        UserError: one is not there.
+    """
+    kept: dict[Path, Path] = {}
+    for path in paths:
+        file = checkpoint_of(path, setting)
+        size = file.stat().st_size
+        same = [k for k in kept if k.stat().st_size == size and filecmp.cmp(k, file, shallow=False)]
+        if same:
+            log.warning(f"{setting}={path}: the same model as {kept[same[0]]}, so it counts once")
+        else:
+            kept[file] = path
+    return list(kept.values())
 
 
 def unended(file: Path) -> str | None:

@@ -20,6 +20,7 @@ def main(raw: Any) -> None:
     from jungle.data.formats import find_clips
     from jungle.video.shrink import shrink_clips
     from jungle.video.shrink_spec import Shrink
+    from jungle.video.shrinking import AS_IT_IS
 
     cfg = typed(ShrinkConfig, raw)
     spec = Shrink.parse(cfg.shrink, cfg.codec)
@@ -28,8 +29,18 @@ def main(raw: Any) -> None:
     table = shrink_clips(paths, cfg.videos, cfg.out, spec, workers=workers, timeout_s=cfg.timeout_s)
     before, after = (float(table[c].sum() or 0) / 1e6 for c in ("size", "size_after"))
     log.info(f"{count(len(table), 'clip')}, {before:.1f} MB became {after:.1f} MB")
+    same = int((table["reason"] == AS_IT_IS).sum())
+    if same:
+        log.info(
+            f"copied as they are: {count(same, 'clip')}, no larger than {cfg.shrink} before; a copy in "
+            f"{spec.codec} would be larger"
+        )
     if after > before:
-        log.warning("the copies are larger than the clips: take a smaller size or frame rate, or codec=h264")
+        codec = "" if spec.codec == "h264" else ", or codec=h264"
+        log.warning(
+            f"the copies are larger than the clips ({after:.1f} MB of {before:.1f} MB): take a smaller size "
+            f"or frame rate{codec}"
+        )
     of_damaged = int((table["status"] == "degraded").sum())
     if of_damaged:
         log.warning(

@@ -105,7 +105,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     known, done = read_json(folder / TRIAL), runs.state(folder)
     if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
-    note = {"overrides": overrides, "monitor": raw.callbacks.monitor}
+    note = {"overrides": overrides, "monitor": raw.callbacks.monitor, "mode": raw.callbacks.mode}
     try:
         cfg = typed(TrainConfig, raw)
     except UsageError as e:  # of this trial's words together: others may fit
@@ -156,6 +156,8 @@ class Noted:
 
     overrides: list[str]
     monitor: str
+    best_is: str
+    """`min` or `max`."""
     reason: str
 
 
@@ -169,7 +171,11 @@ def _noted(file: Path) -> Noted:
     if not isinstance(found, dict) or not isinstance(found.get("monitor"), str):
         raise UsageError(f"{file}: not the note of a trial; delete its folder to run it again")
     overrides = gate.check_words("train", found.get("overrides"), file, run=False)
-    return Noted(overrides, found["monitor"], str(found.get("reason") or ""))
+    monitor = found["monitor"]
+    best_is = found.get("mode")
+    if best_is not in ("min", "max"):  # as in notes of earlier versions
+        best_is = "min" if "loss" in monitor else "max"
+    return Noted(overrides, monitor, best_is, str(found.get("reason") or ""))
 
 
 def summarise(folder: Path) -> None:
@@ -182,7 +188,7 @@ def summarise(folder: Path) -> None:
 
     from jungle.data.for_people import write_csv
     from jungle.files import replacing
-    from jungle.report.parallel import parallel_coordinates
+    from jungle.report.sweep import draw_sweep
 
     jobs = _jobs(folder)
     if not jobs:
@@ -212,7 +218,7 @@ def summarise(folder: Path) -> None:
     table = pl.DataFrame({c: [row.get(c) for row in rows] for c in columns}, strict=False)
     write_csv(table, folder / "sweep_results.csv")
     with replacing(folder / "sweep.png") as part:
-        parallel_coordinates(table.filter(pl.col("status") == "ok"), swept, monitor, part)
+        draw_sweep(table.filter(pl.col("status") == "ok"), swept, monitor, facts[jobs[0]].best_is, part)
     result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")
     failed = table.filter(pl.col("status") == "failed")["trial"].to_list()
     if failed:

@@ -36,6 +36,13 @@ def some(count: int, total: int, what: str) -> str:
     return f"{count} of {total} {_agreed(what, things=total, doing=count)}"
 
 
+def lasting(seconds: float) -> str:
+    """Return a span of time in the unit that fits it: `42 seconds`, `12 minutes`, `3.5 hours`."""
+    if seconds < 90:
+        return count(round(seconds), "second")
+    return count(round(seconds / 60), "minute") if seconds < 90 * 60 else f"{seconds / 3600:,.1f} hours"
+
+
 def _agreed(what: str, things: int, doing: int) -> str:
     """Return words whose noun is of so many things, and whose verb is of those that do it."""
     thing, *words = what.split(" ")

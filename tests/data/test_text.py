@@ -84,7 +84,10 @@ def test_words_for_nothing():
     assert all(map(is_asked, ["none", "NONE", "nil", "-", "--", "?", "."]))
     assert not any(map(is_asked, ["None", "NA", "lion"]))
     assert all(map(is_blank, ["Blank", "EMPTY", "vacio", "none"]))
-    assert not is_blank("lion")
+    assert all(
+        map(is_blank, ["Leer", "vuoto", "leeg", "tom", "Kein Tier", "false_trigger", "пусто", "vacía"])
+    )
+    assert not any(map(is_blank, ["lion", "tome", "tomcat", "leerdam", "nada1"]))
 
 
 def test_names_are_found_exactly_else_as_the_only_one_that_fits():

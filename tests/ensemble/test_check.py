@@ -6,12 +6,12 @@ from ensemble_cases import CLASSES, answers, both, members, run_folder
 
 from jungle.cli import main
 from jungle.data.clips import Clips
-from jungle.ensemble.check import leaks_of
+from jungle.ensemble.check import findings_of
 from jungle.ensemble.members import load_members
 
 
 def whats(paths, contents=None) -> list[str]:
-    return [leak.what for leak in leaks_of(load_members(paths), contents)]
+    return [leak.what for leak in findings_of(load_members(paths), contents)]
 
 
 def folds(tmp_path, clips: Clips, dealt: dict[str, int], name: str = "net", only=(0, 1)) -> list:
@@ -47,6 +47,23 @@ def test_a_site_on_both_sides_of_a_fold(tmp_path) -> None:
     found = whats(folds(tmp_path, clips, dealt))
     assert len(found) == 2
     assert all("in train and in val: " in w for w in found)
+
+
+def test_members_of_other_validation_clips_are_no_leak_but_cannot_be_joined(tmp_path, capsys) -> None:
+    clips = both(60)
+    paths = folds(tmp_path, clips, by_site(clips))
+    alone = Clips(clips.table.filter(pl.col("clip").str.ends_with("1.mp4")), CLASSES)
+    probs = {s: answers(alone.of(s), 1.0, 1) for s in ("val", "test")}
+    paths.append(run_folder(tmp_path / "alone", alone, probs))
+    given = f"members=[{','.join(map(str, paths))}]"
+    assert main(["ensemble", "check", given]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert "its validation clips are others than those of net" in said[-2]
+    assert "the members' validation clips differ, so they cannot be joined: train all with" in said[-1]
+    assert "leak" not in said[-1]
+    assert "too good" not in said[-1]
+    assert main(["ensemble", "report", given, f"out={tmp_path / 'page.html'}"]) == 2
+    assert "or the same data.folds and data.fold for all" in capsys.readouterr().err
 
 
 def test_a_missing_fold_and_other_folds(tmp_path) -> None:

@@ -148,6 +148,19 @@ def test_unlabelled_clips_are_predicted_first(tmp_path: Path, capsys) -> None:
     assert pl.read_csv(tmp_path / "out" / "to_label.csv")["filepath"].to_list() == ["u0.mp4"]
 
 
+@pytest.mark.parametrize(("split", "fix"), [("unlabelled", "an empty label"), ("test", "the column split")])
+def test_a_run_without_such_clips_says_how_to_have_some(split: str, fix: str, tmp_path: Path, capsys) -> None:
+    for i in range(2):
+        predictions.write(answers(["val.mp4"], [SURE]), tmp_path / f"p{i}/predictions.parquet")
+    table = clips(1).table.filter(pl.col("split") != split)
+    Clips(table, clips(1).classes).write(tmp_path / "clips.parquet")
+    given = [f"members=[{tmp_path}/p*]", f"clips={tmp_path / 'clips.parquet'}", f"split={split}"]
+    assert pseudo(*given, f"out={tmp_path / 'out'}") == 2
+    said = capsys.readouterr().err
+    assert f"has no {split} clips: " in said
+    assert fix in said
+
+
 def test_a_clip_that_a_member_could_not_read_is_left_out(tmp_path: Path) -> None:
     paths = runs(tmp_path, failed=("t0.mp4",)).split(",")
     panel = panel_of(paths, "test")

@@ -43,8 +43,19 @@ NO_SITE = frozenset([
 ])
 # fmt: on
 """`ASKED` is what people write for an empty cell, for no animal, or for an unknown one: they know which."""
-BLANK_WORDS = frozenset(["blank", "empty", "nothing", "none", "no animal", "vide", "leer", "vacío", "vazio"])
-"""What people call a clip without an animal."""
+# fmt: off
+BLANK_WORDS = frozenset([  # English, German, French, Spanish, Portuguese, Italian, Dutch; Nordic and others
+    "blank", "empty", "nothing", "none", "no animal", "no animals", "no wildlife", "false trigger",
+    "leer", "leeraufnahme", "nichts", "kein tier", "keine tiere", "fehlauslösung",
+    "vide", "rien", "aucun", "aucun animal", "pas d'animal",
+    "vacío", "vacía", "nada", "sin animal", "sin animales", "ningún animal", "en blanco",
+    "vazio", "vazia", "sem animal", "sem animais", "nenhum animal",
+    "vuoto", "vuota", "niente", "nessun animale", "leeg", "niets", "geen dier", "geen dieren",
+    "tom", "tomt", "ingen dyr", "inga djur", "tyhjä", "puste", "brak zwierząt", "prázdné", "boş", "kosong",
+    "tupu", "пусто", "空",
+])
+# fmt: on
+"""What people call a clip without an animal; the one list, for tables and pages alike."""
 
 _LOOKS = str.maketrans(
     # What no reader tells apart from the Latin letter, the hyphen and the straight quote.

@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 
 from jungle import streams
-from jungle.doctor.child import printable
-from jungle.doctor.rows import Row, bad
+from jungle.doctor.child import Late, printable
+from jungle.doctor.rows import Row, bad, warning
 from jungle.errors import UsageError, nearest
 from jungle.files import expanded
 
@@ -75,11 +75,14 @@ def examine(places: dict[str, Path]) -> list[Row]:
 
 
 def guarded(check: Check) -> list[Row]:
-    """Run one check; an error in it becomes a row."""
+    """Run one check; an error in it becomes a row, and so does an answer that did not come in time."""
+    name = getattr(getattr(check, "func", check), "__name__", "check")
     try:
         rows = check()
+    except Late as e:
+        name = next(iter(getattr(check, "args", ())), name).replace("_", " ").replace("gpu", "GPU")
+        return [warning(name, str(e), "give the command again when less is running here")]
     except Exception as e:
-        name = getattr(getattr(check, "func", check), "__name__", "check")
         lines = [printable(line.strip()) for line in str(e).splitlines() if line.strip()]
         found = f"the check failed: {type(e).__name__}: {lines[0][:200] if lines else ''}"
         return [bad(name, found, "this is a fault of jungle: please report it")]

@@ -15,11 +15,16 @@ class Died(Exception):
     """A child process gave no answer; `str()` says why in one line."""
 
 
+class Late(Exception):
+    """A child process gave no answer in time, which on a busy machine says nothing of what was asked."""
+
+
 def ask(code: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
     """Run `code`, which sets a dict named `answer`, in another process; return the dict.
 
     Raises:
-        Died: it crashed, raised, or took too long.
+        Late: it took too long.
+        Died: it crashed or raised.
     """
     lines = f"import json\n{textwrap.dedent(code)}\nprint('\\n{ANSWER}' + json.dumps(answer), flush=True)\n"
     environment = {
@@ -36,7 +41,7 @@ def ask(code: str, timeout_s: float = TIMEOUT_S) -> dict[str, Any]:
             stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
-        raise Died(f"no answer within {timeout_s:.0f} s (is the machine busy? then try again)") from None
+        raise Late(f"could not be checked within {timeout_s:g} s; is the machine busy?") from None
     out, err = (b.decode("utf-8", "replace") for b in (done.stdout, done.stderr))
     answers = [line for line in out.splitlines() if line.startswith(ANSWER)]
     if answers:

@@ -146,7 +146,8 @@ def board_of(members: Sequence[Member], split: str) -> Board | None:
             has, lacks = (m.name, lead.name) if some in mine else (lead.name, m.name)
             raise UsageError(
                 f"members: {has} has predicted {some!r} ({split}), {lacks} has not; "
-                f"{count(len(other), 'such clip')}: members must have the same splits"
+                f"{count(len(other), 'such clip')}: members must have the same splits. Train them so: a "
+                "sweep over heads or models, or the same data.folds and data.fold for all"
             )
     names = lead.answers[split].select("clip")
     known = names.join(lead.clips.table, on="clip", how="inner", maintain_order="left")

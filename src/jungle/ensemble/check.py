@@ -10,25 +10,34 @@ from jungle.data.duplicates import copies_between
 from jungle.ensemble.members import Member
 from jungle.wording import count
 
+TOO_GOOD = "what they score is too good"
+LACKING = "what they score is not of all clips: train the missing folds as well"
+APART = (
+    "the members' validation clips differ, so they cannot be joined: train all with the same splits (a sweep "
+    "over heads or models, or the same data.folds and data.fold)"
+)
+
 
 @dataclass(frozen=True)
-class Leak:
-    """One thing that makes a score better than it is."""
+class Finding:
+    """One thing that is wrong with members, and what it means for them."""
 
     member: str
     what: str
     clips: int
     example: str
+    means: str = TOO_GOOD
+    """`TOO_GOOD` is a leak; `LACKING` and `APART` are none."""
 
 
-def leaks_of(members: Sequence[Member], contents: pl.DataFrame | None = None) -> list[Leak]:
-    """Return what leaks, the members' own leaks first.
+def findings_of(members: Sequence[Member], contents: pl.DataFrame | None = None) -> list[Finding]:
+    """Return what leaks, what is missing and what does not fit together; each member's own first.
 
     Args:
         members: as loaded; a fold's clips are those that its run answered as val.
         contents: `clip` and, as `hash`, the copies that each is one of; None = copies are not looked for.
     """
-    found: list[Leak] = []
+    found: list[Finding] = []
     for m in members:
         for run in m.runs:
             clips = Clips.read(run / "clips.parquet")
@@ -37,9 +46,9 @@ def leaks_of(members: Sequence[Member], contents: pl.DataFrame | None = None) ->
     return [*found, *_between(members)]
 
 
-def _of_run(name: str, clips: Clips, contents: pl.DataFrame | None) -> list[Leak]:
+def _of_run(name: str, clips: Clips, contents: pl.DataFrame | None) -> list[Finding]:
     table = clips.table
-    found: list[Leak] = []
+    found: list[Finding] = []
     if "site" in table.columns:
         sites = {
             s: set(table.filter(pl.col("split") == s)["site"].drop_nulls()) for s in ("train", "val", "test")
@@ -48,35 +57,37 @@ def _of_run(name: str, clips: Clips, contents: pl.DataFrame | None) -> list[Leak
             if both := sites["train"] & sites[judged]:
                 at = table.filter((pl.col("split") == judged) & pl.col("site").is_in(list(both)))
                 found.append(
-                    Leak(name, f"in train and in {judged}: {count(len(both), 'site')}", len(at), min(both))
+                    Finding(name, f"in train and in {judged}: {count(len(both), 'site')}", len(at), min(both))
                 )
     if contents is not None:
         known = table.select("clip").join(contents, on="clip", how="left", maintain_order="left")["hash"]
         copies = copies_between(table.select("clip", "split"), known)
         if len(copies):
             first = f"{copies['clip'][0]} = {copies['copy'][0]}"
-            found.append(Leak(name, "training clips are copies of val or test clips", len(copies), first))
+            found.append(Finding(name, "training clips are copies of val or test clips", len(copies), first))
     return found
 
 
-def _of_folds(m: Member) -> list[Leak]:
+def _of_folds(m: Member) -> list[Finding]:
     """Say where folds together do not answer each labelled clip once (that none does so twice is known)."""
     if len(m.runs) == 1:
         return []
     answered = frozenset().union(*m.folds)
     labelled = m.clips.where(m.clips.labelled() & m.clips.splits().is_in(["train", "val"]))
     if lost := set(labelled.table["clip"]) - answered:
-        return [Leak(m.name, "clips are in no fold's val: a fold is missing", len(lost), min(lost))]
+        return [
+            Finding(m.name, "clips are in no fold's val: a fold is missing", len(lost), min(lost), LACKING)
+        ]
     return []
 
 
-def _between(members: Sequence[Member]) -> list[Leak]:
+def _between(members: Sequence[Member]) -> list[Finding]:
     """Say where a stack over these members would see, of one, an answer to a clip that another trained on.
 
     That is no fault of either; but fitted on val clips of one that were training clips of the other, a stack
     believes the other more than it should.
     """
-    found: list[Leak] = []
+    found: list[Finding] = []
     lead = members[0]
     for m in members[1:]:
         if len(m.runs) > 1 and len(lead.runs) > 1 and set(m.folds) != set(lead.folds):
@@ -84,18 +95,25 @@ def _between(members: Sequence[Member]) -> list[Leak]:
             moved = {c for a in m.folds for c in a if not any(a == b for b in lead.folds)}
             some = min(moved or whole)
             found.append(
-                Leak(m.name, f"its folds are others than those of {lead.name}", len(moved or whole), some)
+                Finding(
+                    m.name,
+                    f"its folds are others than those of {lead.name}",
+                    len(moved or whole),
+                    some,
+                    APART,
+                )
             )
         elif len(m.runs) == 1 or len(lead.runs) == 1:
             mine, theirs = set(m.answers["val"]["clip"]), set(lead.answers["val"]["clip"])
             if mine != theirs:
                 some = min(mine ^ theirs)
                 found.append(
-                    Leak(
+                    Finding(
                         m.name,
-                        f"its val clips are others than those of {lead.name}",
+                        f"its validation clips are others than those of {lead.name}",
                         len(mine ^ theirs),
                         some,
+                        APART,
                     )
                 )
         tests = [set(x.answers["test"]["clip"]) if "test" in x.answers else set() for x in (m, lead)]
@@ -103,6 +121,6 @@ def _between(members: Sequence[Member]) -> list[Leak]:
         for test, other, name in ((tests[1], train[0], m.name), (tests[0], train[1], lead.name)):
             if both := test & other:
                 found.append(
-                    Leak(name, "it was trained on test clips of another member", len(both), min(both))
+                    Finding(name, "it was trained on test clips of another member", len(both), min(both))
                 )
     return found

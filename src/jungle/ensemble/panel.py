@@ -102,7 +102,13 @@ def _unlabelled(clips: Clips, split: str, where: Path | None) -> pl.DataFrame:
     """Return the clips of the split without their labels, so that nothing can look at them."""
     table = clips.of(split).table
     if not len(table):
-        raise UsageError(f"split={split}: {where or 'the first member'} has no such clips")
+        fix = {
+            "unlabelled": "put a row with an empty label for each into the table of data.labels",
+            "test": "write test into the column split of their rows in the table of data.labels",
+        }[split]
+        raise UsageError(
+            f"split={split}: {where or 'the first member'} has no {split} clips: {fix}, and train again"
+        )
     return table.select(c for c in ("clip", "path", "site") if c in table.columns)
 
 

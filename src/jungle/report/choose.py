@@ -19,9 +19,9 @@ def right(outcome: Outcome, most: int) -> list[int]:
     return _in_turn(good, outcome.top_N, outcome.probs_NC.max(1), outcome.clips, most)
 
 
-def surest(probs_NC: np.ndarray, clips: Sequence[str], most: int) -> list[int]:
-    """Rows of the most confident clips of every class in turn."""
-    return _in_turn(np.arange(len(clips)), probs_NC.argmax(1), probs_NC.max(1), clips, most)
+def surest(probs_NC: np.ndarray, clips: Sequence[str], most: int, said_N: np.ndarray) -> list[int]:
+    """Rows of the most confident clips of every class in turn, of those in which a class was found."""
+    return _in_turn(np.flatnonzero(said_N), probs_NC.argmax(1), probs_NC.max(1), clips, most)
 
 
 def least_sure(probs_NC: np.ndarray, clips: Sequence[str], most: int) -> list[int]:

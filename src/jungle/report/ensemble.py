@@ -71,6 +71,7 @@ def write_ensemble_report(
         title=f"{len(board.names)} models together" if len(board.names) > 1 else "".join(board.names),
         splits=[_split(j, boards[j.split], probs[j.split], (calibrated or {}).get(j.split)) for j in judged],
         calibrates=any((calibrated or {}).values()),
+        fitted=(stack.stacker, stack.calibration) != ("mean", "none"),
         classes=list(board.classes),
         task=board.task,
         stacker=TRIED[stack.stacker],

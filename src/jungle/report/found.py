@@ -7,8 +7,7 @@ import numpy as np
 import polars as pl
 
 from jungle.data.predictions import read_ones
-
-BLANK = ("blank", "empty", "nothing", "none")  # what label files call a clip without an animal
+from jungle.data.text import is_blank
 
 
 @dataclass(frozen=True)
@@ -20,10 +19,14 @@ class Found:
     probs_NC: np.ndarray
     counts: list[tuple[str, int]]
     """Clips of each class, most first: the most probable class, or every class of at least 0.5."""
+    said_N: np.ndarray
+    """Whether any class was found in a clip."""
     nothing: int
     """Clips in which no class reached 0.5; 0 for exclusive classes."""
     blank: int | None
-    """Clips called blank; None where no class has such a name."""
+    """Clips without an animal; None where no class has a name that says so."""
+    blank_classes: list[str]
+    """The classes whose names say so: `leer` is one."""
     sure: list[int]
     """Clips by the probability of their most probable class, in ten equal bins."""
 
@@ -35,13 +38,15 @@ def find(table: pl.DataFrame, classes: Sequence[str], task: str) -> Found:
     top_N = probs_NC.argmax(1)
     said_NC = np.eye(len(classes), dtype=bool)[top_N] if task == "exclusive" else probs_NC >= 0.5
     counts = sorted(zip(classes, said_NC.sum(0).tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    named_blank = [i for i, c in enumerate(classes) if c.lower() in BLANK]
+    named_blank = [i for i, c in enumerate(classes) if is_blank(c)]
     sure = np.bincount(np.minimum((probs_NC.max(1) * 10).astype(int), 9), minlength=10).tolist()
     return Found(
         clips=read["clip"].to_list(),
         probs_NC=probs_NC,
         counts=counts,
+        said_N=np.asarray(said_NC.any(1)),
         nothing=int((~said_NC.any(1)).sum()),
         blank=int(said_NC[:, named_blank].any(1).sum()) if named_blank else None,
+        blank_classes=[classes[i] for i in named_blank],
         sure=sure,
     )

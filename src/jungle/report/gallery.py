@@ -18,6 +18,7 @@ from jungle.report.strips import Strip, Wanted
 from jungle.video import ClipSpec
 
 BARS = 4  # probabilities shown a clip
+SURE = 0.5  # as where classes count as found
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,16 @@ def of_truth(
 ) -> list[Gallery]:
     """Wrong clips and right ones, of those that were read."""
     wrong = choose.errors(judged, max(most // 3, most - 2 * len(classes)))
+    sure = [row for row in wrong if judged.probs_NC[row].max() >= SURE]
+    unsure = [row for row in wrong if row not in set(sure)]
     right = choose.right(judged, min(most - len(wrong), 2 * len(classes)))
     picks = [
-        Pick("Wrong, and sure of it", f"The {split} clips it got wrong, the most confident first.", wrong),
+        Pick(
+            "Wrong, and sure of it",
+            f"The {split} clips where a wrong class has half of the probability or more, the surest first.",
+            sure,
+        ),
+        Pick("Wrong, and unsure", f"The {split} clips it got wrong, with no class at a half.", unsure),
         Pick("Right", f"The {split} clips it got right with most confidence, class by class.", right),
     ]
     return _hang(picks, judged.clips, judged.probs_NC, judged.targets_NC, table, classes, videos)
@@ -81,7 +89,8 @@ def of_found(
 ) -> list[Gallery]:
     """The most certain clips of each class, and the least certain ones."""
     unsure = choose.least_sure(found.probs_NC, found.clips, most // 4)
-    sure = choose.surest(found.probs_NC, found.clips, min(most - len(unsure), 2 * len(classes)))
+    most_sure = min(most - len(unsure), 2 * len(classes))
+    sure = choose.surest(found.probs_NC, found.clips, most_sure, found.said_N)
     picks = [
         Pick("Most certain", "For every class that was found, the clips where it is most probable.", sure),
         Pick(

@@ -23,6 +23,7 @@ def write_report(
     folder: Path,
     *,
     title: str,
+    about: str = "",
     predictions: Mapping[str, pl.DataFrame],
     classes: Sequence[str],
     task: str,
@@ -46,6 +47,7 @@ def write_report(
     Args:
         folder: where the report goes.
         title: its heading.
+        about: what stands below it first, as the model.
         predictions: a predictions table for each split (`val`, `test`), or one under any name.
         classes: class names, in any order that the tables have as columns.
         task: `exclusive` or `multilabel`.
@@ -96,6 +98,7 @@ def write_report(
         places,
         kind="training run" if splits else "prediction run",
         title=title,
+        about=about,
         task=task,
         classes=list(classes),
         splits=splits,

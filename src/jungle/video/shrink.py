@@ -55,10 +55,11 @@ def shrink_clips(
 ) -> pl.DataFrame:
     """Write a smaller copy of every clip below `out`, under the name that it has below `root`.
 
-    Sound is left out. Each copy is read back and compared with its original before it is called done.
-    Tables that lie at the top of the root (`TABLES`) are copied, so that `data.root=<out>` is all that
-    training on the copy takes. Killed at any moment, the same call goes on from where it was; called later,
-    it copies only what is new, has changed, or failed before.
+    Sound is left out. A clip that is as small and slow as asked, and would only grow, is copied as it is
+    (`AS_IT_IS` is its reason then), with its sound. Each new copy is read back and compared with its original
+    before it is called done. Tables that lie at the top of the root (`TABLES`) are copied, so that
+    `data.root=<out>` is all that training on the copy takes. Killed at any moment, the same call goes on from
+    where it was; called later, it copies only what is new, has changed, or failed before.
 
     Args:
         paths: video files.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,7 @@ ENCODERS: dict[str, dict[str, Any]] = {
     },
 }
 SLOWEST, FASTEST = 1e-6, 1e3  # frames a second: from one in eleven days to the most that AVI can tell
+AS_IT_IS = "copied as it is: nothing was to change, and a new copy would be larger"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
 
@@ -122,14 +124,16 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
         raise WrongTimeline("count")  # which says why there is none
     check_copy(part, sink.shown, sink.variable)
     lost = len(picks) - sink.frames
+    whole = sink.frames == len(times) and not timeline.damage and how == "index"
+    if whole and sink.keeps_size and size < part.stat().st_size:
+        shutil.copyfile(path, part)
+        return {"status": "ok", "reason": AS_IT_IS, **sink.facts}
     left_out = f"{some(lost, len(picks), 'frames are damaged')} and left out" if lost else ""
     reason = timeline.damage or left_out
     return {
         "status": "degraded" if reason else "ok",
         "reason": reason,
-        "frames": sink.frames,
-        "height": sink.size[0],
-        "width": sink.size[1],
+        **sink.facts,
     }
 
 
@@ -154,10 +158,17 @@ class _Sink:
         self._timeline = timeline
         self._scaler: Scaler | None = None
         self.size = (0, 0)
+        self.keeps_size = False
+        """Whether the copy is as large as the upright clip, but for odd sides, and nothing is cut off it."""
 
     @property
     def frames(self) -> int:
         return self._writer.written
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Frames and size of the copy."""
+        return {"frames": self.frames, "height": self.size[0], "width": self.size[1]}
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         if self._scaler is None:
@@ -165,6 +176,7 @@ class _Sink:
             height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
             kept = ClipSpec(crop_bottom=self._spec.crop_bottom).rows_kept(height)
             self.size = self._spec.output_size(kept, width)
+            self.keeps_size = kept == height and self.size == Shrink().output_size(height, width)
             self._scaler = Scaler(ClipSpec(crop_bottom=self._spec.crop_bottom), self.size)
         if self._timeline.counted:
             time = float(next(self._times))
