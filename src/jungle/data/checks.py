@@ -106,10 +106,12 @@ def check(
 def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[str]) -> None:
     """Names that two files fit, files that two clips name, and names that the disk writes in another way."""
     paths, lost = clips.table["path"], on_disk.is_null()
-    unsure = {p: c for p in paths.filter(lost).head(100) if len(c := candidates(p)) > 1}
+    # By their names: a whole path may be so long that what fits is cut off.
+    named = zip(clips.table["clip"].filter(lost).head(100), paths.filter(lost).head(100), strict=True)
+    unsure = {name: c for name, path in named if len(c := candidates(path)) > 1}
     problems.add(
         "names fit several files, by case, accents or suffix",
-        [f"{p} ({' or '.join(os.path.basename(f) for f in files)})" for p, files in unsure.items()],
+        [f"{n} ({' or '.join(os.path.basename(f) for f in files)})" for n, files in unsure.items()],
         "Write each as the file's name is written.",
     )
     there = pl.DataFrame({"clip": clips.table["clip"], "path": paths, "file": on_disk}).drop_nulls()
