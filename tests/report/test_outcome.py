@@ -86,7 +86,10 @@ def test_every_class_is_shown_before_any_is_shown_twice():
     probs = [[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]]
     judged = outcome_of(probs, [[1, 0], [1, 0], [1, 0], [0, 1]])
     assert choose.right(judged, 2) == [0, 3]
-    assert choose.surest(judged.probs_NC, judged.clips, 3) == [0, 1, 3]
+    said_N = np.array([True] * 4)
+    assert choose.surest(judged.probs_NC, judged.clips, 3, said_N) == [0, 1, 3]
+    said_N[0] = False  # nothing was found in it
+    assert choose.surest(judged.probs_NC, judged.clips, 3, said_N) == [1, 2, 3]
     assert choose.least_sure(judged.probs_NC, judged.clips, 2) == [3, 2]
 
 
