@@ -47,13 +47,13 @@ def test_a_killed_sweep_on_two_processes_goes_on_and_records_what_failed(
 
 def test_wandbs_sweep_file_speaks_hydras_syntax() -> None:
     sweep = yaml.safe_load((ROOT / "docs" / "wandb-sweep.yaml").read_text())
-    assert sweep["command"][-1] == "${args_no_hyphens}"
+    assert sweep["command"][-1] == "${args}"  # which begin with dashes: tests/test_dashes.py
     given = [
         f"{key}={spec['values'][0] if 'values' in spec else spec['min']}"
         for key, spec in sweep["parameters"].items()
     ]
     cfg = overrides.composed("train", [*(a for a in sweep["command"] if "=" in a), *given], config_dir())
-    assert cfg.callbacks.monitor == sweep["metric"]["name"]
+    assert sweep["metric"]["name"] == f"best_{cfg.callbacks.monitor}"
 
 
 def test_a_sweep_is_one_by_flag_or_by_choice_and_a_trial_is_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,7 +109,7 @@ def test_the_steps_run_alone_and_the_plan_says_how_far_they_are(tmp_path, staged
     said("stage=features")
     whole = plan()
     assert re.search(r"40 of 40 clips\s+-$", whole["features"].rstrip())
-    assert "0 of 1" in whole["resnet_tanh"]  # no model was trained
+    assert "0 of 1" in whole["attention_resnet"]  # no model was trained
     (note,) = (tmp_path / "runs" / "recipes" / "primatrix_third_place").glob("inputs-*.json")
     assert json.loads(note.read_text())["rates"].keys() == {"metadata", "features"}
     assert re.search(r"\d+ of 40 clips", part)
