@@ -34,6 +34,11 @@ class Stopped(BaseException):
         )
 
 
+def first_line(error: BaseException) -> str:
+    """Return what an error says, as one line; its kind where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
 def nearest(word: str, choices: Iterable[object], n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
     import difflib

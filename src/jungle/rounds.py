@@ -50,12 +50,8 @@ class Rounds(Callback):
         patience: int | None,
     ) -> None:
         self.epochs, self.rounds, self.part, self.weight, self.share = epochs, rounds, part, weight, share
-        self.seed, self.monitor, self.sign, self.patience = (
-            seed,
-            monitor,
-            1 if mode == "min" else -1,
-            patience,
-        )
+        self.seed, self.monitor, self.patience = seed, monitor, patience
+        self.sign = 1 if mode == "min" else -1
         self.first: int | None = None  # the epoch of the first round, when it is known
         self._best, self._waited = math.inf, 0
         self._kept: dict[str, Any] | None = None  # of the best epoch, until the rounds begin

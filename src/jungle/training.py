@@ -39,13 +39,15 @@ def main(raw: Any) -> None:
                 f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
                 f"folder, or delete {folder / 'checkpoints'}"
             )
-        if (other := resuming.difference(folder, cfg)) is not None:
-            if not other.is_a_move:
-                raise UsageError(f"{folder} holds a run of other settings ({other}); choose another folder")
+        other = resuming.difference(folder, cfg)
+        if other is not None and not other.is_a_move:
+            raise UsageError(f"{folder} holds a run of other settings ({other}); choose another folder")
+        finished = done.get("state") == "finished" and best.is_file()
+        if other is not None or finished:
             runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
+        if other is not None:
             log.info(f"{folder} goes on with what lies elsewhere, and is the same: {other}")
-        if done.get("state") == "finished" and best.is_file():
-            runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
+        if finished:
             log.info(f"{folder} is finished already")
         else:
             if done:

@@ -48,7 +48,7 @@ def tell(logger: Any, cfg: TrainConfig, results: Results) -> None:
             tensorboard_run.tell(logger, cfg, results)
     except Exception as e:
         log.warning(
-            f"warning: the results could not be logged ({wandb_run.first_line(e)}); metrics.json and the "
+            f"warning: the results could not be logged ({wandb_run.gist(e)}); metrics.json and the "
             "tables of predictions have them"
         )
 

@@ -11,7 +11,7 @@ from typing import Any
 from jungle import __version__, network, runs
 from jungle.config import TrainConfig
 from jungle.console import log
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 from jungle.loggers.names import Names
 from jungle.loggers.results import CLASS_COLUMNS, Confusion, Curve, Results, confusion, precision_recall
 from jungle.wording import counted
@@ -62,15 +62,15 @@ def begin(cfg: TrainConfig, folder: Path, names: Names) -> Any:
             return _started(_wandb(cfg, folder, names, online=True))
         except Exception as e:
             if cfg.logger.mode == "online":
-                raise UserError(f"logger.mode=online: W&B refuses the run: {first_line(e)}") from None
-            log.warning(f"warning: W&B refuses the run ({first_line(e)}): {OFFLINE}")
+                raise UserError(f"logger.mode=online: W&B refuses the run: {gist(e)}") from None
+            log.warning(f"warning: W&B refuses the run ({gist(e)}): {OFFLINE}")
             _forget()
     try:
         return _started(_wandb(cfg, folder, names, online=False))
     except Exception as e:
         if cfg.logger.mode == "offline":
-            raise UserError(f"logger=wandb cannot be used: {first_line(e)}; give logger=none") from None
-        log.warning(f"warning: W&B cannot be used ({first_line(e)}): history.json alone keeps the numbers")
+            raise UserError(f"logger=wandb cannot be used: {gist(e)}; give logger=none") from None
+        log.warning(f"warning: W&B cannot be used ({gist(e)}): history.json alone keeps the numbers")
         return False
 
 
@@ -274,7 +274,7 @@ def _unusable(host: str, known: bool = True) -> str | None:
     try:
         wandb.login(prompt=False, verify=True)
     except Exception as e:
-        return first_line(e)
+        return gist(e)
     return None
 
 
@@ -311,7 +311,6 @@ def has_key(host: str = "") -> bool:
         return False
 
 
-def first_line(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__)[:200].rstrip(". ")
+def gist(error: Exception) -> str:
+    """Return what an error says, as a part of a sentence."""
+    return first_line(error)[:200].rstrip(". ")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 
 MAX_MEMBERS = 100_000
 MAX_PLAIN = 8 << 20  # bytes of everything in an archive that is no tensor; ours take 0.1 MB
@@ -64,8 +64,7 @@ def check_archive(path: Path) -> None:
 
 def one_line(error: BaseException) -> str:
     """What an exception says, as one line of at most 160 printable characters."""
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return "".join(c if c.isprintable() else "?" for c in said)[:160]
+    return "".join(c if c.isprintable() else "?" for c in first_line(error))[:160]
 
 
 def check_plain(value: Any, what: str) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from jungle.errors import UserError
 from jungle.models.bundled import bundled_weights, to_timm_names
-from jungle.models.weights import first_line, load_weights
+from jungle.models.weights import gist, load_weights
 
 Colour = tuple[float, float, float]
 """Red, green, blue."""
@@ -53,9 +53,9 @@ def created(spec: BackboneSpec, load: bool) -> Any:
             model = _sized(spec, from_hub)
         except Exception as e:
             if not from_hub:
-                raise UserError(f"model.backbone={spec.name}: timm cannot build it: {first_line(e)}") from e
+                raise UserError(f"model.backbone={spec.name}: timm cannot build it: {gist(e)}") from e
             raise UserError(
-                f"the weights of {spec.name} could not be fetched ({first_line(e)}). Connect once (they are "
+                f"the weights of {spec.name} could not be fetched ({gist(e)}). Connect once (they are "
                 f"kept in the hub's cache, {_hub_cache()}), or give a file: "
                 "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
             ) from None

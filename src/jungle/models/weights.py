@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 from jungle.models.archives import check_archive
 from jungle.wording import count
 
@@ -29,7 +29,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
             state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as e:
         raise UserError(
-            f"model.weights={file}: not a weights file that can be read safely: {first_line(e)}"
+            f"model.weights={file}: not a weights file that can be read safely: {gist(e)}"
         ) from None
     for inner in ("state_dict", "model"):
         state = state[inner] if isinstance(state, dict) and isinstance(state.get(inner), dict) else state
@@ -49,8 +49,6 @@ def load_weights(model: nn.Module, file: Path) -> None:
     model.load_state_dict({k: found[k] for k in wanted})
 
 
-def first_line(error: Exception) -> str:
-    """What an exception says, cut to one line."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)[
-        :200
-    ]
+def gist(error: Exception) -> str:
+    """Return what an error says, in at most 200 characters of one line."""
+    return first_line(error)[:200]
