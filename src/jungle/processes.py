@@ -1,9 +1,17 @@
-"""Commands of this program as processes of their own: a trial of a sweep, a stage of a recipe."""
+"""Commands of this program as processes of their own: a trial of a sweep, a stage of a recipe.
 
+Importing torch, Lightning and timm takes longer than many a stage. On Linux a command is therefore forked from a
+process that has imported them (the standard library's `forkserver`); elsewhere each command imports them.
+"""
+
+import atexit
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 
 from jungle import runs
@@ -18,10 +26,17 @@ def run(words: Sequence[str]) -> int:
     Raises:
         Stopped: it was told to stop, and not through this process.
     """
+    code = _run_forked(words) if sys.platform == "linux" else _run_started(words)
+    if code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+        raise Stopped(code - 128)
+    return code
+
+
+def _run_started(words: Sequence[str]) -> int:
     env = {**os.environ, runs.STARTER: str(os.getpid())}  # it ends with what started it
     process = subprocess.Popen([sys.executable, "-m", "jungle", *words], env=env)
     try:
-        code = process.wait()
+        return process.wait()
     except BaseException:
         process.terminate()
         try:
@@ -29,6 +44,40 @@ def run(words: Sequence[str]) -> int:
         except subprocess.TimeoutExpired:
             process.kill()
         raise
-    if code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-        raise Stopped(code - 128)
-    return code
+
+
+def _run_forked(words: Sequence[str]) -> int:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["jungle.models.large_libraries"])
+    process = context.Process(target=_become, args=(list(words), dict(os.environ), os.getcwd()))
+    process.start()
+    try:
+        process.join()
+    except BaseException:
+        process.terminate()
+        process.join(GRACE_S)
+        process.kill()
+        raise
+    return int(process.exitcode or 0)
+
+
+def _become(words: list[str], env: dict[str, str], folder: str) -> None:
+    """Turn this forked process into `python -m jungle <words>`."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.environ.clear()
+    os.environ.update(env)
+    os.environ[runs.STARTER] = str(os.getppid())
+    os.chdir(folder)
+    sys.argv = [sys.argv[0], *words]
+    try:
+        runpy.run_module("jungle", run_name="__main__", alter_sys=True)
+    finally:
+        atexit._run_exitfuncs()  # a forked process ends without them before Python 3.13: W&B waits there for its log
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that asked for it is gone; the one it was forked from would live on."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
