@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SAMPLE ?= 240# clips that the demo renders, trains on and predicts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -32,10 +33,10 @@ $(VENV)/.ready-test: requirements-test.txt $(VENV)/.ready
 
 demo: $(VENV)/.ready
 	@echo "training on the rendered sample"
-	@$(BIN)/python train.py
+	@$(BIN)/python train.py data.sample_clips=$(SAMPLE)
 	@echo "predicting the sample's test clips"
 	@$(BIN)/python predict.py ckpt=runs/train/latest/checkpoints/best.ckpt \
-	  template=cache/sample/submission_format.csv out=runs/predict/demo overwrite=true
+	  template=cache/sample$(filter-out _240,_$(SAMPLE))/submission_format.csv out=runs/predict/demo overwrite=true
 	@echo "the training report: runs/train/latest/report.html"
 
 test: $(VENV)/.ready-test

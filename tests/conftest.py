@@ -1,18 +1,16 @@
 """Clips and commands that many tests share. Clips are written once a test run; nothing is downloaded."""
 
-import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 COLOURS = {"blank": None, "lion": (230, 40, 40), "hog": (40, 60, 230)}
@@ -62,55 +60,41 @@ def survey(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[subprocess.Popen[str] | None]:
-    """`warm.py`, where processes can be forked."""
-    if not sys.platform.startswith("linux"):
-        yield None
-        return
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    door = [sys.executable, str(ROOT / "tests" / "warm.py")]
-    with subprocess.Popen(door, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) as process:
-        yield process
-        process.stdin.close()  # type: ignore[union-attr]
-
-
 @pytest.fixture
-def command(warm: subprocess.Popen[str] | None, tmp_path: Path) -> Command:
+def command(tmp_path: Path) -> Command:
     """Run `python <door>.py ...`, or `jungle ...`, as a user does, in an empty folder; output is text."""
 
     def run(door: str, *args: str, timeout: float = 300, **env: str) -> subprocess.CompletedProcess[str]:
-        script = ["-m", door] if door == "jungle" else [str(ROOT / f"{door}.py")]
-        argv = [sys.executable, *script, *args]
-        how: dict[str, Any] = {"cwd": str(tmp_path), "env": {**os.environ, **env}}
-        if warm is None:
-            quiet = subprocess.DEVNULL
-            return subprocess.run(argv, text=True, capture_output=True, timeout=timeout, stdin=quiet, **how)
-        return _forked(warm, argv, door, args, how, timeout)
+        if not sys.platform.startswith("linux"):
+            return run_started(door, *args, cwd=tmp_path, timeout=timeout, **env)
+        with tempfile.TemporaryDirectory() as said:
+            out, err = Path(said) / "out", Path(said) / "err"
+            process = Forked(door, args, tmp_path, env=env, out=str(out), err=str(err))
+            try:
+                code = process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill_group()
+                raise AssertionError(f"{door} {args}: no end within {timeout} s") from None
+            text = [file.read_text() if file.exists() else "" for file in (out, err)]
+            return subprocess.CompletedProcess(process.args, code, *text)
 
     return run
 
 
-def _forked(
-    warm: subprocess.Popen[str],
-    argv: list[str],
-    door: str,
-    args: tuple[str, ...],
-    how: dict[str, Any],
-    timeout: float,
+def run_started(
+    door: str, *args: str, cwd: Path, timeout: float = 300, **env: str
 ) -> subprocess.CompletedProcess[str]:
-    with tempfile.TemporaryDirectory() as said:
-        out, err = Path(said) / "out", Path(said) / "err"
-        order = {"door": door, "args": args, "out": str(out), "err": str(err), **how}
-        print(json.dumps(order), file=warm.stdin, flush=True)
-        pid = int(warm.stdout.readline())  # type: ignore[union-attr]
-        late = threading.Timer(timeout, os.killpg, (pid, signal.SIGKILL))
-        late.start()
-        code = int(warm.stdout.readline())  # type: ignore[union-attr]
-        late.cancel()
-        assert code != -signal.SIGKILL, f"{door} {args}: no end within {timeout} s"
-        text = [file.read_text() if file.exists() else "" for file in (out, err)]
-        return subprocess.CompletedProcess(argv, code, *text)
+    """Run a command in a process that was not forked from one that has the large libraries."""
+    script = ["-m", door] if door == "jungle" else [str(ROOT / f"{door}.py")]
+    return subprocess.run(
+        [sys.executable, *script, *args],
+        cwd=cwd,
+        env={**os.environ, **env},
+        text=True,
+        capture_output=True,
+        timeout=timeout,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def survey_args(survey: Path) -> list[str]:

@@ -15,6 +15,7 @@ import torch
 
 from jungle.data import predictions
 from tests.conftest import ROOT, Command, survey_args
+from tests.forked import Forked
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +239,7 @@ def test_a_hostile_checkpoint_runs_nothing(command: Command, survey: Path, tmp_p
     assert not (tmp_path / "ran").exists()
 
 
-def kill_when(started: subprocess.Popen[str], ready, timeout: float = 120) -> None:
+def kill_when(started: Forked, ready, timeout: float = 120) -> None:
     """Send SIGKILL to the process and its group as soon as `ready()`; it must not have ended before."""
     end = time.monotonic() + timeout
     while not ready():
@@ -249,15 +250,8 @@ def kill_when(started: subprocess.Popen[str], ready, timeout: float = 120) -> No
     started.wait()
 
 
-def start(door: str, args: list[str], cwd: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / f"{door}.py"), *args],
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def start(door: str, args: list[str], cwd: Path) -> Forked:
+    return Forked(door, args, cwd)
 
 
 @pytest.mark.slow
@@ -346,8 +340,8 @@ def test_a_large_backbone_on_two_processes(survey: Path, command: Command, tmp_p
         "trainer.devices=2",
         "model.pretrained=false",
         "data.limit=12",
-        "model.size=160x160",
-        "frames.count=2",
+        "model.size=96x96",
+        "frames.count=1",
         "trainer.accelerator=cpu",
         timeout=600,
     )

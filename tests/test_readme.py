@@ -91,7 +91,7 @@ def test_train_on_your_own_clips(survey: Path, command: Command, tmp_path: Path)
 
 @pytest.mark.slow
 def test_make_demo(tmp_path: Path) -> None:
-    """The first command, on a copy of the repository that shares the environment."""
+    """The first command, with fewer clips, on a copy of the repository that shares the environment."""
     for name in (
         "Makefile",
         "train.py",
@@ -108,19 +108,19 @@ def test_make_demo(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".ready").exists():
         (ROOT / ".venv" / ".ready").touch()
     done = subprocess.run(
-        ["make", *ready, "demo"], cwd=tmp_path, text=True, capture_output=True, timeout=900, check=False
+        ["make", *ready, "demo", "SAMPLE=64"], cwd=tmp_path, text=True, capture_output=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
     for what in ("submission", "predictions", "report", "the training report"):
         assert (tmp_path / said[what]).is_file(), what
-    template = pl.read_csv(tmp_path / "cache/sample/submission_format.csv")
+    template = pl.read_csv(tmp_path / "cache/sample_64/submission_format.csv")
     written = pl.read_csv(tmp_path / said["submission"])
     assert written.columns == template.columns
     assert written["filename"].equals(template["filename"])
     metrics = json.loads((tmp_path / "runs/train/latest/metrics.json").read_text())
-    assert metrics["test/accuracy"] > 0.9
-    assert metrics["test/log_loss"] < priors_log_loss(tmp_path) / 3
+    assert metrics["test/accuracy"] > 0.7  # of all 240 clips: above 0.9
+    assert metrics["test/log_loss"] < priors_log_loss(tmp_path) / 2
 
 
 def priors_log_loss(work: Path) -> float:

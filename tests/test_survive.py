@@ -15,6 +15,7 @@ import torch
 from jungle import runs
 from jungle.data import predictions
 from tests.conftest import Command, survey_args
+from tests.forked import Forked
 from tests.test_end_to_end import start
 
 TOLERANCE = 1e-4  # of a probability: an undisturbed run against one that was stopped and went on
@@ -24,6 +25,8 @@ def finetuning(survey: Path) -> list[str]:
     return [
         *survey_args(survey),
         "model=finetune",
+        "model.backbone=test_resnet",
+        "model.pretrained=false",
         "model.size=64x96",
         "frames=random",
         "frames.count=2",
@@ -37,7 +40,7 @@ def checkpoints_of(root: Path) -> list[Path]:
     return list(root.glob("train/2*/checkpoints/last.ckpt"))
 
 
-def wait_for_saves(process: subprocess.Popen, root: Path, n: int) -> None:
+def wait_for_saves(process: Forked, root: Path, n: int) -> None:
     """Return when `last.ckpt` has been written `n` times more."""
     seen: set[tuple[int, int]] = set()
     before = {(p.stat().st_ino, p.stat().st_mtime_ns) for p in checkpoints_of(root)}

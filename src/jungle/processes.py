@@ -1,7 +1,7 @@
 """Commands of this program as processes of their own: a trial of a sweep, a stage of a recipe.
 
-Importing torch, Lightning and timm takes longer than many a stage. On Linux a command is therefore forked from a
-process that has imported them (the standard library's `forkserver`); elsewhere each command imports them.
+Importing torch, Lightning and timm takes longer than a small stage does. On Linux a command is therefore forked
+from a process that has imported them (the standard library's `forkserver`); elsewhere it imports them itself.
 """
 
 import atexit
@@ -72,7 +72,7 @@ def _become(words: list[str], env: dict[str, str], folder: str) -> None:
     try:
         runpy.run_module("jungle", run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()  # a forked process ends without them before Python 3.13: W&B waits there for its log
+        atexit._run_exitfuncs()  # W&B's among them; before Python 3.13 a forked process ends without them
 
 
 def _end_with_parent() -> None:
