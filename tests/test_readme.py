@@ -108,7 +108,12 @@ def test_make_demo(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".ready").exists():
         (ROOT / ".venv" / ".ready").touch()
     done = subprocess.run(
-        ["make", *ready, "demo", "SAMPLE=64"], cwd=tmp_path, text=True, capture_output=True, timeout=900, check=False
+        ["make", *ready, "demo", "SAMPLE=64"],
+        cwd=tmp_path,
+        text=True,
+        capture_output=True,
+        timeout=900,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
