@@ -6,8 +6,8 @@ import pytest
 
 from jungle import overrides
 from jungle.cli import config_dir
-from jungle.config.values import without_empty
 from jungle.errors import UsageError
+from jungle.plain import without_empty
 from tests.conftest import ROOT
 
 

@@ -15,6 +15,7 @@ from jungle.errors import UsageError, UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
+from jungle.asked import ClipRequest
 from jungle.predicting import Asked, answers_of, joined, whole_batches
 from jungle.resumable import Rows
 from jungle.video import ClipSpec, Frames
@@ -260,7 +261,7 @@ def test_on_a_device_of_batches_a_stop_does_not_move_a_bit(
 def test_a_clip_of_which_something_else_is_told_is_predicted_again(
     survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asks = [predict.Ask(p.name, str(p)) for p in sorted((survey / "clips").iterdir())[:2]]
+    asks = [ClipRequest(p.name, str(p)) for p in sorted((survey / "clips").iterdir())[:2]]
     told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
     monkeypatch.setattr(predict.facts, "of_clips", lambda *_: told.copy())
     cfg: Any = SimpleNamespace(metadata=None, paths=SimpleNamespace(cache=tmp_path), workers=0, timeout_s=1.0)

@@ -1,15 +1,23 @@
 """Which clips a prediction is for: `videos=`, a template's, or the test clips of the checkpoint's own run."""
 
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jungle.config import PredictConfig
 from jungle.errors import UsageError
-from jungle.predict import Ask
 from jungle.wording import counted
 
 
-def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
+@dataclass(frozen=True)
+class ClipRequest:
+    """One clip to predict: its id in the results and where it lies; no `path` where no file was found."""
+
+    clip: str
+    path: str | None
+
+
+def clips_of(cfg: PredictConfig, template: Any) -> list[ClipRequest]:
     """Return the clips to predict, in order; with a template, its rows and only those.
 
     Raises:
@@ -18,14 +26,14 @@ def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
     if cfg.videos is not None:
         from jungle.data.formats import find_clips
 
-        found = [Ask(f.clip, f.path) for f in find_clips(cfg.videos)]
+        found = [ClipRequest(f.clip, f.path) for f in find_clips(cfg.videos)]
         return found if template is None else _matched(template, found)
     run, table = _run_clips(cfg.ckpt[0])
     if table is None:
         raise UsageError(
             "which clips? Give videos=<folder, glob, list or video> (the checkpoint's run is not beside it)"
         )
-    every = [Ask(c, p) for c, p in table.select("clip", "path").iter_rows()]
+    every = [ClipRequest(c, p) for c, p in table.select("clip", "path").iter_rows()]
     if template is not None:
         return _on_disk(_matched(template, every), run)
     import polars as pl
@@ -35,7 +43,7 @@ def clips_of(cfg: PredictConfig, template: Any) -> list[Ask]:
         raise UsageError(
             f"which clips? The run {run} had no test clips; give videos=<folder, glob, list or video>"
         )
-    return _on_disk([Ask(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
+    return _on_disk([ClipRequest(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
 
 
 def _run_clips(ckpt: Path) -> tuple[Path, Any]:
@@ -47,21 +55,21 @@ def _run_clips(ckpt: Path) -> tuple[Path, Any]:
     return run, Clips.read(file).table if file.is_file() else None
 
 
-def _on_disk(asks: list[Ask], run: Path) -> list[Ask]:
+def _on_disk(requests: list[ClipRequest], run: Path) -> list[ClipRequest]:
     """Return the clips of a run, of which one at least is still where it was.
 
     Raises:
         UsageError: none is: the run, or its clips, were moved.
     """
-    if asks and not any(a.path and Path(a.path).exists() for a in asks):
+    if requests and not any(a.path and Path(a.path).exists() for a in requests):
         raise UsageError(
-            f"which clips? None of the {len(asks)} clips of {run} is where it was ({asks[0].path}): give "
-            "videos=<their folder>"
+            f"which clips? None of the {len(requests)} clips of {run} is where it was ({requests[0].path}): "
+            "give videos=<their folder>"
         )
-    return asks
+    return requests
 
 
-def _matched(template: Any, found: list[Ask]) -> list[Ask]:
+def _matched(template: Any, found: list[ClipRequest]) -> list[ClipRequest]:
     """Return each row of the template with its file: by whole name, else by a unique file name.
 
     Names are read as those of tables and lists are: case and accents are forgiven where one clip alone fits.
@@ -76,10 +84,10 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
     from jungle.data.problems import shown
 
     whole = {a.clip: a for a in found}
-    last: dict[str, list[Ask]] = {}
+    last: dict[str, list[ClipRequest]] = {}
     for ask in found:
         last.setdefault(PurePosixPath(ask.clip).name, []).append(ask)
-    files = {name: asks[0] for name, asks in last.items() if len(asks) == 1}
+    files = {name: requests[0] for name, requests in last.items() if len(requests) == 1}
     plain = name_clips(pl.Series(template.names, dtype=pl.String), Path("/")).clip.to_list()
     plain = [p if p is not None else n for n, p in zip(template.names, plain, strict=True)]
     by_name = match_clips(plain, list(whole))
@@ -105,7 +113,7 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
             f"template={template.file}: {counted(len(unsure), 'names fit')} several videos, "
             f"as {shown(name)} ({' or '.join(map(shown, fit))}): write each as the video is named"
         )
-    asks: list[Ask] = []
+    requests: list[ClipRequest] = []
     other: list[tuple[str, str]] = []
     for name, p in zip(template.names, plain, strict=True):
         last_part = PurePosixPath(p).name
@@ -114,11 +122,11 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
             hit = files[by_file.known[last_part]]
         if hit is not None and hit.clip not in (name, p) and hit.clip != name:
             other.append((name, hit.clip))
-        asks.append(Ask(name, hit.path if hit else None))
-    if asks and all(a.path is None for a in asks):
+        requests.append(ClipRequest(name, hit.path if hit else None))
+    if requests and all(a.path is None for a in requests):
         raise UsageError(
-            f"template={template.file}: none of its {len(asks)} clips is among the videos (it "
-            f"names {asks[0].clip}, the videos are like {found[0].clip if found else 'none'}); "
+            f"template={template.file}: none of its {len(requests)} clips is among the videos (it "
+            f"names {requests[0].clip}, the videos are like {found[0].clip if found else 'none'}); "
             "videos=<their folder>"
         )
     if other:
@@ -127,10 +135,10 @@ def _matched(template: Any, found: list[Ask]) -> list[Ask]:
             f"{shown(other[0][0])}: {shown(other[0][1])}"
         )
     first: dict[str, str] = {}
-    for ask in asks:
+    for ask in requests:
         if ask.path is not None and first.setdefault(ask.path, ask.clip) != ask.clip:
             raise UsageError(
                 f"template={template.file}: rows {shown(first[ask.path])} and {shown(ask.clip)} are both the "
                 f"video {shown(ask.path)}: write each row as its video is named"
             )
-    return asks
+    return requests

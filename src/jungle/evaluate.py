@@ -11,7 +11,6 @@ from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.data.for_people import write_csv
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.parquet import read_parquet, write_parquet
@@ -54,7 +53,9 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
     if not trainer.is_global_zero:
         return
     write_json(folder / "metrics.json", scores)
-    write_failures([(clips.table["clip"][n], reason) for n, reason in sorted(data.failures.items())], folder)
+    predictions.write_failures(
+        [(clips.table["clip"][n], reason) for n, reason in sorted(data.failures.items())], folder
+    )
     shown = {k: v for k, v in scores.items() if "/class/" not in k}
     for split in tables:
         log.info(", ".join(_said(k, v) for k, v in shown.items() if k.startswith(f"{split}/")))
@@ -174,12 +175,6 @@ def not_scored(clips: int) -> str:
         if clips == 1
         else (f"{clips} clips could not be read and are not scored")
     )
-
-
-def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
-    """Write `failures.csv`: clip and reason."""
-    table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
-    write_csv(table, folder / "failures.csv")
 
 
 def _log(

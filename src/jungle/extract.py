@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
         before.begin(wanted)
         if before.indexed is not None and "metadata" in steps:
             with before.measured("metadata"):
-                facts.of_training(before.indexed, clips)
+                facts.of_training(before.indexed, clips, inputs.workers_of(before.indexed))
     if "features" in steps:
         _features(configs, made, clips, keys, wanted, before)
     return 0

@@ -19,14 +19,12 @@ INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked f
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
 
 
-def of_training(cfg: TrainConfig, clips: Clips) -> np.ndarray | None:
-    """Return the facts of all clips if a config asks for them."""
+def of_training(cfg: TrainConfig, clips: Clips, workers: int) -> np.ndarray | None:
+    """Return the facts of all clips if a config asks for them; so many processes look into files."""
     asked = cfg.data.metadata
     if asked is None:
         return None
-    from jungle.inputs import workers_of
-
-    names, how = clips.table["clip"].to_list(), (workers_of(cfg), cfg.data.timeout_s)
+    names, how = clips.table["clip"].to_list(), (workers, cfg.data.timeout_s)
     index = None if asked == "index" else Path(asked)
     found = of_clips(names, clips.table["path"].to_list(), index, cfg.paths.cache, "data.metadata", *how)
     folder = micro_folder(cfg.data)

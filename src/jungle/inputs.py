@@ -70,7 +70,7 @@ def seen(cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, wei
     from jungle import facts
 
     specs = settled(cfg, folder, clips, backbone, weights_hash)
-    return Seen(backbone, weights_hash, *specs, facts.of_training(cfg, clips))
+    return Seen(backbone, weights_hash, *specs, facts.of_training(cfg, clips, workers_of(cfg)))
 
 
 def about(cfg: TrainConfig, clips: Clips, seen: Seen) -> dict[str, Any]:

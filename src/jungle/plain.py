@@ -74,3 +74,11 @@ def _check_size(found: Any, file: Path) -> None:
             raise UsageError(f"{file}: more values, or deeper ones, than settings have")
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         waiting += [(v, depth + 1) for v in inner]
+
+
+def without_empty(settings: Any) -> Any:
+    """Leave out of nested settings what is null or an empty list or group, at any depth."""
+    if not isinstance(settings, dict):
+        return settings
+    kept = {k: without_empty(v) for k, v in settings.items()}
+    return {k: v for k, v in kept.items() if v not in (None, [], {})}

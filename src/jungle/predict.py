@@ -3,13 +3,13 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from jungle import facts, runs
+from jungle.asked import ClipRequest
 from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
@@ -23,14 +23,6 @@ from jungle.resumable import FILES, Rows, check_clips, check_out
 from jungle.wording import counted
 
 FLUSH_ROWS = 512
-
-
-@dataclass(frozen=True)
-class Ask:
-    """One clip to predict: its id in the results and where it lies; no `path` where no file was found."""
-
-    clip: str
-    path: str | None
 
 
 def main(raw: Any) -> None:
@@ -53,8 +45,8 @@ def main(raw: Any) -> None:
         check_out(cfg.out, keys, cfg.decoder.name)
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
         _check_devices(cfg)
-    asks = asked.clips_of(cfg, template)
-    clips = [a.clip for a in asks]
+    requests = asked.clips_of(cfg, template)
+    clips = [a.clip for a in requests]
     if cfg.out is not None and not cfg.overwrite:
         check_clips(cfg.out, clips)
     with timed("loading"):
@@ -77,12 +69,12 @@ def main(raw: Any) -> None:
     plan = {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name, FILES: keys}
     rows = Rows(out, plan, classes, cfg.overwrite)
     models = counted(len(loaded), "models")
-    log.info(f"{counted(len(asks), 'clips')}, {models}, results go to {out}")
+    log.info(f"{counted(len(requests), 'clips')}, {models}, results go to {out}")
     with rows:
         check_clips(out, clips)  # once more, now that nobody else writes there; overwrite has removed it all
         if cfg.retry_failed:
             rows.forget_failed()
-        fill(cfg, loaded, asks, rows)
+        fill(cfg, loaded, requests, rows)
         table = rows.table(clips)
         rows.finish(table)
     if template is not None:
@@ -91,7 +83,7 @@ def main(raw: Any) -> None:
         result(f"submission: {out / 'submission.csv'}")
     failed = predictions.failed_ones(table)
     if cfg.report:
-        _report(cfg, out, asks, table, loaded)
+        _report(cfg, out, requests, table, loaded)
         result(f"report: {out / 'report.html'}")
     result(f"predictions: {out / 'predictions.csv'}")
     degraded = int((table["status"] == "degraded").sum())
@@ -117,13 +109,13 @@ def _check_devices(cfg: PredictConfig) -> None:
         require_gpu(cfg.decoder.name or "auto", device)
 
 
-def fill(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> None:
+def fill(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], rows: Rows) -> None:
     """Fill `rows` with what it lacks.
 
     Args:
         cfg: the command's.
         loaded: models, by `load_checkpoint`; on the CPU they are folded for it.
-        asks: all clips.
+        requests: all clips.
         rows: those that are there already are not predicted again.
 
     Raises:
@@ -134,9 +126,9 @@ def fill(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> 
     from jungle.predicting import answers_of, settled, whole_batches
 
     device = device_of(cfg.device)
-    asked = _asked(cfg, loaded, asks, rows)
-    todo = [n for n, key in enumerate(asked.keys) if key is not None and not rows.has(asks[n].clip, key)]
-    _say_done(asks, asked.keys, todo, rows)
+    asked = _asked(cfg, loaded, requests, rows)
+    todo = [n for n, key in enumerate(asked.keys) if key is not None and not rows.has(requests[n].clip, key)]
+    _say_done(requests, asked.keys, todo, rows)
     if not todo:
         return
     trained: dict[Any, list[Any]] = {}
@@ -153,7 +145,7 @@ def fill(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> 
     with Progress("predicting", len(todo)) as bar:
         try:
             for number, row in answers_of(cfg, groups, asked, todo, rows.classes, device):
-                rows.add({**row, "clip": asks[number].clip, "key": asked.keys[number]})
+                rows.add({**row, "clip": requests[number].clip, "key": asked.keys[number]})
                 bar.advance()
                 if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > cfg.flush_s:
                     rows.flush()
@@ -171,12 +163,12 @@ def see_micro(loaded: Any) -> bool:
     return bool(loaded.model.metadata) and MICRO[0] in loaded.model.metadata.names
 
 
-def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -> Any:
+def _asked(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], rows: Rows) -> Any:
     """Look at every clip's file; those that are not there or cannot be opened fail at once."""
     from jungle.predicting import Asked
 
     keys: list[str | None] = []
-    for ask, key in zip(asks, content_keys([a.path or "" for a in asks]), strict=True):
+    for ask, key in zip(requests, content_keys([a.path or "" for a in requests]), strict=True):
         keys.append(key if isinstance(key, str) and ask.path is not None else None)
         if ask.path is None:
             rows.fail(ask.clip, "", "no such file")
@@ -185,10 +177,10 @@ def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -
     known = None
     if any(m.model.metadata for m in loaded):
         names, how = (
-            [a.clip for a in asks],
+            [a.clip for a in requests],
             (share_of_cores() if cfg.workers is None else cfg.workers, cfg.timeout_s),
         )
-        paths = [a.path for a in asks]
+        paths = [a.path for a in requests]
         known = facts.of_clips(names, paths, cfg.metadata, cfg.paths.cache, "metadata", *how)
         if any(see_micro(m) for m in loaded):
             folder = None if cfg.micro is None else facts.inner_of(cfg.micro, "micro")
@@ -201,28 +193,30 @@ def _asked(cfg: PredictConfig, loaded: list[Any], asks: list[Ask], rows: Rows) -
         # They shape the answer as the file does: a clip of which something else is told is predicted again.
         told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in known]
         keys = [None if k is None else f"{k}-{f}" for k, f in zip(keys, told, strict=True)]
-    return Asked([str(Path(a.path).absolute()) if a.path else "" for a in asks], keys, known)
+    return Asked([str(Path(a.path).absolute()) if a.path else "" for a in requests], keys, known)
 
 
-def _say_done(asks: list[Ask], keys: Sequence[str | None], todo: list[int], rows: Rows) -> None:
+def _say_done(requests: list[ClipRequest], keys: Sequence[str | None], todo: list[int], rows: Rows) -> None:
     """Log how many clips have their row from before, and how many of these could not be read then."""
     lacking = set(todo)
-    before = {asks[n].clip for n, key in enumerate(keys) if key is not None and n not in lacking}
+    before = {requests[n].clip for n, key in enumerate(keys) if key is not None and n not in lacking}
     if not before:
         return
     failed = len(before & rows.failed)
     again = f", {failed} of them could not be read (retry_failed=true tries them again)" if failed else ""
-    log.info(f"{len(before)} of {len(asks)} clips were done before{again}")
+    log.info(f"{len(before)} of {len(requests)} clips were done before{again}")
 
 
-def _report(cfg: PredictConfig, out: Path, asks: list[Ask], table: pl.DataFrame, loaded: list[Any]) -> None:
+def _report(
+    cfg: PredictConfig, out: Path, requests: list[ClipRequest], table: pl.DataFrame, loaded: list[Any]
+) -> None:
     from jungle.report import write_report
 
     failed = predictions.failed_ones(table)
     # A name that is not UTF-8 cannot stand in a table: its strip is left out, its row is not.
-    paths = [a.path if a.path and a.path.isprintable() else None for a in asks]
+    paths = [a.path if a.path and a.path.isprintable() else None for a in requests]
     clips = pl.DataFrame(
-        {"clip": [a.clip for a in asks], "path": paths}, schema={"clip": pl.String, "path": pl.String}
+        {"clip": [a.clip for a in requests], "path": paths}, schema={"clip": pl.String, "path": pl.String}
     )
     with timed("report"):
         write_report(

@@ -11,7 +11,6 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.problems import shown
 from jungle.errors import UsageError, UserError
-from jungle.evaluate import write_failures
 from jungle.files import Held, Lock, read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.wording import counted
@@ -208,7 +207,7 @@ class Rows:
         predictions.write(table, self.out / "predictions.parquet")
         predictions.write(table, self.out / "predictions.csv")
         failed = predictions.failed_ones(table)
-        write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
+        predictions.write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
         old = sorted((self.out / PARTS).glob("part-*.parquet"))
         if len(old) > 1:
             write_parquet(self._done, self._next_part())

@@ -17,6 +17,7 @@ from jungle.files import Held, Lock, absent, read_json, write_json
 
 STATE = "run.json"
 STARTER = "JUNGLE_STARTER"
+TRIAL = "trial.json"  # in the folder of a sweep's trial
 BEST = "checkpoints/best.ckpt"
 OWN = {".hydra", "train.log", "config.yaml", "settings.json", STATE, ".lock", "decoding.json", "found.json"}
 CLIP_FILES = "clip_files.parquet"

@@ -23,7 +23,6 @@ from jungle.files import read_json, write_json
 from jungle.plain import read
 from jungle.words import parsed, quoted, text_of, word_of
 
-TRIAL = "trial.json"
 _FOLDER = "hydra.sweep.dir="
 
 
@@ -102,7 +101,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     gate.check_folder(folder)
-    known, done = read_json(folder / TRIAL), runs.state(folder)
+    known, done = read_json(folder / runs.TRIAL), runs.state(folder)
     if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
     note = {"overrides": overrides, "monitor": raw.callbacks.monitor, "mode": raw.callbacks.mode}
@@ -117,7 +116,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     if done.get("state") == "finished":
         runs.check_unchanged(folder, _trials().changes_in(folder, cfg))
     else:
-        write_json(folder / TRIAL, note)
+        write_json(folder / runs.TRIAL, note)
         if why := _trained(folder, cfg, [*options, *overrides]):
             return _failed(folder, note, why)
     return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
@@ -126,7 +125,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
 def _failed(folder: Path, note: dict[str, Any], why: str) -> None:
     """Write down why a trial failed."""
     log.warning(f"trial {folder.name} failed: {why}")
-    write_json(folder / TRIAL, {**note, "reason": why})
+    write_json(folder / runs.TRIAL, {**note, "reason": why})
 
 
 def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
@@ -147,7 +146,7 @@ def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
 
 def _jobs(folder: Path) -> list[Path]:
     """Return the folders of a sweep's trials, in their order."""
-    return sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))
+    return sorted((f.parent for f in folder.glob(f"*/{runs.TRIAL}")), key=lambda f: (len(f.name), f.name))
 
 
 @dataclass(frozen=True)
@@ -193,7 +192,7 @@ def summarise(folder: Path) -> None:
     jobs = _jobs(folder)
     if not jobs:
         return
-    facts = {job: _noted(job / TRIAL) for job in jobs}
+    facts = {job: _noted(job / runs.TRIAL) for job in jobs}
     monitor = facts[jobs[0]].monitor
     settings = [
         {o.key_or_group: word_of(o).partition("=")[2] for o in parsed(facts[job].overrides)} for job in jobs

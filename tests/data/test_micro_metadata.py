@@ -39,7 +39,7 @@ def of_training(root: Path, cache: Path, *more: str) -> np.ndarray | None:
     cfg = overrides.composed("train", [*asked, "data.workers=1", *more], config_dir())
     names = [f"site/{i}.mp4" for i in range(5)]
     table = pl.DataFrame({"clip": names, "path": [str(root / "raw" / n) for n in names], "a": [1] * 5})
-    return facts.of_training(cfg, Clips(table, ("a",)))
+    return facts.of_training(cfg, Clips(table, ("a",)), 1)
 
 
 def test_copies_beside_the_clips_are_matched_by_name(pair: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from jungle import asked
+from jungle.asked import ClipRequest
 from jungle.cli import config_dir
 from jungle.data.checks import _made_of, check
 from jungle.data.formats import load_csv
@@ -15,7 +16,6 @@ from jungle.data.text import is_asked
 from jungle.errors import UsageError, UserError
 from jungle.labelled import load
 from jungle.overrides import composed
-from jungle.predict import Ask
 from jungle.submission import Template
 
 
@@ -124,7 +124,7 @@ def test_a_class_named_twice_in_the_settings_is_an_error(tmp_path) -> None:
 
 
 def test_a_template_row_of_another_folder_is_another_clip(tmp_path) -> None:
-    found = [Ask(c, f"/v/{c}") for c in ("cam1/1.mp4", "cam2/2.mp4", "cam2/3.mp4", "cam1/3.mp4")]
+    found = [ClipRequest(c, f"/v/{c}") for c in ("cam1/1.mp4", "cam2/2.mp4", "cam2/3.mp4", "cam1/3.mp4")]
 
     def rows(*names: str) -> list[str | None]:
         return [a.path for a in asked._matched(Template(tmp_path / "t.csv", "clip", [*names], []), found)]

@@ -129,7 +129,7 @@ class _Bench:
             backbone = make_backbone(build.backbone_spec(cfg))
             weights_hash = backbone.weights_hash()
             spec = build.clip_specs(cfg, backbone)[1]
-            known = facts.of_training(cfg, clips)
+            known = facts.of_training(cfg, clips, inputs.workers_of(cfg))
             about = labelled.about(clips, spec, weights_hash, known)
             with timed("features"):
                 data, _ = inputs.stored_features(cfg, clips, backbone, spec, weights_hash)

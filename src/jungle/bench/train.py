@@ -100,7 +100,7 @@ class _Bench:
         backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
         specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        known = facts.of_training(cfg, clips)
+        known = facts.of_training(cfg, clips, inputs.workers_of(cfg))
         about = labelled.about(clips, specs[1], weights_hash, known)
         model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
         return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost, known)

@@ -21,7 +21,8 @@ from jungle.config.groups import (
 from jungle.config.heads import Head
 from jungle.config.losses import TASK_OF, Loss
 from jungle.config.optim import Optim
-from jungle.config.values import Section, without_empty
+from jungle.config.values import Section
+from jungle.plain import without_empty
 
 
 class ClipsConfig(Section):

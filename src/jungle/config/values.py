@@ -43,14 +43,6 @@ def listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def without_empty(settings: Any) -> Any:
-    """Leave out of nested settings what is null or an empty list or group, at any depth."""
-    if not isinstance(settings, dict):
-        return settings
-    kept = {k: without_empty(v) for k, v in settings.items()}
-    return {k: v for k, v in kept.items() if v not in (None, [], {})}
-
-
 class Section(BaseModel):
     """One group of a config: unknown keys are refused, values are what they say."""
 

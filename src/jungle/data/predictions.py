@@ -178,3 +178,9 @@ def read(path: str | Path) -> pl.DataFrame:
         return check(without_answers_of_failed(table, classes_of(table)))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
+
+
+def write_failures(failures: list[tuple[str, str]], folder: Path) -> None:
+    """Write `failures.csv`: clip and reason."""
+    table = pl.DataFrame(failures, schema={"clip": pl.String, "reason": pl.String}, orient="row")
+    write_csv(table, folder / "failures.csv")

@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jungle.config.values import without_empty
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
 from jungle.files import absent, read_json
-from jungle.plain import read_settings
+from jungle.plain import read_settings, without_empty
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")

@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from jungle import runs
 from jungle.config import TrainConfig
-from jungle.sweeps import TRIAL
 
 LONGEST = 128  # letters, as W&B allows
 
@@ -27,7 +27,7 @@ class Names:
         """
         plain = cfg.name or f"{cfg.model.backbone} {cfg.model.mode} {cfg.head.name}"
         fold = None if cfg.data.fold is None else f"fold {cfg.data.fold}"
-        trial = f"trial {folder.name}" if (folder / TRIAL).is_file() else None
+        trial = f"trial {folder.name}" if (folder / runs.TRIAL).is_file() else None
         name = ", ".join(part for part in (plain, fold, trial) if part)
         group, kind = None, "train"
         if trial:
