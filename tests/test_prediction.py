@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from jungle import predict
+from jungle.asked import ClipRequest
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
-from jungle.asked import ClipRequest
 from jungle.predicting import Asked, answers_of, joined, whole_batches
 from jungle.resumable import Rows
 from jungle.video import ClipSpec, Frames
