@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
-from hydra.core.utils import configure_log, run_job
+from hydra.core.utils import run_job
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
@@ -53,7 +53,6 @@ class Composition:
                 OmegaConf.update(self.whole, override.key_or_group, override.value())
         hydra.overrides.hydra = [word_of(o) for o in told if o.is_hydra_override()]
         hydra.overrides.task = [word_of(o) for o in told if not o.is_hydra_override()]
-        configure_log(hydra.hydra_logging, hydra.verbose)
         calls: Any = Callback()  # which does nothing
         _ = run_job(
             hydra_context=HydraContext(config_loader=self.loader, callbacks=calls),
@@ -133,6 +132,8 @@ def composition(
         except RecursionError:
             raise UsageError(f"{extra_dir}: configs there name each other in a ring") from None
         except KeyError as e:  # what `hydra.job.env_copy` asks for
+            if extra_dir is None:
+                raise UsageError(f"hydra.job.env_copy: the environment has no variable {e}") from None
             raise UsageError(f"{extra_dir}: a config there sets {e}: only the command line may") from None
         except (HydraException, OmegaConfBaseException) as e:
             verb, said = name.replace("_", " "), one_line(e)
@@ -172,15 +173,14 @@ class _Composer:
             self._check_strangers(flat, found)
         cfg = OmegaConf.create(found.settings)
         if missing := OmegaConf.missing_keys(cfg):
-            verb, said = self.name.replace("_", " "), " and ".join(f"{key}=" for key in sorted(missing))
-            be = (
-                "is needed: jungle {} --help says what it is"
-                if len(missing) == 1
-                else ("are needed: jungle {} --help says what they are")
-            )
-            raise UsageError(f"{said} {be.format(verb)}")
+            said, verb = " and ".join(f"{key}=" for key in sorted(missing)), self.name.replace("_", " ")
+            are, they_are = ("is", "it is") if len(missing) == 1 else ("are", "they are")
+            raise UsageError(f"{said} {are} needed: jungle {verb} --help says what {they_are}")
         plain = OmegaConf.to_container(cfg, resolve=True)
         assert isinstance(plain, dict)
+        whole.hydra.searchpath = []  # of `--config-dir`, which Hydra keeps by another name
+        for source in whole.hydra.runtime.config_sources:
+            source.provider = source.provider.replace("hydra.searchpath in ", "")
         return Composition({str(key): value for key, value in plain.items()}, whole, self._loader)
 
     def _composed(self, words: Sequence[str], own: bool = False) -> DictConfig:

@@ -102,7 +102,7 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     if line.cfg:
         found = composition(verb, words, config_dir, extra)
         checked(verb, found, words, config_dir)
-        plain = line.cfg == "job" and not (line.others or extra or sweep)
+        plain = line.cfg == "job" and not (line.others or sweep)
         argv = [*options, f"--cfg={line.cfg}", *words]
         return Command(argv, shown=found.yaml() if plain else None)
     if verb == "train" and (folder := resuming.asked(words)) is not None:
@@ -131,7 +131,7 @@ def _is_simple(line: CommandLine, overrides: Sequence[Override]) -> bool:
     """Tell whether a run is as `Composition.run` does it: Hydra is asked for nothing but `OF_ONE_RUN`."""
     asked = [o for o in overrides if o.key_or_group.startswith("hydra")]
     known = all(o.key_or_group in OF_ONE_RUN and not o.is_delete() for o in asked)
-    return known and line.config_dir is None and set(line.others) <= {"--run"}
+    return known and set(line.others) <= {"--run"}
 
 
 def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
