@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class Command:
     """Of a run that goes on by `resume=<folder>`: they stand in the place of what Hydra composes."""
     handed_on: tuple[str, ...] = ()
     """Options that the trials of a sweep need as well."""
-    composition: Composition | None = None
+    composition: Composition | None = field(default=None, compare=False)
     """Of one run, which it runs; else (sweeps, what is not `_is_simple`) Hydra composes and runs."""
     shown: str | None = None
     """What the command prints, where it does nothing else."""
