@@ -203,8 +203,6 @@ def _run(verb: str, argv: list[str]) -> int:
         known = recipes.usage(recipe, config_dir()) if recipe else helping.text(verb, argv, config_dir())
         streams.say(known)
         return 0
-    import hydra
-
     from jungle import overrides, sweeps
 
     signal.signal(signal.SIGTERM, _stop)
@@ -213,6 +211,9 @@ def _run(verb: str, argv: list[str]) -> int:
     code = 0
     checked = overrides.is_checked(argv)
     command = overrides.prepared(verb, argv, config_dir(), _look) if checked else overrides.Command(argv)
+    if command.shown is not None:
+        streams.say(command.shown.removesuffix("\n"))
+        return 0
     argv = command.argv
     sweep = sweeps.folder_of(argv) if verb == "train" else None
 
@@ -233,24 +234,26 @@ def _run(verb: str, argv: list[str]) -> int:
         code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
         return None
 
-    # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
-    os.environ[_VERB] = verb
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else Hydra prints errors of its own and exits
-    known, sys.argv = sys.argv, [sys.argv[0], *argv]
-    run_hydra = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)
+    def run_by_hydra() -> None:
+        import hydra
 
-    def run_trials() -> None:
         try:
-            run_hydra()
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)()
         finally:
             if refused:
                 raise refused[0]
 
+    # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
+    os.environ[_VERB] = verb
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else Hydra prints errors of its own and exits
+    known, sys.argv = sys.argv, [sys.argv[0], *argv]
     try:
-        if sweep is None:
-            run_hydra()
+        if command.composition is not None:
+            command.composition.run([word for word in argv if not word.startswith("-")], task)
+        elif sweep is None:
+            run_by_hydra()
         else:
-            sweeps.run(sweep, argv, run_trials)
+            sweeps.run(sweep, argv, run_by_hydra)
     finally:
         sys.argv = known
     return code

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from jungle.misspelt import check_choices
+from jungle.misspelt import check_choices, configs_of
 
 SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: +(?P<value>[^#\n]*?))?(?: +# (?P<about>.*))?$")
 DEFAULT = re.compile(r"^  - (?P<group>[\w/]+): (?P<choice>\w+)(?: +# (?P<about>.*))?$", re.MULTILINE)
@@ -32,7 +32,7 @@ def text(verb: str, argv: Sequence[str], configs: Path) -> str:
     blocks = ["\n".join(line.removeprefix("#").removeprefix(" ") for line in top)]
     for found in sorted(DEFAULT.finditer(whole), key=lambda found: _place(found["group"])):
         group, about = found["group"], found["about"] or ""
-        choices = choices_of(configs / group)
+        choices = [name for name in configs_of(configs / group) if name != "base"]  # which several share
         choice = given.get(group, found["choice"])
         if group in given:
             check_choices(group, [choice], choices)
@@ -53,12 +53,6 @@ def _place(group: str) -> int:
     """Return where help shows a group: the ones that people use first, and where files lie last."""
     order = [*FIRST, "", "paths"]
     return order.index(group if group in order else "")
-
-
-def choices_of(group: Path) -> list[str]:
-    """Return the choices of a group; what several of them share is none."""
-    found = (str(file.relative_to(group).with_suffix("")) for file in group.rglob("*.yaml"))
-    return sorted(name for name in found if name != "base")
 
 
 def _settings(group: Path, choice: str) -> dict[str, tuple[str, str]]:

@@ -12,6 +12,11 @@ NEAR = 0.72
 """How alike two names are of which one may be the other misspelt: `modle` and `model` are by 0.8."""
 
 
+def configs_of(folder: Path) -> list[str]:
+    """Return the names of the configs in a folder and below it, as `head/mean`."""
+    return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
+
+
 def check_choice(group: str, override: Any, options: list[str]) -> None:
     """Refuse a choice that a group has not.
 
@@ -60,25 +65,29 @@ def _choices_with(group: Path, setting: str) -> list[str]:
     )[:3]
 
 
+def is_setting(override: Any, groups: dict[str, Any], known: set[str]) -> bool:
+    """Tell whether an override is of a setting or group that there is, of Hydra's, or adds one."""
+    key = override.key_or_group
+    added = override.is_add() or override.is_force_add()
+    return added or key in groups or key in known or re.split("[./]", key)[0] == "hydra"
+
+
 def check_key(
-    override: Any, groups: dict[str, Any], known: set[str], group_names: list[str], config_dir: Path
+    override: Any, groups: dict[str, Any], known: set[str], group_names: set[str], config_dir: Path
 ) -> None:
     """Refuse a setting that there is not, or not with the choices taken.
 
     Raises:
         UsageError: with the choice that it belongs to, or the nearest settings.
     """
+    if is_setting(override, groups, known):
+        return
     key = override.key_or_group
-    if key in groups or key in known or override.is_add() or override.is_force_add():
-        return
-    if key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        return
     group, _, inner = key.partition(".")
     of_this_verb = any(name.split(".")[0] == group for name in known)  # `jungle predict` has no data=
     if of_this_verb and (owners := _choices_with(config_dir / group, inner)):
         raise UsageError(f"{key} belongs to {' or '.join(f'{group}={o}' for o in owners)}: add that")
-    groups_there = set(group_names) - {"hydra"}
-    near = _near(key, known, groups_there)
+    near = _near(key, known, group_names - {"hydra"})
     said = f" Nearest: {', '.join(near)}." if near else ""
     raise UsageError(f"there is no setting named {key}.{said} All of them: --help")
 

@@ -2,16 +2,17 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from jungle import gate, resuming, runs, sweeps
-from jungle.composing import choices_of, composed, one_line, plain_of
+from jungle.composing import Composition, checked, choices_of, composed, composition, one_line
 from jungle.config import TrainConfig, check
 from jungle.console import log
 from jungle.errors import UsageError, UserError
@@ -40,6 +41,10 @@ class Command:
     """Of a run that goes on by `resume=<folder>`: they stand in the place of what Hydra composes."""
     handed_on: tuple[str, ...] = ()
     """Options that the trials of a sweep need as well."""
+    composition: Composition | None = field(default=None, compare=False)
+    """Of one run, which it runs; else (sweeps, what is not `_is_simple`) Hydra composes and runs."""
+    shown: str | None = None
+    """What the command prints, where it does nothing else."""
 
 
 def as_config(settings: dict[str, Any]) -> Any:
@@ -54,6 +59,9 @@ def is_checked(argv: list[str]) -> bool:
         raise UsageError(f"{others[0]}: {asking[0]} takes no other option")
     return not asking
 
+
+OF_ONE_RUN = ("hydra.run.dir", "hydra.job.name", "hydra.output_subdir")
+"""What Lightning tells the processes of a run, and a run that goes on its own."""
 
 Look = Callable[[Any], None]
 """Is given a checked config, to refuse what this machine has not."""
@@ -92,29 +100,38 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
     options = [*line.handed_on, *line.others]
     if line.cfg:
-        composed(verb, words, config_dir, extra, sweep=sweep)
-        return Command([*options, f"--cfg={line.cfg}", *words])
+        found = composition(verb, words, config_dir, extra)
+        checked(verb, found, words, config_dir)
+        plain = line.cfg == "job" and not (line.others or sweep)
+        argv = [*options, f"--cfg={line.cfg}", *words]
+        return Command(argv, shown=found.yaml() if plain else None)
     if verb == "train" and (folder := resuming.asked(words)) is not None:
         if sweep:
             raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
         return _going_on(line, words, folder, config_dir, look)
-    plain = composed(verb, words, config_dir, extra, sweep=sweep)
+    found = composition(verb, words, config_dir, extra)
+    cfg = checked(verb, found, words, config_dir)
     if look is not None:
-        look(plain)
+        look(cfg)
         if sweep:
             _look_ahead(words, config_dir, extra, look)
-    if verb != "train":
-        return Command([*options, *words])
-    given = {o.key_or_group for o in parsed(words)}
+    overrides = parsed(words)
+    given = {o.key_or_group for o in overrides}
     if sweep:
         if "hydra.sweep.dir" not in given:
-            folder = _usable(sweeps.choose(plain, [*options, *words]))
+            folder = _usable(sweeps.choose(cfg, [*options, *words]))
             words = [*words, f"hydra.sweep.dir={quoted(folder)}"]
         return Command([*options, *words, "-m"], None, tuple(line.handed_on))
-    if "hydra.run.dir" not in given:
-        folder = _usable(_chosen(plain))
-        words = [*words, f"hydra.run.dir={quoted(folder)}"]
-    return Command([*options, *words])
+    if verb == "train" and "hydra.run.dir" not in given:
+        words = [*words, f"hydra.run.dir={quoted(_usable(_chosen(cfg)))}"]
+    return Command([*options, *words], composition=found if _is_simple(line, overrides) else None)
+
+
+def _is_simple(line: CommandLine, overrides: Sequence[Override]) -> bool:
+    """Tell whether a run is as `Composition.run` does it: Hydra is asked for nothing but `OF_ONE_RUN`."""
+    asked = [o for o in overrides if o.key_or_group.startswith("hydra")]
+    known = all(o.key_or_group in OF_ONE_RUN and not o.is_delete() for o in asked)
+    return known and set(line.others) <= {"--run"}
 
 
 def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
@@ -178,17 +195,19 @@ def _going_on(
     keys = {o.key_or_group for o in parsed(words)}
     if found.settings is None:
         begun = [word_of(o) for o in parsed(found.words) if o.key_or_group not in keys]
-        plain = plain_of("train", [*begun, *words], config_dir, extra)
+        base = composition("train", [*begun, *words], config_dir, extra)
+        plain = dict(base.settings)
     elif "experiment" in keys:  # the run's whole command
-        plain = plain_of("train", words, config_dir, extra)
+        base = composition("train", words, config_dir, extra)
+        plain = dict(base.settings)
     else:
         groups = [o for o in parsed(words) if o.key_or_group in found.settings and "." not in o.key_or_group]
         groups = [o for o in groups if isinstance(found.settings[o.key_or_group], dict)]
         chosen = {word_of(o) for o in groups}
         places = [w for w in words if w.startswith("paths.")]
-        ours = plain_of("train", [*chosen, *places], config_dir, extra)
+        base = composition("train", [*chosen, *places], config_dir, extra)
         single = [w for w in words if w not in chosen]
-        plain = resuming.merged(found.settings, ours, single, [o.key_or_group for o in groups])
+        plain = resuming.merged(found.settings, base.settings, single, [o.key_or_group for o in groups])
         words = [w for w in words if w in chosen or resuming.differs(found.settings, plain, w)]
     plain["resume"] = str(folder)
     try:
@@ -204,7 +223,7 @@ def _going_on(
     own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
     here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]
     argv = [*line.handed_on, *line.others, *words, f"resume={quoted(folder)}", *own, *here]
-    return Command(argv, plain)
+    return Command(argv, plain, composition=base if _is_simple(line, hydras) else None)
 
 
 def variants(overrides: Sequence[str]) -> list[list[str]]:
