@@ -100,3 +100,9 @@ def test_a_step_up_would_be_seen() -> None:
 def test_no_module_is_a_hall() -> None:
     lines = {str(f.relative_to(PACKAGE)): len(f.read_text().splitlines()) for f in PACKAGE.rglob("*.py")}
     assert {f: n for f, n in lines.items() if n > 400} == {}
+
+
+def test_the_first_line_of_an_error_is_cut_in_one_place() -> None:
+    own = re.compile(r"""str\(e\w*\)(\.strip\(\))?\.(splitlines\(\)|split\(["']\\n["']\))\[0\]""")
+    files = [f for f in PACKAGE.rglob("*.py") if f.name != "errors.py"]
+    assert [str(f.relative_to(PACKAGE)) for f in files if own.search(f.read_text())] == []

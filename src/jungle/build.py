@@ -239,7 +239,7 @@ def _trainer(cfg: TrainConfig, **options: Any) -> Any:
     import pytorch_lightning as pl
     from lightning_fabric.utilities.exceptions import MisconfigurationException
 
-    from jungle.errors import UsageError
+    from jungle.errors import UsageError, first_line
 
     try:
         return pl.Trainer(
@@ -251,4 +251,4 @@ def _trainer(cfg: TrainConfig, **options: Any) -> Any:
             benchmark=devices_of(cfg)[0].startswith("cuda") and not cfg.trainer.deterministic,
         )
     except (MisconfigurationException, ValueError) as e:
-        raise UsageError(f"trainer: {str(e).splitlines()[0]}") from None
+        raise UsageError(f"trainer: {first_line(e)}") from None

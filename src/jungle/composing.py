@@ -21,7 +21,7 @@ from jungle import extras, gate
 from jungle.config import CONFIGS, check
 from jungle.config.kinds import keys_of
 from jungle.console import log
-from jungle.errors import UsageError
+from jungle.errors import UsageError, first_line
 from jungle.misspelt import check_choice, check_key, configs_of, is_setting
 from jungle.words import as_meant, parsed, quoted, word_of
 
@@ -292,6 +292,5 @@ def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
 
 
 def one_line(error: Exception) -> str:
-    """Return the gist of an error of Hydra's."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:2]).rstrip(".") + "."
+    """Return the gist of an error of Hydra's: its second line says what to do."""
+    return first_line(error, lines=2).rstrip(".") + "."

@@ -34,9 +34,16 @@ class Stopped(BaseException):
         )
 
 
-def first_line(error: BaseException) -> str:
-    """Return what an error says, as one line; its kind where it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+def first_line(error: BaseException, most: int | None = None, lines: int = 1) -> str:
+    """Return what an error says, as one line; its kind where it says nothing.
+
+    Args:
+        error: of a library, whose text may have many lines, and empty ones first.
+        most: letters that are kept; None keeps all.
+        lines: how many of its lines are put behind each other.
+    """
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(said[:lines])[:most] or type(error).__name__
 
 
 def nearest(word: str, choices: Iterable[object], n: int = 3) -> str:

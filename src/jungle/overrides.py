@@ -13,7 +13,8 @@ from omegaconf import OmegaConf
 
 from jungle import gate, resuming, runs, sweeps
 from jungle.composing import Composition, checked, choices_of, composed, composition, one_line
-from jungle.config import TrainConfig, check
+from jungle.config import CONFIGS, TrainConfig, check
+from jungle.config.kinds import kind_of
 from jungle.console import log
 from jungle.errors import UsageError, UserError
 from jungle.options import CommandLine, parted
@@ -96,6 +97,7 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
             else f"jungle {verb.replace('_', ' ')} has no sweeps"
         )
         raise UsageError(f"{mode[0]}: {fix}; leave it out")
+    _say_repeated(verb, parsed(words))
     extra = str(line.config_dir) if line.config_dir else None
     # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
     options = [*line.handed_on, *line.others]
@@ -132,6 +134,27 @@ def _is_simple(line: CommandLine, overrides: Sequence[Override]) -> bool:
     asked = [o for o in overrides if o.key_or_group.startswith("hydra")]
     known = all(o.key_or_group in OF_ONE_RUN and not o.is_delete() for o in asked)
     return known and set(line.others) <= {"--run"}
+
+
+def _say_repeated(verb: str, words: Sequence[Override]) -> None:
+    """Say which value of a setting that is given twice is taken: the last.
+
+    Raises:
+        UsageError: it takes several values at once, so that both may be meant.
+    """
+    given: dict[str, Override] = {}
+    for o in words:
+        before, given[o.key_or_group] = given.get(o.key_or_group), o
+        if before is None or word_of(before).partition("=")[2] == word_of(o).partition("=")[2]:
+            continue
+        kind = kind_of(CONFIGS[verb], o.key_or_group) if verb in CONFIGS else None
+        twice = f"{word_of(before)} and {word_of(o)}: {o.key_or_group}= is given twice"
+        if kind is not None and kind.texts:
+            raise UsageError(f"{twice}; several values are a list: {o.key_or_group}=[one,another]")
+        if isinstance(o.value(), dict):
+            raise UsageError(f"{twice}; write both in one: {o.key_or_group}={{one: 1, another: 2}}")
+        if runs.rank() == 0:
+            log.warning(f"{twice}; the last is taken")
 
 
 def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 from jungle.files import replacing
 from jungle.memory import free_memory
 from jungle.names import escaped, shown
@@ -84,7 +84,7 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pl.D
     except OSError as e:
         raise UserError(f"{path}: cannot be read: {e.strerror or shown(e)}.") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as e:
-        said = shown(str(e).strip().split("\n")[0]) or type(e).__name__
+        said = shown(first_line(e))
         raise UserError(f"{path}: not a Parquet table: {said}") from None
     return table
 

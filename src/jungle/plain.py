@@ -1,10 +1,11 @@
 """Files of plain values, YAML or JSON, that somebody else may have written."""
 
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jungle.errors import UsageError
+from jungle.errors import UsageError, first_line
 
 BYTES = 1 << 20
 """The most that a file may hold."""
@@ -29,7 +30,7 @@ def read(file: Path) -> Any:
             raise UsageError(f"{file}: more than {BYTES >> 20} MB: no file of settings")
         text = raw.decode("utf-8-sig")
         if file.suffix == ".json":
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, file))
             _check_size(found, file)
             return found
         depth = nodes = 0
@@ -42,15 +43,55 @@ def read(file: Path) -> Any:
                 )
             if depth > DEPTH or nodes > NODES:
                 raise UsageError(f"{file}: more values, or deeper ones, than settings have")
-        return yaml.load(text, Loader=get_yaml_loader())  # a safe loader, which reads 1e-3 as a number
+
+        class Once(get_yaml_loader()):  # a safe loader, which reads 1e-3 as a number
+            def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+                keys = [
+                    (self.construct_object(key, deep=True), key.start_mark.line + 1) for key, _ in node.value
+                ]
+                _check_once(keys, file)
+                return super().construct_mapping(node, deep=deep)
+
+        return yaml.load(text, Loader=Once)
     except UnicodeDecodeError:
         raise UsageError(f"{file}: not UTF-8 text, so no file of settings") from None
     except yaml.MarkedYAMLError as e:
         where = f"line {e.problem_mark.line + 1}: " if e.problem_mark else ""
         raise UsageError(f"{file}: {where}{e.problem or e.context}; not YAML") from None
     except (yaml.YAMLError, ValueError, RecursionError) as e:
-        said = str(e).splitlines()[0] if str(e) else type(e).__name__
-        raise UsageError(f"{file}: cannot be read ({said[:120]})") from None
+        raise UsageError(f"{file}: cannot be read ({first_line(e, 120)})") from None
+
+
+def twice(keys: Iterable[Any]) -> Any | None:
+    """Return the first key that was before, None where all differ; `0`, `00`, `0.0` and `"0"` are one."""
+    seen: set[str] = set()
+    for key in keys:
+        text = str(int(key)) if isinstance(key, int | float) and key == key // 1 else str(key).strip()
+        text = str(int(text)) if text.isdecimal() else text
+        if text in seen:
+            return key
+        seen.add(text)
+    return None
+
+
+def _check_once(keys: Sequence[tuple[Any, int]], file: Path) -> None:
+    """Refuse a key that stands twice among those of one mapping: of two values one would be lost.
+
+    Args:
+        keys: each with its line.
+        file: for the message.
+    """
+    key = twice(key for key, _ in keys)
+    if key is not None:
+        lines = [line for other, line in keys if twice((key, other)) is not None]
+        where = f"line {lines[0]}" if len(set(lines)) == 1 else f"lines {lines[0]} and {lines[1]}"
+        raise UsageError(f"{file}: {key} is set twice ({where}): keep one")
+
+
+def _once(pairs: list[tuple[str, Any]], file: Path) -> dict[str, Any]:
+    if (key := twice(key for key, _ in pairs)) is not None:
+        raise UsageError(f"{file}: {key} is set twice: keep one")
+    return dict(pairs)
 
 
 def read_settings(file: Path) -> dict[str, Any]:

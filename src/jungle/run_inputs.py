@@ -20,10 +20,11 @@ from jungle import labelled
 from jungle.config import TrainConfig, check
 from jungle.console import muted
 from jungle.data.clips import Clips
+from jungle.data.formats.times import read_times
 from jungle.data.identity import content_keys
 from jungle.data.problems import shown
 from jungle.ensemble.members import runs_of
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.plain import read_settings
@@ -177,7 +178,7 @@ class Comparisons:
             try:
                 cfg = check(TrainConfig, read_settings(file))
             except UserError as e:
-                return [f"{file} cannot be read ({str(e).splitlines()[0][:120]})"]
+                return [f"{file} cannot be read ({first_line(e, 120)})"]
         key = cfg.model_dump_json(include={"data", "model", "frames", "seed", "paths"})
         return self._by_settings.setdefault(key, Comparison(cfg)).changes_in(folder)
 
@@ -196,6 +197,8 @@ def _class_changes(before: Sequence[str], now: Sequence[str]) -> list[str]:
 
 def _clip_changes(before: Clips, now: Clips) -> list[str]:
     old, new = before.table.drop("path"), now.table.drop("path")
+    if "time" in old.columns and "time" in new.columns and old["time"].dtype == pl.String:
+        old = old.with_columns(read_times(old["time"]))  # earlier versions read fewer ways to write a time
     found = []
     for what, table, other in (("added", new, old), ("removed", old, new)):
         if len(alone := table.join(other, on="clip", how="anti")["clip"]):

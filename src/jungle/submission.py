@@ -72,6 +72,8 @@ def read_template(file: Path) -> Template:
     if names.null_count() or twice:
         which = f": {shown(twice[0])} comes twice" if twice else f": {names.null_count()} rows name none"
         raise UsageError(f"template={file}: column {column!r} must name each clip once{which}")
+    if not len(names):
+        raise UsageError(f"template={file}: names no clip; it needs one row a clip")
     return Template(file, column, names.to_list(), table.columns[1:])
 
 

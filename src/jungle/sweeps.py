@@ -18,7 +18,7 @@ from typing import Any
 from jungle import gate, processes, resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result
-from jungle.errors import SomeFailed, UsageError, UserError
+from jungle.errors import SomeFailed, UsageError, UserError, first_line
 from jungle.files import read_json, write_json
 from jungle.plain import read
 from jungle.words import parsed, quoted, text_of, word_of
@@ -108,7 +108,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     try:
         cfg = typed(TrainConfig, raw)
     except UsageError as e:  # of this trial's words together: others may fit
-        return _failed(folder, note, str(e).splitlines()[0])
+        return _failed(folder, note, first_line(e))
     if (other := resuming.difference(folder, cfg)) is not None and not other.is_a_move:
         raise UsageError(
             f"{folder} holds a trial of other settings ({other}); give resume=never to start a new sweep"
@@ -136,7 +136,7 @@ def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
         # The process looks as well, but has no folder yet in which to note what it refuses.
         preflight.check(cfg)
     except UserError as e:
-        return str(e).splitlines()[0]
+        return first_line(e)
     code = processes.run(["train", *words, f"hydra.run.dir={quoted(folder)}"])
     if not code:
         return ""

@@ -9,6 +9,7 @@ is such, so that it can be read again (by trials of a sweep, other processes of 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from jungle.config import CONFIGS
 from jungle.config.kinds import OTHER, Kind, kind_of
 from jungle.errors import UsageError
+from jungle.plain import twice
 
 WORD = re.compile(r"(?P<sign>~|\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
 QUOTED = re.compile(r"""'(?:\\\\)*'|'.*?[^\\](?:\\\\)*'|"(?:\\\\)*"|".*?[^\\](?:\\\\)*\"""", re.DOTALL)
@@ -259,9 +261,33 @@ def parsed(words: Sequence[str]) -> list[Override]:
             found += OverridesParser.create().parse_overrides([word])
         except HydraException as e:
             raise UsageError(f"{word[:200]}: cannot be read as key=value{_why(e)}") from None
+        if (key := _set_twice(word)) is not None:
+            raise UsageError(f"{word[:200]}: {key} is set twice within it: keep one")
     if nameless := next((o for o in found if not o.key_or_group), None):
         raise UsageError(f"{nameless.input_line}: a setting is key=value")
     return found
+
+
+def _set_twice(word: str) -> str | None:
+    """Return a key that stands twice in one `{key: value}` of a word: Hydra would keep the last."""
+    if "{" not in word or word.count(":") < 2:
+        return None
+    from hydra.core.override_parser.overrides_parser import (
+        CommonTokenStream,
+        InputStream,
+        OverrideLexer,
+        OverrideParser,
+    )
+
+    waiting: list[Any] = [OverrideParser(CommonTokenStream(OverrideLexer(InputStream(word)))).override()]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, OverrideParser.DictContainerContext):
+            pairs: list[Any] = node.dictKeyValuePair()  # pyright: ignore[reportAssignmentType]
+            if (key := twice(pair.dictKey().getText() for pair in pairs)) is not None:
+                return key
+        waiting += getattr(node, "children", None) or []
+    return None
 
 
 def _why(error: Exception) -> str:

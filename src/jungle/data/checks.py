@@ -15,11 +15,21 @@ from jungle.data.contrast import check_contrast
 from jungle.data.paths import candidates, locate, real_files
 from jungle.data.problems import Problems, shown
 from jungle.data.suffixes import without_suffix
-from jungle.data.text import class_fold, clean_name, fold_text, is_blank, spellings
+from jungle.data.text import class_fold, clean_name, fold_text, is_blank, scripts_of, spellings
 from jungle.wording import count, counted
 
 BLANK = "blank"
 SLIP = 2  # clips of a class, at most, that may be a misspelling of another
+# fmt: off
+ABOUT = frozenset([
+    "a", "an", "the", "and", "or", "vs", "versus", "with", "then", "no", "not", "without", "maybe",
+    "likely", "perhaps", "possible", "possibly", "poss", "probable", "probably", "prob", "unsure",
+    "uncertain", "sp", "spp", "indet", "cf", "aff", "br", "und", "oder", "mit", "kein", "keine",
+    "vielleicht", "wahrscheinlich", "et", "ou", "avec", "pas", "peut", "être", "y", "o", "con", "sin",
+    "tal", "vez", "e", "com", "sem", "não", "talvez",
+])
+# fmt: on
+"""Words that say how sure a name is, or join two, in languages of the West and of biology."""
 FAILURES = {"clip": pl.String, "path": pl.String, "reason": pl.String}
 
 
@@ -177,9 +187,19 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     )
     folds = {fold_text(c) for c in clips.classes}
     for c in clips.classes:
-        if _made_of([w for w in re.split(r"[\W_]+", c) if w], folds - {fold_text(c)}):
+        words, others = [w for w in re.split(r"[\W_]+", c) if w], folds - {fold_text(c)}
+        if _made_of(words, others):
             warnings.append(
                 f"class {shown(c)} is made of the names of other classes: two species in one cell?"
+            )
+        elif _made_of([w for w in words if w.casefold() not in ABOUT], others, least=1):
+            warnings.append(
+                f"class {shown(c)} has the name of another class and words about it: is it one of its own?"
+            )
+        if len(scripts := scripts_of(c)) > 1:
+            warnings.append(
+                f"class {shown(c)} has letters of several scripts ({', '.join(scripts)}): was it typed by "
+                "mistake, or its encoding misread?"
             )
     counts = dict(zip(clips.classes, clips.labels().sum(0).tolist(), strict=True))
     blanks = [shown(c) for c in clips.classes if counts[c] and is_blank(c)]
@@ -196,13 +216,13 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
             )
 
 
-def _made_of(words: Sequence[str], folds: set[str]) -> bool:
-    """Whether the words of a name, all of them, are the names of other classes in turn."""
+def _made_of(words: Sequence[str], folds: set[str], least: int = 2) -> bool:
+    """Whether the words of a name, all of them and at least so many, are other classes' names in turn."""
     reached = {0}  # after how many words a class may begin
     for end in range(1, len(words) + 1):
         if any(fold_text(" ".join(words[i:end])) in folds for i in sorted(reached)[-8:]):
             reached.add(end)
-    return len(words) > 1 and len(words) in reached
+    return len(words) >= least and len(words) in reached
 
 
 def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -> None:

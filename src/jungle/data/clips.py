@@ -10,7 +10,7 @@ import polars as pl
 
 from jungle import names
 from jungle.data.tables import read_table
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 from jungle.files import write_text
 from jungle.parquet import write_parquet
 
@@ -194,7 +194,7 @@ def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     try:
         return table.select(pl.col(c).cast(types[c]) if c in types else pl.col(c) for c in columns)
     except pl.exceptions.PolarsError as e:
-        raise UserError(f"Not a clips table: {names.shown(str(e).splitlines()[0], 200)}") from None
+        raise UserError(f"Not a clips table: {names.shown(first_line(e), 200)}") from None
 
 
 def shuffled(names: Sequence[str], seed: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Whether training clips differ in their labels: what all of them have, or none, cannot be learnt."""
 
 import numpy as np
+import polars as pl
 
 from jungle.data.clips import Clips
 from jungle.data.problems import Problems, shown
@@ -25,6 +26,11 @@ def check_contrast(clips: Clips, problems: Problems, warnings: list[str]) -> Non
     train = train.where(train.labelled())
     if not len(train):
         return
+    counts = pl.Series(train.weights() > 0)
+    if not counts.any():
+        problems.say("Every training clip has the weight 0: nothing is learnt from it. Correct the weights.")
+        return
+    train = train.where(counts)
     y_NC = train.targets()
     seen, absent = (y_NC == 1).any(axis=0), (y_NC == 0).any(axis=0)
     names = [shown(c, 40) for c in clips.classes]

@@ -1,5 +1,6 @@
 """From the bytes of a text file to its text: UTF-8, else a guess that is said, else a question."""
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -145,3 +146,23 @@ def is_mojibake(text: str) -> str | None:
             continue
         return before if before.isprintable() else None
     return None
+
+
+LOST = "(letters lost)"
+_ESCAPES = re.compile(r"\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|<U\+[0-9a-fA-F]{4}>")
+_ENTITIES = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
+_QUESTIONS = re.compile(r"[^\W\d_]\?[^\W\d_]|^\?[^\W\d_]|\ufffd")
+
+
+def before_it_broke(text: str) -> str | None:
+    r"""What a name said before a program broke it; None where none did.
+
+    `Ã©` and `&eacute;` and `\u00e9` are read as what they stand for; of `Rivi?re` letters are `LOST`.
+    """
+    if (before := is_mojibake(text)) is not None:
+        return before
+    if _ENTITIES.search(text) and (before := html.unescape(text)) != text:
+        return before
+    if _ESCAPES.search(text):
+        return _ESCAPES.sub(lambda m: chr(int(re.sub(r"[^0-9a-fA-F]|^.x", "", m[0]), 16)), text)
+    return LOST if _QUESTIONS.search(text) else None

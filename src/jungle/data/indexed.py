@@ -9,7 +9,7 @@ from jungle.console import log
 from jungle.data.paths import match_clips
 from jungle.data.problems import shown
 from jungle.data.tables import read_table
-from jungle.errors import UsageError
+from jungle.errors import UsageError, first_line
 from jungle.wording import counted
 
 
@@ -37,7 +37,7 @@ def rows_of(
     try:
         known = table.select(pl.col("clip").cast(pl.String), *(pl.col(n).cast(t) for n, t in columns.items()))
     except pl.exceptions.PolarsError as e:
-        raise UsageError(f"{setting}={index}: {str(e).splitlines()[0]}: jungle index makes one") from None
+        raise UsageError(f"{setting}={index}: {first_line(e)}: jungle index makes one") from None
     matches = match_clips(clips, known["clip"].drop_nulls().to_list())
     own = set(clips)  # a row of another clip is never taken
     guessed = {a: b for a, b in matches.guessed.items() if b not in own}

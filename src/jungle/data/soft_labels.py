@@ -19,6 +19,7 @@ from jungle.data.problems import Problems
 from jungle.data.tables import read_table
 from jungle.data.text import mapped, match_names
 from jungle.errors import nearest
+from jungle.wording import counted
 
 TOLERANCE = 0.06
 """How far from 1 the probabilities of exclusive classes may add up: CSV rounds them, and a stack's
@@ -92,7 +93,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     lacking = [c for c in clips.classes if c not in columns]
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:
-        table = table.filter(pl.col("status").cast(pl.String).fill_null("ok") != "failed")
+        table = _without_failed(path, table, problems)
     numbered = pl.DataFrame({"clip": clips.table["clip"]}).with_row_index(NUMBER)
     table = table.with_columns(pl.col("clip").cast(pl.String))
     found = match_clips(table["clip"].drop_nulls().to_list(), clips.table["clip"].to_list())
@@ -115,6 +116,8 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     own_P = _numbers(table, ["weight"])[:, 0] if "weight" in columns else np.ones(len(table))
     bad_P = ~(np.isfinite(own_P) & (own_P >= 0))
     problems.add("clips have a weight that is no number from 0 up", _of(table, bad_P), "Correct them.")
+    if len(own_P) and not (own_P > 0).any() and not bad_P.any():
+        problems.say("Every clip has the weight 0, so that nothing is learnt from it. Correct the weights.")
     problems.raise_if_any(path)
     kept = table[NUMBER].is_not_null().to_numpy()
     numbers = table[NUMBER].to_numpy()[kept].astype(np.int64)
@@ -125,6 +128,8 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
             "people. It names clips of the split unlabelled or test."
         )
         problems.raise_if_any(path)
+    if people := int((~usable).sum()):
+        log.info(f"{path}: {counted(people, 'rows are')} of clips with labels of people, and left out")
     probs_PC = values_PC[kept][usable]
     if task == "exclusive":
         probs_PC = probs_PC / probs_PC.sum(1, keepdims=True)
@@ -133,6 +138,21 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
         probs_PC.astype(np.float32),
         (weight * own_P[kept][usable]).astype(np.float32),
     )
+
+
+def _without_failed(path: str | Path, table: pl.DataFrame, problems: Problems) -> pl.DataFrame:
+    """Leave out the rows of clips that could not be read, and say how many; other words are a problem."""
+    status = table["status"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("ok")
+    known = status.is_in(predictions.STATUSES)
+    problems.add(
+        "rows have an unknown status",
+        table["status"].filter(~known).unique(maintain_order=True).to_list(),
+        f"It is one of {', '.join(predictions.STATUSES)}.",
+        count=int((~known).sum()),
+    )
+    if failed := int((status == predictions.FAILED).sum()):
+        log.info(f"{path}: {counted(failed, 'clips have')} no soft label, since they could not be read")
+    return table.filter(status != predictions.FAILED)
 
 
 def _check_clips(table: pl.DataFrame, clips: Clips, problems: Problems, partial: bool) -> None:

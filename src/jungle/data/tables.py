@@ -14,7 +14,7 @@ from jungle.data.encodings import decoded
 from jungle.data.paths import absolute
 from jungle.data.problems import shown
 from jungle.data.text import ENDS, clean_name
-from jungle.errors import UserError
+from jungle.errors import UserError, first_line
 from jungle.files import absent
 from jungle.parquet import read_parquet
 
@@ -85,7 +85,7 @@ def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
                 )
             frame = _trimmed(path, frame, as_written)
     except pl.exceptions.PolarsError as e:
-        raise UserError(f"{path}: not a Parquet table: {shown(str(e).splitlines()[0])}") from None
+        raise UserError(f"{path}: not a Parquet table: {shown(first_line(e))}") from None
     return Table(path, frame, pl.int_range(1, frame.height + 1, eager=True))
 
 
@@ -298,11 +298,26 @@ def _trimmed(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
             f"{path}: columns that hold more than one value a cell, or none of text, are not used: {kinds}"
         )
         frame = frame.drop(other)
-    one = (pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.join("\n") for c in lists)
-    text = frame.with_columns(one).cast(pl.String)
+    one = (
+        pl.when(pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.len() == 0)
+        .then(
+            pl.when(pl.col(c).is_not_null()).then(pl.lit("[]"))
+        )  # as a CSV has it: nothing, or nobody knows
+        .otherwise(pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.join("\n"))
+        .alias(c)
+        for c in lists
+    )
+    whole = [c for c, k in frame.schema.items() if k.is_float() and _is_whole(frame[c])]
+    text = frame.with_columns(*one, *(pl.col(c).cast(pl.Int64) for c in whole)).cast(pl.String)
     cell = pl.all().str.strip_chars(ENDS)
     if not as_written:
         cell = cell.str.normalize("NFC")
         names = {c: clean_name(c) for c in text.columns}
         text = text.rename(names) if len(set(names.values())) == len(names) else text
     return text.select(pl.when(cell != "").then(cell).name.keep())
+
+
+def _is_whole(values: pl.Series) -> bool:
+    """Whether numbers with a point are whole ones all, as pandas makes them where a cell is empty."""
+    known = values.drop_nulls()
+    return bool(len(known)) and bool(((known == known.round()) & (known.abs() < 2**53)).all())

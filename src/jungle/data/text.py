@@ -34,12 +34,16 @@ ASKED = frozenset([
     "//", "*", "[]", "{}", "()", "(blank)", "(empty)", "(leer)", "(vide)", "tbd", "todo", "to do", "missing",
     "unclassified", "unprocessed", "not labelled", "not labeled", "no label", "no id", "no data", "nodata",
     "not recorded", "not available", "na_character_", "n\\a", "-99", "-999", "-9999", "keine angabe", "k.a.",
-    "sin datos", "sem dados", "nc",
+    "sin datos", "sem dados", "nc", "no cv result", "to sort", "unsorted", "to check", "unchecked",
+    "to review", "deleted", "rejected", "trash", "tmp", "temp", "new folder", "untitled folder",
+    "neuer ordner", "nouveau dossier", "nueva carpeta",
 ])
 UNLABELLED = frozenset(["unlabelled", "unlabeled"])
 NO_SITE = frozenset([
     "unknown", "unknown site", "unknown location", "unk", "not known", "no site", "unbekannt", "inconnu",
     "inconnue", "desconocido", "desconocida", "desconhecido", "desconhecida", "sconosciuto", "onbekend",
+    "not set", "not assigned", "unassigned", "undefined", "unspecified", "not specified", "tbc", "tba",
+    "no location", "no station", "no camera", "no deployment",
 ])
 # fmt: on
 """`ASKED` is what people write for an empty cell, for no animal, or for an unknown one: they know which."""
@@ -129,16 +133,37 @@ def is_asked(text: str) -> bool:
 
     Marks alone, as `~` or `__`, say no more than `-` does.
     """
+    text = text.strip("_") or text
     marks = text != "" and all(unicodedata.category(c)[0] == "P" or c in "~^`´¨|=<>" for c in text)
     return (marks or text.casefold() in ASKED) and not is_missing(text)
 
 
-def class_fold(name: str) -> str:
-    """A class for comparison: as `fold_text`, without a number of animals before or behind it.
+LONGEST = 200  # letters of a name that is looked at closely; no class may have more
+_AMOUNT = r"\d+(?:[.,]\d+)?\s?%?"
+_NOT_THE_NAME = re.compile(
+    # A number of animals or a probability before or behind the name, and what a file manager adds to a copy.
+    rf"\s*(?:\({_AMOUNT}\)|[x×*:=]\s?{_AMOUNT})$|\s+(?:\d+[.,]\d+\s?%?|\d+\s?%)$|^{_AMOUNT}\s*[x×*:=]?\s+(?=\w)"
+    r"|^(?:copy of|kopie von|copie de|copia de|cópia de)\s+"
+    r"|(?:\s+[-–]\s*|\s+\(?|_)(?:copy|kopie|copie|copia|cópia)(?:\s*\(?\d+\)?)?\)?$",
+    re.IGNORECASE,
+)
 
-    An `s` at its end makes no difference, nor, in a number, the `.0` that spreadsheets add.
+
+def class_fold(name: str) -> str:
+    """A class for comparison: as `fold_text`, without a number of animals or a probability at its ends.
+
+    An `s` at its end, brackets around it, pictures (emoji) and the words that a file manager gives a copy
+    make no difference, nor, in a number, the `.0` that spreadsheets add.
     """
-    text = re.sub(r"\s*(?:\(\d+\)|[x×*:]\s?\d+)$|^\d+\s*[x×*:]?\s+(?=\w)", "", clean_name(name), flags=re.I)
+    text = clean_name(name)
+    if len(text) > LONGEST:
+        return fold_text(text)
+    if not text.isascii():
+        text = "".join(c for c in text if unicodedata.category(c) != "So").strip() or text
+    while (shorter := _NOT_THE_NAME.sub("", text).strip()) not in (text, ""):
+        text = shorter
+    if text[:1] + text[-1:] in ("()", "[]", "{}", "<>") and text[1:-1].strip():
+        text = text[1:-1]
     folded = fold_text(re.sub(r"^(\d+)\.0$", r"\1", text) or name)
     return folded[:-1] if len(folded) > 3 and folded.endswith("s") else folded
 
@@ -146,6 +171,27 @@ def class_fold(name: str) -> str:
 def site_fold(name: str) -> str:
     """A site for comparison: as `fold_text`, numbers without the zeros that spreadsheets drop and add."""
     return fold_text(re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0$", r"\1", name)))
+
+
+def scripts_of(name: str) -> list[str]:
+    """The scripts of a name's letters where one word mixes them (Latin, Cyrillic, ...), else its one or none.
+
+    Kana and Chinese signs go together in Japanese, and are one.
+    """
+    several: set[str] = set()
+    for word in re.findall(r"[^\W\d_]+", "" if name.isascii() else name):
+        found = {unicodedata.name(c, "").split()[0].split("-")[0].capitalize() for c in word} - {""}
+        found = {"East Asian" if s in _EAST_ASIAN else s for s in found - _SIGNS}
+        several |= found if len(found) > 1 else set()
+    return sorted(several)
+
+
+_EAST_ASIAN = frozenset(
+    ["Cjk", "Hiragana", "Katakana", "Katakana-hiragana", "Halfwidth", "Fullwidth", "Hangul", "Bopomofo"]
+)
+_SIGNS = frozenset(
+    ["Modifier", "Feminine", "Masculine", "Micro", "Combining", "Kelvin", "Angstrom", "Ohm", "Superscript"]
+)
 
 
 def is_blank(name: str) -> bool:

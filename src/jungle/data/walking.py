@@ -9,7 +9,7 @@ from typing import Literal
 from jungle.console import log
 from jungle.names import shown
 
-SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir")
+SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found")
 Kind = Literal["folder", "file", "lost", "other"]
 
 

@@ -40,6 +40,7 @@ except UserError as e:
 """
 TORCH = """
 import torch
+from jungle.errors import first_line
 answer = dict(version=torch.__version__, cuda=torch.version.cuda, gpus=[], broken="")
 try:
     answer["available"] = torch.cuda.is_available()
@@ -48,14 +49,14 @@ try:
         answer["gpus"].append([about.name, about.total_memory])
         torch.ones(8, device=f"cuda:{i}").sum().item()
 except Exception as e:
-    answer["broken"] = str(e).splitlines()[0][:200]
+    answer["broken"] = first_line(e, 200)
 try:
     import torchvision
     answer["torchvision"] = torchvision.__version__
     torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
     answer["nms"] = ""
 except Exception as e:
-    answer["nms"] = str(e).splitlines()[0][:200]
+    answer["nms"] = first_line(e, 200)
 """
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from jungle.data.formats.times import in_order, read_times
+from jungle.data.problems import shown
 from jungle.ensemble.board import Answers, Board
 from jungle.ensemble.odds import scores_of
 from jungle.errors import UsageError
@@ -36,9 +38,16 @@ def neighbours(board: Board) -> np.ndarray:
             raise UsageError(
                 f"neighbours=true: the clips have no {column}; give the labels a {column} column"
             )
+    times = read_times(table["time"])
+    if not in_order(times):
+        raise UsageError(
+            f"neighbours=true: the clips' times are text of unknown order, as "
+            f"{shown(times.drop_nulls()[0], 40)!r}; write 2021-03-31 14:05:00 in the labels' column of "
+            "times, and train again"
+        )
     mean_NC = scores_of(np.nanmean(board.probs_MNC, axis=0), "multilabel")
     order = (
-        table.select("site", "time")
+        table.select("site", times.alias("time"))
         .with_row_index("row")
         .sort("site", "time", "row", nulls_last=True)
         .with_columns(

@@ -313,4 +313,4 @@ def has_key(host: str = "") -> bool:
 
 def gist(error: Exception) -> str:
     """Return what an error says, as a part of a sentence."""
-    return first_line(error)[:200].rstrip(". ")
+    return first_line(error, 200).rstrip(". ")

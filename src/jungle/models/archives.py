@@ -64,7 +64,7 @@ def check_archive(path: Path) -> None:
 
 def one_line(error: BaseException) -> str:
     """What an exception says, as one line of at most 160 printable characters."""
-    return "".join(c if c.isprintable() else "?" for c in first_line(error))[:160]
+    return "".join(c if c.isprintable() else "?" for c in first_line(error, 160))
 
 
 def check_plain(value: Any, what: str) -> None:

@@ -51,4 +51,4 @@ def load_weights(model: nn.Module, file: Path) -> None:
 
 def gist(error: Exception) -> str:
     """Return what an error says, in at most 200 characters of one line."""
-    return first_line(error)[:200]
+    return first_line(error, 200)

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 
 from jungle.data.text import UNLABELLED, clean_name, fold_text, is_asked, is_missing, match_names
 
-STRONG = re.compile(r"[;|\n；]")  # between species only: no name of an animal holds one
-WEAK = re.compile(r"[,/+&，、]")  # between species, or within a name
+STRONG = re.compile(
+    r"[;|\n；؛]|<br\s*/?>", re.IGNORECASE
+)  # between species only: no name of an animal holds one
+WEAK = re.compile(r"[,/+&，、،／＋＆]")  # between species, or within a name
 WORDS = re.compile(  # within a name, unless all around them are classes
     r"\s+(?:and|with|und|mit|et|avec|y|con|e|com|en)\s+|\s+[-–—]\s+|[–—\\·•:]", re.IGNORECASE
 )
+TAXONOMY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(;[^;]*){6}", re.IGNORECASE)
+"""A label of SpeciesNet: a number, then class, order, family, genus, species and the common name."""
+FIELDS = re.compile(r"[\[{].*[\"']\s*:", re.DOTALL)  # names of fields with values, as JSON has them
 BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 
 
@@ -27,6 +32,8 @@ class Reading:
     """Cells that name several species."""
     guessed: dict[str, str] = field(default_factory=dict)
     """Labels that are a class of the settings, written in another way."""
+    taxonomies: dict[str, str] = field(default_factory=dict)
+    """Cells that hold all ranks of a species, and the name that is taken of them."""
     asked: list[str] = field(default_factory=list)
     """Cells that may be empty, no animal, or a class."""
     unsure: list[str] = field(default_factory=list)
@@ -48,7 +55,7 @@ def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
         classes: the classes there are; None takes those that the cells name.
     """
     reading = Reading()
-    names = {cell: clean_name(cell) for cell in cells}
+    names = {cell: _common(cell, reading) for cell in cells}
     if classes is None:
         plain = [n for n in names.values() if not _parted(n) and not is_missing(n) and not is_asked(n)]
         folds = {fold_text(n) for n in plain}
@@ -79,6 +86,9 @@ def _labels(
     parts, sure = _parts(name)
     if not parts:
         reading.asked.append(cell)
+        return ()
+    if FIELDS.match(name):
+        reading.unsure.append(cell)
         return ()
     if len(parts) == 1 and parts[0] == name:
         if given:
@@ -113,6 +123,15 @@ def _labels(
     elif (len(labels) > 1 or labels[0] != name) and name not in labels:
         reading.several.append(cell)
     return tuple(dict.fromkeys(labels))
+
+
+def _common(cell: str, reading: Reading) -> str:
+    """The last name of a taxonomy, which is the common one; any other cell as it looks."""
+    name = clean_name(cell)
+    if TAXONOMY.fullmatch(name):
+        name = clean_name(next((part for part in reversed(name.split(";")[1:]) if part.strip()), ""))
+        reading.taxonomies[cell] = name
+    return name
 
 
 def _parted(name: str) -> bool:

@@ -8,10 +8,19 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import MAX_CLASSES, Clips
-from jungle.data.encodings import is_mojibake
+from jungle.data.encodings import before_it_broke
 from jungle.data.problems import Problems, at_lines, shown
 from jungle.data.tables import Table
-from jungle.data.text import NO_SITE, clean_names, is_asked, is_missing, mapped, site_fold, spellings
+from jungle.data.text import (
+    NO_SITE,
+    clean_names,
+    fold_text,
+    is_asked,
+    is_missing,
+    mapped,
+    site_fold,
+    spellings,
+)
 from jungle.errors import UserError
 from jungle.wording import counted
 
@@ -23,16 +32,25 @@ SPLIT_NAMES = {
 }
 BINARY = {
     **{"0": 0, "1": 1, "0.0": 0, "1.0": 1, "0.": 0, "1.": 1, "0,0": 0, "1,0": 1},
-    **dict.fromkeys(("false", "falsch", "faux", "falso", "onwaar"), 0),  # as spreadsheets translate them
-    **dict.fromkeys(("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar"), 1),
+    # As spreadsheets translate them: German, French, Italian, Spanish and Portuguese, Dutch, Polish, Swedish,
+    # Danish, Norwegian, Finnish, Czech and Slovak, Hungarian, Romanian, Turkish, Croatian, Indonesian,
+    # Russian, Ukrainian, Greek.
+    **dict.fromkeys(
+        (
+            *("false", "falsch", "faux", "falso", "onwaar", "fałsz", "falskt", "falsk", "usann", "epätosi"),
+            *("nepravda", "hamis", "fals", "yanlış", "yanliş", "laž", "salah", "ложь", "хибність", "ψευδεσ"),
+        ),
+        0,
+    ),
+    **dict.fromkeys(
+        (
+            *("true", "wahr", "vrai", "verdadero", "verdadeiro", "vero", "waar", "prawda", "sant", "sand"),
+            *("sann", "tosi", "pravda", "igaz", "adevărat", "doğru", "istina", "benar", "истина", "істина"),
+            *("αληθεσ",),
+        ),
+        1,
+    ),
 }
-TIME_FORMATS = (
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M",
-    "%Y/%m/%d %H:%M:%S",
-    "%Y:%m:%d %H:%M:%S",
-)
 
 
 def present(table: Table, column: str, more: Collection[str] = (), say: bool = True) -> pl.Series:
@@ -45,10 +63,11 @@ def present(table: Table, column: str, more: Collection[str] = (), say: bool = T
         say: whether it is logged.
     """
     text = table.frame[column]
+    folds = {fold_text(w) for w in more if not w[:1].isdigit()}
     words = [
         w
         for w in text.drop_nulls().unique().to_list()
-        if is_missing(w) or is_asked(w) or w.casefold() in more
+        if is_missing(w) or is_asked(w) or w.casefold() in more or (folds and fold_text(w) in folds)
     ]
     if not words:
         return text
@@ -89,9 +108,9 @@ def cells_at(table: Table, column: str, texts: Sequence[str]) -> tuple[int, list
     return rows.height, [Cell(text, at_lines(lines, n)) for text, lines, n in first.iter_rows()]
 
 
-def check_mojibake(table: Table, column: str, values: Iterable[str], problems: Problems) -> None:
-    """Add names that a program broke which took UTF-8 for another encoding, before the file was written."""
-    broken = {v: said for v in values if (said := is_mojibake(v)) is not None}
+def check_broken(table: Table, column: str, values: Iterable[str], problems: Problems) -> None:
+    """Add names that a program broke before the file was written, as one that did not know UTF-8."""
+    broken = {v: said for v in values if (said := before_it_broke(v)) is not None}
     rows, cells = cells_at(table, column, list(broken))
     problems.add(
         f"rows have a name in column {shown(column, 40)!r} that a program broke which did not know UTF-8",
@@ -105,7 +124,7 @@ def check_mojibake(table: Table, column: str, values: Iterable[str], problems: P
 def site_values(table: Table, column: str, problems: Problems) -> pl.Series:
     """The sites as they look; null where there is none."""
     sites = clean_names(present(table, column, NO_SITE)).alias("site")
-    check_mojibake(table, column, sites.drop_nulls().unique(maintain_order=True).to_list(), problems)
+    check_broken(table, column, sites.drop_nulls().unique(maintain_order=True).to_list(), problems)
     return sites
 
 
@@ -176,15 +195,6 @@ def weight_values(table: Table, column: str, problems: Problems) -> pl.Series:
         count=len(bad),
     )
     return values.fill_null(1.0).alias("weight")
-
-
-def time_values(text: pl.Series) -> pl.Series:
-    """Times as datetimes where every one is written one known way without a zone, else as the text it is."""
-    for pattern in TIME_FORMATS:
-        values = text.str.to_datetime(pattern, strict=False, time_unit="us")
-        if values.null_count() == text.null_count():
-            return values.alias("time")
-    return text.alias("time")
 
 
 def one_value(clip: np.ndarray, values: pl.Series, n: int) -> tuple[pl.Series, list[int]]:

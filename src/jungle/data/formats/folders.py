@@ -1,6 +1,7 @@
 """One folder a class; the folders train, val and test may stand above the classes."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
-from jungle.data.encodings import is_mojibake
+from jungle.data.encodings import before_it_broke
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
 from jungle.data.formats.found import say_passed_over, walk_videos
 from jungle.data.formats.sites import join_sites
@@ -67,6 +68,7 @@ def load_folders(
     places: list[str] = []
     stray: list[str] = []
     misnamed: list[str] = []
+    below: dict[str, set[str]] = {}  # folders below those of classes, and the classes that have them
     prefix = len(os.fspath(root).rstrip(os.sep)) + 1
     passed: set[str] = set()
     for path in walk_videos(root, passed):
@@ -87,7 +89,11 @@ def load_folders(
             continue
         ids.append(clip)
         places.append(split)
+        inner = folders[1 + above : 2 + above]
+        if inner and name in number:
+            below.setdefault(inner[0], set()).add(name)
     say_passed_over(passed)
+    _say_below(root, below)
     gathered.add("videos lie in no class folder", stray, "Move them to data.root/<class>/.")
     gathered.add("videos have names that are not UTF-8", misnamed, "Rename them, for example with convmv.")
     if not ids and not gathered:
@@ -132,7 +138,7 @@ def _classes(folders: set[str], order: list[str], given: bool, problems: Problem
             "Call a folder of clips that nobody has looked at unlabelled, one of clips without an animal "
             "blank, or name the classes: data.classes=[...].",
         )
-        broken = {n: said for n in names if (said := is_mojibake(n)) is not None}
+        broken = {n: said for n in names if (said := before_it_broke(n)) is not None}
         problems.add(
             "folders have a name that a program broke which did not know UTF-8",
             [f"{n!r} is {said!r}" for n, said in broken.items()],
@@ -150,6 +156,17 @@ def _classes(folders: set[str], order: list[str], given: bool, problems: Problem
         if given and clean_name(name) != other:
             log.warning(f"folder {shown(name)!r} is the class {shown(other)!r} of data.classes")
     return called
+
+
+def _say_below(root: Path, below: Mapping[str, set[str]]) -> None:
+    """Say which folders below those of classes are no labels: what lies there may be meant as one."""
+    if not below:
+        return
+    shared = sorted(below, key=lambda name: (-len(below[name]), name))
+    first = ", ".join(shown(name, 40) for name in shared[:5]) + (", ..." if len(shared) > 5 else "")
+    classes = sorted(set().union(*below.values()))
+    theirs = ", ".join(shown(name, 40) for name in classes[:5]) + (", ..." if len(classes) > 5 else "")
+    log.info(f"{root}: labels are the folders {theirs}; the folders below them are none: {first}")
 
 
 def _folders(root: Path) -> list[str]:

@@ -194,7 +194,11 @@ def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
         table = read_table(path)
         columns = find_columns(table, {}, absolute(root) if root is not None else path.parent)
         names = columns.table.frame[columns.roles["filepath"]].to_list()
-    names = [n for n in names if n and "\0" not in n]
+    if any(n and "\0" in n for n in names):
+        raise UserError(f"{path}: a name holds a NUL. It needs a path a line, or a column filepath.")
+    if path.suffix.lower() != ".txt" and (empty := sum(not n for n in names)) and empty < len(names):
+        log.warning(f"{path}: {counted(empty, 'rows name')} no clip: passed over")
+    names = [n for n in names if n]
     if not names:
         raise UserError(f"{path}: names no clip. It needs a path a line, or a column filepath.")
     bases = [absolute(root)] if root is not None else [path.parent, Path.cwd()]

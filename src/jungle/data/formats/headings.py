@@ -1,7 +1,6 @@
 """Which column of a user's table is what, by the words that people and other programs write above it."""
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,80 +9,15 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import META
+from jungle.data.formats.columns import SPLIT_NAMES
+from jungle.data.formats.label_columns import is_binary, label_columns, with_all_labels, with_observed
+from jungle.data.formats.vocabulary import DATES, FOLDERS, NEVER_CLASSES, NUMBERS, PLAIN, ROLES, key
 from jungle.data.paths import absolute, locate, name_clips
 from jungle.data.problems import shown
 from jungle.data.tables import Table
 from jungle.data.text import match_names
 from jungle.errors import UserError, nearest
 
-
-def key(heading: str) -> str:
-    """A heading for comparison: letters and digits alone, no accents, in lower case."""
-    text = unicodedata.normalize("NFKD", heading.casefold().replace("ß", "ss"))
-    return "".join(c for c in text if c.isalnum())
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(map(key, text.split()))
-
-
-# Each word as `key` makes it; the first that a table has is taken. English, then French, German, Spanish,
-# Portuguese, Italian, Dutch, Russian, Chinese and Japanese.
-ROLES: dict[str, tuple[str, ...]] = {
-    "filepath": _words("""
-        filepath filename file path clip video relativepath absolutepath fullpath imagepath videopath clipname
-        clippath videofile videoname videofilename mediafile media mediapath image imagename imagefile
-        originalfilename
-        fichier nomfichier nomdufichier nomdefichier chemin cheminfichier chemindufichier clipvideo
-        datei dateiname dateipfad pfad videodatei bild
-        archivo nombrearchivo nombredearchivo nombredelarchivo fichero nombrefichero ruta rutaarchivo
-        rutadelarchivo arquivo nomearquivo nomedoarquivo ficheiro caminho caminhodoarquivo nomedoficheiro
-        nomefile percorso bestand bestandsnaam bestandspad pad
-        файл имяфайла путь видео 文件 文件名 文件路径 路径 视频 ファイル ファイル名 パス
-    """),
-    "label": _words("""
-        label labels species class commonname speciescommonname speciesname specieslabel scientificname taxon
-        taxonname animal animalspecies classname category vernacularname
-        espece nomespece nomdelespece etiquette classe art tierart spezies artname klasse tier
-        especie especies nombrecomun etiqueta clase nomecomum rotulo especieanimal specie etichetta soort
-        diersoort вид животное класс метка 物种 种类 类别 标签 種 種名 ラベル
-    """),
-    "split": ("split", "subset"),
-    "site": _words("""
-        site siteid sitename location locationid locationname placename deployment deploymentid deploymentname
-        station stationid stationname trapstation trapstationname cameratrap cameratrapid camera cameraid
-        cameraname cam
-        lieu nomdusite nomsite emplacement localisation camerasite pointdecapture
-        standort standortid ort fundort kamerastandort kamera kameraid
-        sitio lugar ubicacion localidad estacion camara idcamara local localizacao estacao ponto camaratrampa
-        sito luogo stazione locatie plaats место станция камера 地点 相机 位点 場所 カメラ
-    """),
-    "time": _words("""
-        time timestamp datetime dateandtime datetimeoriginal eventstart capturetime capturedat
-        heure horodatage dateheure dateetheure zeit zeitpunkt zeitstempel datumzeit datumuhrzeit uhrzeit
-        hora fechahora fechayhora horario datahora dataehora tijd ora
-    """),
-    "weight": ("weight",),
-}
-FOLDERS = _words("""
-    relativepath folder foldername folderpath subfolder directory dir dossier repertoire ordner verzeichnis
-    carpeta directorio pasta diretorio cartella map
-    path filepath mediapath imagepath videopath chemin pfad ruta caminho percorso pad
-""")
-DATES = ("date", "datum", "fecha", "data", "jour", "dia")
-RANKS = ("genus", "genre", "gattung", "genero")
-# Columns of well-known programs that may hold 0 and 1 and are no class.
-NEVER_CLASSES = frozenset(
-    _words("""
-        deleteflag delete flag flagged highlighted favorite count individuals quantity number night day ir
-        infrared flash temperature temp moonphase sequence trigger id index row
-    """)
-)
-WEAK = ("animal", "tier", "category", "classe", "klasse", "clase")
-"""Words for a label that may as well be a class."""
-BINARY_WORDS = frozenset(["0", "1", "0.0", "1.0", "true", "false"])
-PLAIN = ("filename",)
-"""Headings, besides the names of `ROLES`, that are of one meaning: as the competition has them."""
 SAID = {"filepath": "clip"}
 PARTS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[\"']?$")
@@ -148,16 +82,20 @@ def find_columns(
             if fit and fit[0].lower() != "filepath":  # which is the whole name by its own word
                 fit = sorted(fit, key=lambda c: not _is_whole(frame, c, fit[0]))
         elif role == "label":
-            fit = _labels(table, fit, said, extra)
+            fit = label_columns(table, fit, said, extra)
         elif role == "site":
             fit = [c for c in fit if not frame[c].drop_nulls().head(20).str.contains("://").any()]
         if fit:
             roles[role] = fit[0]
+    if "split" not in roles and (split := _split_by_content(frame, roles, but)) is not None:
+        roles["split"] = split
     if "filepath" not in roles:
         raise UserError(_no_names(table, labels and "label" not in roles))
     frame = _with_folders(table, free, roles, root, said, extra)
     if labels and not but:
-        frame = _with_all_labels(frame, roles, extra, said)
+        frame = with_all_labels(frame, roles, extra, said)
+        if "label" in roles:
+            frame = with_observed(frame, roles, extra, said)
     if "time" in roles:
         frame = _with_dates(frame, free, roles, said, extra)
     if labels and (flag := free.get("deleteflag")) is not None:
@@ -183,6 +121,17 @@ def _guessed(table: Table, named: Mapping[str, str | None], roles: Mapping[str, 
     return f"{', '.join(found)}{cells}"
 
 
+def _split_by_content(frame: pl.DataFrame, roles: Mapping[str, str], but: Sequence[str]) -> str | None:
+    """A column of another name (set, partition, phase) that holds the words of splits alone, two at least."""
+    for column in frame.columns:
+        if column in but or column in roles.values():
+            continue
+        words = frame[column].drop_nulls().str.to_lowercase().unique().to_list()
+        if all(w in SPLIT_NAMES for w in words) and {SPLIT_NAMES[w] for w in words} > {"train"}:
+            return column
+    return None
+
+
 def _named(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:
     wanted = {role: name for role, name in named.items() if name is not None}
     found = match_names(wanted.values(), table.frame.columns)
@@ -206,7 +155,8 @@ def reserved(columns: Columns) -> set[str]:
     words += " time timestamp datetime weight"
     frame = columns.table.frame
     empty = {key(c) for c in frame.columns if frame[c].null_count() == len(frame)} & set(ROLES["label"])
-    return {*words.split(), *map(key, columns.used), *NEVER_CLASSES, *META, *empty}
+    numbers = {key(c) for c in frame.columns if NUMBERS.fullmatch(key(c))}
+    return {*words.split(), *map(key, columns.used), *NEVER_CLASSES, *META, *empty, *numbers}
 
 
 def _no_names(table: Table, and_no_label: bool) -> str:
@@ -231,7 +181,7 @@ def _no_names(table: Table, and_no_label: bool) -> str:
             f"{table.path}: observations of a Camtrap DP name no files. Add the column filePath of media.csv "
             "to them, by mediaID."
         )
-    if and_no_label and not any(_binary(table.frame[c]) for c in columns):
+    if and_no_label and not any(is_binary(table.frame[c]) for c in columns):
         text += (
             " No column holds the labels either (label, species or class, or columns of 0 and 1): "
             "data.label_column=<column>."
@@ -252,84 +202,6 @@ def _is_whole(frame: pl.DataFrame, column: str, last: str) -> bool:
     whole = pl.col(column).str.replace_all("\\", "/", literal=True)
     ends = frame.select(whole.str.ends_with(pl.lit("/") + pl.col(last)))
     return bool(ends.to_series().fill_null(False).all())
-
-
-def _binary(values: pl.Series) -> bool:
-    """Whether a column holds 0 and 1 alone."""
-    some = values.drop_nulls()
-    return bool(len(some)) and bool(some.str.to_lowercase().is_in(list(BINARY_WORDS)).all())
-
-
-def _labels(table: Table, fit: list[str], said: list[str], extra: set[str]) -> list[str]:
-    """The columns that may hold the label, the one to take first.
-
-    Raises:
-        UserError: two of them say different things.
-    """
-    frame = table.frame
-    ranks = {key(c): c for c in frame.columns}
-    genus = next((ranks[r] for r in RANKS if r in ranks), None)
-    if genus is not None:  # a table of ranks: its species is an epithet, its class one of animals
-        common = [
-            c
-            for c in fit
-            if key(c) in ("label", "labels", "commonname", "speciescommonname", "scientificname")
-        ]
-        epithet = [c for c in fit if key(c) in ("species", "espece", "especie", "art")]
-        if common:
-            said.append(f"labels are those of column {shown(common[0])}")
-            return common
-        if epithet:
-            extra.update((genus, epithet[0]))
-            return epithet
-    others = [c for c in frame.columns if c not in fit and _binary(frame[c]) and key(c) not in NEVER_CLASSES]
-    fit = [c for c in fit if not (_binary(frame[c]) and (others or key(c) in WEAK))]
-    fit = [c for c in fit if frame[c].null_count() < len(frame)] or ([] if others else fit[:1])
-    for other in fit[1:]:
-        pairs = frame.select(a=fit[0], b=other).drop_nulls().unique()
-        if pairs["a"].n_unique() == len(pairs) == pairs["b"].n_unique():
-            continue  # one name for another, as common and scientific ones
-        if key(other) in ("category", "animal", "classname", "taxon", "taxonname") or len(pairs) == 0:
-            continue
-        raise UserError(
-            f"{table.path}: columns {shown(fit[0])} and {shown(other)} may both be the label. Name the one: "
-            f"data.label_column={shown(fit[0])} or data.label_column={shown(other)}."
-        )
-    return fit
-
-
-def _with_all_labels(
-    frame: pl.DataFrame, roles: dict[str, str], extra: set[str], said: list[str]
-) -> pl.DataFrame:
-    """The table with all label columns as one: genus and species, or species 1, species 2, ..."""
-
-    def stem(column: str) -> str:
-        return key(column).rstrip("0123456789")
-
-    numbered = [c for c in frame.columns if stem(c) in ROLES["label"] and stem(c) != key(c)]
-    numbered = [c for c in numbered if c not in roles.values() and not _binary(frame[c])]
-    if "label" not in roles:
-        numbered = [
-            c
-            for c in frame.columns
-            if key(c).rstrip("0123456789") in ROLES["label"] and key(c)[-1:].isdigit()
-        ]
-        numbered = [c for c in numbered if c not in roles.values() and not _binary(frame[c])]
-        if not numbered:
-            return frame
-        roles["label"] = numbered[0]
-    label = roles["label"]
-    if genus := [c for c in extra if key(c) in RANKS]:
-        said.append(f"labels are columns {shown(genus[0])} and {shown(label)} together")
-        both = pl.concat_str([pl.col(genus[0]), pl.col(label)], separator=" ", ignore_nulls=True)
-        return frame.with_columns(pl.when(both != "").then(both).alias(label))
-    more = [c for c in numbered if c != label and stem(c) == stem(label)]
-    if not more:
-        return frame
-    extra.update(more)
-    said.append(f"labels are columns {', '.join(shown(c, 40) for c in (label, *more))} together")
-    joined = pl.concat_str([pl.col(c) for c in (label, *more)], separator="\n", ignore_nulls=True)
-    return frame.with_columns(pl.when(joined != "").then(joined).alias(label))
 
 
 def _with_dates(

@@ -9,35 +9,27 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
-from jungle.data.encodings import is_mojibake
 from jungle.data.formats.cells import Reading, read_cells
 from jungle.data.formats.columns import (
     binary,
     cells_at,
+    check_broken,
     check_class_count,
-    check_mojibake,
     one_spelling,
     one_value,
-    present,
     say_empty,
-    site_values,
-    split_values,
-    time_values,
-    weight_values,
 )
-from jungle.data.formats.headings import Columns, find_columns, key, reserved
+from jungle.data.formats.headings import Columns, find_columns
+from jungle.data.formats.label_columns import is_binary
+from jungle.data.formats.meta import meta_values
 from jungle.data.formats.sites import join_sites
+from jungle.data.formats.wide import read_wide
 from jungle.data.paths import OUTSIDE, TWICE, Names, absolute, locate, name_clips
 from jungle.data.problems import Problems, at_lines, shown
 from jungle.data.tables import Table, read_table
-from jungle.data.text import clean_name, is_missing, mapped, match_names
+from jungle.data.text import clean_name, mapped, match_names
 from jungle.errors import UserError
 from jungle.wording import counted
-
-MARKS = [
-    *["x", "✓", "✔", "✗", "+", "yes", "y", "ja", "j", "oui", "o", "sí", "si", "s", "sim", "да", "是", "t"],
-    *["no", "n", "nein", "non", "não", "nao", "nee", "нет", "否", "f", "✘", "present", "absent", "seen"],
-]
 
 
 def load_csv(
@@ -96,7 +88,7 @@ def load_csv(
     names = one_name_a_file(table, name_clips(table.frame[columns.roles["filepath"]], folder))
     report_refused(table, names, columns.roles["filepath"], gathered)
     wide = wide or "label" not in columns.roles
-    clips = (_wide if wide else _long)(table, columns, names, classes, gathered)
+    clips = (read_wide if wide else _long)(table, columns, names, classes, gathered)
     clips = one_spelling(clips) if sites is None else join_sites(clips, sites, folder, problems=gathered)
     if problems is None:
         gathered.raise_if_any(table.path)
@@ -209,7 +201,7 @@ def _long(
     check_class_count(table.path, heading, len(order))
     check_class_names(order)
     if classes is None:
-        check_mojibake(kept, heading, found, problems)
+        check_broken(kept, heading, unique, problems)
     place = rows.group_by("label").agg(pl.col("line").head(3), n=pl.len())
     problems.know(
         frame.select("clip", line=kept.lines), {label: at_lines(at, n) for label, at, n in place.iter_rows()}
@@ -220,6 +212,8 @@ def _long(
     has = column.is_not_null()
     onehot = np.zeros((len(order), first.height), np.int8)
     onehot[column.drop_nulls().to_numpy(), rows["number"].filter(has).to_numpy()] = 1
+    _say_rows(table, frame, rows)
+    _say_columns(kept, columns, frame, first["clip"], dict(zip(order, onehot, strict=True)))
     known = np.zeros(first.height, bool)
     known[rows["number"].to_numpy()] = True
     targets = [
@@ -227,7 +221,7 @@ def _long(
         for i, n in enumerate(order)
     ]
     whole = []
-    for values in _meta(kept, columns.roles, problems):
+    for values in meta_values(kept, columns.roles, problems):
         value, others = one_value(number.to_numpy(), values, first.height)
         problems.add(
             f"rows give a clip another {values.name} than its first row",
@@ -271,6 +265,13 @@ def _say_reading(table: Table, column: str, reading: Reading, problems: Problems
         "Correct them, or add them to data.classes.",
         count=len(reading.unknown),
     )
+    if reading.taxonomies:
+        rows, cells = cells_at(table, column, list(reading.taxonomies))
+        name = reading.taxonomies[cells[0].text]
+        log.info(
+            f"{table.path}: {counted(rows, 'rows hold')} all ranks of a species; the last is taken, as "
+            f"{shown(name)} of {cells[0]}"
+        )
     rows, cells = cells_at(table, column, reading.several)
     if rows:
         parts = " and ".join(map(shown, reading.labels[cells[0].text]))
@@ -283,105 +284,44 @@ def _say_reading(table: Table, column: str, reading: Reading, problems: Problems
         log.warning(f"{table.path}: labels that data.classes writes in another way: {pairs}")
 
 
-def _wide(
-    table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
-) -> Clips:
-    """One row is one clip, one column one class. Duplicates stay, for the checks to find."""
-    known = reserved(columns)
-    order = {c: c for c in table.frame.columns if c not in columns.used and key(c) not in known}
-    if classes is not None:
-        found = match_names(classes, table.frame.columns)
-        problems.add(
-            f"classes of data.classes have no column in {table.path}",
-            [c for c in classes if c not in found.known],
-            "Correct the names, or name the label column of a long table: data.label_column=<column>.",
+def _say_rows(table: Table, frame: pl.DataFrame, rows: pl.DataFrame) -> None:
+    """Log of how many clips several rows name different labels: each is taken.
+
+    Args:
+        table: for its name.
+        frame: `clip` of each row.
+        rows: `number` of the clip, `line` and `label`, one row for each label of each row.
+    """
+    per_line = rows.group_by("number", "line").agg(pl.col("label").unique().sort())
+    several = (
+        per_line.group_by("number").agg("line", pl.col("label").n_unique().alias("n")).filter(pl.col("n") > 1)
+    )
+    if not several.height:
+        return
+    one = several.sort("number").row(0, named=True)
+    labels = rows.filter(pl.col("number") == one["number"])["label"].unique().sort().to_list()
+    clip = frame["clip"].unique(maintain_order=True)[one["number"]]
+    log.info(
+        f"{table.path}: {counted(several.height, 'clips have')} rows of different labels, and each is taken: "
+        f"{shown(clip)} ({at_lines(one['line'])}) has {' and '.join(shown(n, 40) for n in labels)}"
+    )
+
+
+def _say_columns(
+    table: Table, columns: Columns, frame: pl.DataFrame, clips: pl.Series, onehot: dict[str, np.ndarray]
+) -> None:
+    """Warn where columns of 0 and 1 beside the label are named as classes and say something else."""
+    free = [c for c in table.frame.columns if c not in columns.used and is_binary(table.frame[c])]
+    for column, name in match_names(free, list(onehot)).known.items():
+        values, _ = binary(table, column)
+        mine = pl.DataFrame({"clip": clips, "label": onehot[name]})
+        theirs = pl.DataFrame({"clip": frame["clip"], "said": values, "line": table.lines}).drop_nulls("said")
+        differs = theirs.join(mine, on="clip", how="left", maintain_order="left").filter(
+            pl.col("said") != pl.col("label")
         )
-        if found.guessed:
-            pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5])
-            log.warning(f"{table.path}: classes whose column is written in another way: {pairs}")
-        order = {column: name for name, column in found.known.items()}
-    check_class_count(table.path, "columns", len(order))
-    targets: list[pl.Series] = []
-    bad: list[str] = []
-    n_bad = n_unknown = 0
-    unknown = ""  # the first cell that a word such as NA makes unknown
-    marked: list[str] = []
-    for column, name in order.items():
-        values, wrong = binary(table, column)
-        rows = wrong.arg_true().to_list()
-        if rows and classes is None and values.null_count() == len(values):
-            if table.frame[column].drop_nulls().str.to_lowercase().is_in(MARKS).all():
-                marked.append(f"{shown(column)} ({table.frame[column][rows[0]]!r}, {table.place(rows[0])})")
-            continue  # not one 0 or 1 in it: a column of something else
-        empty = (values.is_null() & table.frame[column].is_not_null() & ~wrong).arg_true()
-        if len(empty) and not unknown:
-            unknown = (
-                f"{table.frame[column][empty[0]]!r} ({table.place(empty[0])}, column {shown(column, 40)!r})"
+        if differs.height:
+            log.warning(
+                f"{table.path}: {counted(differs.height, 'rows have')} another answer in column "
+                f"{shown(column, 40)!r} than in {shown(columns.roles['label'], 40)!r}, which is taken "
+                f"({at_lines(differs['line'])})"
             )
-        n_unknown += len(empty)
-        n_bad += len(rows)
-        bad += [f"{column} = {table.frame[column][i]} ({table.place(i)})" for i in rows[:5]]
-        targets.append(values.alias(name))
-    labels_RC = (
-        np.stack([t.cast(pl.Float32).to_numpy() for t in targets], axis=1) if targets else np.zeros((0, 0))
-    )
-    some, unknown_RC = (labels_RC == 1).any(axis=1), np.isnan(labels_RC)
-    if not (labels_RC == 0).any() and (some & unknown_RC.any(axis=1)).any():
-        problems.say(
-            "Columns of classes hold 1 and empty cells, and no 0: an empty cell says that nobody knows. "
-            "Write 0 where a class was not seen."
-        )
-    if n_unknown:
-        log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
-    taken = [t.name for t in targets]
-    columns.say_unused([c for c, name in order.items() if name in taken])
-    problems.add(
-        "columns hold marks alone, which may say that a class was seen",
-        marked,
-        "Write 1 for seen and 0 for not seen, or name the classes: data.classes=[...].",
-    )
-    problems.add(
-        "labels are neither 0 nor 1",
-        bad,
-        "Correct them; if the column is not a class, name the classes: data.classes=[...].",
-        count=n_bad,
-    )
-    if classes is None:
-        problems.add(
-            "columns of 0 and 1 have a heading that stands for nothing",
-            [c for c in taken if is_missing(c)],
-            "Remove or rename them, or name the classes: data.classes=[...].",
-        )
-        broken = {c: said for c in taken if (said := is_mojibake(c)) is not None}
-        problems.add(
-            "columns have a name that a program broke which did not know UTF-8",
-            [f"{shown(c)!r} is {shown(said)!r}" for c, said in broken.items()],
-            "Save the table again from its source as UTF-8, or correct the names.",
-        )
-    if not targets and not problems:
-        raise UserError(
-            f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1. "
-            "Name it: data.label_column=<column>."
-        )
-    check_class_names(taken)
-    headings = {c: i for i, c in enumerate(table.frame.columns, 1)}
-    problems.know(
-        pl.DataFrame({"clip": names.clip, "line": table.lines}).drop_nulls(),
-        {name: f"column {headings[c]}" for c, name in order.items()},
-    )
-    frame = pl.DataFrame([names.clip, names.path, *_meta(table, columns.roles, problems), *targets])
-    return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
-
-
-def _meta(table: Table, roles: dict[str, str], problems: Problems) -> list[pl.Series]:
-    """The columns split, site, time and weight, those that the table has."""
-    columns = []
-    if "split" in roles:
-        columns.append(split_values(table, roles["split"], problems))
-    if "site" in roles:
-        columns.append(site_values(table, roles["site"], problems))
-    if "time" in roles:
-        columns.append(time_values(present(table, roles["time"])))
-    if "weight" in roles:
-        columns.append(weight_values(table, roles["weight"], problems))
-    return columns

@@ -6,8 +6,9 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.formats.columns import one_spelling, present, site_values, split_values, time_values
+from jungle.data.formats.columns import one_spelling, site_values, split_values
 from jungle.data.formats.headings import find_columns
+from jungle.data.formats.times import time_values
 from jungle.data.paths import absolute, match_clips, name_clips, say_matches
 from jungle.data.problems import Problems, at_lines
 from jungle.data.tables import read_table
@@ -39,7 +40,7 @@ def join_sites(
     if "split" in roles:
         given.append(split_values(table, roles["split"], gathered))
     if "time" in roles:
-        given.append(time_values(present(table, roles["time"])))
+        given.append(time_values(table, roles["time"]))
     if len(given) == 1:
         raise UserError(f"{table.path}: none of the columns site, split and time.")
     frame = pl.DataFrame([*given, table.lines.alias(LINE)]).drop_nulls("clip")

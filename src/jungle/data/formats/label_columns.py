@@ -1,0 +1,124 @@
+"""Which columns of a user's table hold the labels, and what several of them say together."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from jungle.data.formats.columns import BINARY
+from jungle.data.formats.vocabulary import NEVER_CLASSES, OBSERVED, OBSERVED_CLASSES, RANKS, ROLES, WEAK, key
+from jungle.data.problems import shown
+from jungle.data.tables import Table
+from jungle.errors import UserError
+
+
+def is_binary(values: pl.Series) -> bool:
+    """Whether a column holds 0 and 1 alone."""
+    some = values.drop_nulls()
+    return bool(len(some)) and bool(some.str.to_lowercase().is_in(list(BINARY)).all())
+
+
+def label_columns(table: Table, fit: list[str], said: list[str], extra: set[str]) -> list[str]:
+    """The columns that may hold the label, the one to take first.
+
+    Raises:
+        UserError: two of them say different things.
+    """
+    frame = table.frame
+    ranks = {key(c): c for c in frame.columns}
+    genus = next((ranks[r] for r in RANKS if r in ranks), None)
+    if genus is not None:  # a table of ranks: its species is an epithet, its class one of animals
+        common = [
+            c
+            for c in fit
+            if key(c) in ("label", "labels", "commonname", "speciescommonname", "scientificname")
+        ]
+        epithet = [c for c in fit if key(c) in ("species", "espece", "especie", "art")]
+        if common:
+            said.append(f"labels are those of column {shown(common[0])}")
+            return common
+        if epithet:
+            extra.update((genus, epithet[0]))
+            return epithet
+    others = [
+        c for c in frame.columns if c not in fit and is_binary(frame[c]) and key(c) not in NEVER_CLASSES
+    ]
+    fit = [c for c in fit if not (is_binary(frame[c]) and (others or key(c) in WEAK))]
+    fit = [c for c in fit if frame[c].null_count() < len(frame)] or ([] if others else fit[:1])
+    for other in fit[1:]:
+        pairs = frame.select(a=fit[0], b=other).drop_nulls().unique()
+        if pairs["a"].n_unique() == len(pairs) == pairs["b"].n_unique():
+            continue  # one name for another, as common and scientific ones
+        if key(other) in ("category", "animal", "classname", "taxon", "taxonname") or len(pairs) == 0:
+            continue
+        raise UserError(
+            f"{table.path}: columns {shown(fit[0])} and {shown(other)} may both be the label. Name the one: "
+            f"data.label_column={shown(fit[0])} or data.label_column={shown(other)}."
+        )
+    return fit
+
+
+def with_all_labels(
+    frame: pl.DataFrame, roles: dict[str, str], extra: set[str], said: list[str]
+) -> pl.DataFrame:
+    """The table with all label columns as one: genus and species, or species 1, species 2, ..."""
+
+    def stem(column: str) -> str:
+        return key(column).rstrip("0123456789")
+
+    numbered = [c for c in frame.columns if stem(c) in ROLES["label"] and stem(c) != key(c)]
+    numbered = [c for c in numbered if c not in roles.values() and not is_binary(frame[c])]
+    if "label" not in roles:
+        numbered = [
+            c
+            for c in frame.columns
+            if key(c).rstrip("0123456789") in ROLES["label"] and key(c)[-1:].isdigit()
+        ]
+        numbered = [c for c in numbered if c not in roles.values() and not is_binary(frame[c])]
+        if not numbered:
+            return frame
+        roles["label"] = numbered[0]
+    label = roles["label"]
+    if genus := [c for c in extra if key(c) in RANKS]:
+        said.append(f"labels are columns {shown(genus[0])} and {shown(label)} together")
+        return frame.with_columns(_binomial(genus[0], label).alias(label))
+    more = [c for c in numbered if c != label and stem(c) == stem(label)]
+    if not more:
+        return frame
+    extra.update(more)
+    said.append(f"labels are columns {', '.join(shown(c, 40) for c in (label, *more))} together")
+    joined = pl.concat_str([pl.col(c) for c in (label, *more)], separator="\n", ignore_nulls=True)
+    return frame.with_columns(pl.when(joined != "").then(joined).alias(label))
+
+
+def _binomial(genus: str, species: str) -> pl.Expr:
+    """Genus and epithet; the species alone where it names the genus too, as `Panthera pardus` does."""
+    first, second = pl.col(genus), pl.col(species)
+    low, initial = first.str.to_lowercase(), second.str.extract(r"^(\p{Lu})\. ")
+    whole = (second.str.to_lowercase() + " ").str.starts_with(low + " ")
+    short = (initial == first.str.head(1)) & initial.is_not_null()
+    both = pl.concat_str([first, second.str.replace(r"^\p{Lu}\. ", "")], separator=" ")
+    apart = pl.concat_str([first, second], separator=" ", ignore_nulls=True)
+    text = pl.when(whole).then(second).when(short).then(both).otherwise(apart)
+    return pl.when(text != "").then(text)
+
+
+def with_observed(
+    frame: pl.DataFrame, roles: Mapping[str, str], extra: set[str], said: list[str]
+) -> pl.DataFrame:
+    """The table with the label of a clip without a species' name taken from what was observed in it.
+
+    Camtrap DP (also TRAPPER and Agouti) leaves the name empty where `observationType` is blank, human or
+    vehicle.
+    """
+    label = roles["label"]
+    kind = next((c for c in frame.columns if key(c) == OBSERVED and c != label), None)
+    if kind is None:
+        return frame
+    word = pl.col(kind).str.to_lowercase()
+    taken = pl.col(label).is_null() & word.is_in(OBSERVED_CLASSES)
+    counts = frame.filter(taken)[kind].str.to_lowercase().value_counts(sort=True)
+    extra.add(kind)
+    if counts.height:
+        first = ", ".join(f"{n} {name}" for name, n in counts.iter_rows())
+        said.append(f"labels of rows without one are those of column {shown(kind)}: {first}")
+    return frame.with_columns(pl.when(taken).then(word).otherwise(pl.col(label)).alias(label))

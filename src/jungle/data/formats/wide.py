@@ -1,0 +1,155 @@
+"""A table of labels with a row a clip and a column of 0 and 1 a class."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from jungle.console import log
+from jungle.data.clips import Clips, check_class_names
+from jungle.data.encodings import before_it_broke
+from jungle.data.formats.columns import binary, check_class_count
+from jungle.data.formats.headings import Columns, reserved
+from jungle.data.formats.meta import meta_values
+from jungle.data.formats.vocabulary import key
+from jungle.data.paths import Names
+from jungle.data.problems import Problems, shown
+from jungle.data.tables import Table
+from jungle.data.text import is_missing, match_names
+from jungle.errors import UserError
+from jungle.wording import counted
+
+# Marks and words that people write for seen and not seen.
+MARKS = [
+    *[
+        "x",
+        "×",
+        "✓",
+        "✔",
+        "✗",
+        "✘",
+        "☑",
+        "☒",
+        "●",
+        "•",
+        "+",
+        "-",
+        "1x",
+        "0x",
+        "t",
+        "f",
+        "y",
+        "n",
+        "j",
+        "o",
+        "s",
+    ],
+    *["yes", "no", "seen", "present", "absent", "found", "detected", "observed", "ja", "nein", "gesehen"],
+    *["oui", "non", "vu", "vue", "sí", "si", "no", "visto", "sim", "não", "nao", "nee", "nej", "nei", "tak"],
+    *["nie", "ano", "ne", "kyllä", "ei", "evet", "hayır", "igen", "nem", "да", "нет", "是", "否"],
+]
+
+
+def read_wide(
+    table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
+) -> Clips:
+    """One row is one clip, one column one class. Duplicates stay, for the checks to find."""
+    known = reserved(columns)
+    order = {c: c for c in table.frame.columns if c not in columns.used and key(c) not in known}
+    if classes is not None:
+        found = match_names(classes, table.frame.columns)
+        problems.add(
+            f"classes of data.classes have no column in {table.path}",
+            [c for c in classes if c not in found.known],
+            "Correct the names, or name the label column of a long table: data.label_column=<column>.",
+        )
+        if found.guessed:
+            pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5])
+            log.warning(f"{table.path}: classes whose column is written in another way: {pairs}")
+        order = {column: name for name, column in found.known.items()}
+    check_class_count(table.path, "columns", len(order))
+    targets: list[pl.Series] = []
+    bad: list[str] = []
+    n_bad = n_unknown = 0
+    unknown = ""  # the first cell that a word such as NA makes unknown
+    marked: list[str] = []
+    others: dict[str, str] = {}
+    for column, name in order.items():
+        values, wrong = binary(table, column)
+        rows = wrong.arg_true().to_list()
+        if rows and classes is None and values.null_count() == len(values):
+            said = f"{shown(column)} ({shown(table.frame[column][rows[0]], 40)!r}, {table.place(rows[0])})"
+            if table.frame[column].drop_nulls().str.to_lowercase().is_in(MARKS).all():
+                marked.append(said)
+            else:
+                others[column] = said
+            continue  # not one 0 or 1 in it: a column of something else
+        empty = (values.is_null() & table.frame[column].is_not_null() & ~wrong).arg_true()
+        if len(empty) and not unknown:
+            unknown = (
+                f"{table.frame[column][empty[0]]!r} ({table.place(empty[0])}, column {shown(column, 40)!r})"
+            )
+        n_unknown += len(empty)
+        n_bad += len(rows)
+        bad += [f"{column} = {table.frame[column][i]} ({table.place(i)})" for i in rows[:5]]
+        targets.append(values.alias(name))
+    labels_RC = (
+        np.stack([t.cast(pl.Float32).to_numpy() for t in targets], axis=1) if targets else np.zeros((0, 0))
+    )
+    some, unknown_RC = (labels_RC == 1).any(axis=1), np.isnan(labels_RC)
+    if not (labels_RC == 0).any() and (some & unknown_RC.any(axis=1)).any():
+        problems.say(
+            "Columns of classes hold 1 and empty cells, and no 0: an empty cell says that nobody knows. "
+            "Write 0 where a class was not seen."
+        )
+    if n_unknown:
+        log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
+    taken = [t.name for t in targets]
+    columns.say_unused([c for c, name in order.items() if name in taken])
+    if among := _among(list(table.frame.columns), [c for c, n in order.items() if n in taken], others):
+        log.warning(
+            f"{table.path}: columns stand among those of classes and are not taken for one, since they hold "
+            f"neither 0 nor 1: {', '.join(among[:5])}{', ...' if len(among) > 5 else ''}"
+        )
+    problems.add(
+        "columns hold marks alone, which may say that a class was seen",
+        marked,
+        "Write 1 for seen and 0 for not seen, or name the classes: data.classes=[...].",
+    )
+    problems.add(
+        "labels are neither 0 nor 1",
+        bad,
+        "Correct them; if the column is not a class, name the classes: data.classes=[...].",
+        count=n_bad,
+    )
+    if classes is None:
+        problems.add(
+            "columns of 0 and 1 have a heading that stands for nothing",
+            [c for c in taken if is_missing(c)],
+            "Remove or rename them, or name the classes: data.classes=[...].",
+        )
+        broken = {c: said for c in taken if (said := before_it_broke(c)) is not None}
+        problems.add(
+            "columns have a name that a program broke which did not know UTF-8",
+            [f"{shown(c)!r} is {shown(said)!r}" for c, said in broken.items()],
+            "Save the table again from its source as UTF-8, or correct the names.",
+        )
+    if not targets and not problems:
+        raise UserError(
+            f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1. "
+            "Name it: data.label_column=<column>."
+        )
+    check_class_names(taken)
+    headings = {c: i for i, c in enumerate(table.frame.columns, 1)}
+    problems.know(
+        pl.DataFrame({"clip": names.clip, "line": table.lines}).drop_nulls(),
+        {name: f"column {headings[c]}" for c, name in order.items()},
+    )
+    frame = pl.DataFrame([names.clip, names.path, *meta_values(table, columns.roles, problems), *targets])
+    return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
+
+
+def _among(every: list[str], classes: list[str], others: Mapping[str, str]) -> list[str]:
+    """What is told of those of `others` that have a class on either side."""
+    places = [every.index(c) for c in classes]
+    return [told for c, told in others.items() if places and min(places) < every.index(c) < max(places)]
