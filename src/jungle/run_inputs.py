@@ -20,7 +20,7 @@ from jungle import labelled
 from jungle.config import TrainConfig, check
 from jungle.console import muted
 from jungle.data.clips import Clips
-from jungle.data.identity import content_keys
+from jungle.data.identity import Content, content_keys
 from jungle.data.problems import shown
 from jungle.ensemble.members import runs_of
 from jungle.errors import UserError
@@ -107,6 +107,14 @@ class RunInputs:
         if self.files is not None:
             told.update("".join(k or "-" for k in self.files["key"]).encode())
         return told.hexdigest()
+
+    @property
+    def contents(self) -> list[Content | None]:
+        """What the clips' files hold, in their order; None where one cannot be read."""
+        if self.files is None:
+            return [None] * len(self.clips)
+        rows = self.files.select("key", *STAMP[1:]).iter_rows()
+        return [None if key is None else Content.of(key, *written) for key, *written in rows]
 
     def changes_since(self, before: RunInputs) -> list[str]:
         """Return a sentence for each kind of input that is not what it was; empty where all is the same."""

@@ -13,6 +13,7 @@ from jungle import facts, labelled, resuming, runs
 from jungle.config import TrainConfig, typed
 from jungle.console import log, result, timed
 from jungle.data.clips import Clips
+from jungle.data.identity import Content
 from jungle.errors import UsageError, UserError
 from jungle.run_inputs import Comparison, RunInputs
 from jungle.wording import counted
@@ -101,7 +102,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         if "site" in clips.table.columns:
             log.info(sites_line(there))
     weights_hash = backbone.weights_hash()
-    keys = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else ()
+    known = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else ()
     seen = inputs.seen(cfg, folder, clips, backbone, weights_hash)
     about = inputs.about(cfg, clips, seen)
 
@@ -111,7 +112,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     trained_on = int(clips.of("train").labelled().sum())
     specs = (seen.train_spec, seen.eval_spec)
     cfg = searching.with_batch_size(cfg, folder, fresh, specs, trained_on)
-    data = inputs.data_of(cfg, clips, seen, lost, soft, keys)
+    data = inputs.data_of(cfg, clips, seen, lost, soft, known)
     if cfg.model.mode == "frozen":
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
@@ -132,8 +133,8 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         runs.mark(folder, fingerprint, "finished")
 
 
-def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> list[str | None]:
-    """Write what the run learns from, beside its settings, into its folder; return the clips' content keys.
+def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> list[Content | None]:
+    """Write what the run learns from, beside its settings, into its folder; return what its files hold.
 
     Raises:
         UsageError: the run was begun with other inputs.
@@ -149,7 +150,7 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
     if before is not None:
         runs.check_unchanged(folder, now.changes_since(before))
     now.save(folder)
-    return [] if now.files is None else now.files["key"].to_list()
+    return now.contents
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
