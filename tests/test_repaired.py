@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
+from jungle.data.clips import Clips
 from jungle.data.frame_cache import FrameCache
 from jungle.data.identity import CHUNK, Content, content_of
+from jungle.data.module import ClipData
 from jungle.data.video_reader import VideoReader
 from jungle.features.extract import extract
 from jungle.features.plans import Extraction, Wanted, feature_spec
@@ -154,6 +157,17 @@ def frames_of(film: Film, cache: Path, kind: str = "uniform") -> Any:
     finally:
         reader.close()
         kept.close()
+
+
+def test_a_loader_notes_what_was_read_in_part(film: Film) -> None:
+    sound = Film(film.path.with_name("b.avi"), seed=2)
+    clips = Clips(
+        pl.DataFrame({"clip": ["a", "b"], "path": ["a", "b"], "lion": [1, 0], "hog": [0, 1]}), CLASSES
+    )
+    read = VideoReader([str(film.path), str(sound.path)], SPEC, 0, 60)
+    data = ClipData(clips, read, read, "frames_BTHWC", 2)
+    assert len(list(data.loader_of(np.array([0, 1]), train=True))) == 1
+    assert data.damaged == {0}
 
 
 @pytest.mark.parametrize("kind", ["uniform", "random"])

@@ -235,6 +235,7 @@ def stored_features(
         clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
     )
     data.failures.update(lost)
+    data.damaged |= reader.damaged
     return data, plans[0].dtype
 
 
