@@ -1,6 +1,7 @@
-# make demo    set up, train on the sample, predict it, say where the report is
-# make test    set up with the test tools, then lint, types and tests
-# Both may be run from any state; what is done already is not done again.
+# make demo       set up, train on the sample, predict it, say where the report is
+# make test       set up with the test tools, then lint, types and tests
+# make notebooks  run the notebooks on the sample, and keep them with what they show
+# All may be run from any state; what is done already is not done again.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ SAMPLE ?= 240# clips that the demo renders, trains on and predicts
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check clean lock
+.PHONY: help demo test check notebooks clean lock
 
 help:
 	@sed -n 's/^# make/make/p' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +48,9 @@ check:
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/pytest -n 2 --dist loadfile
+
+notebooks: $(VENV)/.ready-test
+	@$(BIN)/python scripts/notebooks.py
 
 lock:
 	@$(BIN)/python -m pip install --quiet uv

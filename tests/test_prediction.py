@@ -12,6 +12,7 @@ import torch
 from jungle import predict
 from jungle.asked import ClipRequest
 from jungle.data import predictions
+from jungle.data.identity import Content
 from jungle.errors import UsageError, UserError
 from jungle.models.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
@@ -216,7 +217,7 @@ def test_models_that_could_not_read_a_clip_say_nothing_of_it() -> None:
 
 
 def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
-    asked = Asked([""] * 10, ["k", "k", None, "k", "k", "k", "k", "k", "k", "k"])
+    asked = Asked([""] * 10, [None if n == 2 else Content("k", "k, damaged") for n in range(10)])
     assert whole_batches([3, 9], asked, 4, "cuda:0") == [0, 1, 3, 8, 9]
     assert whole_batches([3, 9], asked, 4, "cpu") == [3, 9]
     assert whole_batches([], asked, 4, "cuda:0") == []
@@ -242,7 +243,7 @@ def test_on_a_device_of_batches_a_stop_does_not_move_a_bit(
     paths = [str(p) for p in sorted((survey / "clips").iterdir())[:10]]
     (tmp_path / "broken.mp4").write_text("no video")
     paths[6] = str(tmp_path / "broken.mp4")
-    asked = Asked(paths, [f"k{i}" for i in range(10)])
+    asked = Asked(paths, [Content(f"k{i}", f"k{i}, damaged") for i in range(10)])
 
     def answered(todo: list[int]) -> dict[int, dict[str, Any]]:
         whole = whole_batches(todo, asked, cfg.batch_size, "cpu:0")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jungle.cli import main
+from jungle.cli import config_dir, main
+from jungle.overrides import composed
 from jungle.preview import GAP, LINE, SHOWN, WIDTH
 
 
@@ -51,3 +52,9 @@ def test_a_clip_that_cannot_be_read_says_why_in_its_place(survey, tmp_path) -> N
 def test_what_is_wrong_is_said(wrong: str, capsys) -> None:
     assert main(["preview", wrong]) == 2
     assert "error:" in capsys.readouterr().err
+
+
+def test_clips_are_read_as_training_reads_them_where_nothing_is_said() -> None:
+    by_verb = {verb: composed(verb, [], config_dir()).decoder for verb in ("preview", "train")}
+    assert by_verb["preview"].name == by_verb["train"].name == "auto"
+    assert by_verb["preview"].device == by_verb["train"].device

@@ -4,11 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from jungle.data.identity import Content
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json
 from jungle.resumable import FILES, PARTS, PLAN, Rows, check_out
 
 CLASSES = ("lion", "hog")
+K = Content("k", "k, damaged")
 
 
 def rows(out: Path, plan: str = "a", overwrite: bool = False) -> Rows:
@@ -25,9 +27,9 @@ def test_what_was_flushed_is_known_again(tmp_path: Path) -> None:
         first.flush()
         first.add(row("b"))  # killed before it is flushed
     with rows(tmp_path) as again:
-        assert again.has("a", "k")
-        assert not again.has("a", "other content")
-        assert not again.has("b", "k")
+        assert again.has("a", K)
+        assert not again.has("a", Content("other content", "other content, damaged"))
+        assert not again.has("b", K)
 
 
 def test_the_last_row_of_a_clip_counts_also_after_parts_were_joined(tmp_path: Path) -> None:
@@ -48,7 +50,7 @@ def test_the_last_row_of_a_clip_counts_also_after_parts_were_joined(tmp_path: Pa
 
 def test_failed_clips_have_no_answer_and_can_be_tried_again(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
-        first.fail("a", "k", "no frames")
+        first.fail("a", K.if_damaged, "no frames")
         table = first.table(["a"])
         first.finish(table)
     assert table.row(0, named=True) == table.row(0, named=True) | {
@@ -59,10 +61,10 @@ def test_failed_clips_have_no_answer_and_can_be_tried_again(tmp_path: Path) -> N
     }
     assert pl.read_csv(tmp_path / "failures.csv").rows() == [("a", "no frames")]
     with rows(tmp_path) as second:
-        assert second.has("a", "k")
+        assert second.has("a", K)
     with rows(tmp_path) as third:
         third.forget_failed()
-        assert not third.has("a", "k")
+        assert not third.has("a", K)
 
 
 def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="overwrite"), rows(tmp_path, "b"):
         pass
     with rows(tmp_path, "b", overwrite=True) as second:
-        assert not second.has("a", "k")
+        assert not second.has("a", K)
 
 
 def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_path: Path) -> None:
@@ -82,14 +84,14 @@ def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_pat
     (tmp_path / "submission.csv").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
     with rows(tmp_path, overwrite=True) as second:
-        assert not second.has("a", "k")
+        assert not second.has("a", K)
         assert not (tmp_path / "predictions.csv").exists()
         assert not (tmp_path / "submission.csv").exists()
         second.add(row("a", 0.9))
         assert second.table(["a"])["lion"].to_list() == pytest.approx([0.9])
     assert (tmp_path / "mine.txt").read_text() == "mine"
     with rows(tmp_path) as third:
-        assert third.has("a", "k")
+        assert third.has("a", K)
 
 
 def test_files_of_a_folder_that_is_new_to_us_stay_until_they_are_written(tmp_path: Path) -> None:
@@ -135,6 +137,6 @@ def test_a_plan_of_version_0_1_is_told_by_the_identities_alone(tmp_path: Path) -
         again.add(row("a"))
         again.flush()
     with Rows(tmp_path, {"ckpt": ["a"], "decoder": None, FILES: ["k1"]}, CLASSES, False) as again:
-        assert again.has("a", "k")
+        assert again.has("a", K)
     with pytest.raises(UsageError, match="other checkpoints"):
         check_out(tmp_path, ["k2"], None)

@@ -115,6 +115,49 @@ def test_what_changed_is_said(
     assert current(cfg).digest != before.digest
 
 
+def test_a_damaged_clip_that_was_written_since_is_another(
+    cfg: TrainConfig, data: Path, tmp_path: Path
+) -> None:
+    run, clip = tmp_path / "run", data / "b/1.mp4"
+    before = current(cfg)
+    before.save(run)
+    number = before.clips.table["clip"].to_list().index("b/1.mp4")
+    before.note_damaged(run, {number})
+    assert Comparison(cfg).changes_in(run) == []
+    os.utime(clip, (1, 1))
+    said = ["files of clips that could not be read in full were written since: 1 (b/1.mp4)"]
+    assert Comparison(cfg).changes_in(run) == said
+    again = current(cfg, RunInputs.load(run))
+    assert again.files is not None
+    assert again.files["damaged"].sum() == 0  # not yet known of the file as it is now
+    again.save(run)
+    again.note_damaged(run, {number})
+    kept = current(cfg, RunInputs.load(run)).files
+    assert kept is not None
+    assert kept["damaged"].to_list() == [n == number for n in range(len(kept))]
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(data, elsewhere)
+    os.utime(elsewhere / "b/1.mp4", (2, 2))
+    moved = config(
+        "data=csv",
+        f"data.root={elsewhere}",
+        f"data.labels={elsewhere / 'labels.csv'}",
+        "data.val_fraction=0.4",
+    )
+    assert Comparison(moved).changes_in(run) == []  # a copy has its own time, and need not be repaired
+
+
+def test_a_run_of_an_earlier_version_does_not_tell_what_was_damaged(
+    cfg: TrainConfig, data: Path, tmp_path: Path
+) -> None:
+    before = current(cfg)
+    before.save(tmp_path)
+    assert before.files is not None
+    before.files.drop("damaged").write_parquet(tmp_path / "clip_files.parquet")
+    os.utime(data / "b/1.mp4", (1, 1))
+    assert Comparison(cfg).changes_in(tmp_path) == []
+
+
 def test_touching_or_moving_files_changes_nothing(cfg: TrainConfig, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     before = current(cfg)
@@ -149,7 +192,9 @@ def test_a_file_that_a_setting_names(cfg: TrainConfig, tmp_path: Path, setting: 
 
 def test_a_run_of_version_0_1_kept_its_clips_alone(cfg: TrainConfig, data: Path, tmp_path: Path) -> None:
     current(cfg).clips.write(tmp_path / "clips.parquet")
-    assert RunInputs.load(tmp_path).files is None
+    loaded = RunInputs.load(tmp_path)
+    assert loaded is not None
+    assert loaded.files is None
     replace_clip(data)
     assert Comparison(cfg).changes_in(tmp_path) == []
     change_label(data)

@@ -130,28 +130,53 @@ def guarded(task: Callable[[], int | None]) -> int:
         return task() or 0
     except UserError as e:
         return _fail(e)
-    except Stopped as e:
-        from jungle import runs
-
-        if runs.rank() > 0:
-            return 0  # the first process speaks for all
-        streams.say(str(e), error=True)
-        return e.exit_code
-    except KeyboardInterrupt:
-        streams.say("interrupted: the same command goes on from here", error=True)
-        return 130
+    except (Stopped, KeyboardInterrupt) as e:
+        return _stopped(e)
     except BrokenPipeError:
         streams.silence(sys.stdout)
         return 1
-    except (MemoryError, OSError, RuntimeError, ImportError) as e:
+    except Exception as e:
         known = _of_the_machine(e)
-        if known is None:
+        if known is not None:
+            return _fail(known)
+        stop = _stop_behind(e)
+        if stop is None:
             raise
-        return _fail(known)
+        return _stopped(stop)
+
+
+def _stopped(stop: Stopped | KeyboardInterrupt) -> int:
+    """Say that the command was told to stop; return its exit code."""
+    if isinstance(stop, KeyboardInterrupt):
+        streams.say("interrupted: the same command goes on from here", error=True)
+        return 130
+    from jungle import runs
+
+    if runs.rank() > 0:
+        return 0  # the first process speaks for all
+    streams.say(str(stop), error=True)
+    return stop.exit_code
+
+
+def _stop_behind(error: BaseException) -> Stopped | KeyboardInterrupt | None:
+    """Return what told the command to stop while it was about something that then failed for that reason.
+
+    A library that is interrupted half-way may fail as it cleans up: that is no fault to show.
+    """
+    at: BaseException | None = error
+    seen: set[int] = set()
+    while at is not None and id(at) not in seen:
+        if isinstance(at, (Stopped, KeyboardInterrupt)):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return None
 
 
 def _of_the_machine(error: Exception) -> UserError | None:
     """Return the line for what a disk or a lack of memory makes fail; None for a fault of the program."""
+    if not isinstance(error, (MemoryError, OSError, RuntimeError, ImportError)):
+        return None
     said = " ".join(str(error).split())
     if isinstance(error, MemoryError) or (_NO_MEMORY.search(said) and "static TLS" not in said):
         why = f" ({said[:160]})" if said else ""

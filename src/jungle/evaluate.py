@@ -92,8 +92,10 @@ def _predict(
         alone = folder / f"frames_{split}.parquet" if world == 1 else part.with_suffix(".frames.parquet")
         write_parquet(_frames(rows, model.classes), alone)
     if world > 1:
+        # Of a clip that was read in part, there is no reason.
+        told = {**dict.fromkeys(data.damaged), **data.failures}
         lost = pl.DataFrame(
-            {"number": list(data.failures), "reason": list(data.failures.values())},
+            {"number": list(told), "reason": list(told.values())},
             schema={"number": pl.Int64, "reason": pl.String},
         )
         write_parquet(share, part)
@@ -112,7 +114,8 @@ def _predict(
                 f.unlink()
         for p in parts:
             failed = read_parquet(p.with_suffix(".failures.parquet"))
-            data.failures.update(dict(failed.iter_rows()))
+            data.damaged |= set(failed["number"])
+            data.failures.update(dict(failed.drop_nulls().iter_rows()))
             p.unlink()
             p.with_suffix(".failures.parquet").unlink()
     return complete(share, clips, split, data.failures)

@@ -44,17 +44,17 @@ def main(argv: list[str]) -> int:
     if "features" in steps:  # before the clips: their weights may not be had
         made = [make_backbone(build.backbone_spec(cfg)) for cfg in configs]
     clips, _ = labelled.load(configs[0])
-    keys, wanted = inputs.keyed(clips)
-    for clip, key in zip(clips.table["clip"], keys, strict=True):
-        if isinstance(key, OSError):
-            log.warning(f"{clip}: {key}")
+    contents, wanted = inputs.with_contents(clips)
+    for clip, content in zip(clips.table["clip"], contents, strict=True):
+        if isinstance(content, OSError):
+            log.warning(f"{clip}: {content}")
     if before is not None:
         before.begin(wanted)
         if before.indexed is not None and "metadata" in steps:
             with before.measured("metadata"):
                 facts.of_training(before.indexed, clips, inputs.workers_of(before.indexed))
     if "features" in steps:
-        _features(configs, made, clips, keys, wanted, before)
+        _features(configs, made, clips, wanted, before)
     return 0
 
 
@@ -62,13 +62,13 @@ def _features(
     configs: list[TrainConfig],
     made: list[Any],
     clips: Any,
-    keys: list[Any],
     wanted: list[Any],
     before: Preparations | None,
 ) -> None:
     """Fill the stores of all backbones; say where they are."""
     from jungle import build
     from jungle.features import extract
+    from jungle.features.reader import FeatureReader
 
     plans, backbones = _plans(configs, made, clips)
     if len(plans) > 1:
@@ -79,10 +79,10 @@ def _features(
         extract.extract(plans, wanted, build.devices_of(configs[0]), backbones)
     for plan in plans:
         store = plan.open()
-        bad = store.failures()
-        lost = sum(w.key in bad for w in wanted) + len(keys) - len(wanted)
+        read = len(wanted) - len(FeatureReader([store], dict(enumerate(w.content for w in wanted))).unread)
+        lost = len(clips) - read
         said = f", {counted(lost, 'clips')} cannot be read" if lost else ""
-        result(f"features: {store.folder} ({len(keys) - lost} of {len(keys)} clips{said})")
+        result(f"features: {store.folder} ({read} of {len(clips)} clips{said})")
 
 
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:

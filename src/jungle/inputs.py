@@ -13,6 +13,7 @@ from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.cores import keep_memory, share_of_cores
 from jungle.data.clips import Clips
+from jungle.data.identity import Content, contents
 from jungle.errors import UserError
 from jungle.names import shown
 from jungle.video import ClipSpec
@@ -90,7 +91,7 @@ def data_of(
     seen: Seen,
     lost: Mapping[int, str],
     soft: Any = None,
-    keys: Sequence[str | None] = (),
+    known: Sequence[Content | None] = (),
 ) -> Any:
     """Return the data module that reads the clips: stored features where the backbone is frozen, or frames.
 
@@ -100,10 +101,10 @@ def data_of(
         seen: what the model sees of them.
         lost: clips that are not on disk, by number, and why.
         soft: soft labels to learn from, or None.
-        keys: content keys of the clips, where they were read before.
+        known: what the clips' files hold, where that was found out before.
     """
     if cfg.model.mode == "frozen":
-        data, _ = stored_features(cfg, clips, seen.backbone, seen.eval_spec, seen.weights_hash, keys)
+        data, _ = stored_features(cfg, clips, seen.backbone, seen.eval_spec, seen.weights_hash, known)
     else:
         data = videos(cfg, clips, seen.train_spec, seen.eval_spec)
     data.facts = seen.facts_NF
@@ -177,23 +178,23 @@ def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: s
     ]
 
 
-def keyed(clips: Clips, known: Sequence[str | None] = ()) -> tuple[list[Any], list[Any]]:
-    """Return the content key of each clip, or why its file cannot be read, and the clips that have one.
+def with_contents(
+    clips: Clips, known: Sequence[Content | None] = ()
+) -> tuple[list[Content | OSError], list[Any]]:
+    """Return what each clip's file holds, or why it cannot be read, and the clips (`Wanted`) that can.
 
     Args:
         clips: the clips.
-        known: their keys, where they were read before; None for those that were not.
+        known: what their files hold, where that was found out before; None for those where it was not.
     """
-    from jungle.data.identity import content_keys
     from jungle.features.plans import Wanted
 
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
-    keys: list[Any] = list(known) or [None] * len(paths)
-    todo = [i for i, key in enumerate(keys) if key is None]
-    for i, key in zip(todo, content_keys([paths[i] for i in todo]), strict=True):
-        keys[i] = key
-    wanted = [Wanted(k, c, p) for k, c, p in zip(keys, names, paths, strict=True) if isinstance(k, str)]
-    return keys, wanted
+    before = list(known) or [None] * len(paths)
+    lacking = iter(contents([p for p, c in zip(paths, before, strict=True) if c is None]))
+    found = [next(lacking) if c is None else c for c in before]
+    rows = zip(found, names, paths, strict=True)
+    return found, [Wanted(content, c, p) for content, c, p in rows if isinstance(content, Content)]
 
 
 def stored_features(
@@ -202,11 +203,11 @@ def stored_features(
     backbone: Any,
     spec: Any,
     weights_hash: str,
-    known: Sequence[str | None] = (),
+    known: Sequence[Content | None] = (),
 ) -> tuple[Any, str]:
     """Fill the feature stores with what they lack; return the data module that reads them, and the dtype.
 
-    `known`: content keys of the clips, as `keyed` takes them.
+    `known`: what the clips' files hold, as `with_contents` takes it.
     """
     from jungle import build
     from jungle.data.module import ClipData
@@ -216,8 +217,7 @@ def stored_features(
 
     devices = build.devices_of(cfg)
     plans, parts = extractions(cfg, backbone, spec, weights_hash), backbones_of(backbone)
-    keys, wanted = keyed(clips, known)
-    lost = {i: str(k) for i, k in enumerate(keys) if isinstance(k, OSError)}
+    found, wanted = with_contents(clips, known)
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         # Started by torchrun, SLURM or Lightning: this process is one of several, and does its own share.
         rank, world = int(os.environ.get("RANK", os.environ["LOCAL_RANK"])), int(os.environ["WORLD_SIZE"])
@@ -228,14 +228,14 @@ def stored_features(
     else:
         with timed("features"):
             extract.extract(plans, wanted, devices, parts)
-    stores = [plan.open() for plan in plans]
-    for bad in (store.failures() for store in stores):
-        lost.update({i: bad[k] for i, k in enumerate(keys) if isinstance(k, str) and k in bad})
-    reader = FeatureReader(stores, [k if isinstance(k, str) else None for k in keys])
+    there = {i: c for i, c in enumerate(found) if isinstance(c, Content)}
+    reader = FeatureReader([plan.open() for plan in plans], there)
+    lost = reader.unread | {i: str(c) for i, c in enumerate(found) if isinstance(c, OSError)}
     data = ClipData(
         clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
     )
     data.failures.update(lost)
+    data.damaged |= reader.damaged
     return data, plans[0].dtype
 
 

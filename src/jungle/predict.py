@@ -1,6 +1,5 @@
 """`jungle predict`: from checkpoints and videos to a table of what is in every clip."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
 from jungle.cores import share_of_cores
 from jungle.data import predictions
-from jungle.data.identity import content_key, content_keys
+from jungle.data.identity import Content, content_key, contents
 from jungle.data.metadata import MICRO
 from jungle.data.problems import shown
 from jungle.devices import device_of
@@ -145,7 +144,8 @@ def fill(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], row
     with Progress("predicting", len(todo)) as bar:
         try:
             for number, row in answers_of(cfg, groups, asked, todo, rows.classes, device):
-                rows.add({**row, "clip": requests[number].clip, "key": asked.keys[number]})
+                key = asked.keys[number].key_of(row["status"])
+                rows.add({**row, "clip": requests[number].clip, "key": key})
                 bar.advance()
                 if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > cfg.flush_s:
                     rows.flush()
@@ -167,13 +167,13 @@ def _asked(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], r
     """Look at every clip's file; those that are not there or cannot be opened fail at once."""
     from jungle.predicting import Asked
 
-    keys: list[str | None] = []
-    for ask, key in zip(requests, content_keys([a.path or "" for a in requests]), strict=True):
-        keys.append(key if isinstance(key, str) and ask.path is not None else None)
+    found: list[Content | None] = []
+    for ask, content in zip(requests, contents([a.path or "" for a in requests]), strict=True):
+        found.append(content if isinstance(content, Content) and ask.path is not None else None)
         if ask.path is None:
             rows.fail(ask.clip, "", "no such file")
-        elif isinstance(key, OSError):
-            rows.fail(ask.clip, "", str(key))
+        elif isinstance(content, OSError):
+            rows.fail(ask.clip, "", str(content))
     known = None
     if any(m.model.metadata for m in loaded):
         names, how = (
@@ -190,16 +190,20 @@ def _asked(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], r
                     "unknown now: give micro=<their folder>"
                 )
             known = facts.with_micro(known, names, folder, cfg.paths.cache, "micro", *how)
-        # They shape the answer as the file does: a clip of which something else is told is predicted again.
-        told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in known]
-        keys = [None if k is None else f"{k}-{f}" for k, f in zip(keys, told, strict=True)]
-    return Asked([str(Path(a.path).absolute()) if a.path else "" for a in requests], keys, known)
+    return Asked([str(Path(a.path).absolute()) if a.path else "" for a in requests], found, known)
 
 
-def _say_done(requests: list[ClipRequest], keys: Sequence[str | None], todo: list[int], rows: Rows) -> None:
+def _say_done(
+    requests: list[ClipRequest], keys: Sequence[Content | None], todo: list[int], rows: Rows
+) -> None:
     """Log how many clips have their row from before, and how many of these could not be read then."""
     lacking = set(todo)
     before = {requests[n].clip for n, key in enumerate(keys) if key is not None and n not in lacking}
+    if changed := sum(rows.is_damaged(requests[n].clip) for n in todo):
+        log.info(
+            f"{counted(changed, 'clips')} could not be read in full before and may have been repaired since: "
+            "predicted again"
+        )
     if not before:
         return
     failed = len(before & rows.failed)

@@ -1,7 +1,9 @@
 """Answers of models that see the same frames: a clip is decoded once, and once through each backbone."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 
 from jungle.config import PredictConfig
 from jungle.cores import share_of_cores
+from jungle.data.identity import Content
 from jungle.data.loader import ClipLoader
 from jungle.data.video_reader import VideoReader
 from jungle.errors import UsageError, UserError
@@ -27,13 +30,24 @@ class Asked:
 
     Attributes:
         paths: of their files, absolute; empty where there is none.
-        keys: what each file holds (`content_keys`); None for one that cannot be read.
+        contents: what each file holds; None for one that cannot be read.
         facts_NF: what is known of the clips besides, where a model sees it (`jungle.data.metadata`).
     """
 
     paths: Sequence[str]
-    keys: Sequence[str | None]
+    contents: Sequence[Content | None]
     facts_NF: np.ndarray | None = None
+
+    @cached_property
+    def keys(self) -> list[Content | None]:
+        """The keys of each clip's row.
+
+        Facts shape the answer as the file does: a clip of which something else is told is predicted again.
+        """
+        if self.facts_NF is None:
+            return list(self.contents)
+        told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in self.facts_NF]
+        return [c and c.with_facts(facts) for c, facts in zip(self.contents, told, strict=True)]
 
 
 Groups = Mapping[ClipSpec, Sequence[Any]]
@@ -94,7 +108,7 @@ def whole_batches(todo: Sequence[int], asked: Asked, batch_size: int, device: st
     if device == "cpu" or not todo:
         return list(todo)
     batches = {n // batch_size for n in todo}
-    return [n for n, key in enumerate(asked.keys) if key is not None and n // batch_size in batches]
+    return [n for n, key in enumerate(asked.contents) if key is not None and n // batch_size in batches]
 
 
 def answers_of(
@@ -178,11 +192,10 @@ def group_answers(
     stores = _stores(cfg, first, spec, dtype) if alike else None
     how = (cfg, members, asked, classes, device, dtype)
     if stores is not None:
-        keys = [asked.keys[n] for n in todo]
-        unread = {k for store in stores for k in (*store.missing(keys), *store.failures())}
-        stored = [n for n in todo if asked.keys[n] not in unread]
+        reader = FeatureReader(stores, {n: c for n in todo if (c := asked.contents[n]) is not None})
+        stored = [n for n in todo if n not in reader.unread]
         if stored:
-            yield from _rows(*how, FeatureReader(stores, asked.keys), "x_BTD", stored)
+            yield from _rows(*how, reader, "x_BTD", stored)
     done = set(stored)
     rest = [n for n in todo if n not in done]
     if not rest:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data import predictions
+from jungle.data.identity import Content
 from jungle.data.problems import shown
 from jungle.errors import UsageError, UserError
 from jungle.files import Held, Lock, read_json, write_json
@@ -164,12 +166,24 @@ class Rows:
         """Names of the clips that have failed, among those on disk."""
         return set(predictions.failed_ones(self._done)["clip"]) if len(self._done) else set()
 
-    def has(self, clip: str, key: str) -> bool:
-        """Tell whether the clip, with this very content, has its row."""
-        if not hasattr(self, "_known"):
-            columns = ("clip", "key") if len(self._done) else ()
-            self._known = set(zip(*(self._done[c] for c in columns), strict=True)) if columns else set()
-        return (clip, key) in self._known
+    def has(self, clip: str, content: Content) -> bool:
+        """Tell whether the clip, with this very content, has its row.
+
+        One that was not read in full has it only while its file is as it was then.
+        """
+        status, key = self._known.get(clip, ("", None))
+        return key is not None and key == content.key_of(status)
+
+    def is_damaged(self, clip: str) -> bool:
+        """Tell whether the clip has a row on disk of a file that was opened and could not be read in full."""
+        status, key = self._known.get(clip, ("ok", ""))
+        return status != "ok" and key != ""
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[str, str]]:
+        """Status and key of each row that was on disk at first."""
+        rows = self._done.select("clip", "status", "key").iter_rows() if len(self._done) else ()
+        return {clip: (status, key) for clip, status, key in rows}
 
     def forget_failed(self) -> None:
         """Let the clips that failed be tried again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +21,7 @@ from jungle.config import TrainConfig, check
 from jungle.console import muted
 from jungle.data.clips import Clips
 from jungle.data.formats.times import read_times
-from jungle.data.identity import content_keys
+from jungle.data.identity import Content, content_keys
 from jungle.data.problems import shown
 from jungle.ensemble.members import runs_of
 from jungle.errors import UserError, first_line
@@ -32,7 +32,8 @@ from jungle.runs import CLIP_FILES
 
 CLIPS, FILES, DIGESTS = "clips.parquet", CLIP_FILES, "inputs.json"
 STAMP = ("size", "modified_ns", "changed_ns")
-SCHEMA = {"clip": pl.String, **dict.fromkeys(STAMP, pl.Int64), "key": pl.String}
+LATER = "damaged"  # of `SCHEMA`, what runs of earlier versions lack
+SCHEMA = {"clip": pl.String, **dict.fromkeys(STAMP, pl.Int64), "key": pl.String, LATER: pl.Boolean}
 THREADS = 16
 NOW = "\x1fnow"  # marks columns of the later table; no class name holds such a letter
 ANSWERS = ("predictions_val.parquet", "predictions_test.parquet", "frames_val.parquet", "frames_test.parquet")
@@ -45,7 +46,8 @@ class RunInputs:
     Attributes:
         clips: the clips with their labels, splits and sites, in training order.
         files: a row a clip: size in bytes, times of modification and of change in ns, content key (null where
-            it cannot be read). None for a run of version 0.1, which did not keep them.
+            it cannot be read), and whether the run could not read it in full (null where that is not known).
+            None for a run of version 0.1, which did not keep them.
         digests: a hash of the content of each file that a setting names, by the setting.
     """
 
@@ -82,7 +84,9 @@ class RunInputs:
         clips, files = Clips.read(folder / CLIPS), None
         if (folder / FILES).is_file():
             try:
-                read = read_parquet(folder / FILES, list(SCHEMA))
+                read = read_parquet(folder / FILES)
+                if LATER not in read.columns:
+                    read = read.with_columns(pl.lit(None).alias(LATER))
                 files = read.select(pl.col(name).cast(kind) for name, kind in SCHEMA.items())
             except (pl.exceptions.PolarsError, UserError) as e:
                 why = (str(e).splitlines() or [type(e).__name__])[0][:160]
@@ -97,6 +101,17 @@ class RunInputs:
             write_parquet(self.files, folder / FILES)
         self.clips.write(folder / CLIPS)  # last: where it stands, all of them do
 
+    def note_damaged(self, folder: Path, numbers: Collection[int]) -> None:
+        """Note in the run's folder which clips could not be read in full: their content keys tell too little.
+
+        Args:
+            folder: of the run, where the inputs were saved.
+            numbers: of the clips.
+        """
+        if self.files is not None and numbers:
+            damaged = pl.Series(LATER, [n in numbers for n in range(len(self.files))])
+            write_parquet(self.files.with_columns(damaged), folder / FILES)
+
     @cached_property
     def digest(self) -> str:
         """Hash of all of it, the same wherever the clips lie."""
@@ -109,12 +124,20 @@ class RunInputs:
             told.update("".join(k or "-" for k in self.files["key"]).encode())
         return told.hexdigest()
 
+    @property
+    def contents(self) -> list[Content | None]:
+        """What the clips' files hold, in their order; None where one cannot be read."""
+        if self.files is None:
+            return [None] * len(self.clips)
+        rows = self.files.select("key", *STAMP[1:]).iter_rows()
+        return [None if key is None else Content.of(key, *written) for key, *written in rows]
+
     def changes_since(self, before: RunInputs) -> list[str]:
         """Return a sentence for each kind of input that is not what it was; empty where all is the same."""
         found = _class_changes(before.clips.classes, self.clips.classes)
         found += _clip_changes(before.clips, self.clips)
         if before.files is not None and self.files is not None:
-            found += _content_changes(before.files, self.files)
+            found += _content_changes(before, self)
         if before.files is not None:  # version 0.1 kept no digests either
             both = sorted(before.digests.keys() & self.digests.keys())
             found += [f"{n} has other content" for n in both if before.digests[n] != self.digests[n]]
@@ -229,10 +252,27 @@ def _clip_changes(before: Clips, now: Clips) -> list[str]:
     return found
 
 
-def _content_changes(before: pl.DataFrame, now: pl.DataFrame) -> list[str]:
-    both = before.join(now, on="clip", how="inner", suffix=NOW, maintain_order="left")
-    other = both.filter(pl.col("key").ne_missing(pl.col(f"key{NOW}")))
-    return [_told("files of clips were replaced", other["clip"].to_list())] if len(other) else []
+def _content_changes(before: RunInputs, now: RunInputs) -> list[str]:
+    """Return the clips whose files have other content, or were damaged and were written since."""
+    old, new = (
+        given.files.join(given.clips.table.select("clip", "path"), on="clip", how="left")
+        for given in (before, now)
+        if given.files is not None
+    )
+    both = old.join(new, on="clip", how="inner", suffix=NOW, maintain_order="left")
+    other = both.filter(pl.col("key").ne_missing(pl.col(f"key{NOW}")))["clip"].to_list()
+    # A copy in another place has another time without being repaired.
+    written = pl.col("modified_ns") != pl.col(f"modified_ns{NOW}")
+    same = pl.col("path").eq(pl.col(f"path{NOW}")) & ~pl.col("clip").is_in(other)
+    repaired = both.filter(pl.col(LATER) & written & same)["clip"].to_list()
+    return [
+        _told(what, clips)
+        for what, clips in (
+            ("files of clips were replaced", other),
+            ("files of clips that could not be read in full were written since", repaired),
+        )
+        if clips
+    ]
 
 
 def _labels(names: Sequence[str]) -> str:
@@ -249,16 +289,19 @@ def _files(clips: Clips, known: pl.DataFrame | None) -> pl.DataFrame:
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
     with ThreadPoolExecutor(THREADS) as pool:
         stamps = list(pool.map(_stamp, paths, chunksize=64))
-    kept: dict[tuple[object, ...], str | None] = {}
+    kept: dict[tuple[object, ...], tuple[str, bool | None]] = {}
     if known is not None:
-        kept = {row[:-1]: row[-1] for row in known.iter_rows() if row[1] is not None and row[-1] is not None}
-    keys = [kept.get((name, *stamp)) for name, stamp in zip(names, stamps, strict=True)]
+        kept = {row[:-2]: row[-2:] for row in known.iter_rows() if row[1] is not None and row[-2] is not None}
+    before = [kept.get((name, *stamp), (None, None)) for name, stamp in zip(names, stamps, strict=True)]
+    keys, damaged = [key for key, _ in before], [was for _, was in before]
     todo = [i for i, key in enumerate(keys) if key is None]
     for i, key in zip(todo, content_keys([paths[i] for i in todo]), strict=True):
         keys[i] = key if isinstance(key, str) else None
     columns = list(zip(*stamps, strict=True)) or [()] * len(STAMP)
     return pl.DataFrame(
-        {"clip": names, **dict(zip(STAMP, columns, strict=True)), "key": keys}, schema=SCHEMA, strict=False
+        {"clip": names, **dict(zip(STAMP, columns, strict=True)), "key": keys, LATER: damaged},
+        schema=SCHEMA,
+        strict=False,
     )
 
 

@@ -101,7 +101,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         if "site" in clips.table.columns:
             log.info(sites_line(there))
     weights_hash = backbone.weights_hash()
-    keys = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else ()
+    given = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else None
     seen = inputs.seen(cfg, folder, clips, backbone, weights_hash)
     about = inputs.about(cfg, clips, seen)
 
@@ -111,12 +111,14 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     trained_on = int(clips.of("train").labelled().sum())
     specs = (seen.train_spec, seen.eval_spec)
     cfg = searching.with_batch_size(cfg, folder, fresh, specs, trained_on)
-    data = inputs.data_of(cfg, clips, seen, lost, soft, keys)
+    data = inputs.data_of(cfg, clips, seen, lost, soft, () if given is None else given.contents)
     if cfg.model.mode == "frozen":
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     logger = None
     try:
+        if given is not None:
+            given.note_damaged(folder, {*data.damaged, *data.failures})
         inputs.check_left(clips, data, cfg.max_failed_fraction, lost)
         cfg = searching.with_rate(cfg, folder, fresh, data)
         logger = loggers.make_logger(cfg, folder, names)
@@ -126,14 +128,16 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
             _fit(cfg, folder, trainer, model, data)
             evaluate.finish(cfg, folder, trainer, model, data, clips)
     finally:
+        if given is not None:
+            given.note_damaged(folder, {*data.damaged, *data.failures})
         loggers.finish(logger)
         inputs.close(data)
     if trainer.is_global_zero:
         runs.mark(folder, fingerprint, "finished")
 
 
-def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> list[str | None]:
-    """Write what the run learns from, beside its settings, into its folder; return the clips' content keys.
+def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> RunInputs:
+    """Write what the run learns from, beside its settings, into its folder, and return it.
 
     Raises:
         UsageError: the run was begun with other inputs.
@@ -149,7 +153,7 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
     if before is not None:
         runs.check_unchanged(folder, now.changes_since(before))
     now.save(folder)
-    return [] if now.files is None else now.files["key"].to_list()
+    return now
 
 
 def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:

@@ -157,6 +157,21 @@ def test_the_counts_as_text(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("yak",), "and 1 class without a clip: yak"),
+        (tuple("pqrst"), "and 5 classes without a clip: p, q, r, s, t"),
+        (tuple("pqrstu"), "and 6 classes without a clip: p, q, r, s, t, ..."),
+    ],
+)
+def test_classes_without_a_clip_are_one_line(tmp_path, more, said):
+    few, many = (
+        counts_table(clips(tmp_path, *GOOD, classes=("blank", "lion", "ox", *m))) for m in ((), more)
+    )
+    assert many == f"{few}\n{said}"
+
+
 def test_a_class_written_in_two_ways_is_an_error_unless_both_are_named(tmp_path):
     classes = ("blank", "red fox", "Red_Fox", "ox")
     rows = [(f"{i}.mp4", "train" if i < 6 else "val", (classes[i % 4],)) for i in range(8)]

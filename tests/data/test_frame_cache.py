@@ -207,7 +207,7 @@ def test_a_damaged_file_is_decoded_anew_and_mended(paths, tmp_path, damage, kind
     plain = read(paths, spec, numbers=[0, 1])
     cache = FrameCache(tmp_path / "cache", 1 << 30, paths)
     read(paths, spec, cache, numbers=[0, 1])
-    (other,) = [f for f in kept(cache) if cache.contents[paths[1]] in f.name]
+    (other,) = [f for f in kept(cache) if cache.contents[paths[1]].key in f.name]
     (file,) = [f for f in kept(cache) if f != other]
     whole = file.read_bytes()
     if damage == "shape" and kind == "random":
@@ -302,7 +302,9 @@ def test_what_a_kill_leaves_is_cleared_when_nobody_works_there(paths, tmp_path) 
     plain = read(paths, spec, None, (0, 1), numbers=[0])
     cache = FrameCache(tmp_path / "cache", 1 << 30, paths)
     file = (
-        cache.source(spec).folder / cache.contents[paths[0]][:2] / f"{cache.contents[paths[0]]}.safetensors"
+        cache.source(spec).folder
+        / cache.contents[paths[0]].key[:2]
+        / f"{cache.contents[paths[0]].key}.safetensors"
     )
     file.parent.mkdir()
     claim, part = file.with_suffix(".trying"), file.with_name(".x.part.safetensors")

@@ -13,6 +13,7 @@ import pytest
 
 from jungle import overrides
 from jungle.cli import config_dir, main
+from jungle.data.identity import Content
 from jungle.features.plans import Wanted
 from jungle.features.store import FeatureStore
 from jungle.recipes.preparing import Preparations
@@ -41,7 +42,7 @@ def test_steps_are_what_training_runs_have_in_common(tmp_path) -> None:
 def test_a_clip_is_done_when_every_store_has_it_or_knows_that_it_fails(tmp_path) -> None:
     made = Preparations(tmp_path, configs_of(tmp_path))
     assert made.done("features") is None
-    made.begin([Wanted(f"key{i}", f"{i}.mp4", f"{i}.mp4") for i in range(4)])
+    made.begin([Wanted(Content(f"key{i}", f"key{i}, damaged"), f"{i}.mp4", f"{i}.mp4") for i in range(4)])
     assert made.done("features") == (0, 4)
     stores = [FeatureStore.open(tmp_path / "cache", name, {"backbone": name}) for name in ("a", "b")]
     made.into([s.folder for s in stores])
@@ -53,7 +54,7 @@ def test_a_clip_is_done_when_every_store_has_it_or_knows_that_it_fails(tmp_path)
                 with store.writer() as writer:
                     for key in keys[:-1]:
                         writer.add(key, key, np.ones((2, 8), np.float32), np.arange(2.0))
-                    writer.fail(keys[-1], keys[-1], "cut off")
+                    writer.fail(f"{keys[-1]}, damaged", keys[-1], "cut off")
             time.sleep(0.05)
             raise KeyboardInterrupt
 

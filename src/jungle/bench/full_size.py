@@ -43,7 +43,7 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
 
         from jungle import build, inputs, overrides
         from jungle.cli import config_dir
-        from jungle.data.identity import content_keys
+        from jungle.data.identity import Content, contents
         from jungle.features import extract
         from jungle.features.plans import Wanted
         from jungle.models.joined import make_backbone
@@ -56,14 +56,15 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
             spec = build.clip_specs(cfg, backbones[-1])[1]
             plans += inputs.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
         device = build.devices_of(cfg)[0]
-        content, paths = film.read_bytes(), [str(Path(folder) / f"{i}{film.suffix}") for i in range(clips)]
+        film_bytes, paths = film.read_bytes(), [str(Path(folder) / f"{i}{film.suffix}") for i in range(clips)]
         for i, path in enumerate(paths):
             Path(path).write_bytes(
-                content + struct.pack(">I4sQ", 16, b"free", i)
+                film_bytes + struct.pack(">I4sQ", 16, b"free", i)
             )  # of an MP4 a box that says nothing
-        keys = list(content_keys(paths))
-        assert len(set(keys)) == clips
-        wanted = [Wanted(str(k), p, p) for k, p in zip(keys, paths, strict=True)]
+        wanted = [
+            Wanted(c, p, p) for c, p in zip(contents(paths), paths, strict=True) if isinstance(c, Content)
+        ]
+        assert len({w.content.key for w in wanted}) == clips
         began = time.perf_counter()
         extract.extract(plans, wanted, [device], backbones)
         seconds = time.perf_counter() - began
@@ -93,6 +94,7 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
         from jungle.bench.clock import Clock
         from jungle.cli import config_dir
         from jungle.data.clips import Clips
+        from jungle.data.identity import Content
         from jungle.data.module import ClipData
         from jungle.features.reader import FeatureReader
         from jungle.models.joined import make_backbone
@@ -108,7 +110,9 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
         labels = {c: (rng.random(clips) < 0.05).astype(np.int8) for c in CLASSES}
         split = np.where(np.arange(clips) % 5 == 0, "val", "train")
         table = Clips(pl.DataFrame({"clip": names, "path": names, "split": split, **labels}), CLASSES)
-        reader = FeatureReader([store], [keys[i % len(keys)] for i in range(clips)])
+        reader = FeatureReader(
+            [store], {i: Content(k, k) for i in range(clips) for k in [keys[i % len(keys)]]}
+        )
         data = ClipData(table, reader, reader, "x_BTD", cfg.batch_size)
         model = build.model_of(cfg, backbone, table, "multilabel", {"clip": {}, "priors": {}})
         if build.devices_of(cfg)[0] == "cpu":

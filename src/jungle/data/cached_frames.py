@@ -6,9 +6,9 @@ the first time and kept, as long as there is room; a clip that is too long for t
 and is decoded each epoch as without a cache. Nothing is thrown out for something else: a cache that is too
 small for all clips still spares the decoding of those that it holds.
 
-Frames are kept as a spec makes them, before augmentation, in a file named by the content of the video
-(`content_key`), in a folder named by all else that shapes frames. A damaged file is decoded again. What comes
-out is the same to the bit with a cache and without.
+Frames are kept as a spec makes them, before augmentation, in a file named by the content of the video, and,
+where that was damaged, by when it was last written (`Content`), in a folder named by all else that shapes
+frames. A damaged file is decoded again. What comes out is the same to the bit with a cache and without.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from jungle.data import frame_file
-from jungle.data.identity import content_key
+from jungle.data.identity import Content, content_of
 from jungle.data.shared_folder import TRYING, Ledger
 from jungle.video import Clip, ClipSpec
 from jungle.video.pool import Job
@@ -57,8 +57,8 @@ class CachedFrames:
         """
         if not job.content:
             return self._decoded(job, gpu, "read once only, or of unknown content")
-        file = self.folder / job.content[:2] / f"{job.content}.safetensors"
-        found = self._found(file, job)
+        file = self._file(job, "ok")
+        found = self._found(job)
         if found is not None:
             return found
         if job.content in self._refused:
@@ -73,15 +73,29 @@ class CachedFrames:
         except OSError as error:
             return self._decoded(job, gpu, f"no file can be made: {error.strerror}")
         try:
-            return self._found(file, job) or self._fresh(file, job, gpu)
+            return self._found(job) or self._fresh(job, gpu)
         finally:
             claim.unlink(missing_ok=True)
 
-    def _found(self, file: Path, job: Job) -> Clip | None:
-        """The clip as kept; None where it is not, or is damaged, in which case that file goes."""
+    def _file(self, job: Job, status: str) -> Path:
+        """Where a clip lies that was read with this status."""
+        key = Content(job.content, job.if_damaged).key_of(status)
+        return self.folder / key[:2] / f"{key}.safetensors"
+
+    def _found(self, job: Job) -> Clip | None:
+        """The clip as kept, or None."""
+        return self._read(self._file(job, "ok"), job, True) or self._read(
+            self._file(job, "degraded"), job, False
+        )
+
+    def _read(self, file: Path, job: Job, sound: bool) -> Clip | None:
+        """The clip in a file; None where that is not there, or is damaged, in which case it goes."""
         try:
             choose = (lambda times: self._picks(times, job)) if self.whole else None
-            return frame_file.read(file, self._name(job), choose).replace(cache=THERE)
+            clip = frame_file.read(file, self._name(job), choose).replace(cache=THERE)
+            # Earlier versions did not tell when a clip was damaged: it may have been repaired since.
+            if (clip.status == "ok") is sound:
+                return clip
         except FileNotFoundError:
             return None
         except frame_file.Damaged:
@@ -94,13 +108,13 @@ class CachedFrames:
             pass  # another has found it out too
         return None
 
-    def _fresh(self, file: Path, job: Job, gpu: int) -> Clip:
+    def _fresh(self, job: Job, gpu: int) -> Clip:
         """Decode a clip and keep it, if it can be kept."""
         from jungle.video.whole import TOO_LONG, NotWhole, read_whole
 
         if not self.whole:
             clip = self._decoded(job, gpu, "")
-            return clip.replace(cache=self._keep(file, clip, job))
+            return clip.replace(cache=self._keep(clip, job))
         left = self.ledger.left
         try:
             clip = read_whole(job.path, self.spec, min(WHOLE, left), gpu)
@@ -108,7 +122,7 @@ class CachedFrames:
             why = FULL if str(error) == TOO_LONG and left < WHOLE else str(error)
             self._refused[job.content] = why
             return self._decoded(job, gpu, why)
-        kept, picks = self._keep(file, clip, job), self._picks(clip.times, job)
+        kept, picks = self._keep(clip, job), self._picks(clip.times, job)
         return clip.replace(frames=clip.frames[picks], times=clip.times[picks], cache=kept)
 
     def _decoded(self, job: Job, gpu: int, why: str) -> Clip:
@@ -123,13 +137,15 @@ class CachedFrames:
 
         return pick(job.spec(self.spec).frames, times, times >= 0, job.seed)
 
-    def _keep(self, file: Path, clip: Clip, job: Job) -> str:
+    def _keep(self, clip: Clip, job: Job) -> str:
         """Write a clip, if it fits; return what `Clip.cache` says."""
-        size = frame_file.most_bytes(clip)
+        size, file = frame_file.most_bytes(clip), self._file(job, clip.status)
         try:
             # Between being named by its content and being decoded, the video may have been replaced.
-            if content_key(job.path) != job.content:
+            named = Content(job.content, job.if_damaged).key_of(clip.status)
+            if content_of(job.path).key_of(clip.status) != named:
                 return "its file has changed"
+            file.parent.mkdir(exist_ok=True)
             if not self.ledger.take(size):
                 self._refused[job.content] = FULL
                 return FULL

@@ -313,9 +313,16 @@ def sites_line(clips: Clips) -> str:
     return "sites: " + "; ".join(f"{len(names)} {s} ({_listed(names)})" for s, names in held.items() if names)
 
 
+EMPTY = 5  # classes without a clip that are named
+
+
 def counts_table(clips: Clips, most: int = 60) -> str:
-    """Clips of each class and split as text for a terminal; the last line counts clips, not labels."""
-    frame = clips.counts()
+    """Clips of each class and split as text for a terminal; its last row counts clips, not labels.
+
+    Classes without a clip are one line below it.
+    """
+    counts = clips.counts()
+    frame, empty = counts.filter(pl.col("all") > 0), counts.filter(pl.col("all") == 0)["class"].to_list()
     heads = frame.columns
     rows = [[shown(v, 30) for v in row] for row in frame.head(most).iter_rows()]
     if frame.height > most:
@@ -325,9 +332,15 @@ def counts_table(clips: Clips, most: int = 60) -> str:
     rows.append(["clips", *total, str(len(clips))])
     table = [heads, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(heads))]
-    return "\n".join(
+    lines = [
         "  ".join(
             c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in table
-    )
+    ]
+    if empty:
+        named = ", ".join(shown(name, 30) for name in empty[:EMPTY])
+        lines.append(
+            f"and {counted(len(empty), 'classes')} without a clip: {named}{', ...' * (len(empty) > EMPTY)}"
+        )
+    return "\n".join(lines)

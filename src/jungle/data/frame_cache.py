@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jungle.console import log
 from jungle.data.cached_frames import FULL, KEPT, THERE, CachedFrames
-from jungle.data.identity import content_keys
+from jungle.data.identity import Content, contents
 from jungle.data.shared_folder import Ledger, SharedFolder, remove_unused
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json
@@ -44,8 +44,8 @@ class FrameCache:
         self.folder = folder
         self._held = SharedFolder(folder, private)
         self.ledger = Ledger(folder, limit)
-        keys = content_keys(paths)
-        self.contents = {p: k for p, k in zip(paths, keys, strict=True) if isinstance(k, str)}
+        found = zip(paths, contents(paths), strict=True)
+        self.contents = {path: content for path, content in found if isinstance(content, Content)}
         """What each video holds; without those that cannot be read."""
 
     @classmethod

@@ -1,4 +1,9 @@
-"""What a file holds, told from a few of its bytes: the key of the feature store, wherever a clip is moved."""
+"""What a file holds, told from a few of its bytes: the key of the feature store, wherever a clip is moved.
+
+A few bytes tell two videos apart, but not a video from its damaged copy. So what was made of a sound reading
+is kept by the key of the content alone, and what was made of any other reading by a key that is another one
+once the file was written again: a repaired clip is read again, and a sound one that was moved is not.
+"""
 
 import hashlib
 import os
@@ -6,6 +11,7 @@ import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 
@@ -14,6 +20,39 @@ from jungle.console import Progress
 CHUNK = 16 * 1024
 RUN = 32  # files a thread reads in a row: handing over each alone costs more than reading it
 BATCH = 256  # runs handed over at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Under which keys is kept what was made of a file.
+
+    Attributes:
+        key: of what the file holds (`content_key`), for what was made of a sound reading.
+        if_damaged: of that and of when the file was last written, for what was made of any other reading.
+    """
+
+    key: str
+    if_damaged: str
+
+    @classmethod
+    def of(cls, key: str, modified_ns: int, changed_ns: int) -> "Content":
+        """Return the keys of a file.
+
+        Args:
+            key: of what it holds.
+            modified_ns: time of modification, which a copy may have taken over from its original.
+            changed_ns: time of change, which every write sets.
+        """
+        told = f"{key} {modified_ns} {changed_ns}".encode()
+        return cls(key, hashlib.blake2b(told, digest_size=16).hexdigest())
+
+    def key_of(self, status: str) -> str:
+        """Return the key under which a row of this status is kept."""
+        return self.key if status == "ok" else self.if_damaged
+
+    def with_facts(self, told: str) -> "Content":
+        """Return the keys of what depends on some facts, too."""
+        return Content(f"{self.key}-{told}", f"{self.if_damaged}-{told}")
 
 
 def content_key(path: str | Path) -> str:
@@ -25,6 +64,15 @@ def content_key(path: str | Path) -> str:
 
     Raises:
         OSError: the file is missing, unreadable or not a regular file.
+    """
+    return content_of(path).key
+
+
+def content_of(path: str | Path) -> Content:
+    """Return the keys of a file.
+
+    Raises:
+        OSError: as `content_key`.
     """
     # O_NONBLOCK, because opening a pipe that somebody left in the folder would wait for ever.
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -38,7 +86,7 @@ def content_key(path: str | Path) -> str:
         for start in starts:
             f.seek(start)
             digest.update(_read(f, min(CHUNK, size - start)))
-    return digest.hexdigest()
+    return Content.of(digest.hexdigest(), info.st_mtime_ns, info.st_ctime_ns)
 
 
 def _read(f: RawIOBase, n: int) -> bytes:
@@ -55,6 +103,13 @@ def _read(f: RawIOBase, n: int) -> bytes:
 def content_keys(
     paths: Sequence[str | Path], threads: int = 16, what: str | None = None
 ) -> list[str | OSError]:
+    """The `content_key` of many files; arguments and order are those of `contents`."""
+    return [c.key if isinstance(c, Content) else c for c in contents(paths, threads, what)]
+
+
+def contents(
+    paths: Sequence[str | Path], threads: int = 16, what: str | None = None
+) -> list[Content | OSError]:
     """The keys of many files, in their order; for an unreadable one, an `OSError` whose text is the reason.
 
     Args:
@@ -63,23 +118,23 @@ def content_keys(
         what: a title for a progress bar; None shows none.
     """
     runs = [paths[start : start + RUN] for start in range(0, len(paths), RUN)]
-    keys: list[str | OSError] = []
+    found: list[Content | OSError] = []
     with ThreadPoolExecutor(threads) as pool, Progress(what, len(paths)) if what else nullcontext() as bar:
         for start in range(0, len(runs), BATCH):
             for some in pool.map(_several, runs[start : start + BATCH]):
-                keys += some
+                found += some
                 if bar is not None:
                     bar.advance(len(some))
-    return keys
+    return found
 
 
-def _several(paths: Sequence[str | Path]) -> list[str | OSError]:
+def _several(paths: Sequence[str | Path]) -> list[Content | OSError]:
     return [_one(path) for path in paths]
 
 
-def _one(path: str | Path) -> str | OSError:
+def _one(path: str | Path) -> Content | OSError:
     try:
-        return content_key(path)
+        return content_of(path)
     except FileNotFoundError:
         return OSError("no such file")
     except OSError as e:

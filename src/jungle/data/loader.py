@@ -57,6 +57,7 @@ class ClipLoader:
 
     Attributes:
         failures: reason by clip number, of every clip that has failed so far.
+        damaged: numbers of the clips that could be read in part only, so far.
     """
 
     read: Read
@@ -81,6 +82,7 @@ class ClipLoader:
     start_now: Callable[[], int] = int
     """Called when an epoch starts: how many of its training batches were taken before the run was cut off."""
     failures: dict[int, str] = field(default_factory=dict)
+    damaged: set[int] = field(default_factory=set)
     facts: np.ndarray | None = None
     """float32 `[N, F]`, by clip number: see `jungle.data.metadata`; None = there are none."""
     aligned: bool = False
@@ -120,6 +122,8 @@ class ClipLoader:
                 if self.aligned and batch and number // self.batch_size != batch[0][0] // self.batch_size:
                     yield self._collated(batch)
                     batch = []
+                if sample.status != "ok":
+                    self.damaged.add(int(number))
                 batch.append((number, sample))
                 given += 1
                 if len(batch) == self.batch_size:

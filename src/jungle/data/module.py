@@ -55,6 +55,7 @@ class ClipData(pl.LightningDataModule):
         self.soft_epoch: int | None = None  # of which epoch the part's labels are; None = there are none yet
         self._training: ClipLoader | None = None
         self.failures: dict[int, str] = {}
+        self.damaged: set[int] = set()  # clips that were read in part only, as far as they were read
 
     def learn_from(self, soft: SoftLabels, share: float) -> None:
         """Train on clips with soft labels too, `share` of every batch; their own labels are not used."""
@@ -140,6 +141,7 @@ class ClipData(pl.LightningDataModule):
             world=world,
             max_failed_fraction=self.max_failed_fraction,
             failures=self.failures,
+            damaged=self.damaged,
             facts=self.facts,
             pin=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )

@@ -72,9 +72,11 @@ class VideoReader:
 
         def job(number: int, draw: int) -> Job:
             seed = self.seed * 1_000_003 + epoch + draw * 7_368_787
-            content = "" if self.cache is None else self.cache.contents.get(self.paths[number], "")
+            path = self.paths[number]
+            content = None if self.cache is None else self.cache.contents.get(path)
+            names = ("", "") if content is None else (content.key, content.if_damaged)
             likely = () if self.likely is None else self.likely[number]
-            return Job(str(number), self.paths[number], seed & 0x7FFFFFFF, content, likely)
+            return Job(str(number), path, seed & 0x7FFFFFFF, *names, likely)
 
         draws = draws or count_draws(numbers, Counter())
         jobs = (job(int(n), d) for n, d in zip(numbers, draws, strict=True))

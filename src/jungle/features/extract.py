@@ -11,6 +11,7 @@ import torch
 
 from jungle import streams
 from jungle.console import Progress, log
+from jungle.data.identity import Content
 from jungle.errors import UserError
 from jungle.features.plans import Extraction, Wanted
 from jungle.models.backbone import Backbone
@@ -42,28 +43,49 @@ def extract(
         for i, plan in enumerate(plans):
             extract([plan], wanted, devices, backbones[i : i + 1])
         return
-    unique = {w.key: w for w in wanted}
-    which: dict[str, tuple[int, ...]] = {}
+    todo = _lacking(plans, wanted)
+    alike: dict[str, Todo] = {}
+    for item in todo:
+        alike.setdefault(item[0].content.key, item)
+    if alike:
+        _on_devices(plans, list(alike.values()), devices, backbones, len(wanted))
+    if len(alike) < len(todo) and (left := _lacking(plans, wanted, say=False)):
+        # Of clips that look alike one was read, and not in full: any of the others may be sound.
+        _on_devices(plans, left, devices, backbones, len(wanted))
+
+
+Todo = tuple[Wanted, tuple[int, ...]]
+"""A clip, and the numbers of the plans whose stores lack it."""
+
+
+def _lacking(plans: Sequence[Extraction], wanted: Sequence[Wanted], say: bool = True) -> list[Todo]:
+    unique = {w.content: w for w in wanted}
+    which: dict[Content, tuple[int, ...]] = {}
     for i, plan in enumerate(plans):
         store = plan.open()
-        lacking = store.missing(list(unique))
-        if lacking:
+        lacking = store.lacking(unique)
+        if lacking and say:
             log.info(
                 f"features: {len(unique) - len(lacking)} of {count(len(unique), 'clip')} in {store.folder}, "
                 f"{len(lacking)} to do"
             )
-        for key in lacking:
-            which[key] = (*which.get(key, ()), i)
-    todo = [(w, which[w.key]) for w in unique.values() if w.key in which]
-    if not todo:
-        return
+        for content in lacking:
+            which[content] = (*which.get(content, ()), i)
+    return [(w, which[w.content]) for w in unique.values() if w.content in which]
+
+
+def _on_devices(
+    plans: Sequence[Extraction],
+    todo: Sequence[Todo],
+    devices: Sequence[str],
+    backbones: Sequence[Backbone],
+    total: int,
+) -> None:
     if len(devices) == 1:
-        _share(plans, todo, devices[0], backbones, len(unique))
+        _share(plans, todo, devices[0], backbones, total)
     else:
         context = torch.multiprocessing.get_context("spawn")
-        shares = [
-            (plans, todo[i :: len(devices)], device, (), len(unique)) for i, device in enumerate(devices)
-        ]
+        shares = [(plans, todo[i :: len(devices)], device, (), total) for i, device in enumerate(devices)]
         processes = [context.Process(target=_share_in_process, args=s, daemon=False) for s in shares]
         for process in processes:
             process.start()
@@ -92,13 +114,12 @@ def _share_in_process(*args: Any) -> None:
 
 def _share(
     plans: Sequence[Extraction],
-    todo: Sequence[tuple[Wanted, tuple[int, ...]]],
+    todo: Sequence[Todo],
     device: str,
     backbones: Sequence[Backbone],
     total: int,
 ) -> None:
     models = [placed(m, device) for m in (backbones or [Backbone(p.backbone) for p in plans])]
-    by_key = {w.key: w for w, _ in todo}
     per_step = 2 * torch.get_num_threads() if device == "cpu" else 8
     most = max(max(p.max_failed_fraction for p in plans) * total, 1)
     failed = 0
@@ -112,12 +133,12 @@ def _share(
                 _store(writers[i], models[i], waiting[i], device, plans[i].dtype)
                 waiting[i] = []
 
-        for key, which, found in _read(plans, todo, device, per_step, stack):
-            item = by_key[key]
+        for number, which, found in _read(plans, todo, device, per_step, stack):
+            item = todo[number][0]
             if isinstance(found, ClipError):
                 failed += 1
                 for i in which:
-                    writers[i].fail(item.key, item.clip, str(found))
+                    writers[i].fail(item.content.if_damaged, item.clip, str(found))
                 log.warning(f"{item.clip}: {found}")
                 if failed > most:
                     raise UserError(
@@ -135,29 +156,30 @@ def _share(
 
 def _read(
     plans: Sequence[Extraction],
-    todo: Sequence[tuple[Wanted, tuple[int, ...]]],
+    todo: Sequence[Todo],
     device: str,
     per_step: int,
     stack: ExitStack,
-) -> Iterator[tuple[str, tuple[int, ...], list[Clip] | ClipError]]:
-    """Yield the key of each clip, the plans that want it, and the clip as each of those sees it."""
+) -> Iterator[tuple[int, tuple[int, ...], list[Clip] | ClipError]]:
+    """Yield each clip's place in `todo`, the plans that want it, and the clip as each of those sees it."""
     workers, timeout_s = plans[0].workers, plans[0].timeout_s
     ahead = 2 * max(workers, 1) + per_step
-    orders = ((Job(w.key, w.path, 0), which) for w, which in todo)
+    orders = ((Job(str(n), w.path, 0), which) for n, (w, which) in enumerate(todo))
     if len(plans) > 1:
         each = stack.enter_context(EachPool([p.clip for p in plans], workers=workers, timeout_s=timeout_s))
         for job, which, clips in each.map(orders, ahead=ahead):
-            yield job.key, which, clips
+            yield int(job.key), which, clips
         return
     pool = stack.enter_context(open_pool(plans[0].clip, device=device, workers=workers, timeout_s=timeout_s))
     for job, clip in pool.map((job for job, _ in orders), ahead=ahead):
-        yield job.key, (0,), clip if isinstance(clip, ClipError) else [clip]
+        yield int(job.key), (0,), clip if isinstance(clip, ClipError) else [clip]
 
 
 def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], device: str, dtype: str) -> None:
     for (item, clip), features in zip(clips, run(model, [c for _, c in clips], device, dtype), strict=True):
         try:
-            writer.add(item.key, item.clip, features, clip.times, clip.status, clip.reason)
+            key = item.content.key_of(clip.status)
+            writer.add(key, item.clip, features, clip.times, clip.status, clip.reason)
         except ValueError as e:
             raise UserError(f"{item.clip}: the features of {model.spec.name} cannot be stored: {e}") from None
 
@@ -192,12 +214,12 @@ def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.
     Raises:
         UserError: nothing new has come for `silent_s` seconds.
     """
-    store, keys = plan.open(), [w.key for w in wanted]
-    left, since = len(store.missing(keys)), time.monotonic()
+    store, contents = plan.open(), [w.content for w in wanted]
+    left, since = len(store.lacking(contents)), time.monotonic()
     while left:
         time.sleep(2)
         store.refresh()
-        now = len(store.missing(keys))
+        now = len(store.lacking(contents))
         if now < left:
             left, since = now, time.monotonic()
         elif time.monotonic() - since > silent_s:

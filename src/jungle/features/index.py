@@ -9,12 +9,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from jungle.console import log
+from jungle.data.identity import Content
 from jungle.errors import UserError
-from jungle.features.shard import FAILED, Rows, Shard, join, read_rows, read_shard
+from jungle.features.shard import FAILED, OK, Rows, Shard, join, read_rows, read_shard
 from jungle.features.tensors import Damaged, read_header, read_tensor, write_tensors
 from jungle.files import replacing
 from jungle.wording import count
@@ -59,6 +61,25 @@ class Index:
         at = np.searchsorted(column, wanted, sorter=self._order)
         rows = self._order[np.minimum(at, len(column) - 1)]
         return np.where(column[rows] == wanted, rows, -1)
+
+    def find_contents(self, contents: Sequence[Content]) -> np.ndarray:
+        """Return the row of each clip, -1 where it is not known.
+
+        What was made of a reading that was not sound counts only while the file is as it was then. A row of
+        earlier versions that is not sound and does not tell does not count.
+        """
+        rows = self.find([c.key for c in contents])
+        if self.rows is None:
+            return rows
+        rows[rows >= 0] = np.where(self.rows.status[rows[rows >= 0]] == OK, rows[rows >= 0], -1)
+        other = (rows < 0).nonzero()[0]
+        rows[other] = self.find([contents[i].if_damaged for i in other.tolist()])
+        return rows
+
+    @property
+    def keys(self) -> Any:
+        """Bytes strings [R]: the key of each row."""
+        return np.zeros(0, "S1") if self.rows is None else self.rows.keys
 
     @property
     def dim(self) -> int | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from jungle.data.identity import Content
 from jungle.features.store import FeatureStore
 from jungle.models.backbone import Backbone
 from jungle.models.joined import Joined, backbones_of
@@ -15,9 +16,9 @@ from jungle.video import ClipSpec
 
 @dataclass(frozen=True)
 class Wanted:
-    """A clip whose features are wanted: its content key, its name for people, where it lies."""
+    """A clip whose features are wanted: the keys of its content, its name for people, where it lies."""
 
-    key: str
+    content: Content
     clip: str
     path: str
 

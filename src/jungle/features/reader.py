@@ -1,13 +1,15 @@
 """Reads stored features for a loader."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from jungle.data.identity import Content
 from jungle.data.loader import Sample
 from jungle.features.store import Features, FeatureStore
 
 CHUNK = 64  # clips asked of the store at once
+NO_FILE, NOT_THERE = "its file cannot be read", "its features are not there: its file changed meanwhile"
 
 
 class FeatureReader:
@@ -15,12 +17,26 @@ class FeatureReader:
 
     Args:
         stores: where the features are, of the same frames of each clip.
-        keys: the clips' content keys by clip number, None for one whose file cannot be read.
+        contents: what each clip's file holds, by clip number; without those that cannot be read.
+
+    Attributes:
+        unread: why clips have no features, by clip number.
+        damaged: numbers of the clips that could be read in part only, or not at all.
     """
 
-    def __init__(self, stores: Sequence[FeatureStore], keys: Sequence[str | None]) -> None:
-        self.stores, self.keys = list(stores), list(keys)
-        self._failed = {key: why for store in stores for key, why in store.failures().items()}
+    def __init__(self, stores: Sequence[FeatureStore], contents: Mapping[int, Content]) -> None:
+        self.stores = list(stores)
+        self._keys = [dict(zip(contents, s.held(list(contents.values())), strict=True)) for s in stores]
+        """Under which key each store has each clip."""
+        self.unread: dict[int, str] = {}
+        self.damaged: set[int] = set()
+        for store, keys in zip(self.stores, self._keys, strict=True):
+            failures = store.failures()
+            for number, key in keys.items():
+                if key is None or key in failures:
+                    self.unread[number] = failures.get(key or "", NOT_THERE)
+                if key != contents[number].key:
+                    self.damaged.add(number)
 
     def __call__(
         self, numbers: Sequence[int], epoch: int, draws: Sequence[int] = ()
@@ -28,12 +44,15 @@ class FeatureReader:
         """Yield each number with its features, the same in each draw, or with the reason why it has none."""
         wanted = [int(n) for n in numbers]
         for start in range(0, len(wanted), CHUNK):
-            chunk = [(n, self.keys[n]) for n in wanted[start : start + CHUNK]]
-            good = [(n, k) for n, k in chunk if k is not None and k not in self._failed]
-            read = zip(*(store.read_many([k for _, k in good]) for store in self.stores), strict=True)
-            found = {n: _side_by_side(parts) for (n, _), parts in zip(good, read, strict=True)}
-            for number, key in chunk:
-                yield number, found.get(number) or self._failed.get(key or "", "its file cannot be read")
+            chunk = wanted[start : start + CHUNK]
+            good = [n for n in chunk if n in self._keys[0] and n not in self.unread]
+            asked = zip(self.stores, self._keys, strict=True)
+            read = zip(
+                *(store.read_many([keys[n] or "" for n in good]) for store, keys in asked), strict=True
+            )
+            found = {n: _side_by_side(parts) for n, parts in zip(good, read, strict=True)}
+            for number in chunk:
+                yield number, found.get(number) or self.unread.get(number, NO_FILE)
 
 
 def _side_by_side(parts: Sequence[Features]) -> Sample | str:

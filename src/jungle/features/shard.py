@@ -24,7 +24,7 @@ from jungle.features.tensors import Damaged, Tensor, read_header, read_tensor, w
 from jungle.files import replacing
 
 STATUSES = ("ok", "degraded", "failed")
-FAILED = STATUSES.index("failed")
+OK, FAILED = STATUSES.index("ok"), STATUSES.index("failed")
 MAX_KEY = 256  # bytes; keys are held in memory at the length of the longest
 MAX_COLUMN = 1 << 26  # bytes of one column of a shard
 MAX_KEYS = 1 << 30  # bytes of all keys at the length of the longest

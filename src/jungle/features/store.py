@@ -6,9 +6,9 @@ with the measurements, is in `docs/feature-store.md`.
 
     store = FeatureStore.open(root, "nasnet", spec)
     with store.writer() as writer:
-        for key in store.missing(keys):
-            writer.add(key, clip, values_TD, times_T)
-    batch = store.read_many(keys[:64])
+        for content in store.lacking(contents):
+            writer.add(content.key_of(status), clip, values_TD, times_T, status, reason)
+    batch = store.read_many(store.held(contents[:64]))
 """
 
 import json
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jungle.console import log
+from jungle.data.identity import Content
 from jungle.errors import UserError
 from jungle.features import index as indices
 from jungle.features.fingerprint import canonical, differences, fingerprint
@@ -128,6 +129,20 @@ class FeatureStore:
         if retry_failed:
             done[done] = self._status(rows[done]) != FAILED
         return [key for key, is_done in zip(wanted, done, strict=True) if not is_done]
+
+    def lacking(self, contents: Iterable[Content]) -> list[Content]:
+        """Return those of the clips that are still to do, in order, each once.
+
+        One that was read, and not in full, is to do again when its file was written since.
+        """
+        wanted = list(dict.fromkeys(contents))
+        return [c for c, held in zip(wanted, self.held(wanted), strict=True) if held is None]
+
+    def held(self, contents: Sequence[Content]) -> list[str | None]:
+        """Return the key under which the store has each clip, or None."""
+        rows = self._index.find_contents(contents).tolist()
+        keys = self._index.keys
+        return [None if row < 0 else _text(keys[row]) for row in rows]
 
     def refresh(self) -> None:
         """See what other writers published since.

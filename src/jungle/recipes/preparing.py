@@ -14,12 +14,17 @@ from typing import TYPE_CHECKING
 
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
+from jungle.data.identity import Content
 from jungle.errors import UserError
 from jungle.features.fingerprint import fingerprint
 from jungle.files import read_json, write_json
 
 if TYPE_CHECKING:
     from jungle.features.plans import Wanted
+
+
+NOTED = ("key", "if_damaged", "path")
+"""Columns of the note of clips; without all of them, as of earlier versions, it counts as none."""
 
 
 class Preparations:
@@ -52,8 +57,9 @@ class Preparations:
         from jungle.video.index import as_text
 
         paths = [as_text(str(Path(c.path).absolute())) for c in clips]
-        columns = {"key": [c.key for c in clips], "path": paths}
-        write_parquet(pl.DataFrame(columns, schema={"key": pl.String, "path": pl.String}), self._clips)
+        keys = [(c.content.key, c.content.if_damaged) for c in clips]
+        columns = [*zip(*keys, strict=True), paths] if clips else [[]] * len(NOTED)
+        write_parquet(pl.DataFrame(columns, schema=dict.fromkeys(NOTED, pl.String)), self._clips)
 
     def into(self, stores: Sequence[Path]) -> None:
         """Note the folders of the feature stores."""
@@ -85,7 +91,7 @@ class Preparations:
         from jungle.parquet import read_parquet
 
         try:
-            clips = read_parquet(self._clips, ["key", "path"])
+            clips = read_parquet(self._clips, list(NOTED))
         except UserError:
             return None
         if step == "metadata":
@@ -101,8 +107,8 @@ class Preparations:
         stores = [Path(s) for s in read_json(self._note).get("stores", [])]
         if not stores or not all(s.is_dir() for s in stores):
             return 0, len(clips)
-        keys = clips["key"].to_list()
-        there = np.logical_and.reduce([index.load(s).find(keys) >= 0 for s in stores])
+        contents = [Content(*keys) for keys in clips.select(NOTED[:2]).iter_rows()]
+        there = np.logical_and.reduce([index.load(s).find_contents(contents) >= 0 for s in stores])
         return int(there.sum()), len(clips)
 
     def rate(self, step: str) -> float | None:

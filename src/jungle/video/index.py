@@ -15,7 +15,7 @@ from jungle.errors import UserError
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video.journal import Journal
 from jungle.video.likeness import with_copies
-from jungle.video.looking import RULES, look, stamp
+from jungle.video.looking import RULES, is_current, look, stamp
 from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
 from jungle.video.workers import TaskFailed, WorkerPool
 from jungle.wording import count, counted
@@ -30,6 +30,7 @@ SCHEMA: dict[str, Any] = {
     "reason": pl.String,
     "size": pl.Int64,  # bytes
     "mtime_ns": pl.Int64,
+    "ctime_ns": pl.Int64,
     "hash": pl.String,  # BLAKE2b of 128 bits: equal for duplicates
     "time": pl.Datetime("us"),  # of recording, by the camera's clock
     "time_source": pl.String,  # container, name, file
@@ -55,7 +56,7 @@ SCHEMA: dict[str, Any] = {
     "copy_of": pl.String,  # the first clip, by name, of those of the same bytes or beginning
 }
 
-LATER = {"looks", "copy_of", "rules"}
+LATER = {"looks", "copy_of", "rules", "ctime_ns"}
 """Columns that indexes of earlier versions lack."""
 
 
@@ -199,12 +200,12 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
 
 def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
     """Rows whose files are asked for and are as they were."""
-    columns = known.select("clip", "path", "size", "mtime_ns").iter_rows()
+    columns = ("clip", "path", "status", "size", "mtime_ns", "ctime_ns")
     kept = [
-        clip in names
-        and as_text(names[clip]) == path
-        and stamp(names[clip]) == {"size": size, "mtime_ns": written}
-        for clip, path, size, written in columns
+        (clip := row["clip"]) in names
+        and as_text(names[clip]) == row["path"]
+        and is_current(row, names[clip])
+        for row in known.select(columns).iter_rows(named=True)
     ]
     return known.filter(pl.Series(kept, dtype=pl.Boolean))
 

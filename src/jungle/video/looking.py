@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -45,12 +46,23 @@ def look(order: tuple[str, str]) -> Answer:
 
 
 def stamp(path: str) -> dict[str, int]:
-    """Size and time of a file, by which a change is noticed; empty where it is not there."""
+    """Size and times of a file, by which a change is noticed; empty where it is not there."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return {}
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
+
+
+def is_current(row: Mapping[str, Any], path: str) -> bool:
+    """Tell whether a row is of a file as it is now: by its size and its time of modification.
+
+    A file that was not `ok` may have been repaired by a copy that took over the time of its original: there
+    the time of change, which every write sets, counts too. Rows of earlier versions do not tell it.
+    """
+    now = stamp(path)
+    counts = ("size", "mtime_ns") if row.get("status") == "ok" else ("size", "mtime_ns", "ctime_ns")
+    return bool(now) and all(now[name] == row.get(name) for name in counts)
 
 
 def _hash(path: str) -> str | None:

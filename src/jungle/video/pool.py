@@ -24,6 +24,8 @@ class Job:
     seed: int = 0
     content: str = ""
     """Names what the file holds, for a `Source`; empty where that is not known."""
+    if_damaged: str = ""
+    """Names the same, and when the file was last written: for what is made of a reading that is not sound."""
     likely: Likely = ()
     """Of its frames, for kind `random`: `Frames.likely`."""
 

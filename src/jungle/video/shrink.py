@@ -19,7 +19,7 @@ from jungle.files import replacing, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video.index import as_text, clip_names
 from jungle.video.journal import Journal
-from jungle.video.looking import stamp
+from jungle.video.looking import is_current, stamp
 from jungle.video.shrink_spec import Shrink
 from jungle.video.shrinking import ShrinkTask
 from jungle.video.workers import TaskFailed, WorkerPool
@@ -36,6 +36,7 @@ SCHEMA: dict[str, Any] = {
     "reason": pl.String,
     "size": pl.Int64,  # bytes of the source
     "mtime_ns": pl.Int64,
+    "ctime_ns": pl.Int64,
     "size_after": pl.Int64,
     "checked": pl.Boolean,  # the copy was read back and is like its original
     "frames": pl.Int64,
@@ -190,6 +191,8 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[
                     f"shrink: copies in {out} are of an earlier version, which did not check them: again"
                 )
                 before = before.clear().with_columns(checked=pl.lit(None))
+            if "ctime_ns" not in before.columns:  # of an earlier version
+                before = before.with_columns(ctime_ns=pl.lit(None, pl.Int64))
             rows = before.select(list(SCHEMA)).to_dicts() + rows
         except (pl.exceptions.PolarsError, UserError):
             log.warning(f"shrink: {out / LIST} cannot be read; all clips are copied again")
@@ -198,7 +201,6 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[
         name, path = row["clip"], names.get(row["clip"])
         if path is None or row.get("status") == "failed" or not row.get("checked"):
             continue
-        same = stamp(path) == {k: row.get(k) for k in ("size", "mtime_ns")}
-        if same and stamp(str(out / name)).get("size") == row.get("size_after"):
+        if is_current(row, path) and stamp(str(out / name)).get("size") == row.get("size_after"):
             found[name] = row
     return found
