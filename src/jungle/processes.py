@@ -1,6 +1,6 @@
 """Commands of this program as processes of their own: a trial of a sweep, a stage of a recipe.
 
-Importing torch, Lightning and timm takes longer than a small stage does. On Linux a command is therefore forked
+Importing torch, Lightning and timm takes longer than many a stage. On Linux a command is therefore forked
 from a process that has them (the standard library's `forkserver`); elsewhere it imports them itself.
 """
 

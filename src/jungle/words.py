@@ -11,9 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from antlr4 import CommonTokenStream, InputStream
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
+from hydra.grammar.gen.OverrideLexer import OverrideLexer
+from hydra.grammar.gen.OverrideParser import OverrideParser
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -272,13 +275,6 @@ def _set_twice(word: str) -> str | None:
     """Return a key that stands twice in one `{key: value}` of a word: Hydra would keep the last."""
     if "{" not in word or word.count(":") < 2:
         return None
-    from hydra.core.override_parser.overrides_parser import (
-        CommonTokenStream,
-        InputStream,
-        OverrideLexer,
-        OverrideParser,
-    )
-
     waiting: list[Any] = [OverrideParser(CommonTokenStream(OverrideLexer(InputStream(word)))).override()]
     while waiting:
         node = waiting.pop()
