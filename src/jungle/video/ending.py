@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -9,6 +10,7 @@ from typing import BinaryIO
 from jungle.video.container import MP4_BOXES
 
 MAX_BOXES = 10_000
+TYPE = re.compile(rb"[\xa9A-Za-z0-9][ -~]{3}")  # four letters say what a box is; other bytes are no box
 EBML_HEADER, MKV_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -43,7 +45,7 @@ def _boxes(file: BinaryIO) -> int | None:
     for _ in range(MAX_BOXES):
         file.seek(end)
         head = file.read(16)
-        if len(head) < 8:
+        if len(head) < 8 or not TYPE.fullmatch(head[4:8]):
             return end
         size = struct.unpack_from(">I", head)[0]
         if size == 1 and len(head) == 16:

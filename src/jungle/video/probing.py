@@ -14,6 +14,7 @@ from jungle.video.ending import declared_size
 from jungle.video.salvage import playable
 from jungle.video.timeline import iter_packets, read_timeline
 from jungle.video.types import ClipError
+from jungle.video.upright import turn_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -72,16 +73,16 @@ def probe(path: str | Path) -> Probe:
     claimed = declared_size(path)
     if claimed is not None and claimed > size:
         timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
-    turned = round(first.rotation / 90) % 2 == 1
+    turn = turn_of(first, timeline.turn)
     duration = timeline.duration
     return Probe(
         size=size,
         container=name,
         codec=codec,
         pix_fmt=first.format.name,
-        width=first.height if turned else first.width,
-        height=first.width if turned else first.height,
-        rotation=first.rotation,
+        width=first.height if turn.swapped else first.width,
+        height=first.width if turn.swapped else first.height,
+        rotation=turn.degrees,
         fps=timeline.fps,
         frames=len(timeline.pts),
         duration=duration,
