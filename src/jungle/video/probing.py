@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from jungle.video import decode_decord
 from jungle.video.container import check_file, opened
 from jungle.video.decode_pyav import decode_all
-from jungle.video.ending import declared_size
+from jungle.video.ending import cut_short
 from jungle.video.salvage import playable
 from jungle.video.timeline import iter_packets, read_timeline
 from jungle.video.types import ClipError
@@ -70,9 +70,7 @@ def probe(path: str | Path) -> Probe:
         first = _first_sound(decode_all(context, iter(held))) if held else _first_frame(path)
     if first is None:
         raise ClipError(timeline.damage or "no frame can be decoded")
-    claimed = declared_size(path)
-    if claimed is not None and claimed > size:
-        timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
+    timeline.damage = cut_short(path, size) or timeline.damage
     turn = turn_of(first, timeline.turn)
     duration = timeline.duration
     return Probe(

@@ -10,7 +10,7 @@ import numpy as np
 
 from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
 from jungle.video.container import QUIET, check_file, opened, reason_of
-from jungle.video.ending import declared_size
+from jungle.video.ending import cut_short
 from jungle.video.focus import backdrop_of, focused
 from jungle.video.overhearing import Signs, can_hear
 from jungle.video.picking import picks_of
@@ -180,9 +180,7 @@ def list_frames(
         WrongTimeline: there is no such index; scan.
     """
     timeline = read_timeline(container, stream, size, scan=how != "index")
-    claimed = declared_size(path)
-    if claimed is not None and claimed > size:
-        timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
+    timeline.damage = cut_short(path, size) or timeline.damage
     if how in ("count", "doubt") or not timeline.known:
         return salvage.counted(path, timeline, doubtful=how == "doubt")
     return salvage.playable(path, timeline)

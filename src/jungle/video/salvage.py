@@ -123,7 +123,7 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
     """
     with opened(path, timeline.trust_index) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
-        rate = float(stream.guessed_rate or USUAL_RATE)
+        rate = float(stream.codec_context.framerate or stream.guessed_rate or USUAL_RATE)
         with Watched(stream.codec_context) as watched:
             rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
     if not rows:
@@ -210,7 +210,9 @@ def nearest(
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    used = set(taken_pts)
+    # What is of a wanted time in a decode of the whole file is none of it: where an AVI's demuxer passes over a
+    # frame, it counts the next one in its place.
+    used = {*taken_pts, *wanted_pts}
     before: VideoFrame | None = None
 
     def give(pts: int, frame: VideoFrame) -> None:
