@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -34,11 +35,19 @@ MP4_BOXES = (
     b"skip",
     b"pnot",
 )  # what an MP4 or MOV may begin with
+# How files that are nothing but frames begin, by demuxer.
+_START_CODE = re.compile(rb"\x00?\x00\x00\x01")
+BEGINNINGS = {
+    "mjpeg": re.compile(rb"\xff\xd8"),
+    **dict.fromkeys(("mpeg", "mpegvideo", "m4v", "h264", "hevc"), _START_CODE),
+}
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
 LOOKED_AT = 100  # packets of a stream in which its first frame is looked for, to learn its true size
-# Decoders that, unless asked, do not compare what they read of a frame with what there is of it. Asked alike,
-# those of MPEG-4 complain of sound files, and others say no more than they do anyway.
+# What decoders compare only where they are asked: Microsoft's MPEG-4 what was read of a frame with what there
+# is of it, HEVC its pictures with the checksums that some encoders write. Asked alike, those of MPEG-4 complain
+# of sound files, and others say no more than they do anyway.
 QUIET = ("msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2")
+CHECKS = {**dict.fromkeys(QUIET, "bitstream+buffer"), "hevc": "crccheck"}
 # Containers that are packets from beginning to end. The first of them, of a short clip all, are read while
 # the file is opened; what is said then of the header of another may concern chapters or other streams.
 UNINDEXED = ("asf", "flv", "ogg", "mpeg", "matroska")
@@ -118,14 +127,18 @@ def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
         if passed_over(lines, container.format.name):
             _complained.add(id(container))
         try:
+            _paths[id(container)] = os.path.abspath(path)
             yield container
         finally:
             _complained.discard(id(container))
+            _paths.pop(id(container), None)
             container.close()
 
 
 _complained: set[int] = set()
 """Open containers whose demuxer said of an error while it was opened; PyAV's objects can bear no mark."""
+_paths: dict[int, str] = {}
+"""Of open containers."""
 
 
 def passed_over(lines: Iterable[tuple[int, str, str]], demuxer: str) -> bool:
@@ -194,6 +207,22 @@ def unknown_beside(container: InputContainer) -> str:
     return "another video stream in the file is of a codec that is not known" if unknown else ""
 
 
+def path_of(container: InputContainer) -> str:
+    """The path of an opened file."""
+    return _paths.get(id(container)) or container.name.removeprefix("file:")
+
+
+def lost_head(container: InputContainer) -> str:
+    """What to say where a file holds frames but does not begin as a file of them does; empty for most.
+
+    FFmpeg finds such frames anywhere, in a PDF too: without their container their times are guessed.
+    """
+    begins = BEGINNINGS.get(container.format.name)
+    if begins is None or begins.match(_head(path_of(container))):
+        return ""
+    return "the beginning of the file is lost, and the times of its frames with it"
+
+
 def _candidates(container: InputContainer) -> list[VideoStream]:
     """Video streams with a decoder, but for cover pictures (which their disposition tells) beside a film."""
     from av.stream import Disposition
@@ -206,8 +235,8 @@ def _candidates(container: InputContainer) -> list[VideoStream]:
 def _restrain(stream: VideoStream) -> None:
     context = stream.codec_context
     context.options = {"max_pixels": str(MAX_PIXELS)}  # a frame's own header may claim more than the file's
-    if context.name in QUIET:
-        context.options = {**context.options, "err_detect": "bitstream+buffer"}
+    if asked := CHECKS.get(context.name):
+        context.options = {**context.options, "err_detect": asked}
     context.thread_count = 1
     context.thread_type = "NONE"
 

@@ -46,6 +46,8 @@ class Wanted:
         if frame.pts is None:
             return
         self.disordered |= self._last is not None and frame.pts <= self._last
+        if self.disordered:
+            return  # whoever takes the frames must not see one of another time
         self._last = frame.pts
         number = self._number_of.get(frame.pts)
         if number is None or number in self.images:
@@ -146,6 +148,8 @@ def _decode_singly(
             packet = next((p for p in iter_packets(container, stream) if not isinstance(p, str)), None)
             if packet is None or packet.pts != pts:
                 raise WrongTimeline("scan")
+            if not timeline.lies_at(number, packet.pos):
+                continue  # the demuxer passed over what lies there, and took a later frame for it
             for frame, sound in watched.decode(packet, number):
                 wanted.offer(frame, sound)
             if number not in wanted.images:

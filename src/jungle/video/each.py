@@ -63,7 +63,7 @@ def _in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) -> list
         if timeline.damage or timeline.counted:
             return None
         picks = [picks_of(path, container, stream, timeline, spec, seed) for spec in specs]
-        scalers = [Scaler(spec) for spec in specs]
+        scalers = [Scaler(spec, turn=timeline.turn) for spec in specs]
         images: list[dict[int, np.ndarray]] = [{} for _ in specs]
         asking: dict[int, list[int]] = {}
         for i, mine in enumerate(picks):

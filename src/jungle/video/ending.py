@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 import struct
 from pathlib import Path
 from typing import BinaryIO
@@ -9,9 +11,37 @@ from typing import BinaryIO
 from jungle.video.container import MP4_BOXES
 
 MAX_BOXES = 10_000
+FRAGMENT = b"moof"
+OF_FRAGMENTS = re.compile(rb"moof|mdat|mfra")
+TYPE = re.compile(rb"[\xa9A-Za-z0-9][ -~]{3}")  # four letters say what a box is; other bytes are no box
 EBML_HEADER, MKV_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
+def cut_short(path: str | Path, size: int) -> str:
+    """What is wrong where a file does not end as it says itself; empty where nothing is, or it does not say.
+
+    Args:
+        path: the file.
+        size: its bytes.
+    """
+    claimed = declared_size(path)
+    if claimed is None or claimed == size:
+        return ""
+    if claimed > size:
+        return f"the file is cut short: {size} of {claimed} bytes are there"
+    return "the file is damaged (a part of it is lost)" if _goes_on(path, claimed) else ""
+
+
+def _goes_on(path: str | Path, at: int) -> bool:
+    """Whether fragments of an MP4 follow what is no box; whatever else follows is filler."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            fragmented = data[4:8] in MP4_BOXES and data.find(FRAGMENT, 0, at) > 0
+            return fragmented and OF_FRAGMENTS.search(data, at) is not None
+    except (OSError, ValueError):
+        return False
 
 
 def declared_size(path: str | Path) -> int | None:
@@ -43,7 +73,7 @@ def _boxes(file: BinaryIO) -> int | None:
     for _ in range(MAX_BOXES):
         file.seek(end)
         head = file.read(16)
-        if len(head) < 8:
+        if len(head) < 8 or not TYPE.fullmatch(head[4:8]):
             return end
         size = struct.unpack_from(">I", head)[0]
         if size == 1 and len(head) == 16:

@@ -14,9 +14,10 @@ from jungle.video.types import ClipError, ClipSpec, Frames
 
 THUMBNAILS = ClipSpec(Frames("opening", 4), (36, 64), decoder="pyav")
 BLOCK = 1 << 20
-RULES = 2
+RULES = 3
 """Which frames are read and called sound; another number where a change of this program changes that. 2: the
-main picture of several streams, and no frame that a decoder made up."""
+main picture of several streams, and no frame that a decoder made up. 3: mirrored pictures, streams without
+times, and damage that containers, checksums and lost sectors tell."""
 
 
 def look(order: tuple[str, str]) -> Answer:

@@ -45,7 +45,8 @@ def _moving(
     numbers = motion.candidates(total, count)
     if total <= count:
         return numbers
-    small = Scaler(replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole"))
+    thumbnail = replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole")
+    small = Scaler(thumbnail, turn=timeline.turn)
     images = salvage.read_numbers(path, container, stream, timeline, numbers, small)
     if not images:
         return pick(Frames("uniform", count), timeline.times, timeline.key)

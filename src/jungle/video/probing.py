@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from jungle.video import decode_decord
 from jungle.video.container import check_file, opened
 from jungle.video.decode_pyav import decode_all
-from jungle.video.ending import declared_size
+from jungle.video.ending import cut_short
 from jungle.video.salvage import playable
 from jungle.video.timeline import iter_packets, read_timeline
 from jungle.video.types import ClipError
+from jungle.video.upright import turn_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -69,19 +70,17 @@ def probe(path: str | Path) -> Probe:
         first = _first_sound(decode_all(context, iter(held))) if held else _first_frame(path)
     if first is None:
         raise ClipError(timeline.damage or "no frame can be decoded")
-    claimed = declared_size(path)
-    if claimed is not None and claimed > size:
-        timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
-    turned = round(first.rotation / 90) % 2 == 1
+    timeline.damage = cut_short(path, size) or timeline.damage
+    turn = turn_of(first, timeline.turn)
     duration = timeline.duration
     return Probe(
         size=size,
         container=name,
         codec=codec,
         pix_fmt=first.format.name,
-        width=first.height if turned else first.width,
-        height=first.width if turned else first.height,
-        rotation=first.rotation,
+        width=first.height if turn.swapped else first.width,
+        height=first.width if turn.swapped else first.height,
+        rotation=turn.degrees,
         fps=timeline.fps,
         frames=len(timeline.pts),
         duration=duration,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
-from jungle.video.container import check_file, opened, reason_of
-from jungle.video.ending import declared_size
+from jungle.video.container import QUIET, check_file, opened, reason_of
+from jungle.video.ending import cut_short
 from jungle.video.focus import backdrop_of, focused
 from jungle.video.overhearing import Signs, can_hear
 from jungle.video.picking import picks_of
@@ -102,7 +102,7 @@ def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> 
         found = _as_asked(path, spec, timeline, picks, container.format.name, stream, how, gpu)
         if not isinstance(found, str):
             return found
-        scaler = Scaler(spec)
+        scaler = Scaler(spec, turn=timeline.turn)
         if timeline.counted:
             images = salvage.by_count(path, timeline, picks, scaler)
             pts = timeline.pts[list(images)]
@@ -131,16 +131,19 @@ def _as_asked(
     on_gpu = spec.device == "cuda"
     codec = stream.codec_context
     refused = other.refusal(path, timeline, container, codec.name)
+    refused = refused or salvage.unlike_others(timeline, codec)
     if on_gpu and not refused:
         refused = cpu_reason(stream.codec_context.codec.canonical_name)
     if refused:
         return "damage" if timeline.damage else refused
-    heard = not on_gpu and can_hear(other.load, spec.decoder)
+    # What a decoder says only where it is asked, as PyAV's is, cannot be heard.
+    asked = codec.name in QUIET or salvage.bears_checksums(codec, timeline)
+    heard = not on_gpu and not asked and can_hear(other.load, spec.decoder)
     if not heard and not salvage.is_sound(path, timeline, picks):
         return "damage"
     if on_gpu and spec.decoder == "torchcodec":
         return Plan.of(path, picks, timeline)
-    scaler = Scaler(spec)
+    scaler = Scaler(spec, turn=timeline.turn)
     try:
         signs = Signs()
         if on_gpu:
@@ -177,9 +180,7 @@ def list_frames(
         WrongTimeline: there is no such index; scan.
     """
     timeline = read_timeline(container, stream, size, scan=how != "index")
-    claimed = declared_size(path)
-    if claimed is not None and claimed > size:
-        timeline.damage = f"the file is cut short: {size} of {claimed} bytes are there"
+    timeline.damage = cut_short(path, size) or timeline.damage
     if how in ("count", "doubt") or not timeline.known:
         return salvage.counted(path, timeline, doubtful=how == "doubt")
     return salvage.playable(path, timeline)

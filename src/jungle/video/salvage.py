@@ -19,12 +19,16 @@ from jungle.wording import some
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.codec.context import CodecContext
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
 # Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does
 # not get on with the encoder or a header, and its frames are near to what was filmed.
 ALIKE, FEWEST = 0.9, 10
+USUAL_RATE = 25  # frames a second, where a stream of frames alone says nothing
+CHEAP = {"skip_loop_filter": "all", "skip_idct": "all"}
+PICTURE_HASH = b"\x50\x01\x84"  # a suffix SEI message of HEVC whose payload is of type 132
 
 
 def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[VideoFrame, bool]]:
@@ -76,6 +80,18 @@ def has_true_keys(path: str | Path, timeline: Timeline) -> bool:
     return True
 
 
+def unlike_others(timeline: Timeline, context: CodecContext) -> str:
+    """Why other decoders would show a sound file otherwise than it was filmed; empty for nearly all."""
+    if context.pix_fmt == "pal8":
+        return "pictures with a palette"  # which they lose on the way to a frame
+    return "" if timeline.turn is None else "a mirrored picture"
+
+
+def bears_checksums(context: CodecContext, timeline: Timeline) -> bool:
+    """Whether a stream of HEVC has checksums of its pictures, as its first frame tells."""
+    return context.name == "hevc" and bool(timeline.packets) and PICTURE_HASH in bytes(timeline.packets[0])
+
+
 def is_sound(path: str | Path, timeline: Timeline, picks: np.ndarray) -> bool:
     """Whether frames can be decoded without a sign of damage, for decoders that do not tell.
 
@@ -83,7 +99,9 @@ def is_sound(path: str | Path, timeline: Timeline, picks: np.ndarray) -> bool:
     """
     with opened(path, timeline.trust_index) as (container, stream):
         context = stream.codec_context
-        context.options = {**context.options, "skip_loop_filter": "all", "skip_idct": "all"}
+        if not bears_checksums(context, timeline):  # which are those of whole pictures
+            unasked = {"err_detect": "0"} if context.name == "hevc" else {}
+            context.options = {**context.options, **CHEAP, **unasked}
         wanted = Wanted(picks, timeline, lambda frame: np.empty(0))
         decode(path, container, stream, timeline, wanted)
     return not wanted.missing()
@@ -105,6 +123,7 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
     """
     with opened(path, timeline.trust_index) as (container, stream):
         packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
+        rate = float(stream.codec_context.framerate or stream.guessed_rate or USUAL_RATE)
         with Watched(stream.codec_context) as watched:
             rows = [(frame.key_frame, sound) for frame, sound in watched_frames(watched, packets)]
     if not rows:
@@ -118,7 +137,7 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
         raise ClipError(_none_sound(len(rows), timeline.damage))
     times = np.unique(timeline.pts)
     if len(times) != len(key):
-        step = float(np.median(np.diff(times))) if len(times) > 1 else 1.0
+        step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / (rate * timeline.time_base)
         times = np.round(np.arange(len(key)) * step).astype(np.int64)
     unsound = len(sound) - int(sound.sum())
     damage = timeline.damage
@@ -191,7 +210,9 @@ def nearest(
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    used = set(taken_pts)
+    # What is of a wanted time in a decode of the whole file is none of it: where an AVI's demuxer passes over a
+    # frame, it counts the next one in its place.
+    used = {*taken_pts, *wanted_pts}
     before: VideoFrame | None = None
 
     def give(pts: int, frame: VideoFrame) -> None:

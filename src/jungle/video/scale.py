@@ -11,6 +11,7 @@ import numpy as np
 from jungle.video.container import reason_of
 from jungle.video.focus import wide_size
 from jungle.video.types import ClipError, ClipSpec
+from jungle.video.upright import Turn, turn_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -33,9 +34,10 @@ class Scaler:
     Args:
         spec: how frames are cropped and resized.
         size: (height, width) of the output; else the spec's.
+        turn: how the file says that frames are turned, where their angle does not say it all.
     """
 
-    def __init__(self, spec: ClipSpec, size: tuple[int, int] | None = None) -> None:
+    def __init__(self, spec: ClipSpec, size: tuple[int, int] | None = None, turn: Turn | None = None) -> None:
         from av.video.reformatter import Interpolation, VideoReformatter
 
         methods = {
@@ -48,7 +50,7 @@ class Scaler:
         self._resize = methods[spec.interpolation] | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
         self._keep = Interpolation.BILINEAR  # at its own size a frame comes out as from decord and torchcodec
         self._reformatter = VideoReformatter()
-        self._spec = spec
+        self._spec, self._turn = spec, turn
         self._size = size or (spec.size if spec.focus == "whole" else None)
         self._crops: dict[Any, Any] = {}
         self.source = (0, 0)
@@ -56,9 +58,9 @@ class Scaler:
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         """uint8 `[H, W, 3]` of a frame that PyAV decoded."""
-        turns = _quarter_turns(frame.rotation)
-        if turns:
-            return self.from_rgb(np.rot90(self._rgb(frame, None), turns))
+        turn = turn_of(frame, self._turn)
+        if any(turn):
+            return self.from_rgb(turn(self._rgb(frame, None)))
         self.source = (frame.height, frame.width)
         rows = self._spec.rows_kept(frame.height)
         if rows < frame.height:
@@ -122,8 +124,3 @@ class Scaler:
             self._crops = {form: graph}
         graph.push(frame)
         return cast("VideoFrame", graph.pull())
-
-
-def _quarter_turns(degrees: int) -> int:
-    """Counter-clockwise quarter turns that bring a frame upright."""
-    return round(degrees / 90) % 4

@@ -25,6 +25,7 @@ from jungle.video.scale import Scaler
 from jungle.video.shrink_spec import Shrink
 from jungle.video.timeline import Timeline, WrongTimeline
 from jungle.video.types import ClipError, ClipSpec
+from jungle.video.upright import turn_of
 from jungle.video.write import ClipWriter
 from jungle.wording import some
 
@@ -172,12 +173,13 @@ class _Sink:
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         if self._scaler is None:
-            turned = round(frame.rotation / 90) % 2 == 1
-            height, width = (frame.width, frame.height) if turned else (frame.height, frame.width)
+            swapped = turn_of(frame, self._timeline.turn).swapped
+            height, width = (frame.width, frame.height) if swapped else (frame.height, frame.width)
             kept = ClipSpec(crop_bottom=self._spec.crop_bottom).rows_kept(height)
             self.size = self._spec.output_size(kept, width)
             self.keeps_size = kept == height and self.size == Shrink().output_size(height, width)
-            self._scaler = Scaler(ClipSpec(crop_bottom=self._spec.crop_bottom), self.size)
+            uncut = ClipSpec(crop_bottom=self._spec.crop_bottom)
+            self._scaler = Scaler(uncut, self.size, self._timeline.turn)
         if self._timeline.counted:
             time = float(next(self._times))
         else:

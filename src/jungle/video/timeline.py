@@ -10,10 +10,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jungle.video.container import opened, passed_over, reason_of, unknown_beside, was_broken
+from jungle.video import checksums
+from jungle.video.container import (
+    lost_head,
+    opened,
+    passed_over,
+    path_of,
+    reason_of,
+    unknown_beside,
+    was_broken,
+)
 from jungle.video.transport import has_gap, is_whole
 from jungle.video.trust import listening
 from jungle.video.types import ClipError
+from jungle.video.upright import Turn, told_turn
+from jungle.wording import some
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -23,6 +34,8 @@ if TYPE_CHECKING:
 HOLD_BYTES = 32 << 20  # compressed video kept in memory between choosing frames and decoding them
 MAX_PACKETS = 2_000_000  # about nine hours at 60 frames a second
 MAX_READ_ERRORS = 50
+CHUNK_HEADER = 8  # bytes of an AVI's chunk before those of its frame
+LONGEST = 100  # times the duration that a header tells; an edit list may show less than there is
 EVEN = 0.8  # of the steps between frames, which are alike where the rate is constant
 MOST = 0.75  # of the frames that the header tells of
 # Codecs whose packets tell key frames by themselves. Of others, an AVI without index calls all packets key.
@@ -73,10 +86,20 @@ class Timeline:
     """The stream's number in the file, by FFmpeg's count of all streams; other decoders are told it."""
     alone: bool = True
     """The file holds no other video stream, not even a cover picture."""
+    turn: Turn | None = None
+    """How the file says that frames are turned, where their own angle does not say it all."""
     seekable: bool = False
     """Read from the container's own index; packets are fetched one by one."""
+    places: np.ndarray | None = None
+    """int64 `[N]`: of a `seekable` one, where in the file the index says that frames lie."""
     packets: list[Packet] | None = field(default=None, repr=False)
     """All video packets in the order of decoding, where they are few enough to hold."""
+
+    def lies_at(self, number: int, place: int | None) -> bool:
+        """Whether a packet found at a place in the file is that of a frame of a `seekable` timeline."""
+        if self.places is None or place is None:
+            return True
+        return place - int(self.places[number]) in (0, CHUNK_HEADER)
 
     @property
     def times(self) -> np.ndarray:
@@ -113,8 +136,9 @@ def read_timeline(container: InputContainer, stream: VideoStream, size: int, sca
         _check_index(stream, size)
     timeline = (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
     timeline.stream, timeline.alone = stream.index, len(container.streams.video) == 1
-    timeline.damage = timeline.damage or unknown_beside(container)
+    timeline.damage = timeline.damage or unknown_beside(container) or lost_head(container)
     timeline.trust_index = not scan
+    timeline.turn = told_turn(path_of(container), container.format.name, stream.id)
     timeline.unseen = not scan and "mov" in container.format.name
     return timeline
 
@@ -150,7 +174,9 @@ def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Ti
     place = np.arange(len(pts))
     time_base = float(stream.time_base or 1)
     few = _too_few(len(pts), stream.frames)
-    return Timeline(pts, np.ones(len(pts), bool), place, place, time_base, seekable=True, damage=few)
+    return Timeline(
+        pts, np.ones(len(pts), bool), place, place, time_base, seekable=True, places=pos, damage=few
+    )
 
 
 def iter_packets(
@@ -194,9 +220,11 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     held_bytes, damage = 0, ""
     rows: list[tuple[int, int, bool, bool]] = []
     missing, empty, indexed = 0, [0], len(stream.index_entries)
+    found: list[int] = []
     promised = _promised(container, stream)
     corrupt: list[int] = []
-    for packet in _heard(container, stream, empty):
+    torn: list[bool] = []
+    for packet in _heard(container, stream, empty, torn):
         if isinstance(packet, str):
             damage = damage or f"the file is damaged ({packet})"
             continue
@@ -210,6 +238,7 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
                 packet.is_discard,
             )
         )
+        found.append(packet.pos if packet.pos is not None else -1)
         if packet.is_corrupt:
             corrupt.append(len(rows) - 1)
         held_bytes += packet.size
@@ -226,9 +255,11 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     dts = np.array([r[1] for r in rows], np.int64)
     key = np.array([r[2] for r in rows], bool)
     hidden = np.array([r[3] for r in rows], bool)
+    path = path_of(container)
     if "mpegts" in container.format.name:
-        path = container.name.removeprefix("file:")
-        joined = all(_is_join(place, dts, key) for place in corrupt) and is_whole(path, stream.id)
+        joined = (
+            not torn and all(_is_join(place, dts, key) for place in corrupt) and is_whole(path, stream.id)
+        )
         broken = has_gap(path) or bool(corrupt and not joined)
     else:
         broken = bool(corrupt)
@@ -237,6 +268,10 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     if "asf" in container.format.name:
         promised = _at_even_rate(dts)  # ASF tells no number, and its demuxer passes over what is broken
     damage = damage or _too_few(len(rows) + empty[0], promised)
+    damage = damage or _not_where_told(container, stream, found)
+    damage = damage or _wrong_times(container, stream, pts[~hidden], dts)
+    if not damage and checksums.is_broken(path, container.format.name):
+        damage = "the file is damaged (a checksum is wrong)"
     context = stream.codec_context
     blind = "avi" in container.format.name and not context.codec.intra_only and context.name not in PARSED
     if not key.any() or (blind and indexed < len(rows)):
@@ -271,11 +306,18 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     )
 
 
-def _heard(container: InputContainer, stream: VideoStream, empty: list[int]) -> Iterator[Packet | str]:
-    """As `iter_packets`, with a text too where the demuxer said that it passed over something."""
+def _heard(
+    container: InputContainer, stream: VideoStream, empty: list[int], torn: list[bool]
+) -> Iterator[Packet | str]:
+    """As `iter_packets`, with a text too where the demuxer said that it passed over something.
+
+    `torn` is given an element where it said that a part of a frame or of a sound is missing.
+    """
     with listening() as lines:
         yield from iter_packets(container, stream, empty)
         broken = passed_over(lines, container.format.name)
+        if any("size mismatch" in text for _, _, text in lines):
+            torn.append(True)
     if broken or was_broken(container):
         yield "the container is broken"
 
@@ -308,6 +350,40 @@ def _too_few(there: int, promised: int) -> str:
     return (
         f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
     )
+
+
+def _not_where_told(container: InputContainer, stream: VideoStream, found: list[int]) -> str:
+    """What is wrong where an AVI's index names places at which no frame lies: its demuxer passes over them.
+
+    An index that is wrong as a whole is of no use and no sign of damage.
+    """
+    if "avi" not in container.format.name:
+        return ""
+    with opened(path_of(container)) as (_, indexed):  # a file that is scanned was opened without its index
+        told = np.array([e.pos for e in indexed.index_entries if e.size > 0], np.int64)
+    lost = len(told) - int(np.isin(told + CHUNK_HEADER, np.array(found, np.int64)).sum())
+    if not 0 < lost <= len(told) // 2:
+        return ""
+    return f"{some(lost, len(told), 'frames are damaged')}: they are not where the index says"
+
+
+def _wrong_times(container: InputContainer, stream: VideoStream, shown: np.ndarray, dts: np.ndarray) -> str:
+    """What is wrong where the times of an MP4 cannot be those of its frames.
+
+    Args:
+        container: the file.
+        stream: its video stream.
+        shown: when its frames are shown.
+        dts: when all its packets are decoded.
+    """
+    if "mov" not in container.format.name:
+        return ""
+    # Frames follow one another, and how long the film lasts stands in another place than their times.
+    seconds = float(dts.max() - dts.min()) * float(stream.time_base or 1)
+    told = (container.duration or 0) / 1e6
+    if len(np.unique(shown)) < MOST * len(shown) or 0 < LONGEST * told < seconds:
+        return "the file is damaged (the times of its frames are wrong)"
+    return ""
 
 
 def _is_join(place: int, dts: np.ndarray, key: np.ndarray) -> bool:

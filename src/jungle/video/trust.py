@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from jungle.video.blanks import has_blank, longest_run
+
 if TYPE_CHECKING:
     from av import VideoFrame
     from av.codec.context import CodecContext
@@ -31,14 +33,9 @@ SIGNS = re.compile(
 )
 # Decoders that, begun at a key frame, do not put out pictures that refer to what lies before it.
 DROPPING = ("hevc", "vvc", "mpeg4", "mpeg1video", "mpeg2video")
-# Zero bytes in a row that no packet has: within units of H.264 and HEVC two at the most may follow one
-# another, and what an arithmetic coder writes looks like noise.
-NAL_ZEROS = 16
-FILLED = 64
-ZEROS = {"h264": NAL_ZEROS, "hevc": NAL_ZEROS, "vp8": 32, "vp9": 32}
-# Errors that leave the picture as it was filmed: cameras write odd application fields into JPEG, and name
-# references to be forgotten that are gone already.
-HARMLESS = re.compile(r"APP fields|mmco: unref short failure", re.IGNORECASE)
+# Errors that leave the picture as it was filmed: cameras write odd application fields and EXIF into JPEG, and
+# name references to be forgotten that are gone already.
+HARMLESS = re.compile(r"APP fields|EXIF|mmco: unref short failure", re.IGNORECASE)
 
 
 def is_sign(level: int, text: str) -> bool:
@@ -46,6 +43,13 @@ def is_sign(level: int, text: str) -> bool:
     if HARMLESS.search(text):
         return False
     return level <= ERROR or (level <= INFO and SIGNS.search(text) is not None)
+
+
+class Place(int):
+    """A number that is an object of its own: PyAV tells opaque objects apart by where they lie in memory.
+
+    Python has each small number once; a frame of another decode, let go later, would take this one's with it.
+    """
 
 
 class Watched:
@@ -71,9 +75,8 @@ class Watched:
         self._lines: list[Line] = []
         self._intra = context.codec.intra_only
         self._dropping = context.codec.canonical_name in DROPPING
-        self._longest = ZEROS.get(context.codec.canonical_name)
-        if self._longest == NAL_ZEROS and (context.extradata or b"")[:1] != b"\1":
-            self._longest = None  # a stream with start codes, between which zeros may stand
+        self._codec = context.codec.canonical_name
+        self._longest = longest_run(self._codec, context.extradata)
         self._fresh = True
         self._entries: list[int] = []
         """Places of key packets without a sign of damage, ascending."""
@@ -103,9 +106,9 @@ class Watched:
             packet: with bytes.
             place: its number in the order of decoding.
         """
-        packet.opaque = place
+        packet.opaque = Place(place)
         frames, damaged = self._decode(packet)
-        damaged = damaged or self._is_blank(packet)
+        damaged = damaged or has_blank(self._codec, self._longest, packet)
         self.fed += 1
         self.complaints += damaged
         if damaged:
@@ -141,16 +144,6 @@ class Watched:
         except (self._failure, ValueError):
             return [], True
         return frames, any(is_sign(level, text) for level, _, text in self._lines)
-
-    def _is_blank(self, packet: Packet) -> bool:
-        """Whether a part of a packet is zeros, as a lost sector reads, where no encoder writes so many."""
-        if self._longest is None:
-            return False
-        data = bytes(packet)
-        used = data.rstrip(b"\0")
-        # Writers fill up to a round number. A decoder of H.264 misses what is lost at the end, others do not.
-        filled = len(data) - len(used) <= FILLED or self._context.codec.canonical_name == "h264"
-        return not filled or bytes(self._longest) in used
 
     def _is_sound(self, frame: VideoFrame) -> bool:
         place = frame.opaque
