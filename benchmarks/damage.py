@@ -26,9 +26,9 @@ import av
 import cv2
 import numpy as np
 
-from jungle.video.pool import DecodePool, Job
+from jungle.video.transcode.writer import write_clip
 from jungle.video.types import Clip, ClipError, ClipSpec, Frames
-from jungle.video.write import write_clip
+from jungle.video.workers.decode_pool import DecodePool, Job
 
 FAR = 15.0
 """Levels of 255, in the mean over a frame, by which it may leave the nearest true frame."""

@@ -5,10 +5,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jungle import asked, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.config import PredictConfig
 from jungle.errors import UsageError
+from jungle.prediction import requests
 
 
 def make_run(root: Path, clips: Path, split: str = "test") -> Path:
@@ -33,7 +34,7 @@ def make_run(root: Path, clips: Path, split: str = "test") -> Path:
 
 def clips_of(*args: object) -> list[str]:
     cfg: PredictConfig = overrides.composed("predict", [str(a) for a in args], config_dir())
-    return [a.clip for a in asked.clips_of(cfg, None)]
+    return [a.clip for a in requests.clips_of(cfg, None)]
 
 
 def test_a_runs_folder_its_checkpoint_and_latest_have_its_test_clips(tmp_path: Path) -> None:

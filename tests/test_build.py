@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from jungle import build, labelled, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data import predictions
 from jungle.errors import UsageError
-from jungle.models.backbone import BackboneSpec
-from jungle.models.joined import make_backbone
+from jungle.models.backbones.backbone import BackboneSpec
+from jungle.models.backbones.concat import make_backbone
+from jungle.training import build
+from jungle.training import clips as training_clips
 from tests.conftest import survey_args
 
 
@@ -46,7 +48,7 @@ def test_a_short_trainer_steps_as_the_runs_own(tmp_path: Any) -> None:
 def test_a_model_of_some_classes_alone_learns_against_the_others(survey, command, tmp_path) -> None:
     """`data.only=[blank]`: blank or not, with the clips of all other classes as its negatives."""
     cfg = composed(*survey_args(survey), "data.only=[blank]")
-    clips, _ = labelled.load(cfg)
+    clips, _ = training_clips.load(cfg)
     assert clips.classes == ("blank",)
     assert len(clips) == 36
     assert clips.targets().sum() == 12

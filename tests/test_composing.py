@@ -10,9 +10,11 @@ from hydra.core.global_hydra import Hydra  # pyright: ignore[reportPrivateImport
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from jungle import cli, overrides, training
-from jungle.cli import config_dir
+from jungle.cli import main as cli_main
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
+from jungle.training import fit
 
 CHILD = ["hydra.run.dir='runs/x'", 'hydra.run.dir="runs/x"', "hydra.job.name=train_ddp_process_1"]
 
@@ -35,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, Any]]]:
     """Run `train.py` up to where it would train; return what training is given, and what is written."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_look", lambda cfg: None)
+    monkeypatch.setattr(cli_main, "_look", lambda cfg: None)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     seen: dict[str, Any] = {}
@@ -47,15 +49,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         seen.update(
             raw=OmegaConf.to_yaml(raw), hydra=OmegaConf.to_yaml(whole), struct=OmegaConf.is_struct(raw)
         )
-        seen.update(argv=cli.sys.argv[1:], log=sorted(type(h).__name__ for h in root.handlers))
+        seen.update(argv=cli_main.sys.argv[1:], log=sorted(type(h).__name__ for h in root.handlers))
         seen["files"] = {str(f.relative_to(folder)): f.read_text() for f in folder.glob(".hydra/*")}
         seen["logs"] = sorted(f.name for f in folder.glob("*.log"))
 
-    monkeypatch.setattr(training, "main", main)
+    monkeypatch.setattr(fit, "main", main)
 
     def run(*argv: str) -> dict[str, Any]:
         seen.clear()
-        code = cli.run("train", list(argv))
+        code = cli_main.run("train", list(argv))
         return {**seen, "code": code}
 
     yield run
@@ -111,7 +113,7 @@ def test_what_the_task_raises_comes_out(
     def broken(raw: Any) -> None:
         raise KeyError("a fault of the program")
 
-    monkeypatch.setattr(training, "main", broken)
+    monkeypatch.setattr(fit, "main", broken)
     with pytest.raises(KeyError, match="a fault of the program"):
         run("hydra.run.dir=runs/x")
     assert HydraConfig.instance().cfg is None

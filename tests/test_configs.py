@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from jungle import overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 
 GROUPS = (
     "data",

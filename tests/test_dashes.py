@@ -6,9 +6,9 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps import utils as agents
 
-from jungle import cli, options, overrides
-from jungle.cli import config_dir
-from jungle.recipes import run as recipes
+from jungle.cli import main, options, overrides
+from jungle.cli.main import config_dir
+from jungle.pipelines import recipe as recipes
 from tests.conftest import ROOT
 
 SWEEP = yaml.safe_load((ROOT / "docs" / "wandb-sweep.yaml").read_text())
@@ -65,10 +65,10 @@ def test_only_settings_lose_their_dashes(verb: str, typed: list[str], meant: lis
 
 
 def test_the_doors_take_them(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert cli.run("train", ["--trainer.devices=abc"]) == 2
+    assert main.run("train", ["--trainer.devices=abc"]) == 2
     assert "trainer.devices=abc: " in capfd.readouterr().err
-    assert cli.run("train", ["--sed=1"]) == 2
+    assert main.run("train", ["--sed=1"]) == 2
     assert "Nearest: seed" in capfd.readouterr().err
     words = ["--experiment=primatrix/micro", "--plan=true", f"--paths.runs={tmp_path}", "--scale=huge"]
-    assert cli.run("train", words) == 2
+    assert main.run("train", words) == 2
     assert "scale is full or tiny" in capfd.readouterr().err

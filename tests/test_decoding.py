@@ -4,12 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jungle import decoding
-from jungle.cli import config_dir
+from jungle.cli.main import config_dir
+from jungle.cli.overrides import composed
 from jungle.errors import UsageError, UserError
-from jungle.overrides import composed
-from jungle.video import ClipSpec, device
-from jungle.video.device import Verdict
+from jungle.video import ClipSpec
+from jungle.video.workers import device_selection, device_trial
+from jungle.video.workers.device_trial import Verdict
 from tests.conftest import Command, survey_args
 
 SPEC = ClipSpec(size=(48, 64))
@@ -25,7 +25,7 @@ def chosen(monkeypatch, gpu: bool) -> list:
         calls.append((args, options))
         return Verdict(gpu, "a trial's sentence")
 
-    monkeypatch.setattr(device, "choose", choose)
+    monkeypatch.setattr(device_trial, "choose", choose)
     return calls
 
 
@@ -33,9 +33,9 @@ def test_without_a_gpu_auto_is_the_cpu_and_tries_nothing(monkeypatch):
     calls = chosen(monkeypatch, True)
     for decoder in ("auto", "decord", "pyav", "torchcodec"):
         spec = replace(SPEC, decoder=decoder)
-        assert decoding.settle(spec, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == spec
+        assert device_selection.settle(spec, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == spec
     # Trained on frames of a GPU, used where there is none.
-    assert decoding.settle(CUDA, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == SPEC
+    assert device_selection.settle(CUDA, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == SPEC
     assert not calls
 
 
@@ -43,7 +43,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_tries_nothing(monkeypatch):
 def test_with_a_gpu_auto_is_what_a_trial_finds(monkeypatch, caplog, gpu):
     calls = chosen(monkeypatch, gpu)
     with caplog.at_level("INFO", "jungle"):
-        assert decoding.settle(SPEC, "auto", ["a", "b"], **MACHINE) == (CUDA if gpu else SPEC)
+        assert device_selection.settle(SPEC, "auto", ["a", "b"], **MACHINE) == (CUDA if gpu else SPEC)
     assert calls == [((SPEC, CUDA, ["a", "b"]), MACHINE)]
     assert "a trial's sentence" in caplog.text
 
@@ -52,23 +52,23 @@ def test_what_cannot_decode_on_a_gpu_is_not_tried(monkeypatch):
     calls = chosen(monkeypatch, True)
     for decoder in ("pyav", "decord"):
         spec = replace(SPEC, decoder=decoder)
-        assert decoding.settle(spec, "auto", ["a"], **MACHINE) == spec
+        assert device_selection.settle(spec, "auto", ["a"], **MACHINE) == spec
     assert not calls
 
 
 def test_features_at_hand_decide_before_a_trial(monkeypatch):
     calls = chosen(monkeypatch, False)
-    assert decoding.settle(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == CUDA) == CUDA
-    assert decoding.settle(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == SPEC) == SPEC
+    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == CUDA) == CUDA
+    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == SPEC) == SPEC
     assert not calls
 
 
 def test_a_run_that_goes_on_decodes_where_it_did(monkeypatch, tmp_path):
     calls = chosen(monkeypatch, True)
-    assert decoding.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
+    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
     assert json.loads((tmp_path / "decoding.json").read_text()) == {"gpu": True, "why": "a trial's sentence"}
     chosen(monkeypatch, False)
-    assert decoding.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
+    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
     assert len(calls) == 1
 
 
@@ -79,24 +79,24 @@ def test_other_processes_of_a_run_wait_for_the_first(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCAL_RANK", "1")
     later = threading.Timer(0.7, lambda: (tmp_path / "decoding.json").write_text('{"gpu": true}'))
     later.start()
-    assert decoding.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
+    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
     assert not calls
     (tmp_path / "decoding.json").unlink()
-    monkeypatch.setattr(decoding, "WAIT_S", 0.1)
+    monkeypatch.setattr(device_selection, "WAIT_S", 0.1)
     with pytest.raises(UserError, match="first process"):
-        decoding.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path)
+        device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path)
 
 
 def test_what_is_asked_for_is_done_or_refused(monkeypatch):
     calls = chosen(monkeypatch, True)
-    monkeypatch.setattr(device.decode_torchcodec, "load", lambda: None)
+    monkeypatch.setattr(device_trial.decode_torchcodec, "load", lambda: None)
     for word in ("gpu", "cuda"):
-        assert decoding.settle(SPEC, word, ["a"], **MACHINE) == CUDA
+        assert device_selection.settle(SPEC, word, ["a"], **MACHINE) == CUDA
         with pytest.raises(UsageError, match="no GPU can be used"):
-            decoding.settle(SPEC, word, ["a"], **{**MACHINE, "device": "cpu"})
+            device_selection.settle(SPEC, word, ["a"], **{**MACHINE, "device": "cpu"})
         with pytest.raises(UsageError, match="CPU-only"):
-            decoding.settle(replace(SPEC, decoder="decord"), word, ["a"], **MACHINE)
-    assert decoding.settle(SPEC, "cpu", ["a"], **MACHINE) == SPEC
+            device_selection.settle(replace(SPEC, decoder="decord"), word, ["a"], **MACHINE)
+    assert device_selection.settle(SPEC, "cpu", ["a"], **MACHINE) == SPEC
     assert not calls
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.devices import device_of
 from jungle.errors import UsageError
 

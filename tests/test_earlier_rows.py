@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.errors import UsageError
-from jungle.resumable import Rows, check_clips
+from jungle.prediction.writer import Rows, check_clips
 
 CLASSES = ("lion", "hog")
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from jungle.callbacks import EpochLines
+from jungle.training.callbacks import EpochLines
 from jungle.wording import lasting
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.features.store import FeatureStore
-from jungle.video import decode_pyav
+from jungle.video.decoders import pyav
 from tests.conftest import survey_args
 
 
@@ -31,8 +31,8 @@ def stores(tmp_path) -> dict[str, int]:
 
 def test_training_finds_what_was_extracted_from_one_decoding(survey, tmp_path, monkeypatch, capfd) -> None:
     passes = []
-    decode = decode_pyav.decode
-    monkeypatch.setattr(decode_pyav, "decode", lambda *args: passes.append(args[0]) or decode(*args))
+    decode = pyav.decode
+    monkeypatch.setattr(pyav, "decode", lambda *args: passes.append(args[0]) or decode(*args))
     args = args_of(survey, tmp_path)
     assert main(["extract", "model=frozen", "model.backbone=test_resnet,test_efficientnet", *args]) == 0
     said = capfd.readouterr()

@@ -7,17 +7,20 @@ from types import SimpleNamespace
 
 import pytest
 
-from jungle import inputs, labelled, overrides, preflight, training
-from jungle.cli import config_dir, main
-from jungle.data.checks import check
+from jungle.cli import overrides
+from jungle.cli.main import config_dir, main
 from jungle.data.formats import find_clips, load_csv
 from jungle.data.formats.headings import find_columns
 from jungle.data.paths import match_clips
-from jungle.data.sample import ensure_sample
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
+from jungle.data.validation import check
 from jungle.errors import UsageError, UserError
-from jungle.video.shrink import _settle
-from jungle.video.shrink_spec import Shrink
+from jungle.pipelines import preflight
+from jungle.sample import ensure_sample
+from jungle.training import clips as labelled
+from jungle.training import datamodules, fit
+from jungle.video.transcode.dataset import _settle
+from jungle.video.transcode.spec import Shrink
 
 
 @pytest.fixture
@@ -196,9 +199,9 @@ def test_a_wrong_table_is_told_before_torch_is_imported(
     cfg = composed("data=csv", f"data.labels={name}", "data.root=clips")
     for library in ("torch", "pytorch_lightning", "timm"):
         monkeypatch.setitem(sys.modules, library, None)  # an import of it would fail
-    monkeypatch.setattr(training, "quiet", lambda: None)
+    monkeypatch.setattr(fit, "quiet", lambda: None)
     with pytest.raises(UserError, match=said):
-        training._train(cfg, clips.parent / "run")
+        fit._train(cfg, clips.parent / "run")
 
 
 def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -212,15 +215,15 @@ def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest
     failures = {**lost, unread: "no stream of pictures"}
     data = SimpleNamespace(left_out=set(lost), failures=failures, has_soft_labels=False)
     data.numbers = lambda split, labelled: [0]
-    inputs.check_left(found, data, 0.3, lost)
+    datamodules.check_left(found, data, 0.3, lost)
     assert not caplog.records
     data.left_out = set(failures)
-    inputs.check_left(found, data, 0.5, lost)
+    datamodules.check_left(found, data, 0.5, lost)
     assert [r.message for r in caplog.records] == [
         "1 of 7 clips cannot be read and is left out (leopard_000: no stream of pictures)"
     ]
     with pytest.raises(UserError, match="4 of 10 clips cannot be read and are left out"):
-        inputs.check_left(found, data, 0.3, lost)  # those that are not there count
+        datamodules.check_left(found, data, 0.3, lost)  # those that are not there count
 
 
 @pytest.mark.parametrize(

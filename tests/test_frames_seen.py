@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jungle import build, inputs, labelled, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.config import TrainConfig
 from jungle.errors import UsageError
-from jungle.models.joined import make_backbone
+from jungle.models.backbones.concat import make_backbone
+from jungle.training import build, datamodules
+from jungle.training import clips as training_clips
 from jungle.video import Frames
-from jungle.video.frames import pick
+from jungle.video.frames.sampling import pick
 from tests.conftest import survey_args
 
 TIMES = np.arange(360) / 24
@@ -65,10 +67,10 @@ def test_training_draws_from_the_start_and_epochs_are_judged_on_fewer_frames(
     ]
     counts = ["frames.count=1", "frames.first_s=0.5", "frames.eval_count=6", "frames.val_count=2"]
     cfg = composed(*asked, *more, *counts)
-    clips, _ = labelled.load(cfg)
+    clips, _ = training_clips.load(cfg)
     train, judged = build.clip_specs(cfg, make_backbone(build.backbone_spec(cfg)))
     assert judged.frames == Frames("uniform", 6)
-    data = inputs.videos(cfg, clips, train, judged)
+    data = datamodules.videos(cfg, clips, train, judged)
     try:
         seen = [s.times for epoch in range(4) for _, s in data.read_train([0, 1, 2], epoch)]
         assert all(len(t) == 1 and t[0] < 0.5 for t in seen), seen
@@ -79,7 +81,7 @@ def test_training_draws_from_the_start_and_epochs_are_judged_on_fewer_frames(
         fewer = replace(judged, frames=Frames("uniform", 2))
         assert data.read_epoch_end.spec == fewer
     finally:
-        inputs.close(data)
+        datamodules.close(data)
 
 
 @pytest.mark.parametrize("setting", ["frames.first_s=8", "frames.val_count=4"])

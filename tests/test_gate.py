@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from jungle import overrides, resuming, sweeps
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
+from jungle.config import resuming
 from jungle.errors import UsageError
+from jungle.pipelines import recipe as recipes
+from jungle.pipelines import sweep
 from jungle.plain import read
-from jungle.recipes import run as recipes
 
 BASE = ["data=folders", "data.root=/nonexistent"]
 
@@ -426,7 +428,7 @@ def test_the_note_of_a_trial_is_read_through_the_gate(tmp_path: Path, note: Any)
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "trial.json").write_text(json.dumps(note))
     with pytest.raises(UsageError, match=r"trial\.json"):
-        sweeps.summarise(tmp_path)
+        sweep.summarise(tmp_path)
 
 
 @pytest.mark.parametrize("evil", ["hydra.run.dir=/x", "--multirun", "name='${oc.env:SECRET}'", "evil=1"])

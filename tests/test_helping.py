@@ -3,8 +3,8 @@ import re
 import pytest
 import yaml
 
-from jungle import helping, overrides
-from jungle.cli import COMPOSED, config_dir, main
+from jungle.cli import help, overrides
+from jungle.cli.main import COMPOSED, config_dir, main
 from jungle.errors import UsageError
 
 NEEDED = {
@@ -41,7 +41,7 @@ def test_every_setting_has_its_line(args: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_a_choice_brings_its_own_settings_and_words() -> None:
-    plain, tuned = (helping.text("train", args, config_dir()) for args in ([], ["model=finetune"]))
+    plain, tuned = (help.text("train", args, config_dir()) for args in ([], ["model=finetune"]))
     assert "model.unfreeze=all" in tuned
     assert "model.unfreeze" not in plain
     assert "which part is trained" in tuned
@@ -52,11 +52,11 @@ def test_a_choice_brings_its_own_settings_and_words() -> None:
 
 def test_a_misspelt_choice_is_named_in_help_too() -> None:
     with pytest.raises(UsageError, match="nasnet_frozen"):
-        helping.text("train", ["model=nasnt_frozen"], config_dir())
+        help.text("train", ["model=nasnt_frozen"], config_dir())
 
 
 def test_defaults_in_help_are_those_of_the_config() -> None:
     cfg = overrides.composed("train", [], config_dir())
-    shown = helping.text("train", [], config_dir())
+    shown = help.text("train", [], config_dir())
     assert f"frames.count={cfg.frames.count} " in shown
     assert f"seed={cfg.seed} " in shown

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from jungle.cli.overrides import composed
 from jungle.errors import UsageError
-from jungle.overrides import composed
 from tests.conftest import ROOT
 
 

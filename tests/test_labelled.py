@@ -6,11 +6,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from jungle import build, labelled, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.clips import Clips
-from jungle.data.sample import library
 from jungle.errors import UserError
+from jungle.sample import library
+from jungle.training import build
+from jungle.training import clips as training_clips
 
 
 def composed(*settings: str) -> Any:
@@ -34,30 +36,30 @@ def drawn(monkeypatch) -> list[str]:
 
 def test_a_limit_renders_what_it_keeps_and_the_rest_is_rendered_when_it_is_wanted(tmp_path, drawn) -> None:
     settings = [f"paths.cache={tmp_path}", "data=sample"]
-    limited, lost = labelled.load(composed(*settings, "data.limit=30"))
+    limited, lost = training_clips.load(composed(*settings, "data.limit=30"))
     assert 28 <= len(limited) == len(drawn) <= 34
     assert sorted(limited.table["clip"]) == sorted(drawn)
     assert not lost
     template = pl.read_csv(tmp_path / "sample" / "submission_format.csv")
     assert len(template) > 50  # the tables are whole
     before = len(drawn)
-    labelled.load(composed(*settings, "data.limit=30"))
+    training_clips.load(composed(*settings, "data.limit=30"))
     assert len(drawn) == before
-    whole, _ = labelled.load(composed(*settings))
+    whole, _ = training_clips.load(composed(*settings))
     assert len(whole) == len(drawn) == 240
     assert len(set(drawn)) == 240
     assert (tmp_path / "sample" / "sample.json").is_file()
-    labelled.load(composed(*settings, "data.limit=10"))
+    training_clips.load(composed(*settings, "data.limit=10"))
     assert len(drawn) == 240
 
 
 def test_a_limit_keeps_the_task(tmp_path, drawn) -> None:
     cfg = composed(f"paths.cache={tmp_path}", "data=sample")
-    assert build.task_of(cfg, labelled.load(cfg)[0]) == "multilabel"
+    assert build.task_of(cfg, training_clips.load(cfg)[0]) == "multilabel"
     for limit in (12, 40):
         for seed in range(2):
             cut = composed(f"paths.cache={tmp_path}", "data=sample", f"data.limit={limit}", f"seed={seed}")
-            assert build.task_of(cut, labelled.load(cut)[0]) == "multilabel"
+            assert build.task_of(cut, training_clips.load(cut)[0]) == "multilabel"
 
 
 def test_a_sample_of_another_size_has_a_folder_of_its_own(tmp_path, drawn) -> None:
@@ -70,11 +72,11 @@ def test_a_sample_of_another_size_has_a_folder_of_its_own(tmp_path, drawn) -> No
     ):
         cfg = composed(*settings, *more)
         assert cfg.data.root == tmp_path / folder
-        assert len(labelled.load(cfg)[0]) == clips
+        assert len(training_clips.load(cfg)[0]) == clips
     with pytest.raises(
         UserError, match=r"holds a sample of 20 clips.*not of 30 clips; give data\.root="
     ) as e:
-        labelled.load(composed(*settings, f"data.root={tmp_path}/mine", "data.sample_clips=30"))
+        training_clips.load(composed(*settings, f"data.root={tmp_path}/mine", "data.sample_clips=30"))
     assert "delete" not in str(e.value)
 
 
@@ -119,7 +121,7 @@ def test_classes_chosen_from_the_table_must_differ_too(tmp_path) -> None:
     ]
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
     settings = ["data=csv", f"data.root={tmp_path}", f"data.labels={tmp_path}/labels.csv"]
-    assert len(labelled.load(composed(*settings))[0]) == 6
-    assert labelled.load(composed(*settings, "data.only=[hog]"))[0].classes == ("hog",)
+    assert len(training_clips.load(composed(*settings))[0]) == 6
+    assert training_clips.load(composed(*settings, "data.only=[hog]"))[0].classes == ("hog",)
     with pytest.raises(UserError, match="All 4 training clips are owl"):
-        labelled.load(composed(*settings, "data.only=[owl]"))
+        training_clips.load(composed(*settings, "data.only=[owl]"))

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from jungle.lean import without
+from jungle.hidden_modules import without
 
 
 def test_a_module_seems_not_to_be_installed_within_the_block_alone() -> None:

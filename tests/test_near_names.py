@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli import config_dir
+from jungle.cli.main import config_dir
+from jungle.cli.overrides import composed
+from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders
-from jungle.data.formats.found import find_clips
 from jungle.ensemble.members import runs_of
 from jungle.errors import UsageError, UserError
 from jungle.files import absent
-from jungle.overrides import composed
 from jungle.wording import some
 
 

@@ -14,7 +14,7 @@ import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 

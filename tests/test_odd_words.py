@@ -2,8 +2,8 @@
 
 import pytest
 
-from jungle import overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
 
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from jungle import overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
 from jungle.plain import without_empty
 from tests.conftest import ROOT
@@ -102,7 +102,7 @@ def test_answers_come_at_once(args: list[str]) -> None:
     done = subprocess.run(door, text=True, capture_output=True, timeout=120, check=False)
     assert done.returncode == (2 if "trainr" in args[0] else 0)
     assert "Traceback" not in done.stderr
-    assert "| jungle.cli\n" in done.stderr
+    assert "| jungle.cli.main\n" in done.stderr
     assert not re.search(r"\| +(torch|timm|polars|pytorch_lightning)\n", done.stderr)
 
 

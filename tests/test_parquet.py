@@ -13,7 +13,7 @@ import pytest
 from jungle import parquet
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
 from jungle.errors import UserError
 from jungle.parquet import read_parquet, write_parquet
 

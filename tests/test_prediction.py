@@ -9,16 +9,16 @@ import polars as pl
 import pytest
 import torch
 
-from jungle import predict
-from jungle.asked import ClipRequest
+from jungle.commands import predict
 from jungle.data import predictions
-from jungle.data.identity import Content
+from jungle.data.content_key import Content
 from jungle.errors import UsageError, UserError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
-from jungle.predicting import Asked, answers_of, joined, whole_batches
-from jungle.resumable import Rows
+from jungle.prediction.predictor import Asked, answers_of, joined, whole_batches
+from jungle.prediction.requests import ClipRequest
+from jungle.prediction.writer import Rows
 from jungle.video import ClipSpec, Frames
 from tests.conftest import Command
 from tests.test_end_to_end import kill_when, start

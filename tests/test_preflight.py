@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jungle import devices, extras, overrides, preflight
-from jungle.cli import config_dir, main
+from jungle import devices, extras
+from jungle.cli import overrides
+from jungle.cli.main import config_dir, main
 from jungle.errors import UsageError, UserError
+from jungle.pipelines import preflight
 from tests.conftest import Command
 
 
@@ -185,7 +187,7 @@ def test_an_installed_copy_is_told_its_own_command(tmp_path, monkeypatch) -> Non
 
 def test_it_is_answered_before_torch_and_leaves_no_folder(bare: Path) -> None:
     code = (
-        "import sys; from jungle.cli import main; code = main(sys.argv[1:]);"
+        "import sys; from jungle.cli.main import main; code = main(sys.argv[1:]);"
         "assert 'torch' not in sys.modules and 'timm' not in sys.modules; sys.exit(code)"
     )
     for args in (

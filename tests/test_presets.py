@@ -4,10 +4,11 @@ import polars as pl
 import pytest
 import torch
 
-from jungle import build, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.clips import Clips
-from jungle.models.backbone import Backbone
+from jungle.models.backbones.backbone import Backbone
+from jungle.training import build
 
 CLASSES = ("blank", "hog", "lion")
 SMALL = ["model.pretrained=false", "model.size=96x96", "optim.schedule=constant", "optim.warmup=0"]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jungle.cli import config_dir, main
-from jungle.overrides import composed
-from jungle.preview import GAP, LINE, SHOWN, WIDTH
+from jungle.cli.main import config_dir, main
+from jungle.cli.overrides import composed
+from jungle.commands.preview import GAP, LINE, SHOWN, WIDTH
 
 
 def sheet(survey, out, *more: str) -> np.ndarray:

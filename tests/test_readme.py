@@ -10,9 +10,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jungle import overrides
-from jungle.cli import COMPOSED, VERBS, _joined, config_dir
-from jungle.recipes import run as recipe
+from jungle.cli import overrides
+from jungle.cli.main import COMPOSED, VERBS, _joined, config_dir
+from jungle.pipelines import recipe
 from tests.conftest import ROOT, Command
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,23 +10,23 @@ import polars as pl
 import pytest
 import torch
 
+from jungle.data.clip_reader import VideoReader
 from jungle.data.clips import Clips
-from jungle.data.frame_cache import FrameCache
-from jungle.data.identity import CHUNK, Content, content_of
-from jungle.data.module import ClipData
-from jungle.data.video_reader import VideoReader
+from jungle.data.content_key import CHUNK, Content, content_of
+from jungle.data.datamodule import ClipData
+from jungle.data.frame_cache.cache import FrameCache
 from jungle.features.extract import extract
-from jungle.features.plans import Extraction, Wanted, feature_spec
 from jungle.features.reader import FeatureReader
-from jungle.models.backbone import Backbone, BackboneSpec
-from jungle.recipes.preparing import Preparations
-from jungle.resumable import Rows
+from jungle.features.spec import Extraction, Wanted, feature_spec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
+from jungle.pipelines.preparation import Preparations
+from jungle.prediction.writer import Rows
 from jungle.video import ClipSpec, Frames
-from jungle.video.index import index_clips
-from jungle.video.looking import is_current, stamp
-from jungle.video.shrink import shrink_clips
-from jungle.video.shrink_spec import Shrink
-from jungle.video.write import write_clip
+from jungle.video.indexing.index import index_clips
+from jungle.video.indexing.inspect_file import is_current, stamp
+from jungle.video.transcode.dataset import shrink_clips
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
 
 SPEC = ClipSpec(Frames("uniform", 6), (32, 48))
 CLASSES = ("lion", "hog")

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.data.identity import Content
+from jungle.data.content_key import Content
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json
-from jungle.resumable import FILES, PARTS, PLAN, Rows, check_out
+from jungle.prediction.writer import FILES, PARTS, PLAN, Rows, check_out
 
 CLASSES = ("lion", "hog")
 K = Content("k", "k, damaged")

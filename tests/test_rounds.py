@@ -9,18 +9,19 @@ import polars as pl
 import pytest
 import torch
 
-from jungle import build, overrides, training
-from jungle.callbacks import History
-from jungle.checkpoints import Last, has_ended
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader
 from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
-from jungle.models.backbone import Backbone
+from jungle.models.backbones.backbone import Backbone
 from jungle.models.checkpoint import load_checkpoint
-from jungle.rounds import Rounds
+from jungle.training import build, fit
+from jungle.training.callbacks import History
+from jungle.training.checkpointing import Last, has_ended
+from jungle.training.pseudo_label_rounds import Rounds
 from tests.conftest import Command, survey_args
 
 
@@ -50,7 +51,7 @@ def part(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def run(part: list[str], folder: Path, *more: str) -> dict[str, Any]:
-    training._train(overrides.composed("train", [*part, *more], config_dir()), folder)
+    fit._train(overrides.composed("train", [*part, *more], config_dir()), folder)
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 

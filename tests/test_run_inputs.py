@@ -13,14 +13,14 @@ import torch
 from jungle.config import TrainConfig
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.run_inputs import Comparison, RunInputs, current
+from jungle.training.run_inputs import Comparison, RunInputs, current
 from tests.conftest import ROOT, Command, survey_args, write_video
 
 LABELS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "lion", "b/1.mp4": "blank", "c/0.mp4": "hog"}
 
 
 def config(*args: str) -> TrainConfig:
-    from jungle.overrides import composed
+    from jungle.cli.overrides import composed
 
     return composed("train", list(args), ROOT / "configs")
 

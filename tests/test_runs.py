@@ -49,8 +49,8 @@ def test_latest_leads_to_a_run_on_any_disk(disk: int | None, tmp_path: Path) -> 
 def test_a_disk_without_links_is_said_and_the_config_reads_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from jungle import overrides
-    from jungle.cli import config_dir
+    from jungle.cli import overrides
+    from jungle.cli.main import config_dir
 
     def refused(self: Path, *_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted", str(self))

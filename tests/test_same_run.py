@@ -9,12 +9,15 @@ from types import SimpleNamespace
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from jungle import cli, overrides, resuming, runs, sweeps, training
-from jungle.cli import config_dir
-from jungle.config import TrainConfig
+from jungle import runs
+from jungle.cli import main, overrides
+from jungle.cli.main import config_dir
+from jungle.config import TrainConfig, resuming
 from jungle.errors import UsageError
 from jungle.files import write_json
-from jungle.run_inputs import current
+from jungle.pipelines import sweep
+from jungle.training import fit
+from jungle.training.run_inputs import current
 from tests.conftest import write_video
 
 CLIPS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "hog", "b/1.mp4": "blank", "c/0.mp4": "hog"}
@@ -125,19 +128,19 @@ def test_a_run_that_goes_on_with_moved_clips_keeps_their_new_place(
 ) -> None:
     run, trained = begin(tmp_path / "run", config(data)), []
     monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: _hydra(run))
-    monkeypatch.setattr(training, "_train", lambda cfg, folder: trained.append((cfg.data.root, folder)))
+    monkeypatch.setattr(fit, "_train", lambda cfg, folder: trained.append((cfg.data.root, folder)))
     new = move(data)
-    training.main(_raw(config(new)))
+    fit.main(_raw(config(new)))
     assert trained == [(new, run)]
     assert runs.state(run)["fingerprint"] == config(new).fingerprint()
     assert resuming.saved(run).settings["data"]["root"] == str(new)  # type: ignore[index]
     write_video(new / "b/1.mp4", None, 77, frames=3)
     begun = (run / "run.json").read_text()
     with pytest.raises(UsageError, match="files of clips were replaced"):
-        training.main(_raw(config(move(new, "third"))))
+        fit.main(_raw(config(move(new, "third"))))
     assert (run / "run.json").read_text() == begun
     with pytest.raises(UsageError, match=r"run of other settings \(seed was 0, is now 1\)"):
-        training.main(_raw(config(new, seed=1)))
+        fit.main(_raw(config(new, seed=1)))
 
 
 def test_a_trial_of_other_settings_is_refused(
@@ -147,9 +150,9 @@ def test_a_trial_of_other_settings_is_refused(
     begin(tmp_path / "0", config(data), "finished")
     monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: _hydra(tmp_path / "0"))
     write_json(tmp_path / "0" / "metrics.json", {"val/log_loss": 0.5})
-    assert sweeps.trial(_raw(config(data))) == 0.5
+    assert sweep.trial(_raw(config(data))) == 0.5
     with pytest.raises(UsageError, match=r"seed was 0, is now 4.*resume=never to start a new sweep"):
-        sweeps.trial(_raw(config(data, seed=4)))
+        sweep.trial(_raw(config(data, seed=4)))
 
 
 def test_a_refused_trial_ends_its_sweep_in_one_line(
@@ -161,9 +164,9 @@ def test_a_refused_trial_ends_its_sweep_in_one_line(
         asked.append(raw.head.name)
         raise UsageError("a trial of other settings")
 
-    monkeypatch.setattr(sweeps, "trial", refuse)
+    monkeypatch.setattr(sweep, "trial", refuse)
     monkeypatch.chdir(tmp_path)
-    assert cli.run("train", ["-m", "head=mean,max"]) == 2
+    assert main.run("train", ["-m", "head=mean,max"]) == 2
     assert asked == ["mean"]
     lines = capfd.readouterr().err.splitlines()
     assert [line for line in lines if "rror" in line] == ["error: a trial of other settings"]
@@ -177,7 +180,7 @@ def test_a_trial_whose_settings_do_not_fit_together_is_a_failed_one(
     monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: _hydra(tmp_path))
     raw = _raw(config(data))
     raw.trainer.compile = True
-    assert sweeps.trial(raw) is None
+    assert sweep.trial(raw) is None
     assert "trainer.compile" in json.loads((tmp_path / "trial.json").read_text())["reason"]
 
 

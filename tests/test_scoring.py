@@ -4,11 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle import evaluate
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UserError
 from jungle.metrics.scores import log_loss
+from jungle.training import evaluation
 
 CLASSES = ("hog", "lion")
 
@@ -32,7 +32,7 @@ def done(classes: tuple[str, ...] = CLASSES) -> pl.DataFrame:
 
 
 def test_what_was_not_predicted_is_a_failed_row_without_an_answer() -> None:
-    table = evaluate.complete(done(), clips(), "val", {2: "no such file"})
+    table = evaluation.complete(done(), clips(), "val", {2: "no such file"})
     assert table["clip"].to_list() == ["a", "b", "c", "d"]
     assert table.row(2, named=True) == {
         "clip": "c",
@@ -46,31 +46,31 @@ def test_what_was_not_predicted_is_a_failed_row_without_an_answer() -> None:
 
 
 def test_a_clip_that_could_not_be_read_is_in_no_score() -> None:
-    table = evaluate.complete(done(), clips(), "val", {2: "no such file"})
-    found = evaluate.score(table, clips(), "exclusive")
+    table = evaluation.complete(done(), clips(), "val", {2: "no such file"})
+    found = evaluation.score(table, clips(), "exclusive")
     assert (found["clips"], found["unreadable"], found["accuracy"]) == (2, 1, 1.0)  # d has no label
     expected = log_loss(np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[1, 0], [0, 1]]))
     assert found["log_loss"] == pytest.approx(expected)
     assert found["class/hog/clips"] == 1
-    assert evaluate.score(table.filter(pl.col("clip") == "c"), clips(), "exclusive") == {
+    assert evaluation.score(table.filter(pl.col("clip") == "c"), clips(), "exclusive") == {
         "clips": 0,
         "unreadable": 1,
     }
 
 
 def test_a_table_whose_classes_stand_in_another_order_scores_the_same() -> None:
-    turned = evaluate.complete(done(CLASSES[::-1]), clips(), "val", {})
+    turned = evaluation.complete(done(CLASSES[::-1]), clips(), "val", {})
     assert predictions.classes_of(turned) == CLASSES[::-1]
-    same = evaluate.complete(done(), clips(), "val", {})
-    assert evaluate.score(turned, clips(), "exclusive") == evaluate.score(same, clips(), "exclusive")
+    same = evaluation.complete(done(), clips(), "val", {})
+    assert evaluation.score(turned, clips(), "exclusive") == evaluation.score(same, clips(), "exclusive")
 
 
 def test_a_table_of_other_classes_is_refused() -> None:
     table = done().rename({"lion": "leopard"})
     with pytest.raises(UserError, match="leopard, lion"):
-        evaluate.score(table, clips(), "exclusive")
+        evaluation.score(table, clips(), "exclusive")
 
 
 def test_the_sentence_counts() -> None:
-    assert evaluate.not_scored(1) == "1 clip could not be read and is not scored"
-    assert evaluate.not_scored(3) == "3 clips could not be read and are not scored"
+    assert evaluation.not_scored(1) == "1 clip could not be read and is not scored"
+    assert evaluation.not_scored(3) == "3 clips could not be read and are not scored"

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from jungle import gate
-from jungle.cli import config_dir
-from jungle.composing import composed, one_line
+from jungle.cli.main import config_dir
+from jungle.cli.overrides import prepared
+from jungle.config import gate
+from jungle.config.compose import composed, one_line
+from jungle.config.words import parsed
 from jungle.errors import UsageError, first_line
-from jungle.overrides import prepared
 from jungle.plain import read, twice
-from jungle.words import parsed
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.cli import main
+from jungle.cli.main import main
+from jungle.prediction.writer import DERIVED, Rows
 from jungle.report import ensemble as report
-from jungle.resumable import DERIVED, Rows
 from tests.ensemble.ensemble_cases import CLASSES, both, members
 
 

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from jungle.cli import guarded
+from jungle.cli.main import guarded
 from jungle.errors import Stopped, UserError
 
 

@@ -23,7 +23,7 @@ def shell(line: str, *args: str, **env: str) -> subprocess.CompletedProcess[byte
 CLOSED = ("<&-", ">&-", "2>&-", "<&- >&-", ">&- 2>&-", "<&- 2>&-", "<&- >&- 2>&-")
 READ = """
 import sys
-from jungle.video.pool import DecodePool, Job
+from jungle.video.workers.decode_pool import DecodePool, Job
 from jungle.video.types import ClipSpec
 with DecodePool(ClipSpec(size=(48, 64)), workers=1, timeout_s=60) as pool:
     [(_, clip)] = pool.map([Job("a", sys.argv[1])], ahead=1)

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 import yaml
 
-from jungle import overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
 from tests.conftest import ROOT, Command, survey_args
 from tests.test_end_to_end import kill_when, start

@@ -3,10 +3,10 @@ import unicodedata
 import polars as pl
 import pytest
 
-from jungle.asked import ClipRequest, _matched
 from jungle.data import predictions
 from jungle.errors import UsageError
-from jungle.submission import read_template, write_submission
+from jungle.export.submission import read_template, write_submission
+from jungle.prediction.requests import ClipRequest, _matched
 
 CLASSES = ("leopard", "écureuil", "blank")
 FOUND = [

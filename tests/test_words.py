@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from jungle import overrides, sweeps
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.config import CONFIGS
 from jungle.config.kinds import OTHER, Kind, keys_of, kind_of
+from jungle.config.words import as_meant, parsed, quoted, split, text_of
 from jungle.errors import UsageError
-from jungle.words import as_meant, parsed, quoted, split, text_of
+from jungle.pipelines import sweep as pipelines_sweep
 
 NAMES = [
     *("2021", "007", "100", "1e3", "1_000", "2021_05", "0x10", "true", "False", "inf", "nan", "None", "~tmp"),
@@ -201,7 +202,7 @@ def test_a_group_may_be_added_and_its_choice_be_a_number(tmp_path: Path) -> None
     for word in ("experiment=2021", "+experiment=2021", "++experiment=2021"):
         assert overrides.composed("train", [word], config_dir(), str(tmp_path)).seed == 5
     assert overrides.composed("train", ["+seed=3", "++data.limit=4"], config_dir()).seed == 3
-    assert sweeps.is_sweep(False, ["+sweep=heads"])
+    assert pipelines_sweep.is_sweep(False, ["+sweep=heads"])
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from jungle.api import load, read_frames, train
-    from jungle.lightning import ClipDataModule
+    from jungle.api.functions import load, read_frames, train
+    from jungle.api.lightning import ClipDataModule
     from jungle.models.module import ClipClassifier
 
 __version__ = "0.2.0"
@@ -14,10 +14,10 @@ __all__ = ["ClipClassifier", "ClipDataModule", "__version__", "load", "read_fram
 # What a program finds here; each is imported when it is first used, since some bring torch.
 _PLACES = {
     "ClipClassifier": "jungle.models.module",
-    "ClipDataModule": "jungle.lightning",
-    "load": "jungle.api",
-    "read_frames": "jungle.api",
-    "train": "jungle.api",
+    "ClipDataModule": "jungle.api.lightning",
+    "load": "jungle.api.functions",
+    "read_frames": "jungle.api.functions",
+    "train": "jungle.api.functions",
 }
 
 

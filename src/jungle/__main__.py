@@ -2,7 +2,7 @@
 
 import sys
 
-from jungle.cli import main
+from jungle.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -245,7 +245,7 @@ def end_with_starter() -> None:
     """Let this process end when the one that started it is gone: another device's, or a sweep (`STARTER`)."""
     starter = os.getppid() if rank() > 0 else int(os.environ.get(STARTER, 0))
     if starter:
-        from jungle.video.serving import die_with
+        from jungle.video.workers.worker_main import die_with
 
         threading.Thread(target=die_with, args=(starter,), daemon=True).start()
 

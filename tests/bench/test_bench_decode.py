@@ -9,7 +9,7 @@ from jungle.bench.decode_table import tables
 from jungle.bench.footage import FOOTAGE, Footage, render
 from jungle.errors import UserError
 from jungle.video import probe
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 
 @pytest.fixture(scope="module")

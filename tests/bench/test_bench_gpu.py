@@ -7,13 +7,13 @@ import torch
 from jungle.bench import gpu
 from jungle.bench.gpu import bench_gpu
 from jungle.errors import UserError
-from jungle.video import decode_torchcodec
-from jungle.video.write import write_clip
+from jungle.video.decoders import torchcodec
+from jungle.video.transcode.writer import write_clip
 
 
 def has_torchcodec() -> bool:
     try:
-        decode_torchcodec.load()
+        torchcodec.load()
     except UserError:
         return False
     return True

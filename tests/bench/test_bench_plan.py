@@ -7,9 +7,9 @@ import pytest
 import torch
 from tests.conftest import ROOT
 
-from jungle import overrides
 from jungle.bench import plan, plan_table
-from jungle.cli import config_dir, main
+from jungle.cli import overrides
+from jungle.cli.main import config_dir, main
 
 TINY = ("model=frozen", "model.backbone=test_resnet", "model.size=64x96", "frames.count=2")
 

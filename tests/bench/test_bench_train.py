@@ -10,7 +10,7 @@ from jungle.bench.clock import Clock
 from jungle.bench.peak import flops_a_clip, peak_tflops
 from jungle.bench.train import bench_train
 from jungle.errors import UsageError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.module import ClipClassifier
 
 

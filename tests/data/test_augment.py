@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from jungle import overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.augment import Augmentation
+from jungle.data.clip_reader import VideoReader
 from jungle.data.loader import Sample
-from jungle.data.video_reader import VideoReader
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames
 
@@ -122,14 +122,15 @@ def test_a_reader_augments_by_seed_epoch_clip_and_turn(survey) -> None:
 
 
 def videos(survey, *more: str):
-    from jungle import inputs, labelled
+    from jungle.training import clips as training_clips
+    from jungle.training import datamodules
 
     args = ["data=csv", f"data.root={survey}", f"data.labels={survey / 'labels.csv'}", "frames.count=2"]
     args += ["data.workers=1", "model=finetune", *more]
     cfg = overrides.composed("train", args, config_dir())
-    clips, _ = labelled.load(cfg)
+    clips, _ = training_clips.load(cfg)
     spec = ClipSpec(Frames(count=2), size=(32, 48))
-    return inputs.videos(cfg, clips, spec, spec)
+    return datamodules.videos(cfg, clips, spec, spec)
 
 
 def test_only_training_is_augmented(survey) -> None:

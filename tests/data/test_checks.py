@@ -1,10 +1,10 @@
 import polars as pl
 import pytest
 
-from jungle.data.checks import check, counts_table
 from jungle.data.clips import Clips
 from jungle.data.formats import load_csv
-from jungle.data.problems import Problems
+from jungle.data.validation import check, counts_table
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
 
 CLASSES = ("blank", "lion", "ox")

@@ -3,10 +3,10 @@
 import polars as pl
 import pytest
 
-from jungle.data.checks import check
 from jungle.data.clips import Clips
 from jungle.data.contrast import check_contrast
-from jungle.data.problems import Problems
+from jungle.data.validation import check
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
 
 

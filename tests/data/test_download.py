@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jungle.data.download import PRIMATRIX, download
+from jungle.data.download.http import PRIMATRIX, download
 from jungle.errors import UserError
 
 BODY = hashlib.shake_128(b"clips").digest(300_000)
@@ -246,7 +246,7 @@ def test_names_stay_in_the_folder(server, tmp_path):
 def test_killed_and_run_again(server, tmp_path):
     server.pause_s = 1.0
     files = {"x/file.bin": server.url}
-    code = f"from jungle.data.download import download; download({files}, {str(tmp_path)!r})"
+    code = f"from jungle.data.download.http import download; download({files}, {str(tmp_path)!r})"
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     part = tmp_path / "x" / "file.bin.part"
     ends = time.monotonic() + 120

@@ -4,12 +4,13 @@ import polars as pl
 import pytest
 from tests.conftest import survey_args
 
-from jungle import labelled, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.clips import Clips
 from jungle.data.duplicates import contents_of, copies_between, with_copies_at_one_site
 from jungle.data.splits import assign_splits
 from jungle.errors import UsageError
+from jungle.training import clips as training_clips
 
 
 def table(n: int = 40, **columns: list) -> Clips:
@@ -76,12 +77,12 @@ def test_the_setting_reaches_the_splits(survey, tmp_path, caplog) -> None:
     copies = [names[0]] * 2 + [None] * 34
     pl.DataFrame({"clip": names, "hash": names, "copy_of": copies}).write_parquet(index)
     args = [*survey_args(survey), f"data.duplicates={index}"]
-    given = labelled.load(overrides.composed("train", args, config_dir()))[0]
+    given = training_clips.load(overrides.composed("train", args, config_dir()))[0]
     assert "site" in given.table.columns
     assert set(given.table["site"]) == {f"site{i}" for i in range(6)}  # sites are as they were
     for fold in range(2):
         cfg = overrides.composed("train", [*args, "data.folds=2", f"data.fold={fold}"], config_dir())
-        clips = labelled.load(cfg)[0].table
+        clips = training_clips.load(cfg)[0].table
         assert clips.filter(pl.col("clip").is_in(names[:2]))["split"].n_unique() == 1
 
 

@@ -3,7 +3,7 @@ import logging
 import pytest
 
 from jungle.data.encodings import decoded, is_mojibake
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
 from jungle.errors import UserError
 
 TEXT = "file,label,site\na.mp4,écureuil,Rivière d'été\nb.mp4,Löwe,x\n"

@@ -13,19 +13,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle import inputs, labelled, overrides
-from jungle.cli import config_dir
-from jungle.data import frame_cache, frame_file
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.augment import Augmentation
-from jungle.data.cached_frames import FULL, made_by
-from jungle.data.frame_cache import FrameCache
+from jungle.data.clip_reader import VideoReader
+from jungle.data.frame_cache import cache as frame_cache_cache
+from jungle.data.frame_cache import file as frame_cache_file
+from jungle.data.frame_cache.cache import FrameCache
+from jungle.data.frame_cache.shared_folder import LOCK, TRYING, Ledger
+from jungle.data.frame_cache.worker import FULL, made_by
 from jungle.data.loader import Sample
-from jungle.data.shared_folder import LOCK, TRYING, Ledger
-from jungle.data.video_reader import VideoReader
 from jungle.errors import UsageError, UserError
 from jungle.memory import free_memory
+from jungle.training import clips as training_clips
+from jungle.training import datamodules
 from jungle.video import ClipSpec, Frames
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 STRONG = Augmentation(crop=0.3, flip=0.5, colour=0.3, infrared=0.5, noise=0.1, blur=2.0, cutout=0.4)
 SIZE = (32, 48)
@@ -91,7 +94,7 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("decoded")
 
     monkeypatch.setattr("jungle.video.reader.look", refuse)
-    monkeypatch.setattr("jungle.video.whole.read_whole", refuse)
+    monkeypatch.setattr("jungle.video.full_clip.read_whole", refuse)
 
 
 @pytest.mark.parametrize("transform", [None, STRONG], ids=["plain", "augmented"])
@@ -227,13 +230,13 @@ def test_times_are_checked(tmp_path, paths) -> None:
 
     clip = read_clip(paths[0], ClipSpec(Frames(count=4), SIZE))
     file = tmp_path / "one.safetensors"
-    frame_file.write(file, clip, "mine")
+    frame_cache_file.write(file, clip, "mine")
     at = file.read_bytes().find(clip.times.tobytes())
     _flip(file, at + 10)
-    with pytest.raises(frame_file.Damaged, match="times"):
-        frame_file.read(file, "mine")
-    with pytest.raises(frame_file.Damaged, match="another clip"):
-        frame_file.read(file, "yours")
+    with pytest.raises(frame_cache_file.Damaged, match="times"):
+        frame_cache_file.read(file, "mine")
+    with pytest.raises(frame_cache_file.Damaged, match="another clip"):
+        frame_cache_file.read(file, "yours")
 
 
 @pytest.mark.parametrize("kind", ["uniform", "random"])
@@ -261,7 +264,7 @@ def test_a_full_disk_costs_nothing_but_the_cache(paths, tmp_path, monkeypatch) -
     spec = ClipSpec(Frames(count=4), SIZE)
     plain = read(paths, spec, None, numbers=[0])
     cache = FrameCache(tmp_path / "cache", 1 << 30, paths)
-    monkeypatch.setattr(frame_file, "save_file", full)
+    monkeypatch.setattr(frame_cache_file, "save_file", full)
     assert_same(plain, read(paths, spec, cache, numbers=[0]))
     assert cache.ledger.used == 0
     assert [f for f in cache.folder.rglob("*") if ".part" in f.name or "trying" in f.name] == []
@@ -329,8 +332,8 @@ def test_what_a_kill_leaves_is_cleared_when_nobody_works_there(paths, tmp_path) 
 FILL = """
 import sys
 from pathlib import Path
-from jungle.data.frame_cache import FrameCache
-from jungle.data.video_reader import VideoReader
+from jungle.data.frame_cache.cache import FrameCache
+from jungle.data.clip_reader import VideoReader
 from jungle.video import ClipSpec, Frames
 
 if __name__ == "__main__":
@@ -388,7 +391,7 @@ def wait_until_left(folder: Path) -> None:
 def test_in_memory_the_last_removes_it_and_the_next_what_a_kill_left(paths, tmp_path, monkeypatch) -> None:
     shm = tmp_path / "shm"
     shm.mkdir()
-    monkeypatch.setattr(frame_cache, "SHM", shm)
+    monkeypatch.setattr(frame_cache_cache, "SHM", shm)
     one, two = (FrameCache.open("ram", tmp_path / "a", 0.1, paths) for _ in range(2))
     other = FrameCache.open("ram", tmp_path / "b", 0.1, paths)
     assert one.folder == two.folder != other.folder
@@ -407,14 +410,14 @@ def test_in_memory_the_last_removes_it_and_the_next_what_a_kill_left(paths, tmp_
 
 
 def test_too_little_room_is_said(paths, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(frame_cache, "SHM", tmp_path)
+    monkeypatch.setattr(frame_cache_cache, "SHM", tmp_path)
     with pytest.raises(UsageError, match=r"data.cache_gb=1e\+06 is too much: .* are free"):
         FrameCache.open("ram", tmp_path / "cache", 1e6, paths)
-    monkeypatch.setattr(frame_cache, "free_memory", lambda: 10**8)
+    monkeypatch.setattr(frame_cache_cache, "free_memory", lambda: 10**8)
     with pytest.raises(UsageError, match=r"0\.10 GB of memory are free"):
         FrameCache.open("ram", tmp_path / "cache", None, paths)
     assert list(tmp_path.glob("jungle-frames*")) == []
-    monkeypatch.setattr(frame_cache, "SHM", tmp_path / "nowhere")
+    monkeypatch.setattr(frame_cache_cache, "SHM", tmp_path / "nowhere")
     with pytest.raises(UsageError, match="lacks"):
         FrameCache.open("ram", tmp_path / "cache", None, paths)
     (tmp_path / "file").touch()
@@ -435,13 +438,13 @@ def test_free_memory_is_the_containers_where_that_is_less(tmp_path) -> None:
 
 
 def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(frame_cache, "SHM", tmp_path)
+    monkeypatch.setattr(frame_cache_cache, "SHM", tmp_path)
     args = ["data=csv", f"data.root={survey}", f"data.labels={survey / 'labels.csv'}", "data.workers=0"]
     args += ["model=finetune", "frames=random", f"paths.cache={tmp_path / 'cache'}", "augment=strong"]
     cfg = overrides.composed("train", [*args, "data.cache=ram", "data.cache_gb=0.1"], config_dir())
-    clips, _ = labelled.load(cfg)
+    clips, _ = training_clips.load(cfg)
     spec = ClipSpec(Frames("random", 2), SIZE)
-    data = inputs.videos(cfg, clips, spec, replace(spec, frames=Frames("uniform", 2)))
+    data = datamodules.videos(cfg, clips, spec, replace(spec, frames=Frames("uniform", 2)))
     cache = data.read_train.cache
     for number, split in enumerate(clips.splits()):
         again = split in ("train", "val")
@@ -454,7 +457,7 @@ def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, m
         assert len(kept(cache)) == 2
         assert (cache.folder / LOCK).exists()
     finally:
-        inputs.close(data)
+        datamodules.close(data)
     assert not cache.folder.exists()
 
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from jungle.data.identity import CHUNK, content_key, content_keys
+from jungle.data.content_key import CHUNK, content_key, content_keys
 
 
 def write(path, data):
@@ -55,7 +55,7 @@ def test_many_keys_keep_their_order_and_their_failures(tmp_path):
 
 
 def test_more_than_one_batch(tmp_path, monkeypatch):
-    monkeypatch.setattr("jungle.data.identity.BATCH", 2)
-    monkeypatch.setattr("jungle.data.identity.RUN", 2)
+    monkeypatch.setattr("jungle.data.content_key.BATCH", 2)
+    monkeypatch.setattr("jungle.data.content_key.RUN", 2)
     paths = [write(tmp_path / f"{i}.mp4", str(i).encode()) for i in range(10)]
     assert content_keys(paths) == [content_key(p) for p in paths]

@@ -10,14 +10,15 @@ import polars as pl
 import pytest
 import torch
 
-from jungle import facts, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
+from jungle.commands.predict import see_micro
 from jungle.config import PredictConfig
 from jungle.data.clips import Clips
 from jungle.data.metadata import FACTS, MICRO, Metadata
 from jungle.errors import UsageError
 from jungle.models.heads.metadata import MetadataBranch
-from jungle.predict import see_micro
+from jungle.prediction import metadata as prediction_metadata
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def of_training(root: Path, cache: Path, *more: str) -> np.ndarray | None:
     cfg = overrides.composed("train", [*asked, "data.workers=1", *more], config_dir())
     names = [f"site/{i}.mp4" for i in range(5)]
     table = pl.DataFrame({"clip": names, "path": [str(root / "raw" / n) for n in names], "a": [1] * 5})
-    return facts.of_training(cfg, Clips(table, ("a",)), 1)
+    return prediction_metadata.of_training(cfg, Clips(table, ("a",)), 1)
 
 
 def test_copies_beside_the_clips_are_matched_by_name(pair: Path, tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_prediction_asks_for_the_copies_where_a_model_knows_them(tmp_path: Path)
     cfg = overrides.composed("predict", ["ckpt=a.ckpt", f"micro={tmp_path}"], config_dir())
     assert isinstance(cfg, PredictConfig)
     assert cfg.micro == tmp_path
-    unknown = facts.with_micro(
+    unknown = prediction_metadata.with_micro(
         np.ones((2, len(FACTS)), np.float32), ["a", "b"], None, tmp_path, "micro", 1, 9
     )
     assert unknown.shape == (2, len(FACTS) + 2)

@@ -7,17 +7,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.data import soft_labels
-from jungle.data.checks import check
+from jungle.data import pseudo_labels
 from jungle.data.clips import Clips
 from jungle.data.encodings import before_it_broke
 from jungle.data.formats import find_clips, load_csv, load_folders
 from jungle.data.formats.times import in_order, read_times
 from jungle.data.text import class_fold, scripts_of
-from jungle.ensemble import columns
+from jungle.data.validation import check
+from jungle.ensemble import stacking_features
 from jungle.errors import UsageError, UserError
-from jungle.run_inputs import _clip_changes
-from jungle.submission import read_template
+from jungle.export.submission import read_template
+from jungle.training.run_inputs import _clip_changes
 
 UUID = "f1856211-cfb7-4a5b-9158-c0f72fd09ee6"
 
@@ -162,7 +162,7 @@ def test_neighbours_are_not_looked_for_by_text_of_unknown_order() -> None:
         probs_MNC = np.full((1, 2, 1), 0.5)
 
     with pytest.raises(UsageError, match="text of unknown order, as '1/3/2021 10:00'"):
-        columns.neighbours(Board)  # type: ignore[arg-type]
+        stacking_features.neighbours(Board)  # type: ignore[arg-type]
 
 
 def test_a_run_of_times_as_text_has_not_changed_when_they_are_read_better() -> None:
@@ -282,7 +282,7 @@ def test_folders_below_those_of_classes_are_told(tmp_path, caplog) -> None:
     assert "labels are the folders S1, S2; the folders below them are none: hog, lion" in caplog.text
 
 
-def soft(folder: Path, **more) -> soft_labels.SoftLabels:
+def soft(folder: Path, **more) -> pseudo_labels.SoftLabels:
     clips = Clips(
         pl.DataFrame(
             {"clip": ["a", "b", "c"], "path": ["a", "b", "c"], "split": ["unlabelled"] * 2 + ["train"]}
@@ -293,7 +293,7 @@ def soft(folder: Path, **more) -> soft_labels.SoftLabels:
     )
     table = pl.DataFrame({"clip": ["a", "b", "c"], "hog": [0.7] * 3, "lion": [0.3] * 3, **more})
     table.write_parquet(folder / "s.parquet")
-    return soft_labels.read(folder / "s.parquet", clips, "exclusive")
+    return pseudo_labels.read(folder / "s.parquet", clips, "exclusive")
 
 
 def test_soft_labels_of_failed_clips_of_no_weight_and_of_people(tmp_path, caplog) -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle.data.sample import ensure_sample, film
-from jungle.data.sample.film import frames
-from jungle.data.sample.plan import CLASSES, HEIGHT, SHARES, WIDTH, plan
 from jungle.errors import UserError
+from jungle.sample import ensure_sample, film
+from jungle.sample.film import frames
+from jungle.sample.plan import CLASSES, HEIGHT, SHARES, WIDTH, plan
 from jungle.video import ClipSpec, read_clip
 
 SMALL = {"clips": 10, "sites": 3, "seed": 5}
@@ -163,7 +163,7 @@ def test_killed_it_leaves_no_process_and_goes_on_in_two_at_once(tmp_path: Path) 
     # Without a main guard: a start method that imports the script again would render for ever.
     script = tmp_path / "train.py"
     script.write_text(
-        "from jungle.data.sample import ensure_sample\n"
+        "from jungle.sample import ensure_sample\n"
         f"ensure_sample({str(tmp_path / 's')!r}, clips=10, sites=3, seed=5, workers=2)\n"
         "print('done')\n"
     )

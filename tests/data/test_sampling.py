@@ -4,15 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from jungle import build, inputs, labelled, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.loader import ClipLoader, Sample
-from jungle.data.sampling import MOST, Sampler
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.data.samplers import MOST, Sampler
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.losses import DrawRatios, as_they_are, loss, probabilities
 from jungle.models.module import ClipClassifier
 from jungle.models.warm_start import warm_start
+from jungle.training import build, datamodules
+from jungle.training import clips as training_clips
 from jungle.video import ClipSpec, Frames
 
 COUNTS = (160, 32, 8)
@@ -188,18 +190,18 @@ def test_training_draws_as_the_config_says_and_evaluation_does_not(mode: str, su
     args += ["model.backbone=test_vit", "model.pretrained=false", "model.size=32x32", "frames.count=1"]
     args += [f"paths.cache={tmp_path}", "data.workers=1", "sampler=balanced"]
     cfg = overrides.composed("train", args, config_dir())
-    clips, _ = labelled.load(cfg)
+    clips, _ = training_clips.load(cfg)
     backbone = Backbone(build.backbone_spec(cfg))
     specs = build.clip_specs(cfg, backbone)
     if mode == "frozen":
-        data, _ = inputs.stored_features(cfg, clips, backbone, specs[1], backbone.weights_hash())
+        data, _ = datamodules.stored_features(cfg, clips, backbone, specs[1], backbone.weights_hash())
     else:
-        data = inputs.videos(cfg, clips, *specs)
+        data = datamodules.videos(cfg, clips, *specs)
     try:
         drawn = seen(data.loader("train", True))
         evaluated = seen(data.loader("val"))
     finally:
-        inputs.close(data)
+        datamodules.close(data)
     y = clips.targets()
     assert y[drawn].sum(0).tolist() == pytest.approx([6, 6, 6], abs=1)  # of 8, 2 and 8
     assert sorted(evaluated) == data.numbers("val", labelled=True).tolist()

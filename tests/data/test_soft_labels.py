@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 import torch
 
-from jungle.data import predictions, soft_labels
+from jungle.data import predictions, pseudo_labels
 from jungle.data.clips import Clips
+from jungle.data.datamodule import ClipData
 from jungle.data.loader import Sample
-from jungle.data.module import ClipData
-from jungle.data.sampling import Mix
+from jungle.data.samplers import Mix
 from jungle.errors import UserError
 from jungle.models.losses import loss
 
@@ -36,13 +36,13 @@ def table(names: list[str], lion: float = 0.75, **columns: list) -> pl.DataFrame
 FREE = [f"c{i}.mp4" for i in range(26, 40)]
 
 
-def read(made: pl.DataFrame, tmp_path: Path, task: str = "multilabel", **options) -> soft_labels.SoftLabels:
+def read(made: pl.DataFrame, tmp_path: Path, task: str = "multilabel", **options) -> pseudo_labels.SoftLabels:
     file = tmp_path / "pseudo.parquet"
     made.write_parquet(file)
-    return soft_labels.read(file, clips(), task, **options)
+    return pseudo_labels.read(file, clips(), task, **options)
 
 
-def data(soft: soft_labels.SoftLabels | None, share: float = 0.3125, test_label: int = 0) -> ClipData:
+def data(soft: pseudo_labels.SoftLabels | None, share: float = 0.3125, test_label: int = 0) -> ClipData:
     def read_clips(numbers, epoch, draws):
         for n in map(int, numbers):
             yield n, Sample(np.full((1, 4), n, np.float16), np.zeros(1, np.float32))
@@ -57,7 +57,7 @@ def test_unlabelled_and_test_clips_take_soft_labels_in_any_order(tmp_path: Path)
     made = table(["c39.mp4", "c26.mp4"], weight=[0.5, 2.0])
     for file in (tmp_path / "p.csv", tmp_path / "p.parquet"):
         made.write_csv(file) if file.suffix == ".csv" else made.write_parquet(file)
-        soft = soft_labels.read(file, clips(), "exclusive", weight=3.0)
+        soft = pseudo_labels.read(file, clips(), "exclusive", weight=3.0)
         assert soft.numbers.tolist() == [39, 26]
         assert soft.probs_PC.tolist() == [[0.25, 0.75]] * 2
         assert soft.weight_P.tolist() == [1.5, 6.0]
@@ -70,7 +70,7 @@ def test_a_predictions_table_is_one_without_its_failures(tmp_path: Path) -> None
     ]
     for name in ("p.parquet", "p.csv"):
         predictions.write(predictions.make(rows, CLASSES), tmp_path / name)
-        soft = soft_labels.read(tmp_path / name, clips(), "exclusive")
+        soft = pseudo_labels.read(tmp_path / name, clips(), "exclusive")
         assert soft.numbers.tolist() == [30]
         np.testing.assert_allclose(soft.probs_PC, [[0.1, 0.9]], rtol=1e-5)
 
@@ -139,7 +139,7 @@ def test_what_a_test_clips_label_says_changes_nothing(tmp_path: Path) -> None:
     table(FREE).write_parquet(tmp_path / "p.parquet")
     seen = []
     for label in (0, 1):
-        soft = soft_labels.read(tmp_path / "p.parquet", clips(label), "exclusive")
+        soft = pseudo_labels.read(tmp_path / "p.parquet", clips(label), "exclusive")
         batches = list(data(soft, test_label=label).loader("train", train=True))
         seen.append(
             [(b["number_B"].tolist(), b["targets_BC"].tolist(), b["weight_B"].tolist()) for b in batches]

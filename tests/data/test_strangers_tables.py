@@ -5,18 +5,18 @@ import os
 import polars as pl
 import pytest
 
-from jungle import asked
-from jungle.asked import ClipRequest
-from jungle.cli import config_dir
-from jungle.data.checks import _made_of, check
+from jungle.cli.main import config_dir
+from jungle.cli.overrides import composed
 from jungle.data.formats import load_csv
 from jungle.data.paths import real_files
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
 from jungle.data.text import is_asked
+from jungle.data.validation import _made_of, check
 from jungle.errors import UsageError, UserError
-from jungle.labelled import load
-from jungle.overrides import composed
-from jungle.submission import Template
+from jungle.export.submission import Template
+from jungle.prediction import requests
+from jungle.prediction.requests import ClipRequest
+from jungle.training.clips import load
 
 
 def labels_of(clips) -> dict[str, set[str]]:
@@ -127,7 +127,7 @@ def test_a_template_row_of_another_folder_is_another_clip(tmp_path) -> None:
     found = [ClipRequest(c, f"/v/{c}") for c in ("cam1/1.mp4", "cam2/2.mp4", "cam2/3.mp4", "cam1/3.mp4")]
 
     def rows(*names: str) -> list[str | None]:
-        return [a.path for a in asked._matched(Template(tmp_path / "t.csv", "clip", [*names], []), found)]
+        return [a.path for a in requests._matched(Template(tmp_path / "t.csv", "clip", [*names], []), found)]
 
     assert rows("cam1/1.mp4", "cam9/2.mp4") == ["/v/cam1/1.mp4", None]
     assert rows("x/1.mp4", "x/2.mp4") == ["/v/cam1/1.mp4", "/v/cam2/2.mp4"]

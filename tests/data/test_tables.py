@@ -1,7 +1,7 @@
 import pytest
 
-from jungle.data import tables
-from jungle.data.tables import read_table
+from jungle.data import table_io
+from jungle.data.table_io import read_table
 from jungle.errors import UserError
 
 TEXT = 'filepath,label\n"a, b.mp4",lion\nçé.mp4, hyäne \n'
@@ -58,7 +58,7 @@ def test_broken_tables_are_refused_by_line(tmp_path, text, says):
 def test_a_huge_table_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path = tmp_path / "t.csv"
     path.write_text(TEXT)
-    monkeypatch.setattr(tables, "MAX_BYTES", 10)
+    monkeypatch.setattr(table_io, "MAX_BYTES", 10)
     with pytest.raises(UserError, match="larger than"):
         read_table(path)
 
@@ -69,7 +69,7 @@ def test_a_folder_is_no_table(tmp_path):
 
 
 def test_rows_of_several_chunks_keep_their_order(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "CHUNK", 3)
+    monkeypatch.setattr(table_io, "CHUNK", 3)
     path = tmp_path / "t.csv"
     path.write_text("file\n" + "".join(f"{i}.mp4\n" for i in range(10)))
     assert read_table(path).frame["file"].to_list() == [f"{i}.mp4" for i in range(10)]

@@ -3,8 +3,8 @@ import tarfile
 
 import pytest
 
-from jungle.data import unpack as module
-from jungle.data.unpack import fetch_primatrix, unpack
+from jungle.data.download import archives as module
+from jungle.data.download.archives import fetch_primatrix, unpack
 from jungle.errors import UserError
 
 

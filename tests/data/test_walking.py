@@ -12,12 +12,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from jungle.data.folder_walk import matches
+from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders
-from jungle.data.formats.found import find_clips
 from jungle.data.paths import absolute, locate
-from jungle.data.problems import Problems
-from jungle.data.tables import read_table
-from jungle.data.walking import matches
+from jungle.data.table_io import read_table
+from jungle.data.validation_report import Problems
 from jungle.ensemble.members import runs_of
 from jungle.errors import UsageError, UserError
 from jungle.files import expanded, read_json
@@ -39,7 +39,7 @@ AS_NOBODY = """
 import os, sys
 import polars as pl
 from pathlib import Path
-from jungle.data.formats.found import find_clips
+from jungle.data.formats.discover import find_clips
 from jungle.data.paths import locate
 folder = Path(sys.argv[1])
 videos = pl.Series([str(p) for p in sorted(folder.glob("*.mp4"))])
@@ -160,7 +160,7 @@ def test_a_folder_that_goes_while_it_is_walked(folder: Path, monkeypatch: pytest
             raise FileNotFoundError(2, "No such file or directory", path)
         return real(path)
 
-    monkeypatch.setattr("jungle.data.walking.os.scandir", scandir)
+    monkeypatch.setattr("jungle.data.folder_walk.os.scandir", scandir)
     assert len(find_clips(folder)) == CLIPS
 
 

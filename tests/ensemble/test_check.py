@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 from ensemble_cases import CLASSES, answers, both, members, run_folder
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.data.clips import Clips
-from jungle.ensemble.check import findings_of
+from jungle.ensemble.leakage import findings_of
 from jungle.ensemble.members import load_members
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jungle.ensemble.blend import BLENDS, joined, weighted
-from jungle.ensemble.board import Answers
+from jungle.ensemble.prediction_matrix import Answers
 from jungle.metrics.scores import log_loss
 
 

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from tests.ensemble.ensemble_cases import CLASSES, answers, both, run_folder
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.data.clips import Clips
-from jungle.ensemble.board import board_of
 from jungle.ensemble.frame_statistics import COLUMNS, of_member, statistics
 from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import board_of
 from jungle.errors import UsageError, UserError
 
 ODDS = np.log(3)  # of a probability of 0.75

@@ -7,11 +7,11 @@ import polars as pl
 import pytest
 from ensemble_cases import CLASSES, members
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.ensemble import stackers, wide_network
 from jungle.ensemble.agreement import deviation
-from jungle.ensemble.board import Answers, board_of
 from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import Answers, board_of
 from jungle.ensemble.wide_network import ALONE, TOGETHER, Shape, fit_wide, rate_at
 from jungle.metrics.scores import log_loss
 

@@ -6,12 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.formats import load_csv
 from jungle.ensemble.agreement import agreed, disagreement
-from jungle.ensemble.panel import panel_of
+from jungle.ensemble.unlabelled import panel_of
 from jungle.errors import UsageError
 
 CLASSES = ("blank", "hog", "lion")

@@ -7,14 +7,15 @@ import polars as pl
 import pytest
 from ensemble_cases import CLASSES, answers, both, labelled, members, run_folder
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble import calibrate, columns, network, stack, wide_network
+from jungle.ensemble import calibration as ensemble_calibration
+from jungle.ensemble import network, stack, stacking_features, wide_network
 from jungle.ensemble.blend import BLENDS
-from jungle.ensemble.board import board_of
 from jungle.ensemble.bootstrap import intervals
 from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import board_of
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
@@ -157,13 +158,13 @@ def test_the_seeds_clipping_is_not_scored_on_the_rows_it_was_tuned_on(monkeypatc
     clips = labelled(200, seed=5)
     probs_NC = answers(clips, 3.0, 1, sharp=3.0)
     fitted_on: list[int] = []
-    original = calibrate.clip
+    original = ensemble_calibration.clip
 
     def watched(p, y, task):
         fitted_on.append(len(p))
         return original(p, y, task)
 
-    monkeypatch.setitem(calibrate.CALIBRATIONS, "clip", watched)
+    monkeypatch.setitem(ensemble_calibration.CALIBRATIONS, "clip", watched)
     parts = stack.parts_of(clips.targets(), np.arange(200), 5, 0)
     stack._moved("clip", probs_NC, clips.targets(), "exclusive", parts)
     assert len(fitted_on) == 5
@@ -175,7 +176,7 @@ def test_the_seeds_clipping_is_not_scored_on_the_rows_it_was_tuned_on(monkeypatc
 def test_calibration_mends_what_is_too_sure(name, task) -> None:
     fit_on, judge_on = labelled(1500, seed=1), labelled(1500, seed=2)
     a, b = (answers(c, 2.0, 7 + i, sharp=3.0) for i, c in enumerate((fit_on, judge_on)))
-    move, about = calibrate.CALIBRATIONS[name](a, fit_on.targets(), task)
+    move, about = ensemble_calibration.CALIBRATIONS[name](a, fit_on.targets(), task)
     assert about
     assert log_loss(move(b), judge_on.targets()) < log_loss(b, judge_on.targets()) * 0.99
     if task == "exclusive" and name != "clip":
@@ -189,7 +190,7 @@ def test_a_class_of_few_clips_is_left_as_it_is() -> None:
     y_NC[0, 2] = 1
     p = answers(clips, 1.0, 1)
     for name in ("platt", "isotonic"):
-        move, _ = calibrate.CALIBRATIONS[name](p, y_NC, "multilabel")
+        move, _ = ensemble_calibration.CALIBRATIONS[name](p, y_NC, "multilabel")
         np.testing.assert_allclose(move(p)[:, 2], p[:, 2], atol=1e-5)
 
 
@@ -282,7 +283,7 @@ def test_a_member_of_one_class_helps_with_that_class_alone(tmp_path) -> None:
     board = board_of(load_members(paths), "val")
     assert board is not None
     assert np.isnan(board.probs_MNC[1][:, 1:]).all()
-    assert columns.plain(board.rows(np.arange(120))).shape == (120, 4)
+    assert stacking_features.plain(board.rows(np.arange(120))).shape == (120, 4)
     for name in (*BLENDS, "logistic"):
         probs_NC = stack.nested(board, np.arange(120), fixed(name))
         assert log_loss(probs_NC[:, :1], board.targets_NC[:, :1]) < log_loss(
@@ -297,15 +298,15 @@ def test_neighbours_are_those_of_the_same_camera(tmp_path) -> None:
     probs = {"val": answers(timed.of("val"), 1.0, 1)}
     board = board_of(load_members([run_folder(tmp_path / "a", timed, probs)]), "val")
     assert board is not None
-    seen_NF = columns.neighbours(board)
+    seen_NF = stacking_features.neighbours(board)
     site = board.clips.table["site"].to_list()
     before = next(i for i in range(38, -1, -1) if site[i] == site[39]) if site[39] in site[:39] else 39
-    own_NC = columns.plain(board.rows(np.arange(40)))
+    own_NC = stacking_features.plain(board.rows(np.arange(40)))
     np.testing.assert_allclose(seen_NF[before, :3], own_NC[39], atol=1e-5)  # times run backwards
     timeless = board_of(load_members(members(tmp_path / "b", {"a": 1.0})), "val")
     assert timeless is not None
     with pytest.raises(UsageError, match="no time"):
-        columns.neighbours(timeless)
+        stacking_features.neighbours(timeless)
 
 
 def test_intervals_hold_the_truth_and_sites_count_as_one() -> None:

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from ensemble_cases import CLASSES, answers, both, members, run_folder
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble.board import board_of, table_of
 from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import board_of, table_of
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
 

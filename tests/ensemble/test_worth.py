@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from ensemble_cases import CLASSES, answers, both, members, run_folder
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.ensemble import stack
-from jungle.ensemble.board import Board, board_of
-from jungle.ensemble.judged import best_of, judge
+from jungle.ensemble.evaluation import best_of, judge
 from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import Board, board_of
 from jungle.metrics.scores import log_loss
 
 

@@ -15,9 +15,9 @@ import pytest
 from jungle.errors import UserError
 from jungle.features import index as indices
 from jungle.features.fingerprint import fingerprint
-from jungle.features.maps import Maps
+from jungle.features.mmap import Maps
+from jungle.features.safetensors_io import write_tensors
 from jungle.features.store import FeatureStore
-from jungle.features.tensors import write_tensors
 
 SHARD_COLUMNS = ("keys", "clips", "reasons", "status", "frames", "crc", "times", "values")
 SPEC = {"backbone": "toy", "frames": {"kind": "uniform", "count": 16}, "size": [224, 224], "crop_bottom": 0}

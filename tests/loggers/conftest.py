@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle.loggers import Results
-from jungle.loggers.results import ShownClip
 from jungle.metrics.scores import all_scores
-from jungle.report.outcome import Outcome
+from jungle.report.evaluation import Outcome
+from jungle.training.loggers import Results
+from jungle.training.loggers.results import ShownClip
 
 CLASSES = ("blank", "lion", "hog$1$ | wild")
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from jungle import overrides, resuming, runs, sweeps
-from jungle.cli import config_dir
-from jungle.config import TrainConfig
+from jungle import runs
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
+from jungle.config import TrainConfig, resuming
 from jungle.config import train as config_train
 from jungle.errors import UsageError
-from jungle.loggers import Names, wandb_run
-from jungle.recipes import run as recipes
-from jungle.recipes.stages import jobs_of
+from jungle.pipelines import recipe as recipes
+from jungle.pipelines import sweep
+from jungle.pipelines.stages import jobs_of
+from jungle.training.loggers import Names, wandb_run
 
 BEST = config_dir() / "experiment" / "primatrix" / "best.yaml"
 
@@ -39,7 +41,7 @@ def test_the_folds_of_one_command_are_a_group(tmp_path: Path) -> None:
 def test_the_trials_of_a_sweep_are_a_group(tmp_path: Path) -> None:
     trial = tmp_path / "2026-01-01_00-00-00" / "7"
     trial.mkdir(parents=True)
-    (trial / sweeps.TRIAL).write_text("{}")
+    (trial / sweep.TRIAL).write_text("{}")
     found = Names.of(config("name=mara", "data.folds=3", "data.fold=2"), trial)
     assert found == Names("mara, fold 2, trial 7", "sweep 2026-01-01_00-00-00", "trial")
 

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from jungle.loggers import pictures
-from jungle.loggers.results import Confusion
 from jungle.report import strips
-from jungle.report.outcome import Outcome
+from jungle.report.evaluation import Outcome
 from jungle.report.strips import Cell, Strip
+from jungle.training.loggers import pictures
+from jungle.training.loggers.results import Confusion
 from jungle.video import ClipSpec, Frames
 
 SPEC = ClipSpec(frames=Frames("uniform", 4))

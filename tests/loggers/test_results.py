@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jungle import loggers, overrides
-from jungle.cli import config_dir
-from jungle.loggers import Names, Results
-from jungle.loggers.results import confusion, precision_recall
-from jungle.report.outcome import Outcome
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
+from jungle.report.evaluation import Outcome
+from jungle.training import loggers
+from jungle.training.loggers import Names, Results
+from jungle.training.loggers.results import confusion, precision_recall
 from tests.conftest import Command, survey_args
 from tests.loggers.conftest import CLASSES
 from tests.loggers.offline import OfflineRun

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from jungle import loggers, network, overrides
-from jungle.cli import config_dir
+from jungle import network
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UserError
-from jungle.loggers import Names, wandb_run
+from jungle.training import loggers
+from jungle.training.loggers import Names, wandb_run
 from tests.conftest import ROOT
 
 NAMES = Names("run", None, "train")

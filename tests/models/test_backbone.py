@@ -4,11 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jungle import build, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError, UserError
-from jungle.models.backbone import Backbone, BackboneSpec
-from jungle.models.parallel import side_by_side
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
+from jungle.models.cpu_parallel import side_by_side
+from jungle.training import build
 
 SMALL = BackboneSpec("tf_efficientnet_lite0", size=(64, 96))
 
@@ -83,7 +84,7 @@ def test_a_fold_that_changes_the_features_is_not_used(
     def spoil(module: torch.nn.Module) -> None:
         module.conv_stem.weight.data.mul_(1.01)  # type: ignore[union-attr]
 
-    monkeypatch.setattr("jungle.models.backbone.fold_norms", spoil)
+    monkeypatch.setattr("jungle.models.backbones.backbone.fold_norms", spoil)
     assert lite.folded() is lite
 
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from jungle.errors import UserError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
-from jungle.models.compiling import check_compiler, explained
+from jungle.models.compilation import check_compiler, explained
 from jungle.models.inference import answers
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames

@@ -8,7 +8,7 @@ import torch
 
 from jungle.config.optim import Optim
 from jungle.errors import UserError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss
 from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import check_groups, make_optimizer, make_schedule, parameter_groups

@@ -8,9 +8,9 @@ import pytest
 import torch
 import yaml
 
-from jungle.cli import config_dir
+from jungle.cli.main import config_dir
 from jungle.errors import UserError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.inference import answers
 from jungle.models.module import ClipClassifier
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 import yaml
 
-from jungle.cli import config_dir
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
-from jungle.models.backbone import Backbone, BackboneSpec
-from jungle.models.joined import MOST, Joined, backbone_from, backbones_of, make_backbone
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.concat import MOST, Joined, backbone_from, backbones_of, make_backbone
 
 SIZE = (64, 96)
 PARTS = (

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from jungle import overrides
-from jungle.build import loss_plan
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
 from jungle.models.losses import LossPlan, class_weights, loss, probabilities
+from jungle.training.build import loss_plan
 
 TARGETS = {
     "multilabel": torch.tensor([[1.0, 0, 0], [0, 1.0, 1.0], [0, 0, 0], [0, 0, 1.0]]),

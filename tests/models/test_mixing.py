@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from jungle.models.backbone import Backbone, BackboneSpec
-from jungle.models.mixing import mixed
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
+from jungle.models.mixup import mixed
 from jungle.models.module import ClipClassifier
 from jungle.models.training_plan import Training
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss, prior_logits, probabilities
 from jungle.models.module import ClipClassifier
 from jungle.models.training_plan import Training

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from jungle import predicting
 from jungle.errors import UserError
-from jungle.features.plans import feature_spec
+from jungle.features.spec import feature_spec
 from jungle.features.store import FeatureStore
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.concat import Joined, backbone_from
 from jungle.models.checkpoint import load_checkpoint
-from jungle.models.joined import Joined, backbone_from
 from jungle.models.warm_start import warm_start
+from jungle.prediction import predictor
 from jungle.video import ClipSpec, Frames
 from tests.models.test_checkpoint import saved
 
@@ -139,6 +139,6 @@ def test_members_share_features_only_where_they_see_the_same() -> None:
         BackboneSpec("test_resnet", **taps),
         BackboneSpec("test_resnet", **taps, pool="max"),
     ]
-    seeing = [predicting._seeing(member(s)) for s in specs]
+    seeing = [predictor._seeing(member(s)) for s in specs]
     assert len(set(seeing)) == len(seeing)
-    assert predicting._seeing(member(SPEC)) == seeing[0]
+    assert predictor._seeing(member(SPEC)) == seeing[0]

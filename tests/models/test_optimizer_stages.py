@@ -8,15 +8,16 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from jungle import build, overrides
-from jungle.callbacks import StepSeed
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.clips import Clips
 from jungle.errors import UsageError
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.heads import make_head
 from jungle.models.module import ClipClassifier
 from jungle.models.training_plan import Training
+from jungle.training import build
+from jungle.training.callbacks import StepSeed
 from tests.models.test_module import CLASSES, batch
 
 SMALL = BackboneSpec("resnet18", pretrained=False, size=(32, 32))
@@ -103,7 +104,7 @@ def test_each_stage_has_its_optimizer_and_a_state_of_its_own(whole: Whole) -> No
 
 
 class Keep(pl.Callback):
-    """Keeps a checkpoint at the end of each epoch, as `jungle.checkpoints` does."""
+    """Keeps a checkpoint at the end of each epoch, as `jungle.training.checkpointing` does."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from jungle.data.metadata import FACTS, Metadata
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.heads import completed, make_head
 from jungle.models.module import ClipClassifier

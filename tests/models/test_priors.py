@@ -7,13 +7,15 @@ import polars as pl
 import pytest
 import torch
 
-from jungle import build, labelled, overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.clips import Clips
-from jungle.data.sampling import Sampler
+from jungle.data.samplers import Sampler
 from jungle.metrics.scores import log_loss
-from jungle.models.backbone import Backbone
+from jungle.models.backbones.backbone import Backbone
 from jungle.models.losses import DrawRatios, as_they_are, class_weights, prior_logits
+from jungle.training import build
+from jungle.training import clips as training_clips
 
 PRIMATRIX = (  # clips of each class as in the competition's training set, but of the two most frequent fewer
     *(2, 8, 9, 10, 16, 22, 33, 74, 83, 89, 210, 282, 345, 439, 653, 1012, 1167, 2018),
@@ -148,13 +150,13 @@ def model_of(*args: str, weight: list[float] | None = None, task: str = "multila
         table = table.with_columns(weight=pl.Series(weight))
     clips = Clips(table, tuple(COUNTS))
     backbone = Backbone(build.backbone_spec(cfg))
-    return build.model_of(cfg, backbone, clips, task, {"priors": labelled.priors(clips)}), clips
+    return build.model_of(cfg, backbone, clips, task, {"priors": training_clips.priors(clips)}), clips
 
 
 def test_weights_of_clips_count_in_every_share() -> None:
     weight = [1.0] * 6 + [3.0] * 2  # as six hogs and six lions
     made, clips = model_of("sampler=balanced", weight=weight)
-    assert labelled.priors(clips) == {"hog": 0.5, "lion": 0.5}
+    assert training_clips.priors(clips) == {"hog": 0.5, "lion": 0.5}
     # Drawn 4 and 4 times, and weighed: a quarter hogs.
     bias = made.head.classify[-1].bias
     torch.testing.assert_close(bias, torch.logit(torch.tensor([0.25, 0.75])))

@@ -12,15 +12,15 @@ import pytorch_lightning as pl_lightning
 import torch
 from torch import nn
 
-from jungle.callbacks import StepSeed
-from jungle.checkpoints import Last
+from jungle.data.clip_reader import VideoReader
 from jungle.data.clips import Clips
-from jungle.data.module import ClipData
-from jungle.data.video_reader import VideoReader
+from jungle.data.datamodule import ClipData
 from jungle.errors import Stopped
-from jungle.models.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.module import EPOCH_LOSS, ClipClassifier
 from jungle.models.training_plan import Training
+from jungle.training.callbacks import StepSeed
+from jungle.training.checkpointing import Last
 from jungle.video import Clip, ClipSpec, Frames
 
 COUNTS = {"blank": 9, "hog": 4, "lion": 2}

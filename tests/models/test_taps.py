@@ -2,11 +2,11 @@
 
 import pytest
 
-from jungle import overrides
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError
-from jungle.models.backbone import Backbone, BackboneSpec
-from jungle.models.taps import taps_of
+from jungle.models.backbones.backbone import Backbone, BackboneSpec
+from jungle.models.backbones.taps import taps_of
 
 # Pri-matrix Factorization, third place: channels and side of the maps that it pooled.
 THIRD_PLACE = {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from jungle import processes
-from jungle.cli import main
+from jungle.cli.main import main
+from jungle.pipelines import subprocesses
 
 Staged = Callable[[list[str]], subprocess.CompletedProcess[str]]
 
@@ -22,7 +22,7 @@ def staged(command, monkeypatch, capfd, tmp_path) -> Staged:
         return done.returncode
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(processes, "run", stage)
+    monkeypatch.setattr(subprocesses, "run", stage)
 
     def run(args: list[str]) -> subprocess.CompletedProcess[str]:
         code = main(["train", *args])

@@ -9,10 +9,10 @@ import timm
 import torch
 from timm.models import group_parameters
 
-from jungle.cli import config_dir
+from jungle.cli.main import config_dir
 from jungle.config import TrainConfig
-from jungle.recipes import run as recipe
-from jungle.recipes.stages import Job, jobs_of
+from jungle.pipelines import recipe
+from jungle.pipelines.stages import Job, jobs_of
 
 FILE = config_dir() / "experiment" / "primatrix" / "first_place.yaml"
 

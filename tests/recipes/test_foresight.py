@@ -5,20 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from jungle import overrides, processes
-from jungle.cli import config_dir, main
+from jungle.cli import overrides
+from jungle.cli.main import config_dir, main
 from jungle.config.recipe import Stage
-from jungle.data.sample import library
 from jungle.errors import UserError
-from jungle.recipes import foresight
-from jungle.recipes import run as recipe
-from jungle.recipes.stages import Job, jobs_of
+from jungle.pipelines import foresight, recipe, subprocesses
+from jungle.pipelines.stages import Job, jobs_of
+from jungle.sample import library
 
 
 @pytest.fixture(autouse=True)
 def nothing_runs(monkeypatch, tmp_path) -> list[list[str]]:
     ran: list[list[str]] = []
-    monkeypatch.setattr(processes, "run", lambda words: ran.append(words) or 9)
+    monkeypatch.setattr(subprocesses, "run", lambda words: ran.append(words) or 9)
     monkeypatch.chdir(tmp_path)
     return ran
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle import overrides
-from jungle.cli import config_dir, main
-from jungle.data.identity import Content
-from jungle.features.plans import Wanted
+from jungle.cli import overrides
+from jungle.cli.main import config_dir, main
+from jungle.data.content_key import Content
+from jungle.features.spec import Wanted
 from jungle.features.store import FeatureStore
-from jungle.recipes.preparing import Preparations
+from jungle.pipelines.preparation import Preparations
 from tests.conftest import ROOT
 from tests.recipes.conftest import Staged
 

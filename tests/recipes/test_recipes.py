@@ -13,14 +13,14 @@ import pytest
 import yaml
 
 from jungle import runs
-from jungle.cli import config_dir, main
+from jungle.cli.main import config_dir, main
 from jungle.config import check
 from jungle.config.recipe import Recipe
-from jungle.data.sample import library
 from jungle.errors import UsageError
-from jungle.recipes import run as recipe
-from jungle.recipes.stages import jobs_of
-from jungle.run_inputs import current
+from jungle.pipelines import recipe
+from jungle.pipelines.stages import jobs_of
+from jungle.sample import library
+from jungle.training.run_inputs import current
 from tests.conftest import ROOT
 from tests.recipes.conftest import Staged
 
@@ -171,7 +171,7 @@ def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache, staged: Sta
 @pytest.mark.slow
 def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged: Staged) -> None:
     """The sample in the place and form of the 64x64 set."""
-    from jungle.data.sample import ensure_sample
+    from jungle.sample import ensure_sample
 
     ensure_sample(cache / "sample_40", clips=40)
     (tmp_path / "data" / "micro").mkdir(parents=True)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli import config_dir, main
+from jungle.cli.main import config_dir, main
 from jungle.errors import UsageError
-from jungle.recipes import run as recipe
-from jungle.recipes.stages import Job, jobs_of
-from jungle.rounds import Rounds
+from jungle.pipelines import recipe
+from jungle.pipelines.stages import Job, jobs_of
+from jungle.training.pseudo_label_rounds import Rounds
 
 NAME = "primatrix/third_place"
 FILE = config_dir() / "experiment" / f"{NAME}.yaml"
@@ -90,7 +90,7 @@ def test_fidelity_is_of_recipes_that_know_an_original(tmp_path: Path, capsys) ->
 
 
 def test_its_rounds_are_made_of_its_settings(jobs: dict[bool, list[Job]], tmp_path: Path) -> None:
-    from jungle.callbacks import callbacks_of
+    from jungle.training.callbacks import callbacks_of
 
     made = [c for c in callbacks_of(jobs[False][0].config, tmp_path) if isinstance(c, Rounds)]
     assert [(r.epochs, r.rounds, r.part, r.patience, r.share) for r in made] == [(15, 5, None, 3, 0.3125)]

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from report_cases import CLASSES, said
 
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from report_cases import CLASSES, said
 from test_page import Page
 
 from jungle.report import write_report
-from jungle.report.found import find
+from jungle.report.summary import find
 
 
 def words_of(folder, **given) -> str:

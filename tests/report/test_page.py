@@ -7,7 +7,7 @@ from report_cases import CLASSES, said
 
 from jungle.data.predictions import without_answers_of_failed
 from jungle.report import charts, write_report
-from jungle.report.wording import percent, plain, score
+from jungle.report.formatting import percent, plain, score
 
 VOID = {"meta", "img", "line", "circle", "path", "br", "link"}
 

@@ -8,7 +8,7 @@ import pytest
 from report_cases import CLASSES, said
 
 from jungle.report import write_report
-from jungle.report.places import Places, places_of
+from jungle.report.shown_paths import Places, places_of
 
 ROOTS = ("/home/anna/My Clips/kruger", "/home/anna/work")
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from jungle.searching import rate
+from jungle.training.tuning import lr_finder
 
-RATES = list(np.geomspace(rate.LOW, rate.HIGH, rate.STEPS))
+RATES = list(np.geomspace(lr_finder.LOW, lr_finder.HIGH, lr_finder.STEPS))
 
 
 def curve(lowest: float, noise: float = 0.1) -> list[float]:
@@ -19,29 +19,29 @@ def curve(lowest: float, noise: float = 0.1) -> list[float]:
 
 @pytest.mark.parametrize("lowest", [1e-3, 1e-2, 1e-1])
 def test_a_tenth_of_the_rate_with_the_lowest_loss_is_chosen(lowest: float) -> None:
-    found = rate.suggested(RATES, curve(lowest))
+    found = lr_finder.suggested(RATES, curve(lowest))
     assert found is not None
     assert abs(np.log10(found / lowest * 10)) < 0.3
 
 
 def test_losses_that_are_no_number_are_passed_over() -> None:
     losses = curve(1e-2)
-    whole = rate.suggested(RATES, losses)
+    whole = lr_finder.suggested(RATES, losses)
     losses[-10:] = [float("nan")] * 10
-    assert rate.suggested(RATES, losses) == whole
+    assert lr_finder.suggested(RATES, losses) == whole
 
 
 @pytest.mark.parametrize(
     "losses",
     [
-        list(np.linspace(1, 9, rate.STEPS)),
-        list(2 + 0.3 * np.random.default_rng(1).standard_normal(rate.STEPS)),
+        list(np.linspace(1, 9, lr_finder.STEPS)),
+        list(2 + 0.3 * np.random.default_rng(1).standard_normal(lr_finder.STEPS)),
         [1.0] * 5,
-        [float("nan")] * rate.STEPS,
+        [float("nan")] * lr_finder.STEPS,
     ],
 )
 def test_without_a_fall_there_is_no_rate(losses: list[float]) -> None:
-    assert rate.suggested(RATES[: len(losses)], losses) is None
+    assert lr_finder.suggested(RATES[: len(losses)], losses) is None
 
 
 def test_every_group_keeps_its_share_and_a_loss_that_ran_away_ends_it() -> None:
@@ -50,9 +50,9 @@ def test_every_group_keeps_its_share_and_a_loss_that_ran_away_ends_it() -> None:
         [{"params": m.parameters(), "lr": s} for m, s in zip(layers, (1, 0.1), strict=True)]
     )
     trainer: Any = SimpleNamespace(optimizers=[optimizer], global_step=0, should_stop=False)
-    test: Any = rate.RangeTest()
+    test: Any = lr_finder.RangeTest()
     test.on_train_start(trainer, None)
-    for step in range(rate.STEPS):
+    for step in range(lr_finder.STEPS):
         trainer.global_step = step
         test.on_train_batch_start(trainer, None, None, step)
         first, second = (g["lr"] for g in optimizer.param_groups)

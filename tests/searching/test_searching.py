@@ -6,10 +6,12 @@ import pytest
 import torch
 import yaml
 
-from jungle import overrides, searching, training
-from jungle.cli import config_dir
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.errors import UsageError, UserError
-from jungle.searching import batch_size, rate
+from jungle.training import fit
+from jungle.training import tuning as training_tuning
+from jungle.training.tuning import batch_size, lr_finder
 from jungle.video import ClipSpec, Frames
 from tests.conftest import survey_args
 
@@ -39,19 +41,19 @@ def test_a_run_that_searched_is_the_run_with_the_number_found(
     survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, (searched, told) = tuning(survey, tmp_path), (tmp_path / "searched", tmp_path / "told")
-    monkeypatch.setattr(rate, "STEPS", 60)
+    monkeypatch.setattr(lr_finder, "STEPS", 60)
     for folder in (searched, told):
         folder.mkdir()
         (folder / "config.yaml").write_text("optim: {lr: auto, name: adamw}\n")
     cfg = composed(*settings, "optim.lr=auto")
-    training._train(cfg, searched)
+    fit._train(cfg, searched)
     found = json.loads((searched / "found.json").read_text())["optim.lr"]
-    assert rate.LOW < found < rate.HIGH
+    assert lr_finder.LOW < found < lr_finder.HIGH
     assert yaml.safe_load((searched / "config.yaml").read_text()) == {"optim": {"lr": found, "name": "adamw"}}
     assert (searched / "lr_find.png").stat().st_size > 5000
     assert json.loads((searched / "run.json").read_text())["fingerprint"] == cfg.fingerprint()
 
-    training._train(composed(*settings, f"optim.lr={found}"), told)
+    fit._train(composed(*settings, f"optim.lr={found}"), told)
     assert not (told / "lr_find.png").exists()
     ours, theirs = (
         torch.load(f / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for f in (searched, told)
@@ -61,8 +63,8 @@ def test_a_run_that_searched_is_the_run_with_the_number_found(
     def never(*_: Any) -> float:
         raise AssertionError("a run that goes on searches again")
 
-    monkeypatch.setattr(rate, "find", never)
-    again = searching.with_rate(cfg, searched, lambda _: None, None)  # type: ignore[arg-type,return-value]
+    monkeypatch.setattr(lr_finder, "find", never)
+    again = training_tuning.with_rate(cfg, searched, lambda _: None, None)  # type: ignore[arg-type,return-value]
     assert again.lr == found
     assert again.searched == []
 
@@ -78,10 +80,10 @@ def test_where_a_search_cannot_be_a_line_says_what_to_give(
     settings: list[str], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=says) as error:
-        searching.check(composed(*settings), tmp_path)
+        training_tuning.check(composed(*settings), tmp_path)
     assert "\n" not in str(error.value)
     (tmp_path / "found.json").write_text('{"optim.lr": 0.001, "data.batch_size": 8}')
-    searching.check(composed(*settings), tmp_path)  # what was found is not looked for
+    training_tuning.check(composed(*settings), tmp_path)  # what was found is not looked for
 
 
 @pytest.mark.parametrize(
@@ -135,9 +137,9 @@ def test_a_full_card_ends_the_search_and_another_error_does_not(monkeypatch: pyt
 
 
 def small(cfg: Any) -> Any:
-    from jungle import build
-    from jungle.models.backbone import Backbone
+    from jungle.models.backbones.backbone import Backbone
     from jungle.models.module import ClipClassifier
+    from jungle.training import build
 
     return ClipClassifier(
         Backbone(build.backbone_spec(cfg)),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from jungle.errors import UserError
-from jungle.video import decode_torchcodec
-from jungle.video.write import write_clip
+from jungle.video.decoders import torchcodec
+from jungle.video.transcode.writer import write_clip
 
 LENGTH = 80
 X265 = "log-level=none:scenecut=0:"
@@ -175,7 +175,7 @@ def sequential(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def has_torchcodec():
     try:
-        decode_torchcodec.load()
+        torchcodec.load()
     except UserError:
         return False
     return True

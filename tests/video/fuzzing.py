@@ -8,7 +8,7 @@ from pathlib import Path
 
 from clip_cases import numbered
 
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 LENGTH = 30
 GOP = {"options": {"g": "10"}}

@@ -10,12 +10,13 @@ import pytest
 from clip_cases import numbered
 
 from jungle.errors import UserError
-from jungle.video import ClipError, ClipSpec, Frames, read_clip, shrink, shrinking
-from jungle.video.copy_check import Shown, check_copy, small, unlike
-from jungle.video.shrink import shrink_clips
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import ShrinkTask, shrink_clip
-from jungle.video.write import ClipWriter, write_clip
+from jungle.video import ClipError, ClipSpec, Frames, read_clip
+from jungle.video.transcode import clip, dataset
+from jungle.video.transcode.clip import ShrinkTask, shrink_clip
+from jungle.video.transcode.copy_check import Shown, check_copy, small, unlike
+from jungle.video.transcode.dataset import shrink_clips
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import ClipWriter, write_clip
 
 SPEC = Shrink(short_side=48)
 
@@ -80,13 +81,13 @@ def test_a_rate_that_is_wrong_is_seen_in_avi_too(original, tmp_path, monkeypatch
 
 
 def test_a_copy_that_was_cut_on_its_way_to_the_disk_is_not_kept(original, tmp_path, monkeypatch):
-    check = shrinking.check_copy
+    check = clip.check_copy
 
     def cut(part, *args):
         os.truncate(part, part.stat().st_size * 2 // 3)
         check(part, *args)
 
-    monkeypatch.setattr(shrinking, "check_copy", cut)
+    monkeypatch.setattr(clip, "check_copy", cut)
     for suffix in (".mp4", ".mkv", ".avi"):
         row, _ = ShrinkTask(SPEC, str(tmp_path / "small"))((f"a{suffix}", str(original)))
         assert (row["status"], row["checked"]) == ("failed", False)
@@ -111,7 +112,7 @@ def _vanish(path):
 
 @pytest.mark.parametrize("change", [_replace, _grow, _vanish])
 def test_an_original_that_changes_while_it_is_copied_fails(original, tmp_path, monkeypatch, change):
-    check, changed = shrinking.check_copy, []
+    check, changed = clip.check_copy, []
 
     def meanwhile(*args):
         if not changed:
@@ -119,7 +120,7 @@ def test_an_original_that_changes_while_it_is_copied_fails(original, tmp_path, m
             change(original)
         check(*args)
 
-    monkeypatch.setattr(shrinking, "check_copy", meanwhile)
+    monkeypatch.setattr(clip, "check_copy", meanwhile)
     task = ShrinkTask(SPEC, str(tmp_path / "small"))
     row, _ = task(("a.mp4", str(original)))
     assert row["status"] == "failed"
@@ -157,7 +158,7 @@ def test_an_original_cut_midway_gives_a_copy_that_says_so(tmp_path, suffix, code
 
 
 def test_damaged_frames_of_an_original_are_counted(original, tmp_path, monkeypatch):
-    from jungle.video.decode_pyav import Wanted
+    from jungle.video.decoders.pyav import Wanted
 
     offer = Wanted.offer
 
@@ -165,7 +166,7 @@ def test_damaged_frames_of_an_original_are_counted(original, tmp_path, monkeypat
         offer(self, frame, sound and self._number_of.get(frame.pts) not in (3, 4))
 
     monkeypatch.setattr(Wanted, "offer", breaking)
-    monkeypatch.setattr(shrinking, "check_copy", lambda *_: None)
+    monkeypatch.setattr(clip, "check_copy", lambda *_: None)
     found = shrink_clip(original, tmp_path / "a.mp4", SPEC)
     assert (found["status"], found["reason"]) == ("degraded", "2 of 48 frames are damaged and left out")
 
@@ -244,9 +245,9 @@ def test_clips_that_a_disk_would_take_for_one_are_named_before_any_is_copied(ori
     root = original.parent
     shutil.copy(original, root / "A.MP4")
     paths = [original, root / "A.MP4"]
-    assert not shrink._folds(tmp_path)  # as most disks of Linux
+    assert not dataset._folds(tmp_path)  # as most disks of Linux
     assert shrink_clips(paths, root, tmp_path / "one", SPEC)["status"].to_list() == ["ok", "ok"]
-    monkeypatch.setattr(shrink, "_folds", lambda _: True)
+    monkeypatch.setattr(dataset, "_folds", lambda _: True)
     with pytest.raises(UserError, match=r"takes A\.MP4 and a\.mp4 for one name\. Rename them"):
         shrink_clips(paths, root, tmp_path / "two", SPEC)
     assert not list((tmp_path / "two").rglob("*.[mM][pP]4"))

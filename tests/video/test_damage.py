@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip
-from jungle.video.pool import DecodePool, Job
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
+from jungle.video.workers.decode_pool import DecodePool, Job
 
 SPEC = ClipSpec(Frames("uniform", 12), (48, 48))
 BAD_ENDS = ("no answer", "crashed", "killed", "ended with", "Error")

@@ -9,7 +9,7 @@ from clip_cases import CASES, LENGTH, needs_ffmpeg, sequential
 
 from jungle.errors import UserError
 from jungle.video import ClipSpec, Frames, read_clip
-from jungle.video.frames import pick
+from jungle.video.frames.sampling import pick
 
 # Levels by which a frame may differ in the mean from the same frame of a plain decode. The frames of a case
 # differ from each other by 9 or more.
@@ -128,7 +128,7 @@ def test_crop_and_size_agree_with_cropping_and_averaging_by_hand(case, plain, na
     "name", ["h264_gop30.mp4", "h264_open_gop.mp4", "vfr.mkv", "msmpeg4.asf", "h264.mts"]
 )
 def test_clips_too_large_to_hold_are_read_right_in_a_second_pass(case, plain, name, monkeypatch):
-    from jungle.video import timeline
+    from jungle.video.container import timeline
 
     monkeypatch.setattr(timeline, "HOLD_BYTES", 100)
     images, times = plain(case(name))
@@ -139,7 +139,8 @@ def test_clips_too_large_to_hold_are_read_right_in_a_second_pass(case, plain, na
 
 def test_a_stream_whose_times_are_out_of_order_is_counted(case, plain, monkeypatch):
     """As if FFmpeg had not noticed that the frames of this AVI are reordered: decoding notices."""
-    from jungle.video import reader, timeline
+    from jungle.video import reader
+    from jungle.video.container import timeline
 
     path = case("h264_b.avi")
     images, _ = plain(path)
@@ -187,25 +188,25 @@ def test_reordered_frames_come_out_where_the_stream_does_not_say_how_many_it_hol
 
 
 def test_frames_that_the_decoder_lost_for_want_of_a_look_are_read_again(case, plain, monkeypatch):
-    from jungle.video import decode_pyav
+    from jungle.video.decoders import pyav
 
     path = case("h264_b_pyramid.mp4")
     images, _ = plain(path)
-    offer, opened_how = decode_pyav.Wanted.offer, []
+    offer, opened_how = pyav.Wanted.offer, []
 
     def dropping(self, frame, sound):
         if not self.unseen or len(self.images) != 3:
             offer(self, frame, sound)
 
-    decode = decode_pyav.decode
+    decode = pyav.decode
 
     def noting(path, container, stream, timeline, wanted):
         opened_how.append(timeline.trust_index)
         wanted.unseen = timeline.unseen
         decode(path, container, stream, timeline, wanted)
 
-    monkeypatch.setattr(decode_pyav.Wanted, "offer", dropping)
-    monkeypatch.setattr(decode_pyav, "decode", noting)
+    monkeypatch.setattr(pyav.Wanted, "offer", dropping)
+    monkeypatch.setattr(pyav, "decode", noting)
     clip = read_clip(path, ClipSpec(Frames("uniform", 500), decoder="pyav"))
     assert opened_how == [True, False]
     assert clip.status == "ok"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
-from jungle.video import each as each_module
-from jungle.video.each import EachPool, read_each
-from jungle.video.pool import Job
+from jungle.video.workers import multi_spec_pool as each_module
+from jungle.video.workers.decode_pool import Job
+from jungle.video.workers.multi_spec_pool import EachPool, read_each
 
 SPECS = [
     ClipSpec(Frames("fps", 45, 3), (48, 64)),

@@ -3,9 +3,9 @@ import pytest
 
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames, read_clip
-from jungle.video.focus import box_of, median_of, wide_size
-from jungle.video.whole import read_whole
-from jungle.video.write import write_clip
+from jungle.video.frames.motion_crop import box_of, median_of, wide_size
+from jungle.video.full_clip import read_whole
+from jungle.video.transcode.writer import write_clip
 
 HEIGHT, WIDTH = 144, 256
 SIZE = (64, 64)

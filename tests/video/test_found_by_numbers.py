@@ -8,8 +8,8 @@ import pytest
 from av.packet import Packet
 
 from jungle.video import ClipSpec, Frames, read_clip
-from jungle.video.transport import is_whole
-from jungle.video.write import write_clip
+from jungle.video.container.mpegts import is_whole
+from jungle.video.transcode.writer import write_clip
 
 COUNT = 48
 SPEC = ClipSpec(Frames("uniform", 16), (64, 80))

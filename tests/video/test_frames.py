@@ -3,8 +3,8 @@ import pytest
 
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames
-from jungle.video.frames import pick, uniform
-from jungle.video.motion import pick_moving
+from jungle.video.frames.motion import pick_moving
+from jungle.video.frames.sampling import pick, uniform
 
 KINDS = [Frames("uniform", 16), Frames("random", 16), Frames("early_bias", 16), Frames("fps", 16, 2.0)]
 KINDS += [Frames("fps_start", 16, 2.0)]

@@ -6,11 +6,11 @@ import pytest
 from av.error import ArgumentError
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
-from jungle.video.looking import look
-from jungle.video.scale import Scaler
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import shrink_clip
-from jungle.video.write import write_clip
+from jungle.video.decoders.resize import Scaler
+from jungle.video.indexing.inspect_file import look
+from jungle.video.transcode.clip import shrink_clip
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
 
 SHAPES = [(2, 60_000), (60_000, 2), (1, 1), (3, 5), (16, 16_000)]
 

@@ -11,11 +11,12 @@ import torch
 from clip_cases import CASES, has_torchcodec, needs_ffmpeg, sequential
 
 from jungle.errors import UserError
-from jungle.video import Clip, ClipError, ClipSpec, Frames, decode_gpu, read_clip
-from jungle.video.device import TOLERANCE, array_of, difference
-from jungle.video.frames import pick
-from jungle.video.gpu_pool import GpuPool, open_pool
-from jungle.video.pool import DecodePool, Job
+from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip
+from jungle.video.decoders import nvdec
+from jungle.video.frames.sampling import pick
+from jungle.video.workers.decode_pool import DecodePool, Job
+from jungle.video.workers.device_trial import TOLERANCE, array_of, difference
+from jungle.video.workers.gpu_pool import GpuPool, open_pool
 
 SPEC = ClipSpec(Frames("uniform", 4), (48, 64), decoder="torchcodec", device="cuda")
 ON_CPU = replace(SPEC, decoder="pyav", device="cpu")
@@ -196,9 +197,9 @@ def test_a_clip_whose_frames_are_others_than_listed_is_not_taken(clip_path, monk
         late.check(1, float(plan.pts[1]) * plan.time_base)
     if has_torchcodec():
         with pytest.raises(ClipError, match="another frame"):
-            decode_gpu.decode(late, SPEC, "cpu")
+            nvdec.decode(late, SPEC, "cpu")
         with pytest.raises(ClipError, match="counts other frames"):
-            decode_gpu.decode(replace(plan, total=plan.total - 1), SPEC, "cpu")
+            nvdec.decode(replace(plan, total=plan.total - 1), SPEC, "cpu")
 
 
 @needs_ffmpeg
@@ -240,7 +241,7 @@ def test_frames_cropped_and_resized_there_are_those_of_the_cpu(case, device, int
 
 def test_every_clip_given_is_lent_to_the_stream_that_uses_it(clip_path, monkeypatch):
     lent = []
-    monkeypatch.setattr(decode_gpu, "lend", lambda clip: lent.append(clip) or clip)
+    monkeypatch.setattr(nvdec, "lend", lambda clip: lent.append(clip) or clip)
     with GpuPool(SPEC, device="cpu", workers=1, decode=colour(lambda _: 1)) as pool:
         got = [clip for _, clip in pool.map([Job("a", clip_path), Job("b", clip_path)], ahead=2)]
     assert lent == got
@@ -263,7 +264,7 @@ def test_memory_of_frames_is_lent_to_the_stream_that_uses_them():
     clip = Clip(Frames(), np.zeros(1), "ok", "", "torchcodec-cuda", 1, 1, 1.0, 1.0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "cuda", Cuda)
-        assert decode_gpu.lend(clip) is clip
+        assert nvdec.lend(clip) is clip
     assert asked == ["stream of cuda:0"]
 
 

@@ -13,10 +13,10 @@ import pytest
 from clip_cases import numbered
 
 from jungle.errors import UsageError, UserError
-from jungle.video.index import SCHEMA, index_clips
-from jungle.video.light import light_of
-from jungle.video.recorded import NAME_PATTERN, compiled, recorded_at
-from jungle.video.write import write_clip
+from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
+from jungle.video.indexing.index import SCHEMA, index_clips
+from jungle.video.indexing.infrared import light_of
+from jungle.video.transcode.writer import write_clip
 
 
 def by_day(count):
@@ -77,9 +77,9 @@ def test_only_new_and_changed_files_are_looked_at_again(disk, tmp_path, monkeypa
     (disk / "b.mp4").write_bytes((disk / "night.avi").read_bytes())
     (disk / "night.avi").unlink()
     seen = []
-    from jungle.video import index
-    from jungle.video.looking import look
-    from jungle.video.workers import WorkerPool
+    from jungle.video.indexing import index
+    from jungle.video.indexing.inspect_file import look
+    from jungle.video.workers.process_pool import WorkerPool
 
     class Watched(WorkerPool):
         def submit(self, job):
@@ -101,7 +101,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_table(disk, tmp_path):
     whole = index_clips(files(disk), tmp_path / "whole.parquet", root=disk, workers=2)
     out = tmp_path / "killed.parquet"
     code = (
-        "import sys, pathlib; from jungle.video.index import index_clips; root = pathlib.Path(sys.argv[1]); "
+        "import sys, pathlib; from jungle.video.indexing.index import index_clips; root = pathlib.Path(sys.argv[1]); "
         "index_clips([p for p in root.rglob('*') if p.is_file()], sys.argv[2], root=root, workers=1)"
     )
     journal = out.with_name(f".{out.name}.journal")

@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.video.index import index_clips
-from jungle.video.likeness import NEAR, likeness, with_copies
-from jungle.video.write import write_clip
+from jungle.video.indexing.index import index_clips
+from jungle.video.indexing.perceptual_hash import NEAR, likeness, with_copies
+from jungle.video.transcode.writer import write_clip
 
 
 def scene(seed: int, frames: int = 12) -> list[np.ndarray]:
@@ -67,7 +67,7 @@ def test_an_index_of_an_earlier_version_is_made_again(tmp_path, caplog, lacks) -
 
 @pytest.mark.parametrize("held", [1, 10_000])
 def test_groups_are_those_of_comparing_all_pairs(held, monkeypatch) -> None:
-    monkeypatch.setattr("jungle.video.likeness.HELD", held)
+    monkeypatch.setattr("jungle.video.indexing.perceptual_hash.HELD", held)
     draw = np.random.default_rng(0)
     bits = draw.integers(0, 2, (40, 256), dtype=np.uint8)
     rows = list(bits)

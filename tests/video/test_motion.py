@@ -3,7 +3,7 @@ import pytest
 from clip_cases import numbered
 
 from jungle.video import ClipSpec, Frames, read_clip
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 
 @pytest.fixture(scope="module")

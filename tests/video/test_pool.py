@@ -11,8 +11,9 @@ import pool_tasks
 import pytest
 
 from jungle.errors import UserError
-from jungle.video import Clip, ClipError, ClipSpec, Frames, decode_torchcodec, read_clip
-from jungle.video.pool import DecodePool, Job
+from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip
+from jungle.video.decoders import torchcodec
+from jungle.video.workers.decode_pool import DecodePool, Job
 
 SPEC = ClipSpec(Frames("uniform", 4), (48, 64), decoder="pyav")
 
@@ -110,7 +111,7 @@ def test_workers_do_not_run_the_users_script_or_import_torch(tmp_path, clip_path
         import os, sys
         print("script", flush=True)
         from jungle.video import ClipSpec
-        from jungle.video.pool import DecodePool, Job
+        from jungle.video.workers.decode_pool import DecodePool, Job
         with DecodePool(ClipSpec(), workers=1) as pool:
             list(pool.map([Job("a", {clip_path!r})], ahead=1))
             pid = pool.processes[0].pid
@@ -131,7 +132,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path, clip_path, what):
         sys.path.insert(0, {here!r})
         import pool_tasks
         from jungle.video import ClipSpec
-        from jungle.video.pool import DecodePool, Job
+        from jungle.video.workers.decode_pool import DecodePool, Job
         pool = DecodePool(ClipSpec(decoder="pyav"), workers=1, transform=pool_tasks.misbehave)
         list(pool.map([Job("a", {clip_path!r})], ahead=1))
         print(pool.processes[0].pid, flush=True)
@@ -164,7 +165,7 @@ def alive(pid: int) -> bool:
 
 def test_a_decoder_that_cannot_work_stops_the_run(clip_path, monkeypatch, tmp_path):
     try:
-        decode_torchcodec.load()
+        torchcodec.load()
         pytest.skip("torchcodec works here")
     except UserError:
         pass

@@ -6,7 +6,7 @@ import pytest
 from clip_cases import numbered
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames, probe, read_clip
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

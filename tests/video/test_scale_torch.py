@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from jungle.video import ClipError, ClipSpec
-from jungle.video.scale import Scaler
-from jungle.video.scale_torch import TorchScaler, weights
+from jungle.video.decoders.resize import Scaler
+from jungle.video.decoders.resize_torch import TorchScaler, weights
 
 DEVICES = [
     "cpu",

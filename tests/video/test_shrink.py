@@ -11,10 +11,10 @@ from clip_cases import numbered
 
 from jungle.errors import UsageError, UserError
 from jungle.video import ClipSpec, Frames, probe, read_clip
-from jungle.video.shrink import SCHEMA, shrink_clips
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import shrink_clip
-from jungle.video.write import write_clip
+from jungle.video.transcode.clip import shrink_clip
+from jungle.video.transcode.dataset import SCHEMA, shrink_clips
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
 
 
 def files(root):
@@ -106,8 +106,8 @@ def test_killed_it_goes_on_and_ends_with_the_same_copies(disk, tmp_path):
     whole = shrink_clips(files(disk), disk, tmp_path / "whole", Shrink(short_side=32, fps=4.0), workers=2)
     out = tmp_path / "killed"
     code = (
-        "import sys, pathlib; from jungle.video.shrink import shrink_clips; "
-        "from jungle.video.shrink_spec import Shrink; root = pathlib.Path(sys.argv[1]); "
+        "import sys, pathlib; from jungle.video.transcode.dataset import shrink_clips; "
+        "from jungle.video.transcode.spec import Shrink; root = pathlib.Path(sys.argv[1]); "
         f"shrink_clips([p for p in root.rglob('*.avi')], root, sys.argv[2], {spec}, workers=1)"
     )
     with subprocess.Popen(

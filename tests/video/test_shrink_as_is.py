@@ -3,11 +3,11 @@
 import pytest
 from clip_cases import numbered
 
-from jungle.cli import main
+from jungle.cli.main import main
 from jungle.video import probe
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import AS_IT_IS, shrink_clip
-from jungle.video.write import write_clip
+from jungle.video.transcode.clip import AS_IT_IS, shrink_clip
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_copies_that_grew_are_said_with_both_sizes_and_no_advice_that_was_follow
     assert "larger than the clips" not in said
     assert ("copied as they are: 1 clip" in said) or codec == "h264"
     grown = 64 * small.stat().st_size
-    monkeypatch.setattr("jungle.video.shrink.shrink_clips", lambda *_, **__: table(small, grown))
+    monkeypatch.setattr("jungle.video.transcode.dataset.shrink_clips", lambda *_, **__: table(small, grown))
     main(["shrink", *asked, f"codec={codec}"])
     said = capsys.readouterr().err
     assert f"({grown / 1e6:.1f} MB of {small.stat().st_size / 1e6:.1f} MB)" in said
@@ -57,7 +57,7 @@ def test_copies_that_grew_are_said_with_both_sizes_and_no_advice_that_was_follow
 def table(clip, grown):
     import polars as pl
 
-    from jungle.video.shrink import SCHEMA
+    from jungle.video.transcode.dataset import SCHEMA
 
     row = {"clip": clip.name, "status": "ok", "reason": "", "size": clip.stat().st_size, "size_after": grown}
     return pl.DataFrame([row], schema={k: SCHEMA[k] for k in row})

@@ -10,14 +10,14 @@ from clip_cases import needs_ffmpeg
 from stream_cases import CASES, H264, MAIN, MJPEG, OTHER, SMALL, STILL, main_of, shows, write_tracks
 
 from jungle.video import ClipError, ClipSpec, Frames, probe, read_clip
-from jungle.video.container import opened
-from jungle.video.each import read_each
-from jungle.video.likeness import likeness
-from jungle.video.looking import THUMBNAILS, look
+from jungle.video.container.open import opened
+from jungle.video.full_clip import read_whole
+from jungle.video.indexing.inspect_file import THUMBNAILS, look
+from jungle.video.indexing.perceptual_hash import likeness
 from jungle.video.reader import look as look_or_plan
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import shrink_clip
-from jungle.video.whole import read_whole
+from jungle.video.transcode.clip import shrink_clip
+from jungle.video.transcode.spec import Shrink
+from jungle.video.workers.multi_spec_pool import read_each
 
 ALL = Frames("uniform", 500)
 DECODERS = ["pyav", "decord", pytest.param("torchcodec", marks=needs_ffmpeg)]
@@ -54,8 +54,8 @@ def test_every_decoder_reads_the_main_picture(files, name, decoder):
 @needs_ffmpeg
 @pytest.mark.parametrize("name", ["small_first.mp4", "small_first.mkv", "small_first.mts", "cover_first.mp4"])
 def test_torchcodec_is_told_the_stream_on_the_gpu_path_too(files, name):
-    from jungle.video import decode_gpu
-    from jungle.video.plan import Plan
+    from jungle.video.decoders import nvdec
+    from jungle.video.decoders.gpu_plan import Plan
 
     path, _ = files(name)
     spec = ClipSpec(Frames("uniform", 4), (48, 64), decoder="torchcodec")
@@ -63,7 +63,7 @@ def test_torchcodec_is_told_the_stream_on_the_gpu_path_too(files, name):
     plan = look_or_plan(path, replace(spec, device="cuda"))
     assert isinstance(plan, Plan)
     plan = Plan.unpacked(*plan.packed())  # as it passes between processes
-    assert shows(decode_gpu.decode(plan, spec, "cpu").frames.numpy()) == MAIN
+    assert shows(nvdec.decode(plan, spec, "cpu").frames.numpy()) == MAIN
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_file_that_another_has_replaced_is_judged_again(files, tmp_path):
 
 
 def test_long_clips_are_read_in_a_second_pass_of_the_same_stream(files, monkeypatch):
-    from jungle.video import timeline
+    from jungle.video.container import timeline
 
     monkeypatch.setattr(timeline, "HOLD_BYTES", 100)
     for name in ("small_first.mkv", "small_first.mp4", "small_first.avi"):
@@ -181,10 +181,10 @@ def test_a_file_without_a_picture_says_so(tmp_path):
 
 
 def test_a_file_is_judged_once_however_often_it_is_opened(files):
-    from jungle.video import container
+    from jungle.video.container import open
 
     path, _ = files("small_first.mp4")
-    container._main_of.cache_clear()
+    open._main_of.cache_clear()
     for _ in range(3):
         read_clip(path, ClipSpec(ALL))
-    assert container._main_of.cache_info().misses == 1
+    assert open._main_of.cache_info().misses == 1

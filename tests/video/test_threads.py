@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from jungle.video.threads import GivenUp, HardyThreads
+from jungle.video.workers.timeout_threads import GivenUp, HardyThreads
 
 
 def test_results_and_errors_are_the_works_own():

@@ -13,16 +13,17 @@ import pytest
 from clip_cases import numbered, remux
 from tests.conftest import ROOT
 
-from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip, trust
-from jungle.video.each import read_each
-from jungle.video.index import index_clips
-from jungle.video.plan import Plan
-from jungle.video.pool import DecodePool, Job
+from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip
+from jungle.video.decoders import trust
+from jungle.video.decoders.gpu_plan import Plan
+from jungle.video.full_clip import NotWhole, read_whole
+from jungle.video.indexing.index import index_clips
 from jungle.video.reader import look
-from jungle.video.shrink import shrink_clips
-from jungle.video.shrink_spec import Shrink
-from jungle.video.whole import NotWhole, read_whole
-from jungle.video.write import write_clip
+from jungle.video.transcode.dataset import shrink_clips
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
+from jungle.video.workers.decode_pool import DecodePool, Job
+from jungle.video.workers.multi_spec_pool import read_each
 
 
 def _benchmark():

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from jungle.video.container.mpegts import has_gap
 from jungle.video.reader import read_clip
-from jungle.video.transport import has_gap
+from jungle.video.transcode.writer import write_clip
 from jungle.video.types import ClipError, ClipSpec, Frames
-from jungle.video.write import write_clip
 
 COUNT = 48
 MOVING = np.random.default_rng(1).integers(0, 256, (240, 320, 3), np.uint8).repeat(2, 0).repeat(2, 1)

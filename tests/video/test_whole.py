@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
-from jungle.video.frames import pick
-from jungle.video.whole import TOO_LONG, NotWhole, read_whole
+from jungle.video.frames.sampling import pick
+from jungle.video.full_clip import TOO_LONG, NotWhole, read_whole
 
 SPEC = ClipSpec(Frames("random", 5), (48, 64))
 SOUND = (

@@ -16,7 +16,7 @@ from jungle.bench.reading import CODEC, WHOLE, Trial, Way, measure
 from jungle.console import log, result, track
 from jungle.errors import UserError
 from jungle.files import replacing, write_json
-from jungle.video.workers import TaskFailed, TaskRefused, Worker
+from jungle.video.workers.process_pool import TaskFailed, TaskRefused, Worker
 
 MEMORY_GB = 8
 TIMEOUT_S = 600

@@ -12,8 +12,8 @@ import numpy as np
 
 from jungle.console import log
 from jungle.files import replacing
-from jungle.video.packing import write_again
-from jungle.video.write import write_clip
+from jungle.video.transcode.muxing import write_again
+from jungle.video.transcode.writer import write_clip
 
 FPS = 30
 

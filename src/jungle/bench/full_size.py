@@ -41,12 +41,13 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder, peak_memory() as found:
         import torch
 
-        from jungle import build, inputs, overrides
-        from jungle.cli import config_dir
-        from jungle.data.identity import Content, contents
+        from jungle.cli import overrides
+        from jungle.cli.main import config_dir
+        from jungle.data.content_key import Content, contents
         from jungle.features import extract
-        from jungle.features.plans import Wanted
-        from jungle.models.joined import make_backbone
+        from jungle.features.spec import Wanted
+        from jungle.models.backbones.concat import make_backbone
+        from jungle.training import build, datamodules
 
         plans, backbones = [], []
         for of_one in settings:
@@ -54,7 +55,7 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
             cfg = overrides.composed("train", own, config_dir())
             backbones.append(make_backbone(build.backbone_spec(cfg)))
             spec = build.clip_specs(cfg, backbones[-1])[1]
-            plans += inputs.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
+            plans += datamodules.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
         device = build.devices_of(cfg)[0]
         film_bytes, paths = film.read_bytes(), [str(Path(folder) / f"{i}{film.suffix}") for i in range(clips)]
         for i, path in enumerate(paths):
@@ -90,15 +91,16 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
     with peak_memory() as found:
         import torch
 
-        from jungle import build, overrides
         from jungle.bench.clock import Clock
-        from jungle.cli import config_dir
+        from jungle.cli import overrides
+        from jungle.cli.main import config_dir
         from jungle.data.clips import Clips
-        from jungle.data.identity import Content
-        from jungle.data.module import ClipData
+        from jungle.data.content_key import Content
+        from jungle.data.datamodule import ClipData
         from jungle.features.reader import FeatureReader
-        from jungle.models.joined import make_backbone
-        from jungle.training import quiet
+        from jungle.models.backbones.concat import make_backbone
+        from jungle.training import build
+        from jungle.training.fit import quiet
 
         quiet()
         cfg = overrides.composed("train", [*settings, "model.pretrained=false"], config_dir())
@@ -155,10 +157,10 @@ def level_two(stacker: str, clips: int, members: int) -> dict[str, float]:
         `seconds`, and `peak_mb`: the process's own memory, from its imports on.
     """
     with peak_memory() as found:
-        from jungle.ensemble.board import Answers
-        from jungle.ensemble.columns import plain
         from jungle.ensemble.network import fit_networks
+        from jungle.ensemble.prediction_matrix import Answers
         from jungle.ensemble.stack import fitted
+        from jungle.ensemble.stacking_features import plain
 
         rng = np.random.default_rng(0)
         targets_NC = (rng.random((clips, len(CLASSES))) < 0.05).astype(np.float32)

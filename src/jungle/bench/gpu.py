@@ -14,10 +14,11 @@ from jungle.console import log, result
 from jungle.cores import share_of_cores
 from jungle.errors import UserError
 from jungle.files import write_json
-from jungle.video import Clip, ClipSpec, Frames, decode_decord
-from jungle.video.device import TOLERANCE, difference, on_gpu
-from jungle.video.gpu_pool import open_pool
-from jungle.video.pool import Job
+from jungle.video import Clip, ClipSpec, Frames
+from jungle.video.decoders import decord
+from jungle.video.workers.decode_pool import Job
+from jungle.video.workers.device_trial import TOLERANCE, difference, on_gpu
+from jungle.video.workers.gpu_pool import open_pool
 from jungle.wording import count
 
 TIMEOUT_S = 120.0
@@ -48,7 +49,7 @@ def bench_gpu(
 
     Returns:
         `frames`, one dict a file: `file`, `decoder` (who read it for the GPU's side), `on_cpu` (why, where
-        the GPU did not), `off` (levels of 255, see `jungle.video.device.TOLERANCE`), `right`. `speed`, one
+        the GPU did not), `off` (levels of 255, see `jungle.video.workers.device_trial.TOLERANCE`), `right`. `speed`, one
         a way: `way`, `clips_s`, `clips_s_model` (with a backbone behind it), `idle` (share of that time in
         which the GPU had nothing to compute, because it waited for frames).
 
@@ -60,7 +61,7 @@ def bench_gpu(
     workers = share_of_cores() if workers is None else workers
     cpu = ClipSpec(Frames("uniform", frames), size)
     ways = {"CPU": cpu, "GPU, torchcodec": on_gpu(cpu)}
-    if decode_decord.has_cuda():
+    if decord.has_cuda():
         ways["GPU, decord"] = ClipSpec(Frames("uniform", frames), size, decoder="decord", device="cuda")
     rows = _compare(paths, cpu, ways["GPU, torchcodec"], device, workers)
     jobs = [Job(str(i), path) for i, path in enumerate(islice(cycle(paths), clips))]
@@ -118,9 +119,9 @@ def _speed(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, f
 
 def _with_model(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, float]:
     from jungle.features.extract import run
-    from jungle.features.plans import compute_dtype
-    from jungle.models.backbone import Backbone
-    from jungle.models.timm_model import BackboneSpec
+    from jungle.features.spec import compute_dtype
+    from jungle.models.backbones.backbone import Backbone
+    from jungle.models.backbones.timm_factory import BackboneSpec
 
     model = Backbone(BackboneSpec(MODEL, pretrained=False, size=spec.size)).eval().to(device)
     dtype = compute_dtype(device)

@@ -40,8 +40,8 @@ def bench_heads(
     Raises:
         UsageError: a setting or head that there is not, or a model that is not frozen.
     """
-    from jungle import overrides
-    from jungle.cli import config_dir
+    from jungle.cli import overrides
+    from jungle.cli.main import config_dir
 
     folder = config_dir()
     names = list(heads) or sorted(f.stem for f in (folder / "head").glob("*.yaml"))
@@ -82,7 +82,7 @@ class _Bench:
     @cached_property
     def inputs(self) -> str:
         """Hash of the labels, clips and files that the runs learn from."""
-        from jungle.run_inputs import current
+        from jungle.training.run_inputs import current
 
         return current(self.cfg).digest
 
@@ -107,8 +107,8 @@ class _Bench:
     def _train(self, cfg: Any, folder: Path) -> None:
         import pytorch_lightning as pl
 
-        from jungle import build, evaluate
-        from jungle.training import quiet
+        from jungle.training import build, evaluation
+        from jungle.training.fit import quiet
 
         quiet()
         clips, task, backbone, about, data = self._shared()
@@ -117,20 +117,23 @@ class _Bench:
         trainer = build.trainer_of(cfg, folder, False)
         model = build.model_of(cfg, backbone, clips, task, about)
         trainer.fit(model, datamodule=data)
-        evaluate.finish(cfg, folder, trainer, model, data, clips)
+        evaluation.finish(cfg, folder, trainer, model, data, clips)
 
     def _shared(self) -> tuple[Any, ...]:
         if self._made is None:
-            from jungle import build, facts, inputs, labelled
-            from jungle.models.joined import make_backbone
+            from jungle.models.backbones.concat import make_backbone
+            from jungle.prediction import metadata
+            from jungle.training import build
+            from jungle.training import clips as training_clips
+            from jungle.training import datamodules as inputs
 
             cfg = self.cfg
-            clips, lost = labelled.load(cfg)
+            clips, lost = training_clips.load(cfg)
             backbone = make_backbone(build.backbone_spec(cfg))
             weights_hash = backbone.weights_hash()
             spec = build.clip_specs(cfg, backbone)[1]
-            known = facts.of_training(cfg, clips, inputs.workers_of(cfg))
-            about = labelled.about(clips, spec, weights_hash, known)
+            known = metadata.of_training(cfg, clips, inputs.workers_of(cfg))
+            about = training_clips.about(clips, spec, weights_hash, known)
             with timed("features"):
                 data, _ = inputs.stored_features(cfg, clips, backbone, spec, weights_hash)
             data.facts = known
@@ -143,7 +146,7 @@ class _Bench:
     def close(self) -> None:
         """End what the clips were read with."""
         if self._made is not None:
-            from jungle import inputs
+            from jungle.training import datamodules as inputs
 
             inputs.close(self._made[-1])
 

@@ -133,7 +133,7 @@ def bench_plan(
 
 def _decoded(paths: list[Path], specs: list[Any], seconds: float) -> float:
     """Return clips a second of one process that decodes each clip once for all backbones."""
-    from jungle.video.each import read_each
+    from jungle.video.workers.multi_spec_pool import read_each
 
     return _times_a_second(lambda n: read_each(paths[n % len(paths)], specs), seconds)
 
@@ -150,8 +150,9 @@ def _times_a_second(step: Callable[[int], Any], seconds: float) -> float:
 
 
 def _config(settings: list[str]) -> tuple[Any, Any]:
-    from jungle import build, overrides
-    from jungle.cli import config_dir
+    from jungle.cli import overrides
+    from jungle.cli.main import config_dir
+    from jungle.training import build
 
     cfg = overrides.composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
     return cfg, build.backbone_spec(cfg)
@@ -161,10 +162,10 @@ def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> t
     """Return how clips become a backbone's frames; its frames a second, in bf16 on a GPU, and their cost."""
     import torch
 
-    from jungle import build
     from jungle.features.extract import placed, run
-    from jungle.features.plans import compute_dtype
-    from jungle.models.joined import make_backbone
+    from jungle.features.spec import compute_dtype
+    from jungle.models.backbones.concat import make_backbone
+    from jungle.training import build
 
     cfg, spec = _config(settings)
     backbone = make_backbone(spec)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jungle.video.messages import Answer
 from jungle.video.types import ClipSpec, Frames
+from jungle.video.workers.protocol import Answer
 
 _ffmpeg_peak = 0.0  # MB; a process has to be looked at while it runs
 WHOLE = "whole clip"
@@ -79,8 +79,8 @@ def _sparse(trial: Trial) -> int:
 
 def _in_order(trial: Trial) -> int:
     """Every frame, one after another, resized: the plain way through PyAV."""
-    from jungle.video.salvage import every_frame
-    from jungle.video.scale import Scaler
+    from jungle.video.decoders.resize import Scaler
+    from jungle.video.recovery import every_frame
 
     scaler = Scaler(ClipSpec(size=trial.size))
     return sum(1 for frame, _ in every_frame(trial.path) if scaler(frame) is not None)
@@ -90,18 +90,18 @@ def _codec_alone(trial: Trial) -> tuple[int, float]:
     """The codec's own work for the frames asked for: no opening, no listing, no resizing."""
     import numpy as np
 
-    from jungle.video import decode_pyav
-    from jungle.video.container import check_file, opened
-    from jungle.video.frames import pick
-    from jungle.video.timeline import read_timeline
+    from jungle.video.container.open import check_file, opened
+    from jungle.video.container.timeline import read_timeline
+    from jungle.video.decoders import pyav
+    from jungle.video.frames.sampling import pick
 
     with opened(trial.path) as (container, stream):
         timeline = read_timeline(container, stream, check_file(trial.path))
         picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)
         nothing = np.zeros(0, np.uint8)
-        wanted = decode_pyav.Wanted(picks, timeline, lambda frame: nothing)
+        wanted = pyav.Wanted(picks, timeline, lambda frame: nothing)
         before = _cpu(resource.RUSAGE_SELF)
-        decode_pyav.decode(trial.path, container, stream, timeline, wanted)
+        pyav.decode(trial.path, container, stream, timeline, wanted)
         return len(wanted.images), _cpu(resource.RUSAGE_SELF) - before
 
 

@@ -12,15 +12,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from jungle import build, facts, inputs, labelled
 from jungle.bench.clock import Clock
 from jungle.bench.peak import flops_a_clip, peak_tflops
-from jungle.callbacks import StepSeed, StopOnNan
 from jungle.config import TrainConfig
 from jungle.console import result
 from jungle.errors import UsageError
 from jungle.files import write_json, write_text
-from jungle.searching.batch_size import again
+from jungle.prediction import metadata
+from jungle.training import build, datamodules
+from jungle.training import clips as training_clips
+from jungle.training.callbacks import StepSeed, StopOnNan
+from jungle.training.tuning.batch_size import again
 
 HEAD_STEPS = 20  # steps of a head for each that decodes: they take milliseconds
 
@@ -49,9 +51,9 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     Raises:
         UsageError: settings that there are not, are still to be found (`auto`), or are of several devices.
     """
-    from jungle import overrides
-    from jungle.cli import config_dir
-    from jungle.training import quiet
+    from jungle.cli import overrides
+    from jungle.cli.main import config_dir
+    from jungle.training.fit import quiet
 
     cfg = overrides.composed("train", list(settings), config_dir())
     _check(cfg, steps, warmup)
@@ -74,7 +76,7 @@ def _check(cfg: TrainConfig, steps: int, warmup: int) -> None:
         raise UsageError(
             f"bench train measures what it is given: {cfg.searched[0]}=auto must be a number here"
         )
-    inputs.check_devices(cfg)
+    datamodules.check_devices(cfg)
     if len(build.devices_of(cfg)) * cfg.trainer.num_nodes > 1:
         raise UsageError("bench train measures one device: trainer.devices=1")
 
@@ -94,21 +96,21 @@ class _Bench:
 
     @classmethod
     def made(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
-        from jungle.models.joined import make_backbone
+        from jungle.models.backbones.concat import make_backbone
 
-        clips, lost = labelled.load(cfg)
+        clips, lost = training_clips.load(cfg)
         backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
-        specs = inputs.settled(cfg, None, clips, backbone, weights_hash)
-        known = facts.of_training(cfg, clips, inputs.workers_of(cfg))
-        about = labelled.about(clips, specs[1], weights_hash, known)
+        specs = datamodules.settled(cfg, None, clips, backbone, weights_hash)
+        known = metadata.of_training(cfg, clips, datamodules.workers_of(cfg))
+        about = training_clips.about(clips, specs[1], weights_hash, known)
         model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
         return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, lost, known)
 
     def finetuning(self) -> dict[str, Any]:
         """Real clips, synthetic ones, the loader alone."""
         device = build.devices_of(self.cfg)[0]
-        data = self._checked(inputs.videos(self.cfg, self.clips, *self.specs))
+        data = self._checked(datamodules.videos(self.cfg, self.clips, *self.specs))
         try:
             loader = self._loader(data)
             real = self._trained("real clips", datamodule=data)
@@ -116,7 +118,7 @@ class _Bench:
             batches = (self.warmup + self.steps) * self.cfg.trainer.accumulate_grad_batches
             synthetic = self._trained("synthetic clips", train_dataloaders=again(first, batches))
         finally:
-            inputs.close(data)
+            datamodules.close(data)
         rows = [real, synthetic, loader]
         found = self._found(first, rows)
         if device.startswith("cuda"):
@@ -131,24 +133,26 @@ class _Bench:
     def head(self) -> dict[str, Any]:
         """A head on stored features, and in an epoch that decodes."""
         cfg = self.cfg
-        stored, _ = inputs.stored_features(cfg, self.clips, self.backbone, self.specs[1], self.weights_hash)
+        stored, _ = datamodules.stored_features(
+            cfg, self.clips, self.backbone, self.specs[1], self.weights_hash
+        )
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, threads // 2))  # as `jungle train` does for a head
         head = self._trained("head, stored features", HEAD_STEPS, datamodule=self._checked(stored))
         torch.set_num_threads(threads)
-        data = self._checked(inputs.videos(cfg, self.clips, self.specs[1], self.specs[1]))
+        data = self._checked(datamodules.videos(cfg, self.clips, self.specs[1], self.specs[1]))
         try:
             decoding = self._trained("head, frozen epoch that decodes", datamodule=data)
             first = next(iter(data.loader("train", train=True)))
         finally:
-            inputs.close(data)
+            datamodules.close(data)
         return self._found(first, [head, decoding])
 
     def _checked(self, data: Any) -> Any:
         data.facts = self.facts_NF
         data.failures.update(self.lost)
         data.left_out |= set(data.failures)
-        inputs.check_left(self.clips, data, self.cfg.max_failed_fraction)
+        datamodules.check_left(self.clips, data, self.cfg.max_failed_fraction)
         return data
 
     def _loader(self, data: Any) -> dict[str, Any]:
@@ -181,7 +185,11 @@ class _Bench:
         )
         _, frames, height, width, _ = batch["frames_BTHWC"].shape
         return {
-            "machine": {"device": name, "workers": inputs.workers_of(self.cfg), "torch": torch.__version__},
+            "machine": {
+                "device": name,
+                "workers": datamodules.workers_of(self.cfg),
+                "torch": torch.__version__,
+            },
             "model": {
                 "backbone": self.cfg.model.backbone,
                 "mode": self.cfg.model.mode,

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from jungle.config.backbone_names import check_backbone
 from jungle.config.values import Fraction, RunPath, Section, Size, listed
-from jungle.models.names import check_backbone
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jungle.lean import without
+from jungle.hidden_modules import without
 
 if TYPE_CHECKING:
     import numpy as np
 
     from jungle.video import Clip
-    from jungle.video.pool import Job
+    from jungle.video.workers.decode_pool import Job
 
 
 @dataclass(frozen=True)

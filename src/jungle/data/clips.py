@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from jungle import names
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
 from jungle.errors import UserError, first_line
 from jungle.files import write_text
 from jungle.parquet import write_parquet

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from jungle.data.clips import Clips
-from jungle.data.problems import Problems, shown
+from jungle.data.validation_report import Problems, shown
 from jungle.wording import count
 
 MOST = 5  # names shown

@@ -6,8 +6,8 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.indexed import rows_of
-from jungle.data.problems import shown
+from jungle.data.index_lookup import rows_of
+from jungle.data.validation_report import shown
 
 COPY = "copies of "  # a site's name cannot hold the control character behind it
 
@@ -15,7 +15,7 @@ COPY = "copies of "  # a site's name cannot hold the control character behind it
 def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> pl.Series:
     """Return the copies that each clip is one of, as the index names them: str `[N]`, null if it has none.
 
-    Copies hold the same, or begin with the same picture: see `jungle.video.likeness`.
+    Copies hold the same, or begin with the same picture: see `jungle.video.indexing.perceptual_hash`.
 
     Args:
         clips: the clips.

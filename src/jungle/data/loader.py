@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from jungle.data.sampling import Mix
+from jungle.data.samplers import Mix
 from jungle.errors import UserError
 
 

@@ -35,7 +35,7 @@ FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
 
 
 def facts_of(index: pl.DataFrame) -> np.ndarray:
-    """Return the facts `[N, F]` of rows of an index (`jungle.video.index`); nulls become nan."""
+    """Return the facts `[N, F]` of rows of an index (`jungle.video.indexing.index`); nulls become nan."""
     day = 2 * np.pi / 86400
     second = (
         pl.col("time").dt.hour().cast(pl.Float64) * 3600

@@ -20,10 +20,10 @@ from urllib.parse import unquote
 import polars as pl
 
 from jungle.console import log
-from jungle.data.problems import Problems, shown
-from jungle.data.suffixes import is_video, without_suffix
+from jungle.data.folder_walk import entries_of, kind_of
 from jungle.data.text import Matches, clean_text, matched, unquoted
-from jungle.data.walking import entries_of, kind_of
+from jungle.data.validation_report import Problems, shown
+from jungle.data.video_suffixes import is_video, without_suffix
 from jungle.files import expanded
 from jungle.wording import counted
 

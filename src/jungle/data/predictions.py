@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from jungle import names
-from jungle.data.for_people import write_csv
+from jungle.data.spreadsheets import write_csv
 from jungle.errors import UserError
 from jungle.parquet import read_parquet, write_parquet
 

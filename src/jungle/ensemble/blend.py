@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jungle.ensemble.board import Answers, Board
-from jungle.ensemble.odds import probs_of, scores_of, whole
+from jungle.ensemble.logits import probs_of, scores_of, whole
+from jungle.ensemble.prediction_matrix import Answers, Board
 from jungle.metrics.scores import log_loss
 
 Blend = Callable[[Answers], np.ndarray]

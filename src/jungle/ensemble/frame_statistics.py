@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from jungle.ensemble.logits import scores_of
 from jungle.ensemble.members import Member
-from jungle.ensemble.odds import scores_of
 from jungle.errors import UsageError, UserError, first_line
 from jungle.parquet import read_parquet
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from jungle.console import Progress
 from jungle.ensemble.blend import BLENDS, Blend, completed
-from jungle.ensemble.board import Answers, Board
-from jungle.ensemble.calibrate import CALIBRATIONS, Calibration
+from jungle.ensemble.calibration import CALIBRATIONS, Calibration
+from jungle.ensemble.prediction_matrix import Answers, Board
 from jungle.ensemble.stackers import STACKERS
 from jungle.metrics.scores import log_loss
 

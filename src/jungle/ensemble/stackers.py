@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from jungle.ensemble.blend import Fitted
-from jungle.ensemble.board import Answers
-from jungle.ensemble.columns import plain
-from jungle.ensemble.odds import whole
+from jungle.ensemble.logits import whole
+from jungle.ensemble.prediction_matrix import Answers
+from jungle.ensemble.stacking_features import plain
 
 FEW = 5  # labelled clips of a class: with fewer it is answered with its share
 

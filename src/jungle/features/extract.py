@@ -11,17 +11,17 @@ import torch
 
 from jungle import streams
 from jungle.console import Progress, log
-from jungle.data.identity import Content
+from jungle.data.content_key import Content
 from jungle.errors import UserError
-from jungle.features.plans import Extraction, Wanted
-from jungle.models.backbone import Backbone
-from jungle.models.parallel import side_by_side
+from jungle.features.spec import Extraction, Wanted
+from jungle.models.backbones.backbone import Backbone
+from jungle.models.cpu_parallel import side_by_side
 from jungle.names import escaped
 from jungle.video import Clip, ClipError
-from jungle.video.each import EachPool
-from jungle.video.gpu_pool import open_pool
-from jungle.video.pool import Job
-from jungle.video.serving import die_with
+from jungle.video.workers.decode_pool import Job
+from jungle.video.workers.gpu_pool import open_pool
+from jungle.video.workers.multi_spec_pool import EachPool
+from jungle.video.workers.worker_main import die_with
 from jungle.wording import count
 
 

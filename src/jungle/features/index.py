@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from jungle.console import log
-from jungle.data.identity import Content
+from jungle.data.content_key import Content
 from jungle.errors import UserError
+from jungle.features.safetensors_io import Damaged, read_header, read_tensor, write_tensors
 from jungle.features.shard import FAILED, OK, Rows, Shard, join, read_rows, read_shard
-from jungle.features.tensors import Damaged, read_header, read_tensor, write_tensors
 from jungle.files import replacing
 from jungle.wording import count
 

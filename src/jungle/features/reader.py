@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from jungle.data.identity import Content
+from jungle.data.content_key import Content
 from jungle.data.loader import Sample
 from jungle.features.store import Features, FeatureStore
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from jungle.features.tensors import Damaged, Tensor, read_header, read_tensor, write_tensors
+from jungle.features.safetensors_io import Damaged, Tensor, read_header, read_tensor, write_tensors
 from jungle.files import replacing
 
 STATUSES = ("ok", "degraded", "failed")

@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jungle.console import log
-from jungle.data.identity import Content
+from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features import index as indices
 from jungle.features.fingerprint import canonical, differences, fingerprint
-from jungle.features.maps import Maps
+from jungle.features.mmap import Maps
 from jungle.features.shard import FAILED, STATUSES, row_crc
 from jungle.features.writer import Writer
 from jungle.files import write_json

@@ -12,7 +12,7 @@ import torch
 from jungle.data import predictions
 from jungle.errors import UserError
 from jungle.models.archives import check_plain, check_weights, load_archive, one_line, one_name
-from jungle.models.joined import backbone_from, backbones_of
+from jungle.models.backbones.concat import backbone_from, backbones_of
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
 from jungle.models.training_plan import Training

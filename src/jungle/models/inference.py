@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from jungle.models.cpu_parallel import side_by_side
 from jungle.models.losses import probabilities
-from jungle.models.parallel import side_by_side
 
 if TYPE_CHECKING:
     from jungle.models.module import Batch, ClipClassifier

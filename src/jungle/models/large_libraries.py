@@ -4,7 +4,7 @@ import pytorch_lightning
 import torch
 import torchmetrics
 
-from jungle.lean import without
+from jungle.hidden_modules import without
 
 with without("wandb"):  # timm would import it for a log of its own
     import timm

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from jungle.data.metadata import Metadata
 from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
-from jungle.models.backbone import Backbone
+from jungle.models.backbones.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
 from jungle.models.inference import answers
 from jungle.models.losses import as_they_are, loss, prior_logits, probabilities
-from jungle.models.mixing import mixed
+from jungle.models.mixup import mixed
 from jungle.models.optimizer import Groups, make_optimizer, make_schedule, parameter_groups
 from jungle.models.training_plan import Training
 from jungle.models.unfreezing import largest, part_at, set_trained, settle

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from jungle.errors import UserError
-from jungle.models.backbone import Backbone
+from jungle.models.backbones.backbone import Backbone
 
 PLATEAU = (0.5, 2, 0.0)
 """What a plateau does unless told: the factor of the rate, after how many epochs, and the lowest rate."""

@@ -6,7 +6,7 @@ A plan is a part for each epoch at which it changes: `{0: head, 2: last_3, 5: al
 
 from torch import nn
 
-from jungle.models.backbone import Backbone
+from jungle.models.backbones.backbone import Backbone
 
 
 def part_at(plan: dict[int, str], epoch: int) -> str:

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from jungle.errors import UserError
+from jungle.models.backbones.concat import backbones_of
+from jungle.models.backbones.timm_factory import Colour
 from jungle.models.checkpoint import load_checkpoint
-from jungle.models.joined import backbones_of
 from jungle.models.module import ClipClassifier
-from jungle.models.timm_model import Colour
 
 
 def warm_start(model: ClipClassifier, file: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jungle.report.outcome import Calibration
+from jungle.report.evaluation import Calibration
 
 WIDTH, HEIGHT = 320.0, 190.0  # units of the drawing box; it is scaled to the page
 LEFT, RIGHT, TOP, BOTTOM = 38.0, 12.0, 12.0, 26.0

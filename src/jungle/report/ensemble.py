@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from jungle.ensemble.blend import completed
-from jungle.ensemble.board import Board
 from jungle.ensemble.bootstrap import Interval
-from jungle.ensemble.judged import Judged
+from jungle.ensemble.evaluation import Judged
+from jungle.ensemble.prediction_matrix import Board
 from jungle.ensemble.stack import Stack
-from jungle.report import charts, outcome
-from jungle.report.outcome import Outcome
-from jungle.report.places import places_of
+from jungle.report import charts, evaluation
+from jungle.report.evaluation import Outcome
+from jungle.report.formatting import SPLITS
+from jungle.report.shown_paths import places_of
 from jungle.report.template import write_page
-from jungle.report.wording import SPLITS
 
 TRIED = {
     "mean": "plain mean",
@@ -102,7 +102,7 @@ def _split(
     for name, p_NC in seen.items():
         found = Outcome(names, p_NC[known].astype(np.float64), board.targets_NC[known].astype(np.float64))
         drawn.append(
-            {"name": name, "reliability": charts.reliability(outcome.calibration(found, board.task))}
+            {"name": name, "reliability": charts.reliability(evaluation.calibration(found, board.task))}
         )
     loss, gain = judged.scores["log_loss"], judged.gain["log_loss"]
     worst = max(m.log_loss for m in judged.members)

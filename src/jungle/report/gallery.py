@@ -11,10 +11,10 @@ import polars as pl
 from jungle.console import log
 from jungle.data.paths import name_clips
 from jungle.errors import UserError
-from jungle.report import choose, strips
-from jungle.report.found import Found
-from jungle.report.outcome import Outcome
+from jungle.report import selection, strips
+from jungle.report.evaluation import Outcome
 from jungle.report.strips import Strip, Wanted
+from jungle.report.summary import Found
 from jungle.video import ClipSpec
 
 BARS = 4  # probabilities shown a clip
@@ -68,10 +68,10 @@ def of_truth(
     judged: Outcome, table: pl.DataFrame, classes: Sequence[str], split: str, videos: Videos, most: int
 ) -> list[Gallery]:
     """Wrong clips and right ones, of those that were read."""
-    wrong = choose.errors(judged, max(most // 3, most - 2 * len(classes)))
+    wrong = selection.errors(judged, max(most // 3, most - 2 * len(classes)))
     sure = [row for row in wrong if judged.probs_NC[row].max() >= SURE]
     unsure = [row for row in wrong if row not in set(sure)]
-    right = choose.right(judged, min(most - len(wrong), 2 * len(classes)))
+    right = selection.right(judged, min(most - len(wrong), 2 * len(classes)))
     picks = [
         Pick(
             "Wrong, and sure of it",
@@ -88,9 +88,9 @@ def of_found(
     found: Found, table: pl.DataFrame, classes: Sequence[str], videos: Videos, most: int
 ) -> list[Gallery]:
     """The most certain clips of each class, and the least certain ones."""
-    unsure = choose.least_sure(found.probs_NC, found.clips, most // 4)
+    unsure = selection.least_sure(found.probs_NC, found.clips, most // 4)
     most_sure = min(most - len(unsure), 2 * len(classes))
-    sure = choose.surest(found.probs_NC, found.clips, most_sure, found.said_N)
+    sure = selection.surest(found.probs_NC, found.clips, most_sure, found.said_N)
     picks = [
         Pick("Most certain", "For every class that was found, the clips where it is most probable.", sure),
         Pick(

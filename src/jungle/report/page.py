@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jungle.report import charts, found, gallery, outcome
-from jungle.report.outcome import Outcome
-from jungle.report.places import Places, places_of
+from jungle.report import charts, evaluation, gallery, summary
+from jungle.report.evaluation import Outcome
+from jungle.report.formatting import SPLITS
+from jungle.report.shown_paths import Places, places_of
 from jungle.report.template import write_page
-from jungle.report.wording import SPLITS
 from jungle.video import ClipSpec
 
 MAX_CLIPS = 32
@@ -67,14 +67,14 @@ def write_report(
     Raises:
         OSError: the folder cannot be written.
     """
-    labelled = outcome.has_truth(clips, classes)
+    labelled = evaluation.has_truth(clips, classes)
     judged: dict[str, Outcome] = {}
     if clips is not None and labelled:
-        judged = {s: outcome.judge(table, clips, classes) for s, table in predictions.items()}
+        judged = {s: evaluation.judge(table, clips, classes) for s, table in predictions.items()}
         judged = {s: o for s, o in judged.items() if len(o)}
     order = [s for s in ("test", "val") if s in judged] + [s for s in judged if s not in SPLITS]
     table = pl.concat(predictions.values()) if predictions else None
-    unlabelled = found.find(table, classes, task) if table is not None and not judged else None
+    unlabelled = summary.find(table, classes, task) if table is not None and not judged else None
     videos = gallery.Videos(clips, root, clip_spec, budget_s)
     cards: list[gallery.Gallery] = []
     if order:
@@ -85,7 +85,7 @@ def write_report(
         cards = gallery.of_found(unlabelled, table, classes, videos, max_clips)
     splits = [
         _split(s, judged[s], clips, classes, task, metrics or {})
-        | {"unreadable": outcome.unreadable(predictions[s], clips, classes)}
+        | {"unreadable": evaluation.unreadable(predictions[s], clips, classes)}
         for s in order
         if clips is not None
     ]
@@ -126,8 +126,8 @@ def _split(
 ) -> dict[str, Any]:
     """Everything the template shows of one split with known truth."""
     given = {k.removeprefix(f"{name}/"): v for k, v in metrics.items() if k.startswith(f"{name}/")}
-    scores = outcome.headline(judged, classes, task, given)
-    counts_CC = outcome.confusion(judged)
+    scores = evaluation.headline(judged, classes, task, given)
+    counts_CC = evaluation.confusion(judged)
     labelled = int((judged.targets_NC == 1).any(1).sum())
     right = int(judged.right_N.sum())
     rows = []
@@ -146,10 +146,10 @@ def _split(
         "key": name,
         "name": SPLITS.get(name, name),
         "scores": scores,
-        "priors": outcome.priors_log_loss(judged, clips, classes),
+        "priors": evaluation.priors_log_loss(judged, clips, classes),
         "labelled": labelled,
         "right": right,
-        "interval": outcome.interval(right, labelled),
+        "interval": evaluation.interval(right, labelled),
         "rows": rows,
         "shown": shown,
         "matrix": counts_CC.tolist() if len(shown) <= MAX_CONFUSION else None,
@@ -161,7 +161,7 @@ def _split(
                 : 8 if len(shown) <= MAX_CONFUSION else 24
             ]
         ],
-        "reliability": charts.reliability(outcome.calibration(judged, task)),
+        "reliability": charts.reliability(evaluation.calibration(judged, task)),
     }
 
 

@@ -93,7 +93,7 @@ def draw(
         budget_s: seconds for all clips; those not read by then have a reason in place of pictures.
         timeout_s: seconds for one clip.
     """
-    from jungle.video.pool import DecodePool, Job
+    from jungle.video.workers.decode_pool import DecodePool, Job
 
     frames = spec.frames if spec is not None else Frames("uniform", 16)
     if frames.kind == "random" or frames.count > MOST_READ:

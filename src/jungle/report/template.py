@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from jungle.files import write_text
-from jungle.report.places import Places
-from jungle.report.wording import percent, plain, score, seconds
+from jungle.report.formatting import percent, plain, score, seconds
+from jungle.report.shown_paths import Places
 from jungle.wording import count
 
 FOLDER = Path(__file__).parent

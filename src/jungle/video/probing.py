@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jungle.video import decode_decord
-from jungle.video.container import check_file, opened
-from jungle.video.decode_pyav import decode_all
-from jungle.video.ending import cut_short
-from jungle.video.salvage import playable
-from jungle.video.timeline import iter_packets, read_timeline
+from jungle.video.container.open import check_file, opened
+from jungle.video.container.timeline import iter_packets, read_timeline
+from jungle.video.container.truncation import cut_short
+from jungle.video.decoders import decord
+from jungle.video.decoders.pyav import decode_all
+from jungle.video.recovery import playable
 from jungle.video.types import ClipError
 from jungle.video.upright import turn_of
 
@@ -90,7 +90,7 @@ def probe(path: str | Path) -> Probe:
         audio=audio,
         created=str(created),
         damage=timeline.damage,
-        decord_refusal=decode_decord.refusal(path, timeline, name, codec),
+        decord_refusal=decord.refusal(path, timeline, name, codec),
     )
 
 

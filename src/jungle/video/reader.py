@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jungle.video import decode_decord, decode_pyav, decode_torchcodec, salvage
-from jungle.video.container import QUIET, check_file, opened, reason_of
-from jungle.video.ending import cut_short
-from jungle.video.focus import backdrop_of, focused
-from jungle.video.overhearing import Signs, can_hear
-from jungle.video.picking import picks_of
-from jungle.video.plan import Plan, cpu_reason
-from jungle.video.scale import Scaler
-from jungle.video.timeline import Timeline, WrongTimeline, read_timeline
+from jungle.video import recovery
+from jungle.video.container.open import QUIET, check_file, opened, reason_of
+from jungle.video.container.timeline import Timeline, WrongTimeline, read_timeline
+from jungle.video.container.truncation import cut_short
+from jungle.video.decoders import decord, pyav, torchcodec
+from jungle.video.decoders.ffmpeg_log import Signs, can_hear
+from jungle.video.decoders.gpu_plan import Plan, cpu_reason
+from jungle.video.decoders.resize import Scaler
+from jungle.video.frames.motion_crop import backdrop_of, focused
+from jungle.video.selection import picks_of
 from jungle.video.types import Clip, ClipError, ClipSpec
 from jungle.wording import some
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
     """Read the frames of a clip in this process.
 
-    A hostile or broken file can hang or kill the decoder, and this process with it: see `jungle.video.pool`.
+    A hostile or broken file can hang or kill the decoder, and this process with it: see `jungle.video.workers.decode_pool`.
 
     Args:
         path: the file.
@@ -42,10 +43,10 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
     found = look(path, spec, seed)
     if isinstance(found, Clip):
         return found
-    from jungle.video import decode_gpu
+    from jungle.video.decoders import nvdec
 
     try:
-        return decode_gpu.decode(found, spec, "cuda")
+        return nvdec.decode(found, spec, "cuda")
     except ClipError as error:
         on_cpu = replace(spec, decoder="pyav", device="cpu")
         return read_clip(path, on_cpu, seed).replace(on_cpu=str(error))
@@ -93,7 +94,7 @@ def as_seen(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: str = 
 def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
     """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`.
 
-    Of a spec with a focus the frames come uncut, as `jungle.video.focus` takes them.
+    Of a spec with a focus the frames come uncut, as `jungle.video.frames.motion_crop` takes them.
     """
     size = check_file(path)
     with opened(path, trust_index=how == "index") as (container, stream):
@@ -104,7 +105,7 @@ def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> 
             return found
         scaler = Scaler(spec, turn=timeline.turn)
         if timeline.counted:
-            images = salvage.by_count(path, timeline, picks, scaler)
+            images = recovery.by_count(path, timeline, picks, scaler)
             pts = timeline.pts[list(images)]
             clip = made("pyav", scaler, timeline, pts, list(images.values()), timeline.damage)
         else:
@@ -131,15 +132,15 @@ def _as_asked(
     on_gpu = spec.device == "cuda"
     codec = stream.codec_context
     refused = other.refusal(path, timeline, container, codec.name)
-    refused = refused or salvage.unlike_others(timeline, codec)
+    refused = refused or recovery.unlike_others(timeline, codec)
     if on_gpu and not refused:
         refused = cpu_reason(stream.codec_context.codec.canonical_name)
     if refused:
         return "damage" if timeline.damage else refused
     # What a decoder says only where it is asked, as PyAV's is, cannot be heard.
-    asked = codec.name in QUIET or salvage.bears_checksums(codec, timeline)
+    asked = codec.name in QUIET or recovery.bears_checksums(codec, timeline)
     heard = not on_gpu and not asked and can_hear(other.load, spec.decoder)
-    if not heard and not salvage.is_sound(path, timeline, picks):
+    if not heard and not recovery.is_sound(path, timeline, picks):
         return "damage"
     if on_gpu and spec.decoder == "torchcodec":
         return Plan.of(path, picks, timeline)
@@ -147,7 +148,7 @@ def _as_asked(
     try:
         signs = Signs()
         if on_gpu:
-            images = list(decode_decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
+            images = list(decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
         else:
             images = list(other.read(path, picks, timeline, scaler.from_rgb))
         if heard and signs:
@@ -182,8 +183,8 @@ def list_frames(
     timeline = read_timeline(container, stream, size, scan=how != "index")
     timeline.damage = cut_short(path, size) or timeline.damage
     if how in ("count", "doubt") or not timeline.known:
-        return salvage.counted(path, timeline, doubtful=how == "doubt")
-    return salvage.playable(path, timeline)
+        return recovery.counted(path, timeline, doubtful=how == "doubt")
+    return recovery.playable(path, timeline)
 
 
 def _read_pyav(
@@ -194,15 +195,15 @@ def _read_pyav(
     picks: np.ndarray,
     scaler: Scaler,
 ) -> Clip:
-    wanted = decode_pyav.Wanted(picks, timeline, scaler)
-    decode_pyav.decode(path, container, stream, timeline, wanted)
+    wanted = pyav.Wanted(picks, timeline, scaler)
+    pyav.decode(path, container, stream, timeline, wanted)
     if wanted.disordered:
         raise WrongTimeline("count")
     images = {int(timeline.pts[n]): image for n, image in wanted.images.items()}
     missing = [int(timeline.pts[n]) for n in wanted.missing()]
     reason = timeline.damage
     if missing:
-        found = salvage.nearest(path, timeline, missing, set(images), scaler)
+        found = recovery.nearest(path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
         moved = sum(asked != true for asked, (true, _) in found.items())
         reason = reason or _damaged(len(picks), moved, len(missing) - len(found))
@@ -247,4 +248,4 @@ def made(
     )
 
 
-OTHERS: dict[str, Any] = {"decord": decode_decord, "torchcodec": decode_torchcodec}
+OTHERS: dict[str, Any] = {"decord": decord, "torchcodec": torchcodec}

@@ -111,7 +111,7 @@ class ClipSpec:
     """One of `DEVICES`, where frames are decoded; `cuda` for the decoders of `ON_GPU` only. Which GPU is no
     part of a spec. A clip that the GPU cannot decode is read by PyAV: see `Clip.on_cpu`."""
     focus: str = "whole"
-    """One of `FOCI`: the `whole` picture, or its part where there is `motion` (`jungle.video.focus`)."""
+    """One of `FOCI`: the `whole` picture, or its part where there is `motion` (`jungle.video.frames.motion_crop`)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.frames, dict):
@@ -202,7 +202,7 @@ class Clip:
     on_cpu: str = ""
     """Why a clip that was meant for the GPU was decoded on the CPU; else empty."""
     cache: str = ""
-    """How a frame cache fared with it (see `jungle.data.cached_frames`); empty where there is none."""
+    """How a frame cache fared with it (see `jungle.data.frame_cache.worker`); empty where there is none."""
 
     def replace(self, **changes: Any) -> Clip:
         """A copy with other values."""

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from jungle.data.formats import load_csv
-from jungle.data.problems import Problems
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
 
 

@@ -5,9 +5,9 @@ import logging
 import pytest
 
 from jungle.data.formats import VIDEO_SUFFIXES, find_clips
+from jungle.data.formats.discover import walk_videos
 from jungle.data.formats.folders import load_folders
-from jungle.data.formats.found import walk_videos
-from jungle.data.suffixes import OTHER_VIDEO_SUFFIXES
+from jungle.data.video_suffixes import OTHER_VIDEO_SUFFIXES
 from jungle.errors import UserError
 
 FILES = ("cam1/a.mp4", "cam1/b.DAV", "cam2/c.dav", "cam2/d.FLV", "cam2/e.LRV", "f.insv", "notes.txt", "g.jpg")

@@ -6,13 +6,14 @@ import unicodedata
 import polars as pl
 import pytest
 
-from jungle import labelled, overrides
-from jungle.cli import config_dir
-from jungle.data.checks import check
+from jungle.cli import overrides
+from jungle.cli.main import config_dir
 from jungle.data.formats import find_clips, load_csv, load_folders
-from jungle.data.problems import Problems
 from jungle.data.splits import assign_splits
+from jungle.data.validation import check
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
+from jungle.training import clips as training_clips
 
 CLASSES = ("leopard", "hog", "blank")
 ROWS = [
@@ -401,7 +402,7 @@ def test_settings_are_read_as_tables_are(root):
     args = ["data=csv", f"data.labels={labels}", f"data.root={root}"]
 
     def taken(*more):
-        return labelled.load(overrides.composed("train", [*args, *more], config_dir()))[0].classes
+        return training_clips.load(overrides.composed("train", [*args, *more], config_dir()))[0].classes
 
     assert taken(f"data.only=[Leopard,'{nfd('écureuil')}']") == ("leopard", "écureuil")
     assert taken(f"data.classes=[blank,Leopard,'{nfd('écureuil')}']") == ("blank", "Leopard", "écureuil")

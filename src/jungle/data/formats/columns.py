@@ -9,8 +9,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import MAX_CLASSES, Clips
 from jungle.data.encodings import before_it_broke
-from jungle.data.problems import Problems, at_lines, shown
-from jungle.data.tables import Table
+from jungle.data.table_io import Table
 from jungle.data.text import (
     NO_SITE,
     clean_names,
@@ -21,6 +20,7 @@ from jungle.data.text import (
     site_fold,
     spellings,
 )
+from jungle.data.validation_report import Problems, at_lines, shown
 from jungle.errors import UserError
 from jungle.wording import counted
 

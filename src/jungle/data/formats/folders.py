@@ -10,13 +10,13 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
 from jungle.data.encodings import before_it_broke
+from jungle.data.folder_walk import SYSTEM_FOLDERS, entries_of, kind_of
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
-from jungle.data.formats.found import say_passed_over, walk_videos
+from jungle.data.formats.discover import say_passed_over, walk_videos
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute, composed
-from jungle.data.problems import Problems, shown
 from jungle.data.text import clean_name, is_asked, is_missing, match_names
-from jungle.data.walking import SYSTEM_FOLDERS, entries_of, kind_of
+from jungle.data.validation_report import Problems, shown
 from jungle.errors import UserError
 from jungle.files import absent
 from jungle.wording import counted

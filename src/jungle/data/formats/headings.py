@@ -13,9 +13,9 @@ from jungle.data.formats.columns import SPLIT_NAMES
 from jungle.data.formats.label_columns import is_binary, label_columns, with_all_labels, with_observed
 from jungle.data.formats.vocabulary import DATES, FOLDERS, NEVER_CLASSES, NUMBERS, PLAIN, ROLES, key
 from jungle.data.paths import absolute, locate, name_clips
-from jungle.data.problems import shown
-from jungle.data.tables import Table
+from jungle.data.table_io import Table
 from jungle.data.text import match_names
+from jungle.data.validation_report import shown
 from jungle.errors import UserError, nearest
 
 SAID = {"filepath": "clip"}

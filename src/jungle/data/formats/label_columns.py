@@ -6,8 +6,8 @@ import polars as pl
 
 from jungle.data.formats.columns import BINARY
 from jungle.data.formats.vocabulary import NEVER_CLASSES, OBSERVED, OBSERVED_CLASSES, RANKS, ROLES, WEAK, key
-from jungle.data.problems import shown
-from jungle.data.tables import Table
+from jungle.data.table_io import Table
+from jungle.data.validation_report import shown
 from jungle.errors import UserError
 
 

@@ -25,9 +25,9 @@ from jungle.data.formats.meta import meta_values
 from jungle.data.formats.sites import join_sites
 from jungle.data.formats.wide import read_wide
 from jungle.data.paths import OUTSIDE, TWICE, Names, absolute, locate, name_clips
-from jungle.data.problems import Problems, at_lines, shown
-from jungle.data.tables import Table, read_table
+from jungle.data.table_io import Table, read_table
 from jungle.data.text import clean_name, mapped, match_names
+from jungle.data.validation_report import Problems, at_lines, shown
 from jungle.errors import UserError
 from jungle.wording import counted
 

@@ -6,8 +6,8 @@ import polars as pl
 
 from jungle.data.formats.columns import site_values, split_values, weight_values
 from jungle.data.formats.times import time_values
-from jungle.data.problems import Problems
-from jungle.data.tables import Table
+from jungle.data.table_io import Table
+from jungle.data.validation_report import Problems
 
 
 def meta_values(table: Table, roles: Mapping[str, str], problems: Problems) -> list[pl.Series]:

@@ -16,9 +16,9 @@ from jungle.data.formats.headings import find_columns
 from jungle.data.formats.labels_csv import load_csv, one_name_a_file, report_refused
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute, match_clips, name_clips, say_matches
-from jungle.data.problems import Problems
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
 from jungle.data.text import mapped, match_names
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
 from jungle.files import absent
 

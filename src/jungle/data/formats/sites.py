@@ -10,9 +10,9 @@ from jungle.data.formats.columns import one_spelling, site_values, split_values
 from jungle.data.formats.headings import find_columns
 from jungle.data.formats.times import time_values
 from jungle.data.paths import absolute, match_clips, name_clips, say_matches
-from jungle.data.problems import Problems, at_lines
-from jungle.data.tables import read_table
+from jungle.data.table_io import read_table
 from jungle.data.text import mapped
+from jungle.data.validation_report import Problems, at_lines
 from jungle.errors import UserError
 
 LINE = "line of the table"

@@ -4,8 +4,8 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.formats.columns import present
-from jungle.data.problems import shown
-from jungle.data.tables import Table
+from jungle.data.table_io import Table
+from jungle.data.validation_report import shown
 
 # Year first, or a point between day and month, or a month in letters: these are read in one way everywhere.
 CLEAR = (

@@ -13,9 +13,9 @@ from jungle.data.formats.headings import Columns, reserved
 from jungle.data.formats.meta import meta_values
 from jungle.data.formats.vocabulary import key
 from jungle.data.paths import Names
-from jungle.data.problems import Problems, shown
-from jungle.data.tables import Table
+from jungle.data.table_io import Table
 from jungle.data.text import is_missing, match_names
+from jungle.data.validation_report import Problems, shown
 from jungle.errors import UserError
 from jungle.wording import counted
 

@@ -1,0 +1,347 @@
+"""For those who bring their own Lightning trainer: clips as a data module, which makes a model for them.
+
+docs/lightning.md shows it in ten lines.
+"""
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pytorch_lightning import LightningDataModule
+
+from jungle.cli.main import config_dir
+from jungle.cli.overrides import composed, quoted
+from jungle.config import TrainConfig, check
+from jungle.config.groups import TrainerChoice
+from jungle.console import log
+from jungle.data import predictions
+from jungle.data.clips import Clips
+from jungle.data.datamodule import ClipData
+from jungle.data.pseudo_labels import SoftLabels
+from jungle.errors import UsageError, UserError, nearest
+from jungle.files import absent
+from jungle.models.backbones.concat import make_backbone
+from jungle.models.module import ClipClassifier
+from jungle.names import shown
+from jungle.pipelines import preflight
+from jungle.plain import read_settings
+from jungle.training import build, datamodules
+from jungle.training import clips as training_clips
+from jungle.wording import count
+
+__all__ = ["ClipClassifier", "ClipDataModule"]
+
+STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ()}
+"""Which splits need a labelled clip, by Lightning's word for what is done."""
+OF_A_RUN = (
+    *("hydra", "resume", "logger", "checkpoint", "report", "report_paths"),
+    *("name", "sweep", "frame_answers"),
+)
+"""Settings, or groups of them, of what `train.py` does around its trainer."""
+OF_A_TRAINER = (
+    *("callbacks", "callbacks.patience", "optim.ema"),
+    *(f"trainer.{k}" for k in TrainerChoice.model_fields if k not in ("accelerator", "devices", "compile")),
+)
+"""Settings of the trainer itself, but for where features are made and whether a backbone is compiled."""
+SPLITS = ("train", "val", "test", "unlabelled")
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What is known of the clips and the backbone before a clip is opened."""
+
+    clips: Clips
+    lost: Mapping[int, str]
+    """Clips that are not on disk, by number, and why."""
+    task: str
+    soft: SoftLabels | None
+    seen: datamodules.Seen
+    about: dict[str, Any]
+    """What a checkpoint tells of itself beside the model."""
+
+
+class ClipDataModule(LightningDataModule):
+    """Labelled clips for a Lightning trainer, split, checked and read as `train.py` does.
+
+    A batch is a dict. B clips, each of up to T frames; a shorter clip is padded:
+
+    - `frames_BTHWC`: uint8 RGB `[B, T, H, W, 3]`; of a frozen backbone instead `x_BTD`, float16 `[B, T, D]`,
+      its stored features, which `setup` makes where the store lacks them
+    - `mask_BT`: bool, where a frame is; `times_BT`: seconds from the clip's first frame
+    - `targets_BC`: float32 `[B, C]`, 0 or 1, soft labels in between, NaN where a label is not known
+    - `number_B`: row of `clips.table`; `weight_B`: of a clip in the loss; `facts_BF`: float32, where
+      `data.metadata` is given
+    - `status`, `reason`: lists of text, of clips of which only a part could be read
+
+    Args:
+        config: settings as they are typed behind `train.py` (`["data.folds=5", "head=gru"]`), or a whole
+            checked config. They also say what `make_model` makes.
+        labels: a table of labels; with it the clips are read as `data=csv`.
+        root: the folder of the clips; alone, one folder a class. Without both: the rendered sample.
+        backbone: name of a timm model.
+        mode: `frozen` (features are made once and kept) or `finetune` (frames).
+        size: height and width in pixels that frames are resized to.
+        frames: of a clip.
+        batch_size: clips a step, on each device.
+        workers: decoding processes of each device.
+        seed: of splits and of the order of clips.
+        predict_split: whose clips `trainer.predict` is given: train, val, test or unlabelled.
+
+    Raises:
+        UsageError: a setting is not valid, or asks for what this machine has not.
+        UserError: a file is not there, or weights cannot be had.
+    """
+
+    def __init__(
+        self,
+        config: Sequence[str] | TrainConfig = (),
+        *,
+        labels: str | Path | None = None,
+        root: str | Path | None = None,
+        backbone: str | None = None,
+        mode: str | None = None,
+        size: tuple[int, int] | None = None,
+        frames: int | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        seed: int | None = None,
+        predict_split: str = "test",
+    ) -> None:
+        super().__init__()
+        if predict_split not in SPLITS:
+            raise UsageError(f"predict_split={predict_split}: no such split.{nearest(predict_split, SPLITS)}")
+        words = _words(labels, root, backbone, size, frames, batch_size, workers, seed)
+        if isinstance(config, TrainConfig):
+            if words or mode is not None:
+                raise UsageError("config holds all settings already: leave out the other arguments")
+            self.config = config
+        else:
+            self.config = composed("train", _whole(words, mode, config), config_dir())
+        if self.config.searched:
+            raise UsageError(f"{self.config.searched[0]}=auto is searched for by train.py: give a number")
+        if self.config.data.pseudo == "self":
+            raise UsageError("data.pseudo=self: its rounds are made by train.py alone: leave it out")
+        preflight.check(self.config)
+        self.predict_split = predict_split
+        self._data: ClipData | None = None
+
+    @classmethod
+    def from_run(cls, folder: str | Path, *, predict_split: str = "test") -> "ClipDataModule":
+        """Return the clips of a run of `train.py`, read as that run read them.
+
+        Raises:
+            UserError: the folder holds no run, or its clips are not where they were.
+        """
+        file = Path(folder) / "config.yaml"
+        if not file.is_file():
+            raise UserError(f"{file}: {absent(file)} A run of train.py has one: give its folder")
+        return cls(check(TrainConfig, read_settings(file)), predict_split=predict_split)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of `targets_BC`."""
+        return self.clips.classes
+
+    @property
+    def clips(self) -> Clips:
+        """The clips with their labels and splits; `number_B` of a batch are rows of `clips.table`."""
+        return self._begun.clips
+
+    @property
+    def task(self) -> str:
+        """`multilabel` or `exclusive`."""
+        return self._begun.task
+
+    def make_model(self) -> ClipClassifier:
+        """Return a model for these clips, as the settings ask: backbone, head, loss, optimizer.
+
+        Its first weights are drawn by torch (`pl.seed_everything`), and its learning rate falls over the
+        epochs of the trainer that it is given to.
+
+        Raises:
+            UserError: `model.warm_start` does not fit.
+        """
+        begun = self._begun
+        backbone = copy.deepcopy(begun.seen.backbone)
+        return build.model_of(self.config, backbone, begun.clips, begun.task, begun.about)
+
+    @cached_property
+    def _begun(self) -> Begun:
+        cfg = self.config
+        datamodules.check_devices(cfg)
+        backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
+        clips, lost = training_clips.load(cfg)
+        task = build.task_of(cfg, clips)
+        soft = training_clips.soft_labels(cfg, clips, task)
+        seen = datamodules.seen(cfg, None, clips, backbone, backbone.weights_hash())
+        return Begun(clips, lost, task, soft, seen, datamodules.about(cfg, clips, seen))
+
+    def setup(self, stage: str | None = None) -> None:
+        """Load the labels, and fill the feature store where the backbone is frozen.
+
+        Args:
+            stage: fit, validate, test or predict, as a trainer says; None = any of them.
+
+        Raises:
+            UserError: the labels are wrong, the clips cannot be read, or there is none for this stage.
+            UsageError: the trainer's model is for other clips.
+        """
+        begun, data = self._begun, self._data
+        if data is None:
+            data = datamodules.data_of(self.config, begun.clips, begun.seen, begun.lost, begun.soft)
+            datamodules.check_left(begun.clips, data, self.config.max_failed_fraction, begun.lost)
+            self._data = data
+        data.trainer, data.predict_split = self.trainer, self.predict_split
+        for split in STAGES.get(stage or "", ()):
+            if not len(data.numbers(split, labelled=True)):
+                raise UserError(f"there is no labelled {split} clip that can be read: nothing to {stage} on")
+        if stage == "predict" and not len(data.numbers(self.predict_split)):
+            raise UserError(f"predict_split={self.predict_split}: it has no clip that can be read")
+        model = self.trainer.lightning_module if self.trainer is not None else None
+        if isinstance(model, ClipClassifier):
+            self._check_model(model)
+
+    def _check_model(self, model: ClipClassifier) -> None:
+        """Refuse a model that would be given other frames, features or labels than it is for.
+
+        Raises:
+            UsageError: with what differs.
+        """
+        begun, about = self._begun, model.about
+        theirs, ours = about.get("clip"), begun.about["clip"]
+        if model.classes != begun.clips.classes:
+            raise UsageError(
+                f"the model's classes are {', '.join(map(shown, model.classes))}; those of the labels are "
+                f"{', '.join(map(shown, begun.clips.classes))}: give the labels that it was trained on"
+            )
+        if theirs is not None and theirs != ours:
+            name = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
+            raise UsageError(
+                f"the model sees clips with {name}={theirs.get(name)}, this data module reads them with "
+                f"{name}={ours.get(name)}: give both the same settings, or ClipDataModule.from_run(<its run>)"
+            )
+        frozen = self.config.model.mode == "frozen"
+        if frozen and not (model.is_frozen and about.get("weights_hash") == begun.seen.weights_hash):
+            raise UsageError(
+                "the features are of another backbone than the model's: make it with make_model(), or read "
+                "frames (mode='finetune')"
+            )
+
+    @property
+    def _ready(self) -> ClipData:
+        if self._data is None:
+            raise UsageError("call setup() first: there are no clips yet")
+        return self._data
+
+    def train_dataloader(self) -> Any:
+        """Training batches of this device; the order of clips is another in each epoch."""
+        return self._ready.train_dataloader()
+
+    def val_dataloader(self) -> Any:
+        """Validation batches of this device."""
+        return self._ready.val_dataloader()
+
+    def test_dataloader(self) -> Any:
+        """Test batches of this device, of clips that have a label."""
+        return self._ready.test_dataloader()
+
+    def predict_dataloader(self) -> Any:
+        """Batches of the clips of `predict_split`, with a label or without."""
+        return self._ready.predict_dataloader()
+
+    def teardown(self, stage: str | None = None) -> None:
+        """End the processes that decode; the next loop starts its own."""
+        if self._data is not None:
+            datamodules.close(self._data)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints: which clips could not be read."""
+        return {} if self._data is None else self._data.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From a checkpoint."""
+        if state_dict:
+            self._ready.load_state_dict(state_dict)
+
+    def table_of(self, outputs: Iterable[Any]) -> pl.DataFrame:
+        """Return the predictions table of what `trainer.predict(model, datamodule=data)` gave.
+
+        Clips that could not be read have a row each, with the reason. Of several devices each has its share.
+
+        Args:
+            outputs: a list a batch of rows: see `ClipClassifier.predict_step`.
+
+        Returns:
+            A row a clip: `clip`, `status`, `reason`, a probability a class, `times`, `attention`.
+        """
+        data, names = self._ready, self.clips.table["clip"]
+        rows = [{**row, "clip": names[row["number"]]} for batch in outputs for row in batch]
+        done = {row["number"] for row in rows}
+        numbers = set((self.clips.splits() == self.predict_split).fill_null(False).arg_true().to_list())
+        rows += [
+            {"clip": names[n], "status": predictions.FAILED, "reason": why}
+            for n, why in sorted(data.failures.items())
+            if n in numbers - done
+        ]
+        if left := len(numbers) - len(rows):
+            log.warning(f"{count(left, 'clip')} of {len(numbers)} were not predicted by this process")
+        return predictions.make(rows, self.classes)
+
+
+def _words(
+    labels: Any, root: Any, backbone: Any, size: Any, frames: Any, batch_size: Any, workers: Any, seed: Any
+) -> dict[str, str]:
+    """Return arguments as the settings that they are, by name."""
+    if size is not None:
+        try:
+            height, width = size
+        except (TypeError, ValueError):
+            raise UsageError(f"size={size}: height and width belong there, as in size=(224, 224)") from None
+        size = f"{height}x{width}"
+    texts = {"data.labels": labels, "data.root": root, "model.backbone": backbone}
+    numbers = {
+        "model.size": size,
+        "frames.count": frames,
+        "data.batch_size": batch_size,
+        "data.workers": workers,
+        "seed": seed,
+    }
+    return {
+        **{name: quoted(value) for name, value in texts.items() if value is not None},
+        **{name: str(value) for name, value in numbers.items() if value is not None},
+    }
+
+
+def _whole(words: dict[str, str], mode: str | None, config: Sequence[str]) -> list[str]:
+    """Return all settings, the arguments' first.
+
+    Args:
+        words: of the arguments.
+        mode: frozen, finetune or None.
+        config: further settings, as they are typed.
+
+    Raises:
+        UsageError: one is given twice, or would change nothing here.
+    """
+    if isinstance(config, str):
+        raise UsageError(f"config={config!r}: a list of settings belongs there: config=[{config!r}]")
+    given = {str(word).split("=")[0].lstrip("+~"): str(word) for word in config}
+    for name, word in given.items():
+        if name.split(".")[0] in OF_A_RUN or name in OF_A_TRAINER:
+            raise UsageError(f"{word}: it changes nothing here: give your own trainer what does the same")
+        if name in words:
+            raise UsageError(f"{name} is given twice, as an argument and as {word}: leave one out")
+    if mode not in (None, "frozen", "finetune"):
+        raise UsageError(f"mode={mode}: no such mode.{nearest(str(mode), ('frozen', 'finetune'))}")
+    if mode is not None and "model" in given:
+        raise UsageError(f"mode={mode}: {given['model']} says it already: leave one out")
+    groups = []
+    if "data" not in given:
+        groups = ["data=csv"] if "data.labels" in words else ["data=folders"] if "data.root" in words else []
+    if "model" not in given and (mode is not None or "model.backbone" in words):
+        groups.append(f"model={mode or 'frozen'}")
+    return [*groups, *(f"{name}={value}" for name, value in words.items()), *map(str, config)]

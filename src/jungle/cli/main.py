@@ -1,0 +1,294 @@
+"""The doors: `jungle <verb> [overrides]`, `python train.py`, `python predict.py`.
+
+A command line is checked before Hydra runs it, so that a misspelt word is answered at once with the nearest
+valid ones. Torch, Lightning and timm are imported inside the verbs, never here.
+"""
+
+import errno
+import importlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from jungle import streams
+from jungle.errors import Stopped, UsageError, UserError, nearest
+from jungle.names import escaped, shown
+
+# verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
+# two words is typed with a space: `jungle ensemble stack`.
+VERBS = {
+    "train": ("jungle.training.fit", "train a classifier on labelled clips"),
+    "predict": ("jungle.commands.predict", "say what is in every clip"),
+    "extract": ("jungle.commands.extract", "keep what frozen backbones see in every clip"),
+    "preview": ("jungle.commands.preview", "show training clips as training sees them"),
+    "index": ("jungle.commands.index", "list what every video file is"),
+    "shrink": ("jungle.commands.shrink", "make a smaller copy of a data set"),
+    "doctor": ("jungle.doctor", "check this machine and say what to fix"),
+    "download": ("jungle.commands.download", "fetch the competition's public files"),
+    "ensemble_stack": ("jungle.commands.ensemble_stack", "join trained models into one answer"),
+    "ensemble_report": (
+        "jungle.commands.ensemble_report",
+        "what trained models score together, and how sure that is",
+    ),
+    "ensemble_check": (
+        "jungle.commands.ensemble_check",
+        "say what leaks between training, validation and test",
+    ),
+    "ensemble_pseudo": (
+        "jungle.commands.ensemble_pseudo",
+        "label clips where models agree, ask people where they do not",
+    ),
+    "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
+}
+# What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
+_OF_THE_DISK = {
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EROFS", "ENOSPC", "EDQUOT", "EFBIG", "ENOENT"),
+        *("EEXIST", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EIO", "ESTALE"),
+        *("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK"),
+    )
+}
+COMPOSED = (
+    *("train", "predict", "preview", "download", "index", "shrink"),
+    *("ensemble_stack", "ensemble_report", "ensemble_check", "ensemble_pseudo"),
+)
+_VERB = "JUNGLE_VERB"
+_LINE = "\n"
+# What libraries say where memory is refused to them; an error of its own kind is rare.
+_NO_MEMORY = re.compile(
+    r"[Cc]an(no|')t allocate memory|failed to map segment|bad_alloc|can't start new thread|out of memory"
+)
+
+
+def config_dir() -> Path:
+    """Return the folder of configs: inside the installed package, else at the top of the repository."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `jungle <verb> ...`; return the exit code."""
+    streams.prepare()
+    try:
+        return guarded(lambda: _main(_joined(sys.argv[1:] if argv is None else argv)))
+    finally:
+        streams.finish()
+
+
+def _main(argv: list[str]) -> int:
+    if "LOCAL_RANK" in os.environ and _VERB in os.environ and (not argv or argv[0] not in VERBS):
+        return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
+    if not argv or argv[0] in ("-h", "--help"):
+        streams.say(_usage(VERBS))
+        return 0 if argv else 2
+    if argv[0] in _firsts() and (len(argv) == 1 or argv[1] in ("-h", "--help")):
+        streams.say(_usage([verb for verb in VERBS if verb.startswith(f"{argv[0]}_")]))
+        return 0 if argv[1:] else 2
+    if argv[0] in ("-V", "--version"):
+        from jungle import __version__
+
+        streams.say(f"jungle {__version__}")
+        return 0
+    if argv[0] not in VERBS:
+        typed = [verb.replace("_", " ") for verb in VERBS]
+        word = argv[0].replace("_", " ")
+        return _fail(UsageError(f"no verb named '{shown(word)}'.{nearest(word, typed)}"))
+    if argv[0] in COMPOSED:
+        return run(argv[0], argv[1:])
+    signal.signal(signal.SIGTERM, _stop)
+    return guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+
+
+def _usage(verbs: Iterable[str]) -> str:
+    """Return what some verbs do, a line each, and how they are typed."""
+    lines = [f"  {verb.replace('_', ' '):<16} {VERBS[verb][1]}" for verb in verbs]
+    known = "\n".join(["usage: jungle <verb> [key=value ...]", "", *lines, ""])
+    return f"{known}\njungle <verb> --help shows a verb's settings"
+
+
+def _firsts() -> set[str]:
+    """Return the first words of the verbs that have two."""
+    return {verb.split("_")[0] for verb in VERBS if "_" in verb}
+
+
+def _joined(argv: list[str]) -> list[str]:
+    """Return the command line with a verb of two words as one: `ensemble stack` is `ensemble_stack`."""
+    if len(argv) > 1 and argv[0] in _firsts() and argv[1].isidentifier():
+        return [f"{argv[0]}_{argv[1]}", *argv[2:]]
+    return argv
+
+
+def run(verb: str, argv: list[str] | None = None) -> int:
+    """Compose the verb's config from the command line and run it; return the exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    streams.prepare()
+    try:
+        return guarded(lambda: _run(verb, argv))
+    finally:
+        streams.finish()
+
+
+def guarded(task: Callable[[], int | None]) -> int:
+    """Run `task`; a user's error or a full disk becomes one line on stderr and its exit code, Ctrl-C 130."""
+    try:
+        return task() or 0
+    except UserError as e:
+        return _fail(e)
+    except (Stopped, KeyboardInterrupt) as e:
+        return _stopped(e)
+    except BrokenPipeError:
+        streams.silence(sys.stdout)
+        return 1
+    except Exception as e:
+        known = _of_the_machine(e)
+        if known is not None:
+            return _fail(known)
+        stop = _stop_behind(e)
+        if stop is None:
+            raise
+        return _stopped(stop)
+
+
+def _stopped(stop: Stopped | KeyboardInterrupt) -> int:
+    """Say that the command was told to stop; return its exit code."""
+    if isinstance(stop, KeyboardInterrupt):
+        streams.say("interrupted: the same command goes on from here", error=True)
+        return 130
+    from jungle import runs
+
+    if runs.rank() > 0:
+        return 0  # the first process speaks for all
+    streams.say(str(stop), error=True)
+    return stop.exit_code
+
+
+def _stop_behind(error: BaseException) -> Stopped | KeyboardInterrupt | None:
+    """Return what told the command to stop while it was about something that then failed for that reason.
+
+    A library that is interrupted half-way may fail as it cleans up: that is no fault to show.
+    """
+    at: BaseException | None = error
+    seen: set[int] = set()
+    while at is not None and id(at) not in seen:
+        if isinstance(at, (Stopped, KeyboardInterrupt)):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return None
+
+
+def _of_the_machine(error: Exception) -> UserError | None:
+    """Return the line for what a disk or a lack of memory makes fail; None for a fault of the program."""
+    if not isinstance(error, (MemoryError, OSError, RuntimeError, ImportError)):
+        return None
+    said = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or (_NO_MEMORY.search(said) and "static TLS" not in said):
+        why = f" ({said[:160]})" if said else ""
+        return UserError(
+            f"there is not enough memory{why}: end other programs, raise the limit (ulimit -v), or take a "
+            "smaller batch_size, fewer workers, or a smaller model.size"
+        )
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UserError("too many files are open: raise the limit (ulimit -n), or take fewer workers")
+    if error.errno not in _OF_THE_DISK:
+        return None
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    fix = "make room, then give the same command again" if full else "give another path, or fix this one"
+    return UserError(f"{error.filename or 'a file'}: {error.strerror}; {fix}")
+
+
+def _fail(error: UserError) -> int:
+    streams.say(f"error: {escaped(str(error), kept=_LINE)}", error=True)
+    return error.exit_code
+
+
+def _stop(number: int, frame: object) -> None:
+    raise Stopped(number)
+
+
+def _look(cfg: Any) -> None:
+    """Refuse what this machine has not."""
+    from jungle.pipelines import preflight  # here: it needs polars, which a misspelt word does not
+
+    preflight.check(cfg)
+
+
+def _run(verb: str, argv: list[str]) -> int:
+    from jungle.cli import options
+
+    recipe, argv = None, options.undashed(verb, argv)
+    if verb == "train":
+        from jungle.pipelines import recipe as recipes
+
+        argv = options.undashed(verb, argv, recipes.WORDS)
+        recipe = recipes.find(argv, config_dir())
+        if recipe is None:
+            recipes.check_words(argv, config_dir())
+    if {"--help", "-h"} & set(argv):
+        from jungle.cli import help
+
+        known = recipes.usage(recipe, config_dir()) if recipe else help.text(verb, argv, config_dir())
+        streams.say(known)
+        return 0
+    from jungle.cli import overrides
+    from jungle.pipelines import sweep as pipelines_sweep
+
+    signal.signal(signal.SIGTERM, _stop)
+    if recipe is not None:
+        return recipes.main(argv, recipe, config_dir())
+    code = 0
+    checked = overrides.is_checked(argv)
+    command = overrides.prepared(verb, argv, config_dir(), _look) if checked else overrides.Command(argv)
+    if command.shown is not None:
+        streams.say(command.shown.removesuffix("\n"))
+        return 0
+    argv = command.argv
+    sweep = pipelines_sweep.folder_of(argv) if verb == "train" else None
+
+    refused: list[UserError] = []
+
+    def trial(cfg: Any) -> float | None:
+        try:
+            return pipelines_sweep.trial(cfg, command.handed_on)
+        except UserError as e:  # raised through Hydra, it would be told with all of the trial's words
+            refused.append(e)
+            return None
+
+    def task(cfg: Any) -> Any:
+        nonlocal code
+        if sweep is not None:
+            return None if refused else trial(cfg)
+        raw = cfg if command.settings is None else overrides.as_config(command.settings)
+        code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
+        return None
+
+    def run_by_hydra() -> None:
+        import hydra
+
+        try:
+            hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(task)()
+        finally:
+            if refused:
+                raise refused[0]
+
+    # Hydra reads sys.argv, and Lightning starts the other processes of a DDP run by this very command line.
+    os.environ[_VERB] = verb
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # else Hydra prints errors of its own and exits
+    known, sys.argv = sys.argv, [sys.argv[0], *argv]
+    try:
+        if command.composition is not None:
+            command.composition.run([word for word in argv if not word.startswith("-")], task)
+        elif sweep is None:
+            run_by_hydra()
+        else:
+            pipelines_sweep.run(sweep, argv, run_by_hydra)
+    finally:
+        sys.argv = known
+    return code

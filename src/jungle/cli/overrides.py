@@ -1,0 +1,273 @@
+"""Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from jungle import runs
+from jungle.cli.options import CommandLine, parted
+from jungle.config import CONFIGS, TrainConfig, check, gate, resuming
+from jungle.config.compose import Composition, checked, choices_of, composed, composition, one_line
+from jungle.config.kinds import kind_of
+from jungle.config.words import as_meant, check_blanks, parsed, quoted, refuse_sweep, text_of, word_of
+from jungle.console import log
+from jungle.errors import UsageError, UserError
+from jungle.pipelines import sweep as pipelines_sweep
+
+__all__ = ["Command", "composed", "is_checked", "prepare", "prepared", "quoted", "variants"]
+
+_ANSWERED_BY_HYDRA = (
+    "--hydra-help",
+    "--version",
+    "--shell-completion",
+    "-sc",
+    "--info",
+    "-i",
+)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command line that has been found valid."""
+
+    argv: list[str]
+    """As Hydra takes it."""
+    settings: dict[str, Any] | None = None
+    """Of a run that goes on by `resume=<folder>`: they stand in the place of what Hydra composes."""
+    handed_on: tuple[str, ...] = ()
+    """Options that the trials of a sweep need as well."""
+    composition: Composition | None = field(default=None, compare=False)
+    """Of one run, which it runs; else (sweeps, what is not `_is_simple`) Hydra composes and runs."""
+    shown: str | None = None
+    """What the command prints, where it does nothing else."""
+
+
+def as_config(settings: dict[str, Any]) -> Any:
+    """Return settings as Hydra would have composed them."""
+    return OmegaConf.create(resuming.as_literal(settings))
+
+
+def is_checked(argv: list[str]) -> bool:
+    """Tell whether `argv` composes a config, rather than asking Hydra about itself."""
+    asking = [a for a in argv if a.split("=")[0] in _ANSWERED_BY_HYDRA]
+    if asking and (others := [a for a in argv if a.startswith("-") and a not in asking]):
+        raise UsageError(f"{others[0]}: {asking[0]} takes no other option")
+    return not asking
+
+
+OF_ONE_RUN = ("hydra.run.dir", "hydra.job.name", "hydra.output_subdir")
+"""What Lightning tells the processes of a run, and a run that goes on its own."""
+
+Look = Callable[[Any], None]
+"""Is given a checked config, to refuse what this machine has not."""
+
+
+def prepare(verb: str, argv: list[str], config_dir: Path, look: Look | None = None) -> list[str]:
+    """Return the `argv` of `prepared`."""
+    return prepared(verb, argv, config_dir, look).argv
+
+
+def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None = None) -> Command:
+    """Return a command line with the run's folder added, after every override has been found valid.
+
+    `look` is given the config, unless the command only shows it: to refuse what this machine has not.
+
+    Raises:
+        UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
+    """
+    line = parted(verb, argv)
+    check_blanks(line.words)
+    words = _of_this_process(list(line.words))
+    sweep = verb == "train" and pipelines_sweep.is_sweep(line.multirun, words)
+    if line.multirun and verb != "train":
+        raise UsageError(f"-m: jungle {verb.replace('_', ' ')} has no sweeps; give one value a setting")
+    words = as_meant(verb, words, sweep=sweep)
+    if not sweep:
+        refuse_sweep(verb, parsed(words))
+    if mode := [word_of(o) for o in parsed(words) if o.key_or_group == "hydra.mode"]:
+        fix = (
+            "a sweep is asked for by -m"
+            if verb == "train"
+            else f"jungle {verb.replace('_', ' ')} has no sweeps"
+        )
+        raise UsageError(f"{mode[0]}: {fix}; leave it out")
+    _say_repeated(verb, parsed(words))
+    extra = str(line.config_dir) if line.config_dir else None
+    # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
+    options = [*line.handed_on, *line.others]
+    if line.cfg:
+        found = composition(verb, words, config_dir, extra)
+        checked(verb, found, words, config_dir)
+        plain = line.cfg == "job" and not (line.others or sweep)
+        argv = [*options, f"--cfg={line.cfg}", *words]
+        return Command(argv, shown=found.yaml() if plain else None)
+    if verb == "train" and (folder := resuming.asked(words)) is not None:
+        if sweep:
+            raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
+        return _going_on(line, words, folder, config_dir, look)
+    found = composition(verb, words, config_dir, extra)
+    cfg = checked(verb, found, words, config_dir)
+    if look is not None:
+        look(cfg)
+        if sweep:
+            _look_ahead(words, config_dir, extra, look)
+    overrides = parsed(words)
+    given = {o.key_or_group for o in overrides}
+    if sweep:
+        if "hydra.sweep.dir" not in given:
+            folder = _usable(pipelines_sweep.choose(cfg, [*options, *words]))
+            words = [*words, f"hydra.sweep.dir={quoted(folder)}"]
+        return Command([*options, *words, "-m"], None, tuple(line.handed_on))
+    if verb == "train" and "hydra.run.dir" not in given:
+        words = [*words, f"hydra.run.dir={quoted(_usable(_chosen(cfg)))}"]
+    return Command([*options, *words], composition=found if _is_simple(line, overrides) else None)
+
+
+def _is_simple(line: CommandLine, overrides: Sequence[Override]) -> bool:
+    """Tell whether a run is as `Composition.run` does it: Hydra is asked for nothing but `OF_ONE_RUN`."""
+    asked = [o for o in overrides if o.key_or_group.startswith("hydra")]
+    known = all(o.key_or_group in OF_ONE_RUN and not o.is_delete() for o in asked)
+    return known and set(line.others) <= {"--run"}
+
+
+def _say_repeated(verb: str, words: Sequence[Override]) -> None:
+    """Say which value of a setting that is given twice is taken: the last.
+
+    Raises:
+        UsageError: it takes several values at once, so that both may be meant.
+    """
+    given: dict[str, Override] = {}
+    for o in words:
+        before, given[o.key_or_group] = given.get(o.key_or_group), o
+        if before is None or word_of(before).partition("=")[2] == word_of(o).partition("=")[2]:
+            continue
+        kind = kind_of(CONFIGS[verb], o.key_or_group) if verb in CONFIGS else None
+        twice = f"{word_of(before)} and {word_of(o)}: {o.key_or_group}= is given twice"
+        if kind is not None and kind.texts:
+            raise UsageError(f"{twice}; several values are a list: {o.key_or_group}=[one,another]")
+        if isinstance(o.value(), dict):
+            raise UsageError(f"{twice}; write both in one: {o.key_or_group}={{one: 1, another: 2}}")
+        if runs.rank() == 0:
+            log.warning(f"{twice}; the last is taken")
+
+
+def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
+    """Say which models of a sweep cannot be had, before its first trial trains for hours.
+
+    The other trials are worth having, so that the sweep is not refused; theirs are recorded as failed.
+    """
+    for i, override in enumerate(parsed(words)):
+        if override.key_or_group.split(".")[0] != "model":
+            continue
+        for choice in choices_of(override)[1:]:
+            try:
+                trial = [*words[:i], choice, *words[i + 1 :]]
+                look(composed("train", trial, config_dir, extra, sweep=True))
+            except UserError as e:
+                log.warning(f"warning: trials of {choice} will fail: {e}")
+
+
+def _chosen(cfg: TrainConfig) -> Path:
+    """Return the folder of a training command, as `resuming.choose` does."""
+    from jungle.training.run_inputs import Comparison  # here: it needs polars, which a misspelt word does not
+
+    return resuming.choose(cfg, Comparison(cfg).changes_in)
+
+
+def _usable(folder: Path) -> Path:
+    """Return a folder that Hydra can work in, and which leads nowhere else.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if "${" in str(folder.absolute()):
+        raise UsageError(
+            f"{folder.absolute()}: results cannot lie in a folder with ${{ in its name; give paths.runs="
+        )
+    gate.check_folder(folder)
+    return folder
+
+
+def _of_this_process(words: list[str]) -> list[str]:
+    """Leave out the folder that Lightning adds for another device's process: ours is there, well quoted."""
+    if "LOCAL_RANK" not in os.environ:
+        return words
+    folders = [i for i, word in enumerate(words) if word.startswith("hydra.run.dir=")]
+    return [word for i, word in enumerate(words) if i not in folders[1:]]
+
+
+def _going_on(
+    line: CommandLine, words: list[str], folder: Path, config_dir: Path, look: Look | None
+) -> Command:
+    """Return the command that goes on with the run in a folder, whose settings are those of the run."""
+    extra = str(line.config_dir) if line.config_dir else None
+    gate.check_folder(folder)
+    hydras = [o for o in parsed(words) if o.key_or_group.startswith("hydra")]
+    lines = {word_of(o) for o in hydras}
+    words = [w for w in words if w not in lines and not w.startswith("resume=")]
+    for o in hydras:
+        if o.key_or_group == "hydra.run.dir" and Path(text_of(o)).resolve() != folder.resolve():
+            raise UsageError(f"{o.input_line}: with resume= the run goes on in {folder}: leave it out")
+    found = resuming.saved(folder)
+    keys = {o.key_or_group for o in parsed(words)}
+    if found.settings is None:
+        begun = [word_of(o) for o in parsed(found.words) if o.key_or_group not in keys]
+        base = composition("train", [*begun, *words], config_dir, extra)
+        plain = dict(base.settings)
+    elif "experiment" in keys:  # the run's whole command
+        base = composition("train", words, config_dir, extra)
+        plain = dict(base.settings)
+    else:
+        groups = [o for o in parsed(words) if o.key_or_group in found.settings and "." not in o.key_or_group]
+        groups = [o for o in groups if isinstance(found.settings[o.key_or_group], dict)]
+        chosen = {word_of(o) for o in groups}
+        places = [w for w in words if w.startswith("paths.")]
+        base = composition("train", [*chosen, *places], config_dir, extra)
+        single = [w for w in words if w not in chosen]
+        plain = resuming.merged(found.settings, base.settings, single, [o.key_or_group for o in groups])
+        words = [w for w in words if w in chosen or resuming.differs(found.settings, plain, w)]
+    plain["resume"] = str(folder)
+    try:
+        cfg = check(TrainConfig, plain)
+    except UsageError as e:
+        raise UsageError(f"resume={folder}: {e}") from None
+    resuming.check_places(cfg, folder)
+    if look is not None:
+        look(cfg)
+    _chosen(cfg)  # refuses a run of other settings or inputs
+    if runs.rank() == 0 and (said := resuming.told(found.places, cfg)):
+        log.info(said)
+    own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
+    here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]
+    argv = [*line.handed_on, *line.others, *words, f"resume={quoted(folder)}", *own, *here]
+    return Command(argv, plain, composition=base if _is_simple(line, hydras) else None)
+
+
+def variants(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the command lines of one value a setting that one with several values stands for.
+
+    The clips are the same in all, so that a comma in `data.` and `paths.` is a letter.
+
+    Raises:
+        UsageError: an override is none, or has no values that can be counted.
+    """
+    words = [
+        w for o in overrides for w in as_meant("train", [o], sweep=not o.startswith(("data.", "paths.")))
+    ]
+    try:
+        choices = [
+            [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
+            if o.is_sweep_override()
+            else [word_of(o)]
+            for o in parsed(words)
+        ]
+    except HydraException as e:
+        raise UsageError(f"{one_line(e)} A setting is key=value, or key=one,another.") from None
+    return [list(chosen) for chosen in product(*choices)]

@@ -1,0 +1,16 @@
+"""`jungle download`: fetch the public files of the Pri-matrix Factorization competition."""
+
+from pathlib import Path
+from typing import Any
+
+from jungle.config import DownloadConfig, typed
+from jungle.console import result
+
+
+def main(raw: Any) -> None:
+    """Fetch the label tables and, if asked, the 64x64 clips; what is there already is not fetched again."""
+    from jungle.data.download.archives import fetch_primatrix
+
+    cfg = typed(DownloadConfig, raw)
+    fetch_primatrix(Path(cfg.out), micro=cfg.micro)
+    result(f"fetched: python train.py data=primatrix_micro data.root={cfg.out}/micro")

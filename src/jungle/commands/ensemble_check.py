@@ -1,0 +1,54 @@
+"""`jungle ensemble check`: what leaks between the splits of trained models, and whether they fit together."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jungle.config import EnsembleCheckConfig, typed
+from jungle.console import log, result
+from jungle.data.spreadsheets import write_csv
+from jungle.errors import UserError
+from jungle.wording import counted
+
+
+def main(raw: Any) -> None:
+    """Say what leaks and what does not fit, and write it to a table where one is asked for.
+
+    Raises:
+        UserError: something does.
+    """
+    cfg = typed(EnsembleCheckConfig, raw)
+    from jungle.ensemble.leakage import TOO_GOOD, findings_of
+    from jungle.ensemble.members import load_members
+
+    members = load_members(cfg.members)
+    contents = None if cfg.index is None else _contents(cfg.index, members)
+    found = findings_of(members, contents)
+    for x in found:
+        log.warning(f"{x.member}: {x.what} ({counted(x.clips, 'clips')}, as {x.example})")
+    if cfg.out is not None:
+        table = pl.DataFrame(
+            [(x.member, x.what, x.clips, x.example) for x in found],
+            schema={"member": pl.String, "what": pl.String, "clips": pl.Int64, "example": pl.String},
+            orient="row",
+        )
+        write_csv(table, cfg.out)
+        result(f"leaks: {cfg.out}")
+    if found:
+        leaks = sum(x.means == TOO_GOOD for x in found)
+        said = (
+            [f"{counted(leaks, 'leaks')} in {counted(len(members), 'members')}: {TOO_GOOD}"] if leaks else []
+        )
+        said += dict.fromkeys(x.means for x in found if x.means != TOO_GOOD)
+        raise UserError("; ".join(said))
+    runs = sum(len(m.runs) for m in members)
+    copies = "; copies were not looked for (index=)" if contents is None else ""
+    result(f"nothing leaks: {counted(len(members), 'members')}, {counted(runs, 'runs')}{copies}")
+
+
+def _contents(index: Path, members: Any) -> pl.DataFrame:
+    from jungle.data.duplicates import contents_of
+
+    clips = members[0].clips
+    return pl.DataFrame({"clip": clips.table["clip"], "hash": contents_of(clips, index, "index")})

@@ -1,0 +1,55 @@
+"""`jungle index`: what every video file is, in one table."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jungle.config import IndexConfig, typed
+from jungle.console import log, result
+from jungle.cores import share_of_cores
+from jungle.errors import UsageError
+from jungle.wording import count, counted, lasting
+
+
+def main(raw: Any) -> None:
+    """Look into every file and write the table; goes on where it was stopped."""
+    from jungle.data.formats import find_clips
+    from jungle.video.container.timestamps import NAME_PATTERN
+    from jungle.video.indexing.index import index_clips
+
+    cfg = typed(IndexConfig, raw)
+    if cfg.out.suffix != ".parquet":
+        raise UsageError(f"out={cfg.out}: the index is a Parquet file: give it a name that ends in .parquet")
+    found = find_clips(cfg.videos)
+    root = cfg.videos if isinstance(cfg.videos, str) and Path(cfg.videos).is_dir() else None
+    table = index_clips(
+        [f.path for f in found],
+        cfg.out,
+        root=root,
+        workers=share_of_cores() if cfg.workers is None else cfg.workers,
+        timeout_s=cfg.timeout_s,
+        name_pattern=cfg.name_pattern or NAME_PATTERN,
+        file_time=cfg.file_time,
+    )
+    unreadable = table.filter(pl.col("status") == "failed")
+    if len(unreadable):
+        log.warning(
+            f"{len(unreadable)} of {count(len(table), 'file')} cannot be read; column reason says why"
+        )
+    log.info(_summary(table))
+    result(f"index: {cfg.out}")
+
+
+def _summary(table: pl.DataFrame) -> str:
+    """One line: how many clips, hours, by night, copies, damaged."""
+    read = table.filter(pl.col("status") != "failed")
+    copies = table.filter(pl.col("copy_of") != pl.col("clip"))
+    counts = {
+        "by infrared": read["infrared"].fill_null(False).sum(),
+        "copies of another": len(copies),
+        "damaged": (table["status"] == "degraded").sum(),
+        "unreadable": len(table) - len(read),
+    }
+    said = ", ".join(f"{n} {what}" for what, n in counts.items())
+    return f"{counted(len(table), 'clips')}, {lasting(float(read['duration'].sum() or 0))}; {said}"

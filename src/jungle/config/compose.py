@@ -1,0 +1,296 @@
+"""Compose the config that words ask for, with every name in it checked before its values are."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.core.utils import run_job
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jungle import extras
+from jungle.config import CONFIGS, check, gate
+from jungle.config.kinds import keys_of
+from jungle.config.suggestions import check_choice, check_key, configs_of, is_setting
+from jungle.config.words import as_meant, parsed, quoted, word_of
+from jungle.console import log
+from jungle.errors import UsageError, first_line
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What words compose to, every name in it checked."""
+
+    settings: dict[str, Any]
+    """As plain data, everything looked up."""
+    whole: DictConfig
+    """As Hydra composed it, its own settings among them."""
+    loader: ConfigLoader
+
+    def yaml(self) -> str:
+        """Return the settings as `--cfg=job` shows them: nothing looked up."""
+        return OmegaConf.to_yaml(OmegaConf.create(gate.unresolved(self.whole).settings))
+
+    def run(self, words: Sequence[str], task: Callable[[Any], Any]) -> None:
+        """Do what `hydra.main` does for one run, without composing again: its folder, log and files.
+
+        Args:
+            words: of the command; those of Hydra's that were not composed are put over what was.
+            task: is given the settings.
+        """
+        hydra, told = self.whole.hydra, parsed([*words, "hydra.mode=RUN"])
+        for override in told:
+            if override.is_hydra_override():
+                OmegaConf.update(self.whole, override.key_or_group, override.value())
+        hydra.overrides.hydra = [word_of(o) for o in told if o.is_hydra_override()]
+        hydra.overrides.task = [word_of(o) for o in told if not o.is_hydra_override()]
+        calls: Any = Callback()  # which does nothing
+        _ = run_job(
+            hydra_context=HydraContext(config_loader=self.loader, callbacks=calls),
+            task_function=task,
+            config=self.whole,
+            job_dir_key="hydra.run.dir",
+            job_subdir_key=None,
+        ).return_value  # raises what the task has raised
+
+
+def composed(
+    name: str,
+    overrides: Sequence[str],
+    config_dir: Path,
+    extra_dir: str | None = None,
+    *,
+    sweep: bool = False,
+) -> Any:
+    """Compose and check the config that `overrides` ask for; of a sweep, the first of each choice.
+
+    Args:
+        name: of the verb.
+        overrides: `key=value`.
+        config_dir: the program's configs.
+        extra_dir: another folder of configs, given by `--config-dir`.
+        sweep: whether a comma parts several values.
+
+    Raises:
+        UsageError: as `prepare`.
+    """
+    words = as_meant(name, overrides, sweep=sweep)
+    return checked(name, composition(name, words, config_dir, extra_dir), words, config_dir)
+
+
+def checked(name: str, found: Composition, words: Sequence[str], config_dir: Path) -> Any:
+    """Return the typed config of a verb that words in Hydra's form compose to.
+
+    Raises:
+        UsageError: every wrong value.
+    """
+    if name not in CONFIGS:
+        return found.settings
+    try:
+        return check(CONFIGS[name], found.settings)
+    except UsageError as e:
+        if choice := _choice_by_name(parsed(words), config_dir):
+            raise UsageError(choice) from None
+        raise e
+
+
+def _choice_by_name(words: Sequence[Override], config_dir: Path) -> str:
+    """Say how to take a choice, where a word sets its name alone, beside the settings of another one."""
+    for word in words:
+        group, dot, inner = word.key_or_group.partition(".")
+        if dot and inner == "name" and (config_dir / group / f"{word.value()}.yaml").is_file():
+            return f"{word.input_line}: a choice has settings of its own: write {group}={word.value()}"
+    return ""
+
+
+def composition(
+    name: str, overrides: Sequence[str], config_dir: Path, extra_dir: str | None = None
+) -> Composition:
+    """Compose what words in Hydra's form ask for, with every name in it checked, not yet its values.
+
+    Raises:
+        UsageError: a name that there is not, with the nearest ones; what Hydra refuses.
+    """
+    words = parsed(overrides)
+    if any(o.key_or_group.startswith("hydra.searchpath") for o in words):
+        raise UsageError("hydra.searchpath: give --config-dir=<folder>")
+    if extra_dir is not None:
+        gate.check_config_dir(Path(extra_dir))
+    with initialize_config_dir(str(config_dir), name, version_base="1.3"):
+        composer = _Composer(name, words, config_dir, extra_dir)
+        try:
+            return composer.composition()
+        except RecursionError:
+            raise UsageError(f"{extra_dir}: configs there name each other in a ring") from None
+        except KeyError as e:  # what `hydra.job.env_copy` asks for
+            if extra_dir is None:
+                raise UsageError(f"hydra.job.env_copy: the environment has no variable {e}") from None
+            raise UsageError(f"{extra_dir}: a config there sets {e}: only the command line may") from None
+        except (HydraException, OmegaConfBaseException) as e:
+            verb, said = name.replace("_", " "), one_line(e)
+            if foreign := re.match(r"Could not override '(\w+)'", said):
+                said = f"{foreign[1]}= is no setting of jungle {verb}; jungle {verb} --help lists them"
+            raise UsageError(said) from None
+
+
+class _Composer:
+    """One command's composition, where Hydra is told of the program's configs."""
+
+    def __init__(self, name: str, words: Sequence[Override], config_dir: Path, extra_dir: str | None) -> None:
+        self.name, self.words, self.config_dir = name, words, config_dir
+        self.extra = Path(extra_dir).absolute() if extra_dir else None
+        self._search = [f"hydra.searchpath=[{quoted(f'file://{self.extra}')}]"] if self.extra else []
+        self._loader = GlobalHydra.instance().config_loader()
+        self._own = configs_of(config_dir)
+        self._others = configs_of(self.extra) if self.extra else []
+        self.groups = {o.key_or_group: o for o in words if self._options(o.key_or_group)}
+
+    def composition(self) -> Composition:
+        for o in self.words:
+            self._check_plugin(o)  # first, since composing fails without the plugin
+        for group, override in self.groups.items():
+            check_choice(group, override, self._options(group))
+        flat = [_first(o) for o in self.words]
+        if self.name in CONFIGS:
+            self._check_keys(flat, keys_of(CONFIGS[self.name]))
+        try:
+            whole = self._composed(flat)
+        except Exception:  # of a key that the choices taken have not, it is told where it belongs
+            self._check_keys(flat)
+            raise
+        found = gate.unresolved(whole)
+        self._check_keys(flat, _keys(found.settings))
+        if self.extra is not None:
+            self._check_strangers(flat, found)
+        cfg = OmegaConf.create(found.settings)
+        if missing := OmegaConf.missing_keys(cfg):
+            said, verb = " and ".join(f"{key}=" for key in sorted(missing)), self.name.replace("_", " ")
+            are, they_are = ("is", "it is") if len(missing) == 1 else ("are", "they are")
+            raise UsageError(f"{said} {are} needed: jungle {verb} --help says what {they_are}")
+        plain = OmegaConf.to_container(cfg, resolve=True)
+        assert isinstance(plain, dict)
+        whole.hydra.searchpath = []  # of `--config-dir`, which Hydra keeps by another name
+        for source in whole.hydra.runtime.config_sources:
+            source.provider = source.provider.replace("hydra.searchpath in ", "")
+        return Composition({str(key): value for key, value in plain.items()}, whole, self._loader)
+
+    def _composed(self, words: Sequence[str], own: bool = False) -> DictConfig:
+        search = [] if own else self._search
+        return compose(self.name, overrides=[*search, *words], return_hydra_config=True)
+
+    def _options(self, group: str, own: bool = False) -> list[str]:
+        """Return the choices of a group, a folder's below it as `folder/name`; none where it is no group."""
+        if group.split("/")[0] == "hydra":
+            return list(self._loader.get_group_options(group) or self._loader.list_groups(group))
+        ours, theirs = (
+            [name.removeprefix(f"{group}/") for name in names if name.startswith(f"{group}/")]
+            for names in (self._own, [] if own else self._others)
+        )
+        found = [name for name in ours if "/" not in name]
+        found += [name for name in theirs if name not in found]
+        return found if found or own else sorted({name.split("/")[0] for name in ours})
+
+    def _check_keys(self, flat: Sequence[str], names: Iterable[str] = ()) -> None:
+        """Refuse a setting that the choices taken have not; `names` may be known to be settings."""
+        known = set(names)
+        if all(is_setting(o, self.groups, known) for o in self.words):
+            return  # without composing for it
+        base = self._composed(
+            [f for f, o in zip(flat, self.words, strict=True) if o.key_or_group in self.groups]
+        )
+        known = set(_keys(gate.unresolved(base).settings))
+        for o in self.words:
+            check_key(o, self.groups, known, self._groups(), self.config_dir)
+
+    def _check_plugin(self, override: Override) -> None:
+        """Refuse a launcher, or a sweep, whose plugin of Hydra is not installed.
+
+        Raises:
+            UsageError: with the command that installs it.
+        """
+        group, value = override.key_or_group, override.value()
+        extras.require(f"{group}={value}", str(override.input_line))
+        file = self.config_dir / "sweep" / f"{value}.yaml"
+        if group == "sweep" and isinstance(value, str) and file.is_file():
+            text = file.read_text(encoding="utf-8")
+            for part, name in re.findall(r"^\s+- override /(hydra/\w+): (\w+)", text, re.MULTILINE):
+                extras.require(f"{part}={name}", str(override.input_line))
+
+    def _check_strangers(self, flat: list[str], whole: gate.Composed) -> None:
+        """Let what a folder of configs says pass the gate: with the first choices, and each other one."""
+        own = [
+            f
+            for f, o in zip(flat, self.words, strict=True)
+            if o.key_or_group.startswith("hydra")
+            or (o.key_or_group in self.groups and _chosen(f) in self._options(o.key_or_group, own=True))
+        ]
+        given = {o.key_or_group for o in self.words}
+        ours = gate.unresolved(self._composed(own, own=True))
+        self._gate(flat, whole, ours)
+        for key, value in whole.settings["paths"].items() if "paths" in whole.settings else ():
+            if value != ours.settings["paths"].get(key) and f"paths.{key}" not in given:
+                log.info(f"a config of {self.extra} sets paths.{key}={value}")
+        entity = whole.settings.get("logger", {}).get("entity")
+        if entity is not None and "logger.entity" not in given:
+            log.info(f"a config of {self.extra} sets logger.entity={entity}: runs go to that page of W&B")
+        params = whole.hydra["hydra"].get("sweeper", {}).get("params") or {}
+        swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
+        for o in [*self.words, *parsed(swept)]:
+            for choice in choices_of(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
+                if choice not in flat and _chosen(choice) not in self._options(o.key_or_group, own=True):
+                    rest = [
+                        f for f, w in zip(flat, self.words, strict=True) if w.key_or_group != o.key_or_group
+                    ]
+                    other = [*rest, choice]
+                    self._gate(other, gate.unresolved(self._composed(other)), ours)
+
+    def _groups(self) -> set[str]:
+        return {name.split("/")[0] for name in self._own if "/" in name}
+
+    def _gate(self, flat: Sequence[str], whole: gate.Composed, ours: gate.Composed) -> None:
+        given = [o.key_or_group for o in self.words]
+        gate.check_composed(whole, ours, [*self._search, *flat], given, self.extra, self.name)
+
+
+def choices_of(override: Override) -> list[str]:
+    """Return an override once for each value of its sweep that can be told."""
+    if not override.is_sweep_override():
+        return [word_of(override)]
+    try:
+        return [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
+    except Exception:  # an interval or a glob: each trial is checked when it starts
+        return []
+
+
+def _chosen(word: str) -> str:
+    return word.partition("=")[2].strip("'\"")
+
+
+def _first(override: Override) -> str:
+    """Return the override with the first choice of its sweep."""
+    if not override.is_sweep_override():
+        return word_of(override)
+    if found := choices_of(override):
+        return found[0]
+    return f"{override.key_or_group}=null" if override.is_add() else "seed=0"  # keep the default
+
+
+def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield f"{prefix}{key}"
+            yield from _keys(value, f"{prefix}{key}.")
+
+
+def one_line(error: Exception) -> str:
+    """Return the gist of an error of Hydra's: its second line says what to do."""
+    return first_line(error, lines=2).rstrip(".") + "."

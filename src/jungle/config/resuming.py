@@ -1,0 +1,295 @@
+"""Going on with a run that is named: `resume=latest`, `resume=<run folder>`.
+
+A run keeps its settings as data (`settings.json`). To go on with it is to take these, and nothing else that
+its folder says: no word of Hydra's, and none of the places where things are written or kept (`paths`), which
+are those of the one who goes on. The folder may be a stranger's.
+
+Clips and files may have been moved since. So the settings that name them (`PLACES`) may have other values, as
+long as what they lead to is what it was: that is compared by content (`jungle.training.run_inputs`).
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jungle import runs
+from jungle.config import TrainConfig, check, gate
+from jungle.config.words import WORD, literal, parsed, text_of
+from jungle.errors import UsageError
+from jungle.files import write_json
+from jungle.names import shown
+from jungle.plain import read
+
+SETTINGS = "settings.json"
+FOUND = "found.json"  # of searches: what was `auto` when the run was started
+ENTITY = "logger.entity"
+OURS = ("paths", "resume", "experiment", "sweep")
+"""What is not taken from a run's settings; nor is `ENTITY`."""
+PLACES = re.compile(
+    r"data\.(root|labels|sites|test_labels|template|duplicates|metadata|pseudo)"
+    r"|model\.(weights|warm_start)|frames\.weights"
+)
+"""Settings that name clips and files."""
+MEANINGS = ("index", "self")
+"""Values of `PLACES` that name no file."""
+TOLD = 3  # changes that a message names
+
+
+def keep(folder: Path, cfg: TrainConfig) -> None:
+    """Write the settings of a run into its folder, as data."""
+    write_json(folder / SETTINGS, cfg.model_dump(mode="json", exclude=set(OURS)))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting that a run began with, and its value in a command of today; None where there is none."""
+
+    name: str
+    was: Any
+    now: Any
+
+    @property
+    def is_a_move(self) -> bool:
+        """Whether clips or files have another place."""
+        given = all(value not in (None, *MEANINGS) for value in (self.was, self.now))
+        return PLACES.fullmatch(self.name) is not None and given
+
+    def __str__(self) -> str:
+        was, now = (_short(value) for value in (self.was, self.now))
+        return f"{self.name} was {was}, is now {now}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How the settings of a command differ from those of the run in a folder.
+
+    Attributes:
+        changes: what differs; empty where the folder does not say what its settings were.
+        is_a_move: whether it is the same run, whose clips or files have another place.
+        note: why it is not, where changes of place are all.
+    """
+
+    changes: tuple[Change, ...]
+    is_a_move: bool
+    note: str = ""
+
+    def __str__(self) -> str:
+        if not self.changes:
+            return "its config.yaml"
+        more = len(self.changes) - TOLD
+        told = [*map(str, self.changes[:TOLD]), *([f"and {more} more"] if more > 0 else [])]
+        return "; ".join([*told, *([self.note] if self.note else [])])
+
+
+def difference(folder: Path, cfg: TrainConfig) -> Difference | None:
+    """Return how a config differs from the one that the run in a folder began with; None where it does not.
+
+    A run of version 0.1 did not keep what its files held, so that none of them can be known again elsewhere.
+    """
+    known = runs.state(folder).get("fingerprint")
+    if known is None or cfg.is_of(known):
+        return None
+    ours = cfg.model_dump(mode="json")
+    try:
+        found = saved(folder).settings
+        taken = {k: v for k, v in ours.items() if k in OURS}
+        began = None if found is None else check(TrainConfig, {**_filled(found, ours), **taken})
+    except UsageError:
+        began = None
+    if began is None:
+        return Difference((), False)
+    was, now = _flat(began.shaping()), _flat(cfg.shaping())
+    names = sorted(k for k in was.keys() | now.keys() if was.get(k) != now.get(k))
+    changes = tuple(Change(k, was.get(k), now.get(k)) for k in names)
+    if not all(c.is_a_move for c in changes) or not began.is_of(known):
+        return Difference(changes, False)
+    if (folder / runs.CLIP_FILES).is_file() or not any((folder / "checkpoints").glob("*.ckpt")):
+        return Difference(changes, True)
+    return Difference(changes, False, "version 0.1 kept nothing by which to know moved clips again")
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    """Return nested settings by their dotted names."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def _short(value: Any) -> str:
+    return shown(value if isinstance(value, str) else json.dumps(value))
+
+
+def choose(cfg: TrainConfig, changes: runs.Changes) -> Path:
+    """Return the folder for a training command: an unfinished one of the same run, or a new name.
+
+    A run counts as unfinished where its `run.json` says so and no living process holds its lock. It is the
+    same run where settings and inputs are the same.
+
+    Raises:
+        UsageError: `resume` names a folder that is no run, or one of other settings or inputs.
+    """
+    if cfg.resume in ("auto", "never"):
+        return runs.unfinished(cfg.paths.runs / "train", cfg.is_of, cfg.resume == "auto", changes)
+    folder = runs.named(cfg.resume, cfg.paths.runs)
+    if (other := difference(folder, cfg)) is not None and not other.is_a_move:
+        raise UsageError(
+            f"resume={cfg.resume}: that run had other settings ({other}); give resume alone to go on with "
+            "its own, or leave resume out to start a new run"
+        )
+    runs.check_unchanged(folder, changes(folder))
+    return folder
+
+
+def asked(words: Sequence[str]) -> Path | None:
+    """Return the run folder that a command names, None where it leaves the choice to the program.
+
+    Args:
+        words: as Hydra reads them.
+
+    Raises:
+        UsageError: no run is there.
+    """
+    values = {o.key_or_group: o for o in parsed(words) if o.key_or_group in ("resume", "paths.runs")}
+    resume = text_of(values["resume"]) if "resume" in values else "auto"
+    if resume in ("auto", "never"):
+        return None
+    return runs.named(resume, Path(text_of(values["paths.runs"]) if "paths.runs" in values else "runs"))
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run folder says of the run's settings: plain data, or the words that it was started with."""
+
+    settings: dict[str, Any] | None
+    words: list[str]
+    places: dict[str, Any]
+    """Where that run kept its things, to be told only: `paths.cache`."""
+
+
+def saved(folder: Path) -> Saved:
+    """Read the settings of a run; one of version 0.1 has them in `config.yaml`, or as words for Hydra.
+
+    Raises:
+        UsageError: they are not there, or no settings of this program.
+    """
+    if (file := folder / SETTINGS).exists():
+        found = _dict(read(file), file)
+    elif (file := folder / "config.yaml").exists():
+        found = _dict(read(file), file)
+        if (folder / FOUND).exists():
+            for name in _dict(read(folder / FOUND), folder / FOUND):
+                group, _, key = name.partition(".")
+                if name in ("data.batch_size", "optim.lr") and isinstance(found.get(group), dict):
+                    found[group][key] = "auto"
+    elif (file := folder / ".hydra" / "overrides.yaml").exists():
+        words = gate.check_words("train", read(file), file)
+        kept = [w for w in words if _key(w) != ENTITY and _key(w).split(".")[0] not in ("paths", "resume")]
+        return Saved(None, kept, {})
+    else:
+        raise UsageError(f"{folder}: no {SETTINGS} in it; give the run's whole command instead")
+    for name in found:
+        gate.check_key("train", name, file)
+    paths = found.get("paths")
+    places = {f"paths.{k}": v for k, v in paths.items()} if isinstance(paths, dict) else {}
+    settings = {k: v for k, v in found.items() if k not in OURS}
+    if isinstance(logger := settings.get("logger"), dict) and logger.get("entity"):
+        # Whose page of W&B the run, with pictures of clips, is sent to.
+        places[ENTITY] = logger["entity"]
+        settings["logger"] = {**logger, "entity": None}
+    return Saved(settings, [], places)
+
+
+def _dict(found: Any, file: Path) -> dict[str, Any]:
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise UsageError(f"{file}: not the settings of a training run")
+    return found
+
+
+def merged(
+    settings: dict[str, Any], ours: dict[str, Any], words: Sequence[str], groups: Sequence[str]
+) -> dict[str, Any]:
+    """Return the settings of a run with those of a command put over them, as plain data.
+
+    Args:
+        settings: of the run.
+        ours: what the groups that the command chooses, and the program's defaults, compose to.
+        words: of the command that are no choice of a group, as Hydra reads them.
+        groups: that the command chooses.
+
+    Raises:
+        UsageError: a word is no `key=value`.
+    """
+    from omegaconf import OmegaConf
+
+    plain = {**_filled(settings, ours), **{k: ours[k] for k in (*OURS, *groups) if k in ours}}
+    cfg = OmegaConf.create(as_literal(plain))
+    for override in parsed(words):
+        if override.is_delete() or override.package is not None:
+            raise UsageError(f"{override.input_line}: with resume= a setting is given as key=value")
+        OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True, force_add=True)
+    found = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(found, dict)
+    return {str(k): v for k, v in found.items()}
+
+
+def _filled(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+    """Return settings with those that a later version has brought; another head or logger has its own."""
+    found = dict(settings)
+    for key, value in ours.items():
+        there = found.setdefault(key, value)
+        same = key not in ("head", "loss", "logger") or (
+            isinstance(there, dict) and there.get("name") == value.get("name")
+        )
+        if same and isinstance(there, dict) and isinstance(value, dict):
+            found[key] = {**value, **there}
+    return found
+
+
+def differs(settings: dict[str, Any], plain: dict[str, Any], word: str) -> bool:
+    """Tell whether a word gives a run another value than it has."""
+    values: list[Any] = [settings, plain]
+    for name in _key(word).split("."):
+        values = [v.get(name) if isinstance(v, dict) else None for v in values]
+    return _key(word).startswith("paths.") or values[0] != values[1]
+
+
+def check_places(cfg: TrainConfig, folder: Path) -> None:
+    """Refuse a run that would render its sample outside the caller's own cache.
+
+    Raises:
+        UsageError: with what to type.
+    """
+    root, cache = cfg.data.root, cfg.paths.cache
+    if cfg.data.format != "sample" or root is None or root.resolve().is_relative_to(cache.resolve()):
+        return
+    raise UsageError(
+        f"{folder}: its sample lies in {root}, outside paths.cache={cache}; give paths.cache=<its cache>"
+    )
+
+
+def told(places: dict[str, Any], cfg: TrainConfig) -> str:
+    """Return a line on the places of a run that are not taken from it; empty where they are the same."""
+    ours: dict[str, Any] = {f"paths.{k}": v for k, v in cfg.paths.model_dump(mode="json").items()}
+    ours[ENTITY] = cfg.logger.entity or "null"
+    other = [
+        f"{k}={ours[k]} (that run had {v})" for k, v in places.items() if k in ours and str(v) != ours[k]
+    ]
+    return f"places are yours, not the run's: {', '.join(other)}" if other else ""
+
+
+def as_literal(value: Any) -> Any:
+    """Return plain data in which OmegaConf looks nothing up."""
+    if isinstance(value, dict):
+        return {k: as_literal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [as_literal(v) for v in value]
+    return literal(value) if isinstance(value, str) else value
+
+
+def _key(word: str) -> str:
+    found = WORD.fullmatch(word)
+    return found["key"] if found else word

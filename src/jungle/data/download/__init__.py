@@ -1,0 +1,1 @@
+"""Files from the web, resumed, checked and unpacked."""

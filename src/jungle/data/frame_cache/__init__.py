@@ -1,0 +1,1 @@
+"""Decoded clips kept on disk between epochs: start reading at `cache.py`."""

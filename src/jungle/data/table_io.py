@@ -1,0 +1,323 @@
+"""Other people's tables as columns of text: encodings, separators and broken lines are dealt with here."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from jungle.console import log
+from jungle.data.encodings import decoded
+from jungle.data.paths import absolute
+from jungle.data.text import ENDS, clean_name
+from jungle.data.validation_report import shown
+from jungle.errors import UserError, first_line
+from jungle.files import absent
+from jungle.parquet import read_parquet
+
+MAX_BYTES = 512 * 2**20
+MAX_COLUMNS = 10_000
+MAX_ROWS = 20_000_000
+MAX_CELLS = 100_000_000  # of a Parquet file, which says them in fewer bytes than a CSV does
+ABOVE = 20  # lines of titles and comments that may stand above the header
+_NAME = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}$")
+FIRST = 1000  # values of a column without a name that tell whether it numbers the rows
+CHUNK = 50_000  # rows held as Python strings at a time
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of trimmed text (NFC), null where empty, and the line of the file that each row ends on."""
+
+    path: Path
+    frame: pl.DataFrame
+    lines: pl.Series
+    separator: str = ","
+    """Between the cells of a text file."""
+
+    def place(self, row: int) -> str:
+        """Where a row is, for messages: `line 17`."""
+        return f"line {self.lines[row]}"
+
+
+def read_table(path: str | Path, typed: bool = False, as_written: bool = False) -> Table:
+    """Read a CSV (comma, semicolon, tab or bar, in any usual encoding) or a Parquet file.
+
+    What was guessed of its form is logged in one line.
+
+    Args:
+        path: the file.
+        typed: keep the types of a Parquet file instead of turning every column into text.
+        as_written: keep the accents of names and cells as they are composed in the file, for who writes them
+            out again.
+
+    Raises:
+        UserError: there is no such file, it is too large, or it is malformed; names the file and the line.
+    """
+    path = absolute(path)
+    try:
+        if not path.is_file():
+            if path.exists():
+                raise UserError(f"{path}: not a file.")
+            raise UserError(f"{path}: {absent(path)}")
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(
+                f"{path}: larger than {MAX_BYTES >> 20} MiB. Keep only the columns needed, or split it."
+            )
+        if path.suffix.lower() in (".parquet", ".pq"):
+            return _read_parquet(path, typed, as_written)
+        return _read_csv(path, path.read_bytes(), as_written)
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read: {e.strerror}.") from None
+
+
+def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
+    frame = read_parquet(path)
+    try:
+        if not typed:
+            if frame.height * frame.width > MAX_CELLS:
+                raise UserError(
+                    f"{path}: {frame.height:,} rows of {frame.width:,} columns are more than can be held as "
+                    "text. Keep only the columns needed, or split it."
+                )
+            frame = _trimmed(path, frame, as_written)
+    except pl.exceptions.PolarsError as e:
+        raise UserError(f"{path}: not a Parquet table: {shown(first_line(e))}") from None
+    return Table(path, frame, pl.int_range(1, frame.height + 1, eager=True))
+
+
+def read_text(path: Path) -> str:
+    """Read the text of a file written by who knows which program; a guessed encoding is logged.
+
+    Raises:
+        UserError: it cannot be read, is not text, or its encoding cannot be told.
+    """
+    try:
+        return _text(path, path.read_bytes())
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read: {e.strerror}.") from None
+
+
+def _text(path: Path, data: bytes) -> str:
+    try:
+        found = decoded(data)
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not text. Save it as CSV in UTF-8.") from None
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+    if found.guess:
+        log.warning(f"{path}: {found.guess}")
+    return found.text.rstrip("\x1a")  # the end of a file, as DOS wrote it
+
+
+def _separator(header: str) -> str:
+    """The one of comma, semicolon and tab (else bar) that the header line has most of, outside quotes."""
+    outside = "".join(header.split('"')[::2])
+    best = max(",;\t", key=outside.count)
+    return best if best in outside or "|" not in outside else "|"
+
+
+@dataclass(frozen=True)
+class _Top:
+    """Where a table begins: lines above its header, its separator, and whether those lines were a title."""
+
+    above: int
+    separator: str
+    title: bool
+
+
+def _top(path: Path, text: str) -> _Top:
+    """Find the header: the first line that is not empty, a note of a spreadsheet, a title or a comment."""
+    declared = ""
+    said: list[tuple[int, str]] = []  # the first lines that say something
+    for number, line in enumerate(io.StringIO(text, newline="")):
+        marker = line.strip(ENDS)
+        if not said and re.fullmatch(r"(?i)\"?sep=.\"?|sep=\t?", line.strip("\r\n \ufeff")):
+            declared = line.strip("\r\n \ufeff").strip('"')[4:]
+        elif marker.strip(",;\t|" + ENDS):
+            said.append((number, line))
+            if len(said) == ABOVE:
+                break
+    if not said:
+        raise UserError(f"{path}: empty. It needs a header line and one line a clip.")
+    first = _first_of_several(said)
+    number, header = said[first]
+    separator = declared if declared and declared in header else _separator(header)
+    return _Top(number, separator, first > 0)
+
+
+def _first_of_several(said: list[tuple[int, str]]) -> int:
+    """The first line with several cells, where those above it are titles or comments of one cell; else 0."""
+    for i, (_, line) in enumerate(said):
+        remark = line.startswith("# ") and i + 1 < len(said) and not _NAME.search(line)
+        cells = sum(bool(c.strip(ENDS)) for c in _cells(line, _separator(line)))
+        if cells > 1 and not (remark and cells < len(_cells(said[i + 1][1], _separator(said[i + 1][1])))):
+            return i
+        if line.count('"') % 2 or _NAME.search(line.strip(ENDS + ',;"')):
+            return 0  # a heading of two lines, or the first name of a list
+    return 0
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return line.split(separator)
+
+
+def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
+    text = _text(path, data)
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UserError(f"{path}: line {line}: not text. Save it as CSV in UTF-8.")
+    top = _top(path, text)
+    if top.title:
+        log.warning(f"{path}: the header is line {top.above + 1}; what stands above it is passed over")
+    stream = io.StringIO(text, newline="")
+    for _ in range(top.above):
+        stream.readline()
+    reader = csv.reader(stream, delimiter=top.separator, strict=True, skipinitialspace=True)
+    try:
+        cells = next(reader)
+        names = _header(path, cells, top.above + 1, as_written)
+        frames, lines = _chunks(path, reader, names, cells, top.above)
+    except csv.Error as e:
+        raise UserError(
+            f"{path}: line {reader.line_num + top.above}: {e}. Is a quote unclosed? Put names that hold a "
+            'separator or a quote between "quotes".'
+        ) from None
+    kept = [n for n in names if n]
+    frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(kept, pl.String))
+    return Table(
+        path, _trimmed(path, frame, as_written), pl.Series("line", lines, dtype=pl.Int64), top.separator
+    )
+
+
+def _header(path: Path, cells: list[str], line: int, as_written: bool) -> list[str]:
+    names = [c.strip(ENDS) if as_written else clean_name(c) for c in cells]
+    while names and not names[-1]:
+        names.pop()
+    if len(names) > MAX_COLUMNS:
+        raise UserError(f"{path}: {len(names)} columns are more than {MAX_COLUMNS}.")
+    seen: set[str] = set()
+    for name in names:
+        if name and name in seen and any(_NAME.search(n) for n in names) and name in ("0", "1"):
+            raise UserError(
+                f"{path}: line {line} holds a clip and its labels: the table has no header. Write one above "
+                "it, with the name of each column."
+            )
+        if name and name in seen:
+            raise UserError(
+                f"{path}: line {line}: two columns are named {shown(name)!r}. Rename or remove one."
+            )
+        seen.add(name)
+    return names
+
+
+def _chunks(
+    path: Path, reader: Iterator[list[str]], names: list[str], header: list[str], skipped: int
+) -> tuple[list[pl.DataFrame], list[int]]:
+    """The rows as frames of text, and each row's line; a header that comes again is passed over.
+
+    Raises:
+        UserError: rows have another number of cells than the header; the first lines are named.
+    """
+    width = len(names)
+    frames: list[pl.DataFrame] = []
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    uneven: list[tuple[int, int]] = []
+    nameless = {i: set[str]() for i, name in enumerate(names) if not name}
+    for row in reader:
+        if len(row) > width and not any(cell.strip() for cell in row[width:]):
+            row = row[:width]
+        if not row or (not row[0].strip() and not any(cell.strip() for cell in row)):
+            continue
+        if _same(row, header, width):
+            log.warning(f"{path}: line {reader.line_num + skipped} is the header again: passed over")  # type: ignore[attr-defined]  # csv.reader has it
+            continue
+        if len(row) != width:
+            uneven.append((reader.line_num + skipped, len(row)))  # type: ignore[attr-defined]  # csv.reader has it
+            if len(uneven) == 5:
+                break
+            continue
+        # Numbers without a name, all different, are row numbers that a program added; others should be known.
+        for i, before in list(nameless.items()):
+            if re.search(r"[^\W\d]", row[i]) or row[i] in before:
+                where = f"column {i + 1} (line {reader.line_num + skipped}: {shown(row[i], 40)!r})"  # type: ignore[attr-defined]
+                log.warning(f"{path}: {where} has no name and is not used")
+                del nameless[i]
+            elif row[i].strip() and len(before) < FIRST:
+                before.add(row[i])
+        rows.append(row)
+        lines.append(reader.line_num + skipped)  # type: ignore[attr-defined]  # csv.reader has it
+        if len(rows) == CHUNK:
+            frames.append(_frame(rows, names))
+            rows = []
+            if len(lines) > MAX_ROWS:
+                raise UserError(f"{path}: more than {MAX_ROWS} rows.")
+    if uneven:
+        where = ", ".join(f"line {line} has {cells}" for line, cells in uneven)
+        raise UserError(
+            f"{path}: the header has {width} columns, but {where}. Write every cell, and put names that hold "
+            'the separator between "quotes".'
+        )
+    if rows:
+        frames.append(_frame(rows, names))
+    return frames, lines
+
+
+def _same(row: list[str], header: list[str], width: int) -> bool:
+    return row[0].strip(ENDS) == header[0].strip(ENDS) and [c.strip(ENDS) for c in row[:width]] == [
+        c.strip(ENDS) for c in header[:width]
+    ]
+
+
+def _frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
+    columns = zip(names, zip(*rows, strict=True), strict=True)
+    return pl.DataFrame([pl.Series(name, cells, dtype=pl.String) for name, cells in columns if name])
+
+
+def _trimmed(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
+    """The frame as text without blanks at the ends, null where empty; items of a list on a line each."""
+
+    def flat(kind: pl.DataType) -> bool:
+        return not kind.is_nested() and kind not in (pl.Duration, pl.Object)
+
+    lists = [
+        c
+        for c, k in frame.schema.items()
+        if isinstance(k, (pl.List, pl.Array)) and flat(k.inner)  # type: ignore[arg-type]
+    ]
+    if other := [c for c, kind in frame.schema.items() if not flat(kind) and c not in lists]:
+        kinds = ", ".join(f"{shown(c, 40)} ({frame.schema[c].base_type().__name__})" for c in other)
+        log.warning(
+            f"{path}: columns that hold more than one value a cell, or none of text, are not used: {kinds}"
+        )
+        frame = frame.drop(other)
+    one = (
+        pl.when(pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.len() == 0)
+        .then(
+            pl.when(pl.col(c).is_not_null()).then(pl.lit("[]"))
+        )  # as a CSV has it: nothing, or nobody knows
+        .otherwise(pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.join("\n"))
+        .alias(c)
+        for c in lists
+    )
+    whole = [c for c, k in frame.schema.items() if k.is_float() and _is_whole(frame[c])]
+    text = frame.with_columns(*one, *(pl.col(c).cast(pl.Int64) for c in whole)).cast(pl.String)
+    cell = pl.all().str.strip_chars(ENDS)
+    if not as_written:
+        cell = cell.str.normalize("NFC")
+        names = {c: clean_name(c) for c in text.columns}
+        text = text.rename(names) if len(set(names.values())) == len(names) else text
+    return text.select(pl.when(cell != "").then(cell).name.keep())
+
+
+def _is_whole(values: pl.Series) -> bool:
+    """Whether numbers with a point are whole ones all, as pandas makes them where a cell is empty."""
+    known = values.drop_nulls()
+    return bool(len(known)) and bool(((known == known.round()) & (known.abs() < 2**53)).all())

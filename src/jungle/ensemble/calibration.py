@@ -1,0 +1,120 @@
+"""Calibration: probabilities moved so that they mean what they say, fitted on answers to unseen clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from jungle.ensemble.logits import probs_of, scores_of, whole
+from jungle.metrics.scores import log_loss
+
+Calibration = Callable[[np.ndarray], np.ndarray]
+Fitted = tuple[Calibration, dict[str, Any]]
+
+LOWEST = np.arange(1, 10) * 1e-5
+HIGHEST = np.arange(0.95, 0.9999, 1e-4)
+"""The third place's grid of 9 floors and 500 ceilings (Pri-matrix Factorization, 2017)."""
+FEW = 5  # clips that have a class, or lack it: with fewer the class is left as it is
+
+
+def none(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
+    """As they are."""
+    return lambda p: p, {}
+
+
+def temperature(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
+    """One number divides all log-odds (Guo et al. 2017): sharper below 1, softer above."""
+    from scipy.optimize import minimize_scalar
+
+    z_NC = scores_of(probs_NC, task)
+    found = minimize_scalar(
+        lambda log_t: log_loss(probs_of(z_NC / np.exp(log_t), task), targets_NC),
+        bounds=(-1.5, 1.5),
+        method="bounded",
+        options={"xatol": 1e-3},
+    )
+    t = float(np.exp(found.x))
+    return lambda p: probs_of(scores_of(p, task) / t, task), {"temperature": round(t, 4)}
+
+
+def platt(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
+    """A slope and an offset for the log-odds of each class (Platt 1999); a rare one is left as it is."""
+    from sklearn.linear_model import LogisticRegression
+
+    z_NC = scores_of(probs_NC, "multilabel")
+    slope_C, offset_C = np.ones(z_NC.shape[1]), np.zeros(z_NC.shape[1])
+    for c, (z, y) in enumerate(zip(z_NC.T, targets_NC.T, strict=True)):
+        known = np.isfinite(y)
+        if _few(y[known]):
+            continue
+        fitted = LogisticRegression(C=100.0, max_iter=200).fit(z[known, None], y[known].astype(int))
+        slope_C[c], offset_C[c] = max(float(fitted.coef_[0, 0]), 0.0), float(fitted.intercept_[0])
+
+    def move(p: np.ndarray) -> np.ndarray:
+        return whole(probs_of(scores_of(p, "multilabel") * slope_C + offset_C, "multilabel"), task)
+
+    return move, {"slopes": slope_C.round(4).tolist(), "offsets": offset_C.round(4).tolist()}
+
+
+def isotonic(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
+    """The rising steps that fit each class best (Zadrozny and Elkan 2002); for thousands of clips."""
+    from sklearn.isotonic import IsotonicRegression
+
+    steps: list[Any] = []
+    for p, y in zip(probs_NC.T, targets_NC.T, strict=True):
+        known = np.isfinite(y)
+        if _few(y[known]):
+            steps.append(None)
+            continue
+        least = 1 / (2 * known.sum() + 2)  # no step says never or always
+        fit = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
+        steps.append(fit.fit(p[known], y[known]))
+
+    def move(p: np.ndarray) -> np.ndarray:
+        columns = [p[:, c] if s is None else s.predict(p[:, c]) for c, s in enumerate(steps)]
+        return whole(np.stack(columns, axis=1), task)
+
+    return move, {"classes": sum(s is not None for s in steps)}
+
+
+def clip(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
+    """For each class the floor and the ceiling, of the third place's grid, with the least log loss."""
+    low_C, high_C = np.zeros(probs_NC.shape[1]), np.ones(probs_NC.shape[1])
+    for c, (p, y) in enumerate(zip(probs_NC.T, targets_NC.T, strict=True)):
+        known = np.isfinite(y)
+        p, y = np.clip(p[known].astype(np.float64), 1e-15, 1 - 1e-15), y[known]
+        if not len(y):
+            continue
+        # A floor concerns cells below it alone, a ceiling those above: they are found one after the other.
+        low_C[c] = LOWEST[np.argmin(_bounded_losses(p, y, LOWEST, from_below=True))]
+        high_C[c] = HIGHEST[np.argmin(_bounded_losses(p, y, HIGHEST, from_below=False))]
+    return lambda p: np.clip(p, low_C, high_C), {"lowest": low_C.tolist(), "highest": high_C.tolist()}
+
+
+def _bounded_losses(p_N: np.ndarray, y_N: np.ndarray, bounds_V: np.ndarray, from_below: bool) -> np.ndarray:
+    """Return the sum of log losses, `[V]`, with no probability beyond each bound.
+
+    By sums over sorted cells: a loss for each bound would take a minute for the clips of the competition.
+    """
+    order = np.argsort(p_N if from_below else -p_N)
+    p_N, y_N = p_N[order], y_N[order]  # what is moved comes first
+    loss_N = -(y_N * np.log(p_N) + (1 - y_N) * np.log1p(-p_N))
+    moved_V = np.searchsorted(p_N, bounds_V) if from_below else np.searchsorted(-p_N, -bounds_V)
+    left_V = np.concatenate([np.cumsum(loss_N[::-1])[::-1], [0.0]])[moved_V]
+    has_V = np.concatenate([[0.0], np.cumsum(y_N)])[moved_V]
+    return left_V - has_V * np.log(bounds_V) - (moved_V - has_V) * np.log1p(-bounds_V)
+
+
+def _few(y: np.ndarray) -> bool:
+    return min(int((y == 1).sum()), int((y == 0).sum())) < FEW
+
+
+CALIBRATIONS: dict[str, Callable[[np.ndarray, np.ndarray, str], Fitted]] = {
+    "none": none,
+    "temperature": temperature,
+    "platt": platt,
+    "isotonic": isotonic,
+    "clip": clip,
+}

@@ -1,0 +1,1 @@
+"""Predictions in other people's formats."""

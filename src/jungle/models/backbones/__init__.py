@@ -1,0 +1,1 @@
+"""Backbones: timm models as frozen or trained extractors of frame features."""

@@ -1,0 +1,24 @@
+"""What would stop a recipe, found by a look at this machine before anything runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jungle.errors import UserError
+from jungle.pipelines import preflight
+from jungle.pipelines.stages import Job
+
+
+def foresee(jobs: Sequence[Job], root: Path) -> tuple[UserError, ...]:
+    """Return what would stop those of the training runs that are not finished, each said once.
+
+    Args:
+        jobs: of the stages that are to run.
+        root: the recipe's folder; files below it are made by earlier stages.
+    """
+    stops: dict[str, UserError] = {}
+    for cfg in {id(j.config): j.config for j in jobs if j.config is not None and not j.finished}.values():
+        try:
+            preflight.check(cfg, made=root)
+        except UserError as e:
+            stops.setdefault(str(e), e)
+    return tuple(stops.values())

@@ -1,0 +1,198 @@
+"""What can be known of a command in its first second: files, GPUs, packages and weights that are not there.
+
+It is looked at before a folder is made and before torch is imported, which takes seconds.
+"""
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jungle import extras, network, runs
+from jungle.config import PredictConfig, TrainConfig
+from jungle.config.train import ClipsConfig
+from jungle.data.formats.primatrix import find_labels
+from jungle.devices import most_gpus, require_device, require_gpus, require_trainer
+from jungle.errors import UsageError, UserError
+from jungle.files import absent
+from jungle.models.backbones.bundled_weights import bundled_weights
+from jungle.sample.library import check_room
+
+_TABLES = ("labels", "template", "test_labels", "sites", "duplicates", "metadata", "pseudo")
+
+
+def check(cfg: Any, made: Path | None = None) -> None:
+    """Refuse what a checked config asks for and this machine has not.
+
+    Args:
+        cfg: of any verb.
+        made: a folder whose files other commands will have made by then; they are not looked for.
+
+    Raises:
+        UsageError: a GPU or a package is not there.
+        UserError: files are not there, all of them in one message; or weights cannot be had.
+    """
+    if runs.rank() > 0:
+        return  # the first process speaks for all
+    if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
+        extras.require(f"decoder={cfg.decoder.name}")
+    if isinstance(cfg, TrainConfig):
+        _check_gpus(cfg)
+        extras.require(f"logger={cfg.logger.name}")
+    if isinstance(cfg, PredictConfig):
+        require_device(cfg.device, most_gpus())
+        _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.device == "cpu")
+    if problems := list(_missing(cfg, made)):
+        raise UserError(" ".join(problems))
+    if isinstance(cfg, TrainConfig):
+        _check_weights(cfg)
+
+
+def _check_gpus(cfg: TrainConfig) -> None:
+    require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, most_gpus())
+    _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.trainer.accelerator == "cpu")
+
+
+def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
+    if device not in ("gpu", "cuda"):
+        return
+    if decoder == "decord":
+        from jungle.video.workers.device_trial import require_gpu  # here, since it opens decord
+
+        require_gpu(decoder, "cuda")
+    instead = "leave decoder.device out, or give decoder.device=cpu"
+    require_gpus(1, most_gpus(), f"decoder.device={device}", instead)
+    if on_cpu:
+        raise UsageError(f"decoder.device={device}: the model is to run on the CPU: {instead}")
+
+
+def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
+    """Yield a sentence for each file or folder that a config names and that is not there."""
+    for setting, path, folder in _named(cfg):
+        if made is not None and path.absolute().is_relative_to(made.absolute()):
+            continue
+        if folder and not path.is_dir():
+            yield f"{setting}={path}: " + ("not a folder." if path.exists() else absent(path, "folder"))
+        elif not folder and path.is_dir():
+            yield f"{setting}={path}: a folder, not a file."
+        elif not folder and not path.exists():
+            yield f"{setting}={path}: {absent(path)}"
+    if isinstance(cfg, ClipsConfig):
+        yield from _missing_set(cfg)
+    for setting, path in _checkpoints(cfg):
+        if made is not None and path.absolute().is_relative_to(made.absolute()):
+            continue
+        try:
+            runs.checkpoint_of(path, setting)
+        except UserError as e:
+            yield str(e)
+
+
+def _checkpoints(cfg: Any) -> Iterator[tuple[str, Path]]:
+    """Yield each checkpoint, or run's folder, that a config names, and its setting."""
+    if isinstance(cfg, PredictConfig):
+        yield from (("ckpt", path) for path in cfg.ckpt)
+    elif isinstance(cfg, ClipsConfig) and cfg.model.warm_start is not None:
+        yield "model.warm_start", cfg.model.warm_start
+
+
+def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
+    """Yield what a data set of a known form lacks, or what is in the sample's way."""
+    data = cfg.data
+    if data.format == "sample" and data.root is not None:
+        try:
+            check_room(data.root, clips=data.sample_clips)
+        except UserError as e:
+            yield str(e)
+    if data.format.startswith("primatrix") and data.root is not None:
+        if not data.root.is_dir():
+            said = absent(data.root, "folder")
+            how = (
+                "jungle download out=data fetches it."
+                if data.format == "primatrix_micro"
+                else "docs/competition-data.md says how to get the clips; jungle download fetches small ones."
+            )
+            yield f"data.root={data.root}: {said} {how}"
+        elif find_labels(data.root, data.labels) is None:
+            yield f"data.root={data.root}: no table of labels in it or beside it: data.labels=<file>"
+
+
+def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
+    """Yield each path that a config names: its setting, the path, whether a folder must lie there."""
+    if isinstance(cfg, ClipsConfig):
+        data, model = cfg.data, cfg.model
+        if data.format in ("csv", "folders") and data.root is not None:
+            yield "data.root", data.root, True
+        for name in _TABLES:
+            if isinstance(path := getattr(data, name), Path):
+                yield f"data.{name}", path, False
+        for i, one in enumerate((model, *model.also)):
+            if one.weights is not None:
+                yield "model.weights" if i == 0 else f"model.also.{i - 1}.weights", one.weights, False
+        asked = cfg.frames.weights
+        for path in asked if isinstance(asked, list) else [asked] if asked else []:
+            if not glob.has_magic(str(path)):
+                yield "frames.weights", path, True
+        return
+    for name in ("template", "metadata", "index"):
+        if isinstance(path := getattr(cfg, name, None), Path):
+            yield name, path, False
+
+
+def _check_weights(cfg: TrainConfig) -> None:
+    """Refuse weights that are in no cache where their host does not answer either.
+
+    What is in a cache is known for certain only to timm: it looks there itself, before any clip is read.
+
+    Raises:
+        UserError: with what can be given instead.
+    """
+    wanted = [
+        one.backbone
+        for one in (cfg.model, *cfg.model.also)
+        if cfg.model.pretrained and one.weights is None and bundled_weights(one.backbone) is None
+    ]
+    lost = [name for name in wanted if not _may_be_kept(name)]
+    if not lost:
+        return
+    offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+    hub = _hub()
+    if offline or not network.answers(hub):
+        why = "HF_HUB_OFFLINE is set" if offline else f"{hub} does not answer"
+        raise UserError(
+            f"model.backbone={lost[0]}: its weights are not on this machine and cannot be fetched: {why}. "
+            f"Connect once (they are kept in {_hub_cache()}), or give a file: "
+            "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
+        )
+
+
+def _may_be_kept(backbone: str) -> bool:
+    """Tell whether a cache may hold the weights of a timm model: nothing there excludes it."""
+    plain = re.sub(r"\W|_", "", backbone.split(".")[0]).lower()
+    for folder, pattern in ((_hub_cache(), "models--*"), (_torch_cache(), "*.*")):
+        for found in folder.glob(pattern):
+            # Of timm's own repositories the name says which model it is; others' names say nothing.
+            timms = found.name.startswith("models--timm--")
+            if not timms or plain in re.sub(r"\W|_", "", found.name).lower():
+                return True
+    return False
+
+
+def _hub() -> str:
+    from huggingface_hub import constants  # here, since its import takes a second
+
+    return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
+
+
+def _hub_cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
+
+
+def _torch_cache() -> Path:
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"

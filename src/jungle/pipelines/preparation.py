@@ -1,0 +1,125 @@
+"""What a recipe makes before its stages: what its clips' files tell, and what frozen backbones see in them.
+
+Both are kept where every training run looks for them, below `paths.cache`. Beside the recipe's own runs
+stands a note of what was asked for, by which a plan says how much of it is there and how long the rest takes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jungle.config import TrainConfig
+from jungle.config.recipe import STEPS
+from jungle.data.content_key import Content
+from jungle.errors import UserError
+from jungle.features.fingerprint import fingerprint
+from jungle.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from jungle.features.spec import Wanted
+
+
+NOTED = ("key", "if_damaged", "path")
+"""Columns of the note of clips; without all of them, as of earlier versions, it counts as none."""
+
+
+class Preparations:
+    """The steps that a recipe's training runs have in common.
+
+    Args:
+        root: the recipe's folder.
+        configs: of its training runs.
+    """
+
+    def __init__(self, root: Path, configs: Sequence[TrainConfig]) -> None:
+        seeing = frozen_of(configs)
+        self.frozen = list(seeing.values())
+        """One config for each kind of features."""
+        self.indexed = next((c for c in configs if c.data.metadata == "index"), None)
+        """A config that asks for what files tell."""
+        wanted = {"metadata": self.indexed is not None, "features": len(seeing) > 1}
+        self.steps = tuple(step for step in STEPS if wanted[step])
+        first = configs[0]
+        of_clips = first.data.model_dump(mode="json", include={"format", "root", "labels", "limit"})
+        name = f"inputs-{fingerprint({'features': sorted(seeing), 'clips': of_clips})[:8]}"
+        self._clips, self._note = root / f"{name}.parquet", root / f"{name}.json"
+        self._cache = first.paths.cache
+
+    def begin(self, clips: Sequence[Wanted]) -> None:
+        """Note the clips, those whose files can be read."""
+        import polars as pl
+
+        from jungle.parquet import write_parquet
+        from jungle.video.indexing.index import as_text
+
+        paths = [as_text(str(Path(c.path).absolute())) for c in clips]
+        keys = [(c.content.key, c.content.if_damaged) for c in clips]
+        columns = [*zip(*keys, strict=True), paths] if clips else [[]] * len(NOTED)
+        write_parquet(pl.DataFrame(columns, schema=dict.fromkeys(NOTED, pl.String)), self._clips)
+
+    def into(self, stores: Sequence[Path]) -> None:
+        """Note the folders of the feature stores."""
+        write_json(self._note, {**read_json(self._note), "stores": [str(s.absolute()) for s in stores]})
+
+    @contextmanager
+    def measured(self, step: str) -> Iterator[None]:
+        """Note how many clips a second the block does, though it be stopped."""
+        before, began = self.done(step), time.monotonic()
+        try:
+            yield
+        finally:
+            after, seconds = self.done(step), time.monotonic() - began
+            if before and after and after[0] > before[0]:
+                note = read_json(self._note)
+                rates = {**note.get("rates", {}), step: (after[0] - before[0]) / seconds}
+                write_json(self._note, {**note, "rates": rates})
+
+    def done(self, step: str) -> tuple[int, int] | None:
+        """Return how many clips a step has done, and how many there are; None where it never began.
+
+        A clip that cannot be read is done once that is known.
+
+        Raises:
+            UserError: a feature store, or the index of files, is damaged.
+        """
+        if not self._clips.is_file():
+            return None
+        from jungle.parquet import read_parquet
+
+        try:
+            clips = read_parquet(self._clips, list(NOTED))
+        except UserError:
+            return None
+        if step == "metadata":
+            from jungle.prediction.metadata import INDEX
+            from jungle.video.indexing.index import looked_at
+
+            known = looked_at(self._cache / INDEX)
+            return int(clips["path"].is_in(known.implode()).sum()), len(clips)
+        import numpy as np
+
+        from jungle.features import index
+
+        stores = [Path(s) for s in read_json(self._note).get("stores", [])]
+        if not stores or not all(s.is_dir() for s in stores):
+            return 0, len(clips)
+        contents = [Content(*keys) for keys in clips.select(NOTED[:2]).iter_rows()]
+        there = np.logical_and.reduce([index.load(s).find_contents(contents) >= 0 for s in stores])
+        return int(there.sum()), len(clips)
+
+    def rate(self, step: str) -> float | None:
+        """Return the clips a second that were last measured."""
+        return read_json(self._note).get("rates", {}).get(step)
+
+
+def frozen_of(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
+    """Return one config for each kind of features, by the fingerprint of the settings that shape them."""
+    return {
+        fingerprint(c.model_dump(mode="json", include={"model", "frames", "decoder"})): c
+        for c in configs
+        if c.model.mode == "frozen"
+    }

@@ -1,0 +1,228 @@
+"""Sweeps: `python train.py -m head=mean,max`, on any number of devices, that go on after a kill.
+
+Hydra chooses the trials (its grid, or a plugin such as Optuna); each trial is a process of its own, started
+by the command that would train it alone. So every device's process is in the same trial, a trial that crashes
+or runs out of memory takes nothing with it, and nothing of one (process group, W&B run, GPU memory) is left
+for the next.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jungle import runs
+from jungle.config import TrainConfig, gate, resuming, typed
+from jungle.config.words import parsed, quoted, text_of, word_of
+from jungle.console import log, result
+from jungle.errors import SomeFailed, UsageError, UserError, first_line
+from jungle.files import read_json, write_json
+from jungle.pipelines import subprocesses
+from jungle.plain import read
+
+_FOLDER = "hydra.sweep.dir="
+
+
+def is_sweep(multirun: bool, overrides: list[str]) -> bool:
+    """Tell whether a training command is a sweep: `-m`, or `sweep=<choice>`, but not a trial of one."""
+    chosen = any(o.startswith("sweep=") and o != "sweep=null" for o in (o.lstrip("+") for o in overrides))
+    return multirun or (chosen and not any(o.startswith("hydra.run.dir=") for o in overrides))
+
+
+def choose(cfg: Any, argv: list[str]) -> Path:
+    """Return the sweep's folder: an unfinished one of the same command and inputs, or a new name.
+
+    Raises:
+        UsageError: this process is one of several.
+    """
+    if "LOCAL_RANK" in os.environ:
+        raise UsageError("a sweep starts its own processes: give trainer.devices=N instead of torchrun")
+
+    def changes(folder: Path) -> list[str]:
+        return next((found for job in _jobs(folder) if (found := _trials().changes_in(job))), [])
+
+    digest = _digest(argv)
+    return runs.unfinished(
+        cfg.paths.runs / "sweep", lambda found: found == digest, cfg.resume != "never", changes
+    )
+
+
+@cache
+def _trials() -> Any:
+    """Return what compares trials' inputs with those of today, loaded once a process."""
+    from jungle.training.run_inputs import Comparisons
+
+    return Comparisons()
+
+
+def folder_of(argv: list[str]) -> Path | None:
+    """Return the folder of the sweep that a prepared command line is, None where it is none."""
+    found = [text_of(o) for o in parsed([a for a in argv if a.startswith(_FOLDER)])]
+    return Path(found[-1]) if found and "-m" in argv else None
+
+
+def run(folder: Path, argv: list[str], go: Callable[[], Any]) -> None:
+    """Run the trials by `go`, then write what came out.
+
+    Raises:
+        SomeFailed: the sweep is done, but some trials failed.
+    """
+    digest = _digest([a for a in argv if a != "-m" and not a.startswith(_FOLDER)])
+    folder.mkdir(parents=True, exist_ok=True)
+    with runs.hold(folder):
+        runs.mark(folder, digest, "running")
+        go()
+        summarise(folder)
+        runs.mark(folder, digest, "finished")
+
+
+def _digest(argv: list[str]) -> str:
+    return hashlib.blake2b(json.dumps(argv).encode(), digest_size=8).hexdigest()
+
+
+def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
+    """Run one trial in a process of its own; return its score, None where it failed.
+
+    A trial that has finished before gives the score it had, where its settings are still those: a file of
+    settings or a variable of the environment that its words lead to may have another content.
+
+    Args:
+        raw: its config, as Hydra composed it.
+        options: of the sweep's command that the trial's needs as well.
+
+    Raises:
+        UsageError: the folder holds a trial of other settings or inputs.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    hydra = HydraConfig.get()
+    folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
+    gate.check_folder(folder)
+    known, done = read_json(folder / runs.TRIAL), runs.state(folder)
+    if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
+        raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
+    note = {"overrides": overrides, "monitor": raw.callbacks.monitor, "mode": raw.callbacks.mode}
+    try:
+        cfg = typed(TrainConfig, raw)
+    except UsageError as e:  # of this trial's words together: others may fit
+        return _failed(folder, note, first_line(e))
+    if (other := resuming.difference(folder, cfg)) is not None and not other.is_a_move:
+        raise UsageError(
+            f"{folder} holds a trial of other settings ({other}); give resume=never to start a new sweep"
+        )
+    if done.get("state") == "finished":
+        runs.check_unchanged(folder, _trials().changes_in(folder, cfg))
+    else:
+        write_json(folder / runs.TRIAL, note)
+        if why := _trained(folder, cfg, [*options, *overrides]):
+            return _failed(folder, note, why)
+    return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
+
+
+def _failed(folder: Path, note: dict[str, Any], why: str) -> None:
+    """Write down why a trial failed."""
+    log.warning(f"trial {folder.name} failed: {why}")
+    write_json(folder / runs.TRIAL, {**note, "reason": why})
+
+
+def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
+    """Train a trial in a process of its own; return why it failed, empty where it did not."""
+    from jungle.pipelines import preflight  # here: it needs polars, which --help does not
+
+    try:
+        # The process looks as well, but has no folder yet in which to note what it refuses.
+        preflight.check(cfg)
+    except UserError as e:
+        return first_line(e)
+    code = subprocesses.run(["train", *words, f"hydra.run.dir={quoted(folder)}"])
+    if not code:
+        return ""
+    said = f"killed by signal {-code}; for want of memory?" if code < 0 else f"exit code {code}"
+    return runs.state(folder).get("reason") or said
+
+
+def _jobs(folder: Path) -> list[Path]:
+    """Return the folders of a sweep's trials, in their order."""
+    return sorted((f.parent for f in folder.glob(f"*/{runs.TRIAL}")), key=lambda f: (len(f.name), f.name))
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What stands in the folder of a trial."""
+
+    overrides: list[str]
+    monitor: str
+    best_is: str
+    """`min` or `max`."""
+    reason: str
+
+
+def _noted(file: Path) -> Noted:
+    """Read what a trial was: it is told in a table, and not run.
+
+    Raises:
+        UsageError: it is no note of a trial.
+    """
+    found = read(file)
+    if not isinstance(found, dict) or not isinstance(found.get("monitor"), str):
+        raise UsageError(f"{file}: not the note of a trial; delete its folder to run it again")
+    overrides = gate.check_words("train", found.get("overrides"), file, run=False)
+    monitor = found["monitor"]
+    best_is = found.get("mode")
+    if best_is not in ("min", "max"):  # as in notes of earlier versions
+        best_is = "min" if "loss" in monitor else "max"
+    return Noted(overrides, monitor, best_is, str(found.get("reason") or ""))
+
+
+def summarise(folder: Path) -> None:
+    """Write `sweep_results.csv` and `sweep.png` into the sweep's folder, and say so.
+
+    Raises:
+        SomeFailed: trials that failed, by number; the table has their reasons.
+    """
+    import polars as pl
+
+    from jungle.data.spreadsheets import write_csv
+    from jungle.files import replacing
+    from jungle.report.sweep import draw_sweep
+
+    jobs = _jobs(folder)
+    if not jobs:
+        return
+    facts = {job: _noted(job / runs.TRIAL) for job in jobs}
+    monitor = facts[jobs[0]].monitor
+    settings = [
+        {o.key_or_group: word_of(o).partition("=")[2] for o in parsed(facts[job].overrides)} for job in jobs
+    ]
+    swept = [k for k in settings[0] if len({s.get(k) for s in settings}) > 1]
+    rows = []
+    for job, chosen in zip(jobs, settings, strict=True):
+        done = runs.state(job).get("state") == "finished"
+        scores = read_json(job / "metrics.json") if done else {}
+        rows.append(
+            {
+                "trial": job.name,
+                "status": "ok" if done else "failed",
+                "reason": None if done else facts[job].reason or "not run to its end",
+                **{k: chosen.get(k) for k in swept},
+                monitor: scores.get(monitor),
+                **{k: v for k, v in scores.items() if "/class/" not in k and k != monitor},
+                "checkpoint": str(job / "checkpoints" / "best.ckpt") if done else None,
+            }
+        )
+    columns = list(dict.fromkeys(k for row in sorted(rows, key=len, reverse=True) for k in row))
+    table = pl.DataFrame({c: [row.get(c) for row in rows] for c in columns}, strict=False)
+    write_csv(table, folder / "sweep_results.csv")
+    with replacing(folder / "sweep.png") as part:
+        draw_sweep(table.filter(pl.col("status") == "ok"), swept, monitor, facts[jobs[0]].best_is, part)
+    result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")
+    failed = table.filter(pl.col("status") == "failed")["trial"].to_list()
+    if failed:
+        raise SomeFailed(
+            f"{len(failed)} of {len(rows)} trials failed ({', '.join(failed)}); their reasons are in "
+            f"{folder / 'sweep_results.csv'}, the same command tries them again"
+        )

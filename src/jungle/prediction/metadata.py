@@ -1,0 +1,152 @@
+"""What is known of clips besides their pictures, for models that see metadata: from an index."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from jungle.config import TrainConfig
+from jungle.config.groups import Data
+from jungle.console import log, timed
+from jungle.data.clips import Clips
+from jungle.data.metadata import FACTS, MICRO, SEEN_OF, facts_of
+from jungle.errors import UsageError
+from jungle.files import Lock, absent
+
+INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
+COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
+
+
+def of_training(cfg: TrainConfig, clips: Clips, workers: int) -> np.ndarray | None:
+    """Return the facts of all clips if a config asks for them; so many processes look into files."""
+    asked = cfg.data.metadata
+    if asked is None:
+        return None
+    names, how = clips.table["clip"].to_list(), (workers, cfg.data.timeout_s)
+    index = None if asked == "index" else Path(asked)
+    found = of_clips(names, clips.table["path"].to_list(), index, cfg.paths.cache, "data.metadata", *how)
+    folder = micro_folder(cfg.data)
+    return found if folder is None else with_micro(found, names, folder, cfg.paths.cache, "data.micro", *how)
+
+
+def micro_folder(data: Data) -> Path | None:
+    """Return the folder of small copies of the clips that a config asks for, if metadata are asked for too.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if data.micro is None or data.metadata is None:
+        return None
+    folder = data.micro
+    if folder == "auto":
+        if data.root is None or not (data.root.absolute().parent / "micro").is_dir():
+            return None
+        folder = data.root.absolute().parent / "micro"
+    return inner_of(Path(folder), "data.micro")
+
+
+def inner_of(folder: Path, setting: str) -> Path:
+    """Return the folder in which the copies lie: the archive's own may be within.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"{setting}={folder}: {absent(folder, 'folder')} It holds small copies of the clips."
+        )
+    return folder / "micro" if (folder / "micro").is_dir() else folder
+
+
+def with_micro(
+    facts_NF: np.ndarray,
+    names: Sequence[str],
+    folder: Path | None,
+    cache: Path,
+    setting: str,
+    workers: int,
+    timeout_s: float,
+) -> np.ndarray:
+    """Return facts with the columns `MICRO` behind them, matched by file name; nan where there is no copy.
+
+    Args:
+        facts_NF: what is known of the clips themselves.
+        names: of the clips.
+        folder: of their copies; None: there are none.
+        cache: as `of_clips` takes it.
+        setting: which names the folder, for messages.
+        workers: as `of_clips` takes them.
+        timeout_s: likewise.
+
+    Raises:
+        UsageError: no clip has a copy in the folder.
+    """
+    if folder is None:
+        unknown_NM = np.full((len(names), len(MICRO)), np.nan, np.float32)
+        return np.concatenate([facts_NF[:, : len(FACTS)], unknown_NM], axis=1)
+    files = [folder / Path(name).name for name in names]
+    there = sum(file.is_file() for file in files)
+    if not there:
+        raise UsageError(
+            f"{setting}={folder}: none of the clips has a copy of its name there, as {files[0].name}; give "
+            "the folder of the copies, or leave it out"
+        )
+    log.info(f"metadata: sizes of {there} of {len(names)} small copies in {folder}")
+    copies_NF = _looked_into([str(f) for f in files], cache, max(workers, 1), timeout_s)
+    at = [FACTS.index("size"), FACTS.index("bit_rate")]
+    return np.concatenate([facts_NF[:, : len(FACTS)], copies_NF[:, at]], axis=1)
+
+
+def of_clips(
+    names: Sequence[str],
+    paths: Sequence[str | None],
+    index: Path | None,
+    cache: Path,
+    setting: str,
+    workers: int,
+    timeout_s: float,
+) -> np.ndarray:
+    """Return the facts of clips, float32 `[N, F]` in their order; all nan where nothing is known.
+
+    Args:
+        names: of the clips, as an index has them.
+        paths: of their files; None or a file that is not there: nothing is known.
+        index: what `jungle index` wrote, matched by name; None: the files are looked into, those that are
+            new or have changed since the last time.
+        cache: folder that keeps what was found in files.
+        setting: which setting names the index, for messages.
+        workers: processes that look into files.
+        timeout_s: seconds that a file may take.
+
+    Raises:
+        UserError: the index cannot be read, or is of other clips.
+    """
+    if index is None:
+        return _looked_into(paths, cache, max(workers, 1), timeout_s)
+    from jungle.data.index_lookup import rows_of
+
+    return facts_of(rows_of(names, index, COLUMNS, setting, "what it tells is unknown of them"))
+
+
+def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
+    """Keep one index of all files that were ever asked for; processes at once wait for each other."""
+    from jungle.video.indexing.index import as_text, index_clips
+
+    files = [str(Path(p).absolute()) if p and os.path.isfile(p) else None for p in paths]
+    there = sorted({f for f in files if f})
+    known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
+    if there:
+        cache.mkdir(parents=True, exist_ok=True)
+        with timed("metadata"), Lock(cache / f"{INDEX}.lock"):
+            known = index_clips(
+                there,
+                cache / INDEX,
+                root=Path(there[0]).anchor,
+                workers=workers,
+                timeout_s=timeout_s,
+                keep=True,
+            )
+    asked = pl.DataFrame({"path": [f and as_text(f) for f in files]}, schema={"path": pl.String})
+    return facts_of(asked.join(known.unique("path"), on="path", how="left", maintain_order="left"))

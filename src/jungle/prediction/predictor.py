@@ -1,0 +1,290 @@
+"""Answers of models that see the same frames: a clip is decoded once, and once through each backbone."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.config import PredictConfig
+from jungle.cores import share_of_cores
+from jungle.data.clip_reader import VideoReader
+from jungle.data.content_key import Content
+from jungle.data.loader import ClipLoader
+from jungle.errors import UsageError, UserError
+from jungle.features.fingerprint import fingerprint
+from jungle.memory import free_memory
+from jungle.video import ClipSpec
+
+TOGETHER = (
+    64  # clips that one group of models answers before the next: each clip's frames are read once a group
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All clips of a prediction, in order; their place in it is their number.
+
+    Attributes:
+        paths: of their files, absolute; empty where there is none.
+        contents: what each file holds; None for one that cannot be read.
+        facts_NF: what is known of the clips besides, where a model sees it (`jungle.data.metadata`).
+    """
+
+    paths: Sequence[str]
+    contents: Sequence[Content | None]
+    facts_NF: np.ndarray | None = None
+
+    @cached_property
+    def keys(self) -> list[Content | None]:
+        """The keys of each clip's row.
+
+        Facts shape the answer as the file does: a clip of which something else is told is predicted again.
+        """
+        if self.facts_NF is None:
+            return list(self.contents)
+        told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in self.facts_NF]
+        return [c and c.with_facts(facts) for c, facts in zip(self.contents, told, strict=True)]
+
+
+Groups = Mapping[ClipSpec, Sequence[Any]]
+"""Loaded models by what they see of a clip; those that see the same read it together."""
+
+
+def settled(
+    cfg: PredictConfig, spec: ClipSpec, members: list[Any], paths: list[str], device: str, folder: Path
+) -> ClipSpec:
+    """Return the spec with the decoder that the command names and the device to decode on.
+
+    `folder` keeps what a trial chose: the same command, going on after a stop, decodes where it did before.
+    """
+    from jungle.features.spec import compute_dtype
+    from jungle.video.workers import device_selection
+
+    first = members[0]
+
+    def stored(made: ClipSpec) -> bool:
+        return _stores(cfg, first, made, compute_dtype(device)) is not None
+
+    if cfg.decoder.name is not None:
+        spec = replace(spec, decoder=cfg.decoder.name, device="cpu")
+    return device_selection.settle(
+        spec,
+        cfg.decoder.device,
+        paths,
+        device=device,
+        workers=share_of_cores() if cfg.workers is None else cfg.workers,
+        timeout_s=cfg.timeout_s,
+        stored=stored if first.model.is_frozen else lambda _: False,
+        folder=folder,
+    )
+
+
+def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list[Any] | None:
+    """Open the stores of what a member's backbones see; None where one of them is not there."""
+    from jungle.features.spec import feature_specs
+    from jungle.features.store import FeatureStore
+
+    shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
+    if not all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
+        return None
+    return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
+
+
+def _seeing(member: Any) -> str:
+    """Return what shapes a frozen member's features of the same frames: those of one text are the same."""
+    return fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
+
+
+def whole_batches(todo: Sequence[int], asked: Asked, batch_size: int, device: str) -> list[int]:
+    """Return the clips that must be answered so that those of `todo` have the answers of an undisturbed run.
+
+    On the CPU those themselves: each clip is answered alone. On a GPU the last bit of an answer may depend on
+    its batch, which is fixed by the clips' numbers: where a part of a batch is done, all of it is done again.
+    """
+    if device == "cpu" or not todo:
+        return list(todo)
+    batches = {n // batch_size for n in todo}
+    return [n for n, key in enumerate(asked.contents) if key is not None and n // batch_size in batches]
+
+
+def answers_of(
+    cfg: PredictConfig, groups: Groups, asked: Asked, todo: Sequence[int], classes: Sequence[str], device: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the number and the row of each clip of `todo`: the mean of the models that could read it.
+
+    Raises:
+        UserError: a model's answer is no number.
+    """
+    if len(groups) == 1:
+        [(spec, members)] = groups.items()
+        yield from group_answers(cfg, spec, members, asked, todo, classes, device)
+        return
+    span = max(TOGETHER // cfg.batch_size, 1) * cfg.batch_size  # no batch is cut in two
+    for part in _parts(todo, span):
+        found: dict[int, list[tuple[int, dict[str, Any]]]] = {n: [] for n in part}
+        for spec, members in groups.items():
+            for number, row in group_answers(cfg, spec, members, asked, part, classes, device):
+                found[number].append((len(members), row))
+        yield from ((number, joined(rows)) for number, rows in found.items())
+
+
+def _parts(numbers: Sequence[int], span: int) -> list[list[int]]:
+    parts: dict[int, list[int]] = {}
+    for n in numbers:
+        parts.setdefault(n // span, []).append(n)
+    return list(parts.values())
+
+
+def joined(rows: Sequence[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
+    """Return one row of a clip's rows, each with the number of models that it is the mean of.
+
+    Models that could not read the clip say nothing of it: where some could, the row is theirs, and
+    `degraded`; where none could, it has failed. Frame times and attention are of the first that read it.
+    """
+    read = [(n, row) for n, row in rows if row["status"] != "failed"]
+    if not read:
+        return rows[0][1]
+    first, models = read[0][1], sum(n for n, _ in read)
+    probs_C = np.sum([n * row["probs"].astype(np.float64) for n, row in read], axis=0) / models
+    lost = [(n, row) for n, row in rows if row["status"] == "failed"]
+    worst = next((row for _, row in read if row["status"] != "ok"), first)
+    status, reasons = worst["status"], [worst["reason"]] if worst["reason"] else []
+    if lost:
+        status = "degraded"
+        every = models + sum(n for n, _ in lost)
+        reasons.insert(0, f"{every - models} of {every} models could not read it: {lost[0][1]['reason']}")
+    return {**first, "status": status, "reason": "; ".join(reasons), "probs": probs_C.astype(np.float32)}
+
+
+def group_answers(
+    cfg: PredictConfig,
+    spec: ClipSpec,
+    members: Sequence[Any],
+    asked: Asked,
+    todo: Sequence[int],
+    classes: Sequence[str],
+    device: str,
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each clip's number and row: the mean of the members' probabilities, the first one's attention.
+
+    Where all members share one frozen backbone, what the feature store has is taken from there.
+
+    Args:
+        cfg: the command's.
+        spec: what the members see of a clip.
+        members: loaded models.
+        asked: all clips.
+        todo: numbers of those to answer.
+        classes: the order of the probabilities; each member's are matched by name.
+        device: a torch device.
+    """
+    from jungle.features.reader import FeatureReader
+    from jungle.features.spec import compute_dtype
+
+    dtype = compute_dtype(device)
+    first = members[0]
+    stored: list[int] = []
+    alike = all(m.model.is_frozen and _seeing(m) == _seeing(first) for m in members)
+    stores = _stores(cfg, first, spec, dtype) if alike else None
+    how = (cfg, members, asked, classes, device, dtype)
+    if stores is not None:
+        reader = FeatureReader(stores, {n: c for n in todo if (c := asked.contents[n]) is not None})
+        stored = [n for n in todo if n not in reader.unread]
+        if stored:
+            yield from _rows(*how, reader, "x_BTD", stored)
+    done = set(stored)
+    rest = [n for n in todo if n not in done]
+    if not rest:
+        return
+    workers = share_of_cores() if cfg.workers is None else cfg.workers
+    _check_batch(cfg, spec)
+    reader = VideoReader(asked.paths, spec, workers, cfg.timeout_s, device=device)
+    try:
+        yield from _rows(*how, reader, "frames_BTHWC", rest)
+    finally:
+        reader.close()
+
+
+def _check_batch(cfg: PredictConfig, spec: ClipSpec) -> None:
+    """Refuse a batch that memory cannot hold.
+
+    Raises:
+        UsageError: with what it takes and what is left.
+    """
+    free, batch = free_memory(), (spec.most_bytes or 0) * cfg.batch_size
+    if batch > free:
+        height, width = spec.size or (0, 0)
+        raise UsageError(
+            f"batch_size={cfg.batch_size}: so many clips of {spec.frames.count} frames of {height}x{width} "
+            f"take {batch / 1e9:.1f} GB, and {free / 1e9:.1f} GB of memory are left: give a smaller one"
+        )
+
+
+def _rows(
+    cfg: PredictConfig,
+    members: Sequence[Any],
+    asked: Asked,
+    classes: Sequence[str],
+    device: str,
+    dtype: str,
+    read: Any,
+    key: str,
+    numbers: Sequence[int],
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    from jungle.models.inference import answers, frame_features
+
+    total = len(asked.paths)
+    loader = ClipLoader(
+        read,
+        key,
+        np.array(numbers),
+        np.full((total, len(classes)), np.nan, np.float32),
+        np.ones(total, np.float32),
+        cfg.batch_size,
+        max_failed_fraction=1.0,
+        facts=asked.facts_NF,
+        aligned=True,
+    )
+    orders = [[m.model.classes.index(c) for c in classes] for m in members]
+    said: set[int] = set()
+    for batch in loader:
+        yield from _failed(loader, said)
+        seen: dict[str, Any] = {}
+        per_model = []
+        for member, order in zip(members, orders, strict=True):
+            given = batch
+            if key == "frames_BTHWC" and member.model.is_frozen:
+                if (by := _seeing(member)) not in seen:
+                    member.model.to(device)
+                    seen[by] = frame_features(member.model, batch, device, dtype)
+                given = seen[by]
+            rows = list(answers(member.model, [given], device, dtype))
+            per_model.append([{**row, "probs": _numbers(row["probs"][order], member)} for row in rows])
+        for rows in zip(*per_model, strict=True):
+            mean_C = np.mean([r["probs"] for r in rows], axis=0)
+            yield rows[0]["number"], {**rows[0], "probs": mean_C}
+    yield from _failed(loader, said)
+
+
+def _numbers(probs_C: np.ndarray, member: Any) -> np.ndarray:
+    """Return a model's probabilities of a clip.
+
+    Raises:
+        UserError: one is nan.
+    """
+    if not np.isfinite(probs_C).all():
+        raise UserError(
+            f"ckpt={member.file}: its answer to a clip is not a number (nan); its weights are damaged or too "
+            "large: train it again, or leave it out"
+        )
+    return probs_C
+
+
+def _failed(loader: ClipLoader, said: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number in sorted(set(loader.failures) - said):
+        said.add(number)
+        yield number, {"status": "failed", "reason": loader.failures[number]}

@@ -1,0 +1,144 @@
+"""Which clips a prediction is for: `videos=`, a template's, or the test clips of the checkpoint's own run."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from jungle.config import PredictConfig
+from jungle.errors import UsageError
+from jungle.wording import counted
+
+
+@dataclass(frozen=True)
+class ClipRequest:
+    """One clip to predict: its id in the results and where it lies; no `path` where no file was found."""
+
+    clip: str
+    path: str | None
+
+
+def clips_of(cfg: PredictConfig, template: Any) -> list[ClipRequest]:
+    """Return the clips to predict, in order; with a template, its rows and only those.
+
+    Raises:
+        UserError: nothing is there to predict.
+    """
+    if cfg.videos is not None:
+        from jungle.data.formats import find_clips
+
+        found = [ClipRequest(f.clip, f.path) for f in find_clips(cfg.videos)]
+        return found if template is None else _matched(template, found)
+    run, table = _run_clips(cfg.ckpt[0])
+    if table is None:
+        raise UsageError(
+            "which clips? Give videos=<folder, glob, list or video> (the checkpoint's run is not beside it)"
+        )
+    every = [ClipRequest(c, p) for c, p in table.select("clip", "path").iter_rows()]
+    if template is not None:
+        return _on_disk(_matched(template, every), run)
+    import polars as pl
+
+    test = table.filter(pl.col("split") == "test") if "split" in table.columns else table.clear()
+    if not len(test):
+        raise UsageError(
+            f"which clips? The run {run} had no test clips; give videos=<folder, glob, list or video>"
+        )
+    return _on_disk([ClipRequest(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
+
+
+def _run_clips(ckpt: Path) -> tuple[Path, Any]:
+    """Return the run that a checkpoint lies in, or that a folder is, and its clips table or None."""
+    from jungle.data.clips import Clips
+
+    run = ckpt if ckpt.is_dir() else ckpt.resolve().parent.parent
+    file = run / "clips.parquet"
+    return run, Clips.read(file).table if file.is_file() else None
+
+
+def _on_disk(requests: list[ClipRequest], run: Path) -> list[ClipRequest]:
+    """Return the clips of a run, of which one at least is still where it was.
+
+    Raises:
+        UsageError: none is: the run, or its clips, were moved.
+    """
+    if requests and not any(a.path and Path(a.path).exists() for a in requests):
+        raise UsageError(
+            f"which clips? None of the {len(requests)} clips of {run} is where it was ({requests[0].path}): "
+            "give videos=<their folder>"
+        )
+    return requests
+
+
+def _matched(template: Any, found: list[ClipRequest]) -> list[ClipRequest]:
+    """Return each row of the template with its file: by whole name, else by a unique file name.
+
+    Names are read as those of tables and lists are: case and accents are forgiven where one clip alone fits.
+
+    Raises:
+        UsageError: none of its clips is among the videos, or a row fits several.
+    """
+    import polars as pl
+
+    from jungle.console import log
+    from jungle.data.paths import Matches, match_clips, name_clips
+    from jungle.data.validation_report import shown
+
+    whole = {a.clip: a for a in found}
+    last: dict[str, list[ClipRequest]] = {}
+    for ask in found:
+        last.setdefault(PurePosixPath(ask.clip).name, []).append(ask)
+    files = {name: requests[0] for name, requests in last.items() if len(requests) == 1}
+    plain = name_clips(pl.Series(template.names, dtype=pl.String), Path("/")).clip.to_list()
+    plain = [p if p is not None else n for n, p in zip(template.names, plain, strict=True)]
+    by_name = match_clips(plain, list(whole))
+    # Where folders of some rows are those of the videos, a row of another folder is another clip; but names
+    # of a whole disk are of another machine, and say nothing of it.
+    folders = any("/" in p for p in by_name.known)
+    loose = {
+        p
+        for n, p in zip(template.names, plain, strict=True)
+        if p not in by_name.known
+        and not (folders and "/" in p and not n.startswith(("/", "\\\\")) and n[1:2] != ":")
+    }
+    left = [PurePosixPath(p).name for p in plain if p in loose]
+    by_file = match_clips(left, list(files)) if left else Matches({}, {}, ())
+    several = dict(by_name.ambiguous)
+    for p in loose:
+        if len(alike := last.get(PurePosixPath(p).name, [])) > 1:
+            several[p] = tuple(a.clip for a in alike)
+    unsure = {n: several[p] for n, p in zip(template.names, plain, strict=True) if p in several}
+    if unsure:
+        name, fit = next(iter(unsure.items()))
+        raise UsageError(
+            f"template={template.file}: {counted(len(unsure), 'names fit')} several videos, "
+            f"as {shown(name)} ({' or '.join(map(shown, fit))}): write each as the video is named"
+        )
+    requests: list[ClipRequest] = []
+    other: list[tuple[str, str]] = []
+    for name, p in zip(template.names, plain, strict=True):
+        last_part = PurePosixPath(p).name
+        hit = whole[by_name.known[p]] if p in by_name.known else None
+        if hit is None and p in loose and last_part in by_file.known:
+            hit = files[by_file.known[last_part]]
+        if hit is not None and hit.clip not in (name, p) and hit.clip != name:
+            other.append((name, hit.clip))
+        requests.append(ClipRequest(name, hit.path if hit else None))
+    if requests and all(a.path is None for a in requests):
+        raise UsageError(
+            f"template={template.file}: none of its {len(requests)} clips is among the videos (it "
+            f"names {requests[0].clip}, the videos are like {found[0].clip if found else 'none'}); "
+            "videos=<their folder>"
+        )
+    if other:
+        log.warning(
+            f"template={template.file}: {counted(len(other), 'rows are')} of a video of another name, as "
+            f"{shown(other[0][0])}: {shown(other[0][1])}"
+        )
+    first: dict[str, str] = {}
+    for ask in requests:
+        if ask.path is not None and first.setdefault(ask.path, ask.clip) != ask.clip:
+            raise UsageError(
+                f"template={template.file}: rows {shown(first[ask.path])} and {shown(ask.clip)} are both the "
+                f"video {shown(ask.path)}: write each row as its video is named"
+            )
+    return requests

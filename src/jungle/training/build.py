@@ -1,0 +1,254 @@
+"""From a checked config to the objects of the rooms below."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle import runs
+from jungle.config import ClipsConfig, TrainConfig
+from jungle.config.losses import TASK_OF
+from jungle.data.clips import Clips
+from jungle.data.samplers import Sampler
+from jungle.models.backbones.backbone import Backbone
+from jungle.models.backbones.timm_factory import BackboneSpec
+from jungle.models.losses import DrawRatios, LossPlan, class_weights
+from jungle.models.module import ClipClassifier
+from jungle.models.optimizer import PLATEAU
+from jungle.models.training_plan import Training
+from jungle.models.warm_start import warm_start
+from jungle.video import ClipSpec, Frames
+from jungle.wording import count
+
+
+def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
+    """Return which backbone the config asks for."""
+    weights = str(cfg.model.weights) if cfg.model.weights else None
+    return BackboneSpec(
+        cfg.model.backbone,
+        cfg.model.pretrained,
+        weights,
+        cfg.model.size,
+        tuple(cfg.model.taps),
+        cfg.model.pool,
+        tuple(
+            BackboneSpec(
+                a.backbone,
+                cfg.model.pretrained,
+                str(a.weights) if a.weights else None,
+                cfg.model.size,
+                tuple(a.taps),
+                a.pool,
+            )
+            for a in cfg.model.also
+        ),
+    )
+
+
+def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
+    """Return how clips become frames in training and in evaluation; the latter never draws at random."""
+
+    def spec(kind: str, count: int) -> ClipSpec:
+        return ClipSpec(
+            frames=Frames(kind, count, cfg.frames.fps, cfg.frames.first_s if kind == "random" else None),
+            size=backbone.size,
+            crop_bottom=cfg.decoder.crop_bottom or 0,
+            decoder=cfg.decoder.name,
+            interpolation=backbone.interpolation,
+            focus=cfg.frames.focus,
+        )
+
+    kind, count = cfg.frames.kind, cfg.frames.count
+    return spec(kind, count), spec(
+        cfg.frames.eval_kind if kind == "random" else kind, cfg.frames.eval_count or count
+    )
+
+
+def task_of(cfg: TrainConfig, clips: Clips) -> str:
+    """Return `exclusive` where every clip to train or choose on has exactly one class, else `multilabel`.
+
+    Unless the task is told. Labels of test clips are not looked at.
+
+    Raises:
+        UsageError: exclusive classes are asked for and a clip has none or several.
+    """
+    from jungle.errors import UsageError
+
+    learnt = clips.where(clips.labelled() & (clips.splits() != "test").fill_null(True))
+    single = learnt.single()
+    if cfg.task == "exclusive" and not single.all():
+        at = int((~single).argmax())
+        has = count(int(learnt.labels()[at].sum()), "class")
+        raise UsageError(
+            f"task=exclusive: {learnt.table['clip'][at]} has {has}, and {int((~single).sum())} of "
+            f"{count(len(learnt), 'clip')} have not exactly one; use task=multilabel"
+        )
+    if cfg.task != "auto":
+        return cfg.task
+    if cfg.loss.name in TASK_OF:
+        return TASK_OF[cfg.loss.name]
+    return "exclusive" if len(learnt) and single.all() else "multilabel"
+
+
+def model_of(
+    cfg: TrainConfig, backbone: Backbone, clips: Clips, task: str, about: dict[str, Any]
+) -> ClipClassifier:
+    """Build the model; its last bias starts at the class shares of the training clips as drawn."""
+    import torch
+
+    train = clips.of("train")
+    train = train.where(train.labelled())
+    targets, weight = torch.from_numpy(train.targets()), torch.from_numpy(train.weights())
+    draws = torch.ones(len(targets))
+    if cfg.sampler != "natural":
+        draws = torch.from_numpy(Sampler(targets.numpy(), cfg.sampler).draws(np.arange(len(targets)))).float()
+    training = Training(
+        cfg.optim.name,
+        cfg.lr,
+        cfg.optim.weight_decay,
+        cfg.optim.schedule,
+        cfg.optim.warmup,
+        loss_plan(cfg, targets, draws * weight),
+        mixup=cfg.augment.mixup,
+        cutmix=cfg.augment.cutmix,
+        backbone_lr=cfg.optim.backbone_lr,
+        layer_decay=cfg.optim.layer_decay,
+        unfreeze=cfg.model.unfreeze,
+        norm_stats=cfg.model.norm_stats,
+        monitor=(cfg.callbacks.monitor, cfg.callbacks.mode),
+        plateau=(fall.factor, fall.patience, fall.lowest) if (fall := cfg.optim.plateau) else PLATEAU,
+        stages={stage.epoch: (stage.name, stage.lr) for stage in cfg.optim.stages or ()},
+        head_l1=cfg.optim.head_l1 or 0.0,
+    )
+    if cfg.sampler != "natural":
+        if cfg.data.pseudo is not None:  # drawn as they are, and taken to be like the labelled ones
+            share = cfg.data.pseudo_share
+            draws = (1 - share) * draws + share * cfg.data.pseudo_weight
+        ratios = DrawRatios.of(targets, draws, weight)
+        shift_C = ratios.mean_shift(targets, task, weight)
+        about = {**about, "prior_shift": dict(zip(clips.classes, shift_C.tolist(), strict=True))}
+        if task == "multilabel":
+            by_class = dict(zip(clips.classes, ratios.classes, strict=True))
+            about["draw_ratios"] = {"classes": by_class, "none": ratios.none}
+    head = cfg.head.model_dump()
+    model = ClipClassifier(backbone, head, clips.classes, task, cfg.model.mode, about, training)
+    if cfg.model.grad_checkpointing:
+        backbone.save_memory()
+    if cfg.model.warm_start:
+        warm_start(model, runs.checkpoint_of(cfg.model.warm_start, "model.warm_start"))
+    else:
+        model.start_from_priors(targets, draws * weight)
+    if cfg.trainer.compile:
+        backbone.compile_model()
+    return model
+
+
+def loss_plan(cfg: TrainConfig, targets_NC: Any, counted_N: Any = None) -> LossPlan:
+    """Return the loss that the config asks for; class weights are of the training clips `targets_NC`.
+
+    `counted_N`: as how many clips each counts, as it is drawn; 1 if not given.
+    """
+    power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[cfg.loss.class_weights]
+    values = cfg.loss.model_dump(exclude={"class_weights"})
+    return LossPlan(**values, class_weights=class_weights(targets_NC, power, counted_N) if power else None)
+
+
+def devices_of(cfg: TrainConfig) -> list[str]:
+    """Return the torch devices of this machine that the trainer will use."""
+    import torch
+
+    asked = cfg.trainer.devices
+    if cfg.trainer.accelerator == "cpu" or (
+        cfg.trainer.accelerator == "auto" and not torch.cuda.is_available()
+    ):
+        return ["cpu"] * (asked if isinstance(asked, int) and asked > 0 else 1)
+    if isinstance(asked, list):
+        return [f"cuda:{i}" for i in asked]
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count() if asked == -1 else asked)]
+
+
+def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
+    """Build the Lightning trainer with its callbacks.
+
+    Raises:
+        UsageError: devices or precision that this machine does not have.
+    """
+    from jungle.training.callbacks import callbacks_of
+    from jungle.training.checkpointing import AtomicIO
+
+    asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "compile"})
+    asked["enable_progress_bar"] = asked["enable_progress_bar"] and sys.stderr.isatty()
+    if len(cfg.model.unfreeze) > 1 and len(devices_of(cfg)) * cfg.trainer.num_nodes > 1:
+        # A layer that waits for its epoch has no gradient.
+        asked["strategy"] = "ddp_find_unused_parameters_true"
+    if devices_of(cfg)[0] == "cpu" and asked["devices"] == -1:
+        asked["devices"] = 1
+    if cfg.pseudo_rounds:  # a round has more batches than the epochs before
+        asked["reload_dataloaders_every_n_epochs"] = 1
+    return _trainer(
+        cfg,
+        **asked,
+        max_epochs=cfg.max_epochs,
+        default_root_dir=folder,
+        logger=logger,
+        callbacks=callbacks_of(cfg, folder, logs=bool(logger)),
+        plugins=[AtomicIO()],
+    )
+
+
+def short_trainer(cfg: TrainConfig, steps: int, callbacks: list[Any]) -> Any:
+    """Build a trainer that takes so many steps as `trainer_of` would, on its first device, and keeps nothing.
+
+    Raises:
+        UsageError: as `trainer_of`.
+    """
+    kept = {
+        "accelerator",
+        "accumulate_grad_batches",
+        "gradient_clip_val",
+        "deterministic",
+        "log_every_n_steps",
+    }
+    asked = cfg.trainer.devices
+    return _trainer(
+        cfg,
+        **cfg.trainer.model_dump(include=kept),
+        devices=asked[:1] if isinstance(asked, list) else 1,
+        max_epochs=-1,
+        max_steps=steps,
+        limit_val_batches=0,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+
+
+def precision_of(cfg: TrainConfig) -> str:
+    """Return what the backbone computes in: bf16 on a GPU that has it in hardware (Ampere and later)."""
+    import torch
+
+    if cfg.trainer.precision != "auto":
+        return cfg.trainer.precision
+    on_gpu = devices_of(cfg)[0].startswith("cuda")
+    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(False) else "32-true"
+
+
+def _trainer(cfg: TrainConfig, **options: Any) -> Any:
+    import pytorch_lightning as pl
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
+
+    from jungle.errors import UsageError, first_line
+
+    try:
+        return pl.Trainer(
+            **options,
+            precision=precision_of(cfg),  # type: ignore[arg-type]  # one of its words: the config checks it
+            use_distributed_sampler=False,  # the loader deals the clips out itself
+            num_sanity_val_steps=0,
+            enable_model_summary=False,
+            benchmark=devices_of(cfg)[0].startswith("cuda") and not cfg.trainer.deterministic,
+        )
+    except (MisconfigurationException, ValueError) as e:
+        raise UsageError(f"trainer: {first_line(e)}") from None

@@ -1,0 +1,175 @@
+"""What watches a training run: checkpoints, early stopping, the random state of each step."""
+
+import sys
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    RichProgressBar,
+)
+
+from jungle import runs
+from jungle.config import TrainConfig
+from jungle.console import log
+from jungle.errors import UserError
+from jungle.files import write_json
+from jungle.training.checkpointing import Best, Last
+from jungle.training.pseudo_label_rounds import Rounds
+
+RATE = "lr-"  # what Lightning calls a learning rate begins so
+
+
+class StepSeed(Callback):
+    """Seed every step by its number, so that a run that went on equals one that was never interrupted."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed dropout; the order of clips is the loader's own."""
+        step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + batch_idx
+        torch.manual_seed((step * 1009 + trainer.global_rank) & 0x7FFF_FFFF_FFFF_FFFF)
+
+
+class StopOnNan(Callback):
+    """Stop with a sentence where the loss is no number; no checkpoint is written after it became so.
+
+    It is noted on the device at every step, and looked at every few: looking waits for the device.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """All is well so far."""
+        self._bad = torch.zeros((), dtype=torch.bool, device=pl_module.device)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Note the loss of the batch; look every few steps and at the last one before validation."""
+        value = outputs["loss"] if isinstance(outputs, dict) else outputs
+        self._bad |= ~torch.isfinite(value.detach())
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+        if (batch_idx + 1) % every == 0 or batch_idx + 1 == trainer.num_training_batches:
+            self._look(trainer)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Look before anything is written."""
+        self._look(trainer)
+
+    def _look(self, trainer: pl.Trainer) -> None:
+        if trainer.strategy.reduce_boolean_decision(bool(self._bad), all=False):
+            raise UserError(
+                f"the loss became nan or inf in epoch {trainer.current_epoch}: lower optim.lr, or set "
+                "trainer.precision=32-true; the best checkpoint so far is whole"
+            )
+
+
+class History(Callback):
+    """Keep the numbers of every epoch in `history.json`; a run that goes on keeps the old ones."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.epochs: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Add an epoch."""
+        numbers = {
+            k: float(v)
+            for k, v in trainer.callback_metrics.items()
+            if "/" in k and torch.isfinite(v) and not k.startswith(RATE)
+        }
+        self.epochs = [e for e in self.epochs if e["epoch"] < trainer.current_epoch]
+        self.epochs.append({"epoch": trainer.current_epoch, **numbers})
+        if trainer.is_global_zero:
+            write_json(self.file, self.epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """For `last.ckpt`."""
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From `last.ckpt`."""
+        self.epochs = list(state_dict["epochs"])
+
+
+class LearningRates(LearningRateMonitor):
+    """Log the learning rate of each group of weights: every few steps, or each epoch where it has fewer.
+
+    The training loss goes with it in the latter case, of which Lightning would log one epoch in several.
+    """
+
+    def on_train_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
+        """Choose between the two."""
+        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+        self.logging_interval = "step" if trainer.num_training_batches >= every else "epoch"
+        super().on_train_start(trainer, *args, **kwargs)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the mean loss of the epoch."""
+        if self.logging_interval == "epoch" and "train/loss" in trainer.callback_metrics:
+            value = float(trainer.callback_metrics["train/loss"])
+            for logger in trainer.loggers:
+                logger.log_metrics({"train/loss": value}, step=trainer.global_step - 1)
+
+
+def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Callback]:
+    """Return the callbacks of a training run that writes into `folder`; `logs`: to a logger, too."""
+    checkpoints = folder / "checkpoints"
+    best = Best(
+        dirpath=checkpoints,
+        filename="best",
+        monitor=cfg.callbacks.monitor,
+        mode=cfg.callbacks.mode,
+        save_weights_only=cfg.optim.ema is None,  # the averaged weights come with all the rest
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+    if runs.has_latest(cfg.paths.runs, folder):
+        best.on_first = lambda: runs.point_latest(folder)
+    last = Last(checkpoints / "last.ckpt", cfg.checkpoint.every_n_minutes)
+    found: list[Callback] = [StepSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
+    watched = (cfg.callbacks.monitor, cfg.callbacks.mode)
+    if cfg.optim.ema is not None:
+        found.append(EMAWeightAveraging(decay=cfg.optim.ema))
+    if cfg.pseudo_rounds:  # which begin where training would end
+        data, epochs = cfg.data, cfg.epochs_before_rounds
+        soft = (data.pseudo_part, data.pseudo_weight, data.pseudo_share)
+        found.append(Rounds(epochs, cfg.pseudo_rounds, *soft, cfg.seed, *watched, cfg.callbacks.patience))
+    elif cfg.callbacks.patience is not None:
+        found.append(EarlyStopping(watched[0], mode=watched[1], patience=cfg.callbacks.patience))
+    if logs:
+        found.append(LearningRates())
+    if cfg.trainer.enable_progress_bar:
+        found.append(RichProgressBar(leave=False) if sys.stderr.isatty() else EpochLines())
+    return [*found, best, last]
+
+
+class EpochLines(Callback):
+    """One line an epoch, where no terminal is there to draw a bar on."""
+
+    # Beside each other, the first two would be taken for one measure of two splits.
+    SHOWN: ClassVar[dict[str, str]] = {
+        "train/loss": " (what is minimised)",
+        "val/log_loss": " (another measure: mean over clips and classes)",
+        "val/accuracy": "",
+    }
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Say the epoch's numbers."""
+        if trainer.is_global_zero:
+            numbers = [
+                f"{name} {float(trainer.callback_metrics[name]):.4f}{what}"
+                for name, what in self.SHOWN.items()
+                if name in trainer.callback_metrics
+            ]
+            log.info(f"epoch {trainer.current_epoch}: {', '.join(numbers)}")

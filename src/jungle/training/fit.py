@@ -1,0 +1,214 @@
+"""`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
+
+import copy
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jungle import runs
+from jungle.config import TrainConfig, resuming, typed
+from jungle.console import log, result, timed
+from jungle.data.clips import Clips
+from jungle.errors import UsageError, UserError
+from jungle.prediction import metadata
+from jungle.training import clips as training_clips
+from jungle.training.run_inputs import Comparison, RunInputs
+from jungle.wording import counted
+
+
+def main(raw: Any) -> None:
+    """Train as a composed config says, or go on with the run in its folder."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from jungle.files import write_text
+
+    cfg = typed(TrainConfig, raw)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    best = folder / "checkpoints" / "best.ckpt"
+    runs.end_with_starter()
+    if runs.rank() > 0:
+        _train(cfg, folder)
+        return
+    with runs.hold(folder):
+        done = runs.state(folder)
+        if "fingerprint" not in done and any((folder / "checkpoints").glob("*.ckpt")):
+            raise UsageError(
+                f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
+                f"folder, or delete {folder / 'checkpoints'}"
+            )
+        other = resuming.difference(folder, cfg)
+        if other is not None and not other.is_a_move:
+            raise UsageError(f"{folder} holds a run of other settings ({other}); choose another folder")
+        finished = done.get("state") == "finished" and best.is_file()
+        if other is not None or finished:
+            runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
+        if other is not None:
+            log.info(f"{folder} goes on with what lies elsewhere, and is the same: {other}")
+        if finished:
+            log.info(f"{folder} is finished already")
+        else:
+            if done:
+                log.info(f"going on with the unfinished run in {folder}")
+            runs.mark(folder, cfg.fingerprint(), "running")
+            resuming.keep(folder, cfg)
+            write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
+            if best.is_file() and runs.has_latest(cfg.paths.runs, folder):
+                runs.point_latest(folder)  # a new run is pointed at when it has a best checkpoint
+            try:
+                _train(cfg, folder)
+            except Exception as e:
+                why = (str(e).splitlines() or [type(e).__name__])[0]
+                runs.mark(folder, cfg.fingerprint(), "running", why)
+                if isinstance(e, UserError) and not done and runs.has_latest(cfg.paths.runs, folder):
+                    runs.remove_refused(folder)
+                raise
+    result(f"best checkpoint: {best}")
+
+
+def _train(cfg: TrainConfig, folder: Path) -> None:
+    quiet()
+    # A wrong table is told before torch is imported, which takes seconds; a sample is rendered after all else
+    # was looked at, since that takes a minute.
+    found = None if cfg.data.format == "sample" else training_clips.load(cfg)
+    with timed("imports"):
+        import pytorch_lightning as lightning
+        import torch
+
+        from jungle.data.validation import counts_table, sites_line
+        from jungle.models.backbones.concat import make_backbone
+        from jungle.models.compilation import check_compiler, explained
+        from jungle.training import build, datamodules, evaluation, loggers, tuning
+
+    lightning.seed_everything(cfg.seed, workers=True, verbose=False)
+    # Of the settings as given; searches turn some into numbers.
+    fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
+    datamodules.check_devices(cfg)
+    tuning.check(cfg, folder)
+    if cfg.trainer.compile:
+        check_compiler(build.devices_of(cfg)[0])
+    loggers.check(cfg)
+    backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
+    clips, lost = found or training_clips.load(cfg)
+    task = build.task_of(cfg, clips)
+    soft = training_clips.soft_labels(cfg, clips, task)
+    if runs.rank() == 0:
+        there = clips.where(pl.Series([n not in lost for n in range(len(clips))], dtype=pl.Boolean))
+        kinds = counted(len(clips.classes), "classes")
+        log.info(f"{counted(len(there), 'clips')}, {kinds}, task {task}\n{counts_table(there)}")
+        if "site" in clips.table.columns:
+            log.info(sites_line(there))
+    weights_hash = backbone.weights_hash()
+    given = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else None
+    seen = datamodules.seen(cfg, folder, clips, backbone, weights_hash)
+    about = datamodules.about(cfg, clips, seen)
+
+    def fresh(asked: TrainConfig) -> Any:
+        return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
+
+    trained_on = int(clips.of("train").labelled().sum())
+    specs = (seen.train_spec, seen.eval_spec)
+    cfg = tuning.with_batch_size(cfg, folder, fresh, specs, trained_on)
+    data = datamodules.data_of(cfg, clips, seen, lost, soft, () if given is None else given.contents)
+    if cfg.model.mode == "frozen":
+        # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
+        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
+    logger = None
+    try:
+        if given is not None:
+            given.note_damaged(folder, {*data.damaged, *data.failures})
+        datamodules.check_left(clips, data, cfg.max_failed_fraction, lost)
+        cfg = tuning.with_rate(cfg, folder, fresh, data)
+        logger = loggers.make_logger(cfg, folder, names)
+        trainer = build.trainer_of(cfg, folder, logger)
+        model = build.model_of(cfg, backbone, clips, task, about)
+        with explained():
+            _fit(cfg, folder, trainer, model, data)
+            evaluation.finish(cfg, folder, trainer, model, data, clips)
+    finally:
+        if given is not None:
+            given.note_damaged(folder, {*data.damaged, *data.failures})
+        loggers.finish(logger)
+        datamodules.close(data)
+    if trainer.is_global_zero:
+        runs.mark(folder, fingerprint, "finished")
+
+
+def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> RunInputs:
+    """Write what the run learns from, beside its settings, into its folder, and return it.
+
+    Raises:
+        UsageError: the run was begun with other inputs.
+    """
+    try:
+        before = RunInputs.load(folder)
+    except UserError as e:
+        runs.check_unchanged(folder, [str(e)])
+        raise
+    now = RunInputs.gather(cfg, clips, before)
+    now.digests["backbone"] = weights_hash
+    now.digests["data.micro"] = "none" if metadata.micro_folder(cfg.data) is None else "some"
+    if before is not None:
+        runs.check_unchanged(folder, now.changes_since(before))
+    now.save(folder)
+    return now
+
+
+def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
+    from jungle.models.optimizer import check_groups
+    from jungle.training.checkpointing import has_ended
+
+    last = folder / "checkpoints" / "last.ckpt"
+    ckpt = str(last) if last.is_file() else None
+    if ckpt is not None:
+        saved = _saved(last)
+        if has_ended(saved, cfg.max_epochs):
+            log.info("training had ended; evaluating its best checkpoint")
+            return
+        try:
+            check_groups(saved, model.parameter_groups())
+        except UserError as e:
+            raise UserError(f"{last}: {e}") from None
+    with timed("training"):
+        trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
+
+
+def _saved(last: Path) -> dict[str, Any]:
+    from jungle.models.archives import load_archive
+
+    try:
+        return load_archive(last)
+    except UserError as e:
+        raise UserError(f"{last}: {e}; delete it to train again from the beginning") from None
+
+
+def quiet() -> None:
+    """Leave out what libraries say about themselves; their warnings that concern a user stay."""
+    logging.raiseExceptions = False  # a full disk is said once, not at every line of train.log
+    if runs.rank() > 0:
+        logging.getLogger().setLevel(logging.WARNING)  # the first process speaks for all
+    for name in (
+        "pytorch_lightning",
+        "lightning.pytorch",
+        "lightning_fabric",
+        "pytorch_lightning.utilities.rank_zero",
+    ):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*module.s. in eval mode at the start of training.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*resuming from a checkpoint that ended before the epoch ended.*",  # the loader knows where it was
+        ".*is not supported for the `LightningDataModule`.*",
+        ".*number of training batches.*is smaller than the logging interval.*",
+        ".*defined a `validation_step` but have no `val_dataloader`.*",  # short trials
+        ".*isinstance.treespec, LeafSpec.*",
+        ".*when logging on epoch level in distributed setting.*",  # the scores are of all devices already
+        ".*Experiment logs directory .* exists.*",
+    ):
+        warnings.filterwarnings("ignore", text)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

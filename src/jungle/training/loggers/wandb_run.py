@@ -1,0 +1,323 @@
+"""W&B: a run that begins and ends with or without a network, and what its page shows."""
+
+import os
+import re
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from jungle import __version__, network, runs
+from jungle.config import TrainConfig
+from jungle.console import log
+from jungle.errors import UserError, first_line
+from jungle.training.loggers.results import (
+    CLASS_COLUMNS,
+    Confusion,
+    Curve,
+    Results,
+    confusion,
+    precision_recall,
+)
+from jungle.training.loggers.run_names import Names
+from jungle.wording import counted
+
+NO_KEY = "no key found (wandb login puts runs online)"
+LONGEST_ID = 128  # characters, as W&B allows
+START_S = 30.0  # for W&B's server to take a run, once it has answered
+END_S = 600.0  # for it to take what is left at a run's end, a checkpoint included
+SESSION = re.compile(r"(?:offline-)?run-(?P<began>\d{8}_\d{6})-(?P<id>[\w.-]{1,128})")
+OFFLINE = "the run is kept offline in its folder (wandb sync sends it later)"
+
+
+def check(cfg: TrainConfig) -> None:
+    """Refuse `logger.mode=online` where W&B cannot be reached or refuses the key, before anything is read.
+
+    Raises:
+        UserError: which of these, and what to give instead.
+    """
+    asked = cfg.logger.name == "wandb" and cfg.logger.mode == "online" and runs.rank() == 0
+    if asked and (why := _unusable(_host())):
+        raise UserError(
+            f"logger.mode=online: {why}; give logger.mode=offline (wandb sync sends the run later), or "
+            "logger=none"
+        )
+
+
+def begin(cfg: TrainConfig, folder: Path, names: Names) -> Any:
+    """Return Lightning's logger for W&B, its run begun; False where W&B cannot be used at all.
+
+    W&B goes online where a key is found (`wandb login`, or WANDB_API_KEY) and its host answers, else it keeps
+    the run in the run's folder: `wandb sync` sends it later. A run that goes on keeps its W&B run.
+
+    Raises:
+        UserError: `logger.mode=online`, and W&B refuses the run.
+    """
+    os.environ.setdefault("WANDB_SILENT", "true")
+    mode = cfg.logger.mode
+    if runs.rank() > 0:  # only the first process speaks to W&B
+        return _wandb(cfg, folder, names, online=False)
+    if mode == "auto":
+        host = _host()
+        why = _unusable(host, known=False) if has_key(host) else NO_KEY
+        if why:
+            log.info(f"W&B: {why}: {OFFLINE}")
+        mode = "offline" if why else "online"
+    if mode == "online":
+        try:
+            return _started(_wandb(cfg, folder, names, online=True))
+        except Exception as e:
+            if cfg.logger.mode == "online":
+                raise UserError(f"logger.mode=online: W&B refuses the run: {gist(e)}") from None
+            log.warning(f"warning: W&B refuses the run ({gist(e)}): {OFFLINE}")
+            _forget()
+    try:
+        return _started(_wandb(cfg, folder, names, online=False))
+    except Exception as e:
+        if cfg.logger.mode == "offline":
+            raise UserError(f"logger=wandb cannot be used: {gist(e)}; give logger=none") from None
+        log.warning(f"warning: W&B cannot be used ({gist(e)}): history.json alone keeps the numbers")
+        return False
+
+
+def _wandb(cfg: TrainConfig, folder: Path, names: Names, online: bool) -> Any:
+    import wandb
+    from pytorch_lightning.loggers import WandbLogger
+
+    asked: dict[str, Any] = {"init_timeout": START_S, "git_root": _repository()}
+    if online and "finish_timeout_raises" in wandb.Settings.model_fields:  # earlier ones wait without end
+        asked |= {"finish_timeout": END_S, "finish_timeout_raises": True}
+    return WandbLogger(
+        project=cfg.logger.project or os.environ.get("WANDB_PROJECT") or "jungle",
+        entity=cfg.logger.entity,
+        name=names.name,
+        group=names.group,
+        job_type=names.job_type,
+        tags=cfg.logger.tags or None,
+        id=_id(folder),
+        resume="allow",
+        save_dir=folder,
+        mode="online" if online else "offline",
+        config={"jungle_version": __version__, **cfg.model_dump(mode="json")},
+        settings=wandb.Settings(**asked),
+    )
+
+
+def _repository() -> str | None:
+    """Return the git repository that a run is of: where the command is given, else where this program lies.
+
+    W&B itself looks where the run is kept, which may be another disk.
+    """
+    for start in (Path.cwd(), Path(__file__)):
+        for folder in (start, *start.parents):
+            if (folder / ".git").exists():
+                return str(folder)
+    return None
+
+
+def _id(folder: Path) -> str | None:
+    """Return the id of a run: the one it has already, or a new one; None where W&B's environment has it.
+
+    An agent of W&B's own sweeps has chosen the id; a person may have, for one run and not for those that it
+    starts.
+    """
+    if "WANDB_SWEEP_ID" in os.environ or ("WANDB_RUN_ID" in os.environ and runs.STARTER not in os.environ):
+        return None
+    sessions = [found for f in folder.glob("wandb/*run-*") if (found := SESSION.fullmatch(f.name))]
+    if sessions:
+        return max(sessions, key=lambda found: found["began"])["id"]
+    # The folders of a sweep's trials and of a recipe's folds are named within the folder above.
+    named = re.fullmatch(r"\d+|fold\d+|run", folder.name)
+    plain = "-".join(folder.parts[-2:] if named else folder.parts[-1:])
+    return f"{re.sub(r'[^A-Za-z0-9.-]', '-', plain)[-LONGEST_ID + 9 :]}-{secrets.token_hex(4)}"
+
+
+def tell(logger: Any, results: Results, with_checkpoint: bool) -> None:
+    """Log what summary, charts and tables of a finished run show, and the best checkpoint if asked."""
+    import wandb
+
+    run = logger.experiment
+    run.summary.update({f"best_{name}": value for name, value in results.of_classes.items()})
+    if results.epoch is not None:
+        run.summary["best_epoch"] = results.epoch
+    media: dict[str, Any] = {}
+    for split, judged in results.splits.items():
+        rows = results.class_rows(split)
+        media[f"best_{split}/classes"] = _table(CLASS_COLUMNS, rows)
+        if (found := confusion(judged, results.classes)) is not None:
+            media[f"best_{split}/confusion"] = _confusion_chart(found, split)
+        if curves := precision_recall(judged, results.classes):
+            media[f"best_{split}/precision_recall"] = _curves_chart(curves, split)
+    if results.shown:
+        media["best_val/examples"] = _clips_table(results)
+        if not getattr(run, "offline", True):
+            number = counted(len(results.shown), "validation clips")
+            log.info(f"W&B: {number} sent with pictures (logger.clips=0: none)")
+    with _kept_in(Path(logger.save_dir)):
+        run.log(media)
+    if with_checkpoint and results.checkpoint is not None:
+        scores = {f"best_{name}": value for name, value in results.headline.items()}
+        artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=scores)
+        # It stays in the run's folder as it is: no copy of it is needed.
+        artifact.add_file(str(results.checkpoint.absolute()), name="best.ckpt", policy="immutable")
+        run.log_artifact(artifact, aliases=["best"])
+
+
+@contextmanager
+def _kept_in(folder: Path) -> Iterator[None]:
+    """Have W&B keep pictures of tables in the run's folder until they are sent, not in the home folder."""
+    if os.environ.get("WANDB_DATA_DIR"):
+        yield
+        return
+    os.environ["WANDB_DATA_DIR"] = str((folder / "wandb").absolute())
+    try:
+        yield
+    finally:
+        del os.environ["WANDB_DATA_DIR"]
+
+
+def _table(columns: Sequence[str], rows: list[list[Any]]) -> Any:
+    import wandb
+
+    names: list[Any] = list(columns)
+    return wandb.Table(columns=names, data=rows)
+
+
+def _confusion_chart(found: Confusion, split: str) -> Any:
+    import wandb
+
+    rows = [
+        [true, said, int(found.counts_CC[t, p])]
+        for t, true in enumerate(found.classes)
+        for p, said in enumerate(found.classes)
+    ]
+    columns = ["Actual", "Predicted", "nPredictions"]
+    return wandb.plot_table(
+        vega_spec_name="wandb/confusion_matrix/v1",
+        data_table=_table(columns, rows),
+        fields={name: name for name in columns},
+        string_fields={"title": f"{split}: clips by true and most probable class"},
+    )
+
+
+def _curves_chart(curves: list[Curve], split: str) -> Any:
+    import wandb
+
+    rows = [
+        [curve.name, round(float(recall), 4), round(float(precision), 4)]
+        for curve in curves
+        for recall, precision in zip(curve.recall_P, curve.precision_P, strict=True)
+    ]
+    return wandb.plot_table(
+        vega_spec_name="wandb/area-under-curve/v0",
+        data_table=_table(("class", "recall", "precision"), rows),
+        fields={"x": "recall", "y": "precision", "class": "class"},
+        string_fields={
+            "title": f"{split}: precision and recall",
+            "x-axis-title": "recall",
+            "y-axis-title": "precision",
+        },
+    )
+
+
+def _clips_table(results: Results) -> Any:
+    import wandb
+
+    rows = [
+        [
+            s.clip,
+            None if s.picture_HWC is None else wandb.Image(s.picture_HWC, caption=s.clip, file_type="jpg"),
+            ", ".join(s.truth),
+            s.top,
+            s.right,
+            *map(float, s.probs_C),
+            s.reason,
+        ]
+        for s in results.shown
+    ]
+    probabilities = [f"p({c})" for c in results.classes]
+    columns = ["clip", "frames", "truth", "most probable", "right", *probabilities, "why no picture"]
+    return _table(columns, rows)
+
+
+def _started(logger: Any) -> Any:
+    """Return the logger, its run begun: with the first epoch a refusal would end the training."""
+    assert logger.experiment is not None
+    return logger
+
+
+def _forget() -> None:
+    """Leave nothing behind of a run that W&B refused, so that the next begins as if it were the first."""
+    import wandb
+
+    wandb.teardown()
+
+
+def _host() -> str:
+    """Return the address of the W&B server that this person uses."""
+    import wandb
+
+    return str(wandb.setup().settings.base_url)
+
+
+def _unusable(host: str, known: bool = True) -> str | None:
+    """Return why W&B cannot be used online; None where it can.
+
+    Args:
+        host: address of its server.
+        known: whether to ask if it knows the key, too.
+    """
+    import wandb
+
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+        return f"WANDB_MODE={os.environ['WANDB_MODE']} is set"
+    if not network.answers(host):
+        return f"{host} does not answer"
+    if not known:
+        return None
+    if not has_key(host):
+        return NO_KEY
+    try:
+        wandb.login(prompt=False, verify=True)
+    except Exception as e:
+        return gist(e)
+    return None
+
+
+def finish() -> None:
+    """Close the run, so that the next one of this process gets its own."""
+    import wandb
+
+    try:
+        wandb.finish()
+    except TimeoutError:
+        log.warning(
+            f"warning: W&B did not take all of the run within {END_S:.0f} s: it is whole in its folder "
+            "(wandb sync sends it)"
+        )
+
+
+def has_key(host: str = "") -> bool:
+    """Tell whether a W&B key is at hand, in the environment or in netrc; the key itself is not read.
+
+    Args:
+        host: address of a server that is not W&B's own.
+    """
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+        return False
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    import netrc
+    from urllib.parse import urlsplit
+
+    own = urlsplit(host).hostname
+    try:
+        return any("wandb" in h or h == own for h in netrc.netrc(os.environ.get("NETRC")).hosts)
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def gist(error: Exception) -> str:
+    """Return what an error says, as a part of a sentence."""
+    return first_line(error, 200).rstrip(". ")

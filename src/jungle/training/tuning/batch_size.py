@@ -1,0 +1,129 @@
+"""The most clips that a GPU holds in one step of fine-tuning: `data.batch_size=auto`.
+
+Lightning's `scale_batch_size` decodes clips for every trial, asks a loader for a data set that ours is not,
+and returns its upper limit untried; the frames of these trials are noise that is on the device already.
+"""
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from jungle.config import TrainConfig
+from jungle.console import log
+from jungle.data.metadata import FACTS
+from jungle.errors import UserError
+from jungle.models.module import Batch, ClipClassifier
+from jungle.training import build
+from jungle.training.tuning import Make
+from jungle.video import ClipSpec
+
+SHARE = 0.9  # of the memory that is free: what a step leaves behind lies in pieces, and takes more later
+STEPS_AN_EPOCH = 10  # at least: a batch that holds half the training clips moves the weights twice an epoch
+
+
+def find(cfg: TrainConfig, make: Make, specs: tuple[ClipSpec, ClipSpec], clips: int) -> int:
+    """Return the largest power of two whose steps fit the GPU and leave `STEPS_AN_EPOCH` of them.
+
+    Raises:
+        UserError: not even one clip fits.
+    """
+    device = build.devices_of(cfg)[0]
+
+    def fits(size: int) -> bool:
+        return in_memory(device, lambda: trial(cfg, make(cfg), specs, size, device))
+
+    found = largest(fits, clips // (STEPS_AN_EPOCH * cfg.trainer.accumulate_grad_batches))
+    if not found:
+        raise UserError(
+            "data.batch_size=auto: not even one clip a step fits this GPU's memory: give fewer frames "
+            "(frames.count), smaller ones (model.size), or model.grad_checkpointing=true"
+        )
+    return found
+
+
+def largest(fits: Callable[[int], bool], most: int) -> int:
+    """Return the largest power of two up to `most` (at least 1) that fits, 0 where 1 does not."""
+    size = 0
+    while (wanted := max(1, 2 * size)) <= max(1, most) and fits(wanted):
+        size = wanted
+    return size
+
+
+def in_memory(device: str, task: Callable[[], Any]) -> bool:
+    """Tell whether `task` takes at most `SHARE` of the GPU's free memory."""
+    from pytorch_lightning.utilities.memory import is_oom_error
+
+    room = _free(device)
+    try:
+        task()
+    except RuntimeError as e:
+        if not is_oom_error(e):
+            raise
+        return False
+    finally:
+        taken = _taken(device)
+        gc.collect()
+        _empty(device)
+    log.info(f"data.batch_size=auto: {taken / 2**30:.1f} of {room / 2**30:.1f} GiB")
+    return taken <= SHARE * room
+
+
+def trial(
+    cfg: TrainConfig, model: ClipClassifier, specs: tuple[ClipSpec, ClipSpec], size: int, device: str
+) -> None:
+    """Take two steps of training (the optimizer's state comes with the first) and one of evaluation."""
+    train, evaluate = (noise(model, spec, size, device) for spec in specs)
+    steps = 2
+    trainer = build.short_trainer(cfg, steps, [_Evaluate(evaluate)])
+    trainer.fit(model, again(train, steps * cfg.trainer.accumulate_grad_batches))
+
+
+def again(batch: Batch, times: int) -> Any:
+    """Return a loader that gives the same batch so many times."""
+    return torch.utils.data.DataLoader([batch] * times, batch_size=None)  # type: ignore[arg-type]  # a list will do
+
+
+class _Evaluate(pl.Callback):
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        pl_module.eval()
+        with torch.inference_mode(), trainer.precision_plugin.forward_context():
+            pl_module(self.batch)
+
+
+def noise(model: ClipClassifier, spec: ClipSpec, size: int, device: str) -> Batch:
+    """Return a batch of `size` clips with the most frames that a clip may have, made on the device."""
+    assert spec.size is not None
+    shape = (size, spec.frames.count, *spec.size, 3)
+    mask_BT = torch.ones(shape[:2], dtype=torch.bool, device=device)
+    return {
+        "frames_BTHWC": torch.randint(0, 256, shape, dtype=torch.uint8, device=device),
+        "mask_BT": mask_BT,
+        "real_N": torch.arange(mask_BT.numel(), device=device),
+        "times_BT": torch.arange(shape[1], device=device).float().expand(shape[:2]).contiguous(),
+        "number_B": torch.arange(size, device=device),
+        "targets_BC": torch.eye(len(model.classes), device=device)[
+            torch.arange(size, device=device) % len(model.classes)
+        ],
+        "weight_B": torch.ones(size, device=device),
+        "facts_BF": torch.zeros(size, len(model.metadata.names if model.metadata else FACTS), device=device),
+    }
+
+
+def _free(device: str) -> int:
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+
+
+def _taken(device: str) -> int:
+    return torch.cuda.max_memory_reserved(device)
+
+
+def _empty(device: str) -> None:
+    torch.cuda.empty_cache()

@@ -1,0 +1,118 @@
+"""Where a file should end by its own account, so that one cut short is known even where it still plays."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from jungle.video.container.open import MP4_BOXES
+
+MAX_BOXES = 10_000
+FRAGMENT = b"moof"
+OF_FRAGMENTS = re.compile(rb"moof|mdat|mfra")
+TYPE = re.compile(rb"[\xa9A-Za-z0-9][ -~]{3}")  # four letters say what a box is; other bytes are no box
+EBML_HEADER, MKV_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
+def cut_short(path: str | Path, size: int) -> str:
+    """What is wrong where a file does not end as it says itself; empty where nothing is, or it does not say.
+
+    Args:
+        path: the file.
+        size: its bytes.
+    """
+    claimed = declared_size(path)
+    if claimed is None or claimed == size:
+        return ""
+    if claimed > size:
+        return f"the file is cut short: {size} of {claimed} bytes are there"
+    return "the file is damaged (a part of it is lost)" if _goes_on(path, claimed) else ""
+
+
+def _goes_on(path: str | Path, at: int) -> bool:
+    """Whether fragments of an MP4 follow what is no box; whatever else follows is filler."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            fragmented = data[4:8] in MP4_BOXES and data.find(FRAGMENT, 0, at) > 0
+            return fragmented and OF_FRAGMENTS.search(data, at) is not None
+    except (OSError, ValueError):
+        return False
+
+
+def declared_size(path: str | Path) -> int | None:
+    """Bytes that the file's outermost structure claims; None where it does not say."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(16)
+            if head[:4] in (b"RIFF", b"RF64"):
+                return _riff(head)
+            if head[:4] == EBML_HEADER:
+                return _matroska(file)
+            if head == ASF_HEADER:
+                return _asf(file)
+            if head[4:8] in MP4_BOXES:
+                return _boxes(file)
+    except (OSError, struct.error):
+        pass
+    return None
+
+
+def _riff(head: bytes) -> int | None:
+    size = struct.unpack_from("<I", head, 4)[0]
+    # A camera that lost power leaves the size at 0 or at all ones.
+    return size + 8 if 0 < size < 0xFFFFFFFF and head[8:12] == b"AVI " else None
+
+
+def _boxes(file: BinaryIO) -> int | None:
+    end = 0
+    for _ in range(MAX_BOXES):
+        file.seek(end)
+        head = file.read(16)
+        if len(head) < 8 or not TYPE.fullmatch(head[4:8]):
+            return end
+        size = struct.unpack_from(">I", head)[0]
+        if size == 1 and len(head) == 16:
+            size = struct.unpack_from(">Q", head, 8)[0]
+        elif size == 0:
+            return None  # "to the end of the file"
+        if size < 8:
+            return end  # bytes after the last box that are no box: cameras pad their files
+        end += size
+    return None
+
+
+def _matroska(file: BinaryIO) -> int | None:
+    file.seek(4)
+    header = _vint(file)
+    if header is None:
+        return None
+    file.seek(header, 1)
+    if file.read(4) != MKV_SEGMENT:
+        return None
+    size = _vint(file)
+    return None if size is None else file.tell() + size
+
+
+def _vint(file: BinaryIO) -> int | None:
+    """An EBML length; None where it is marked as unknown (a live recording)."""
+    first = file.read(1)
+    if not first or first[0] == 0:
+        return None
+    extra = 8 - first[0].bit_length()
+    value = int.from_bytes(bytes([first[0] & (0x7F >> extra)]) + file.read(extra), "big")
+    return None if value == (1 << 7 * (extra + 1)) - 1 else value
+
+
+def _asf(file: BinaryIO) -> int | None:
+    file.seek(0)
+    header = file.read(4096)
+    at = header.find(ASF_FILE_PROPERTIES)
+    if at < 0 or at + 48 > len(header):
+        return None
+    size = struct.unpack_from("<Q", header, at + 40)[0]
+    return size or None

@@ -1,0 +1,107 @@
+"""Frames through decord, for the files that it is known to read right."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jungle.video.container.open import reason_of
+from jungle.video.container.timeline import Timeline
+from jungle.video.recovery import has_true_keys
+from jungle.video.types import ClipError
+
+# Where decord gives another frame than the one asked for, and says nothing: after a seek in open groups (a
+# few frames late), in ASF (another frame altogether), in H.264 in AVI, whose packets bear no times (frames of
+# the first group). The rest is what its FFmpeg 4 cannot decode or counts otherwise than it is shown.
+CONTAINERS = ("mov", "avi", "matroska")
+OFF = 0.5  # of a frame, by which its times may differ
+UNKNOWN_CODECS = ("av1", "vvc", "libdav1d")
+
+
+def refusal(path: str | Path, timeline: Timeline, container: str, codec: str) -> str:
+    """Why decord would get this file wrong; empty where it gets it right."""
+    if not any(c in container for c in CONTAINERS):
+        return f"{container} files"
+    if any(c in codec for c in UNKNOWN_CODECS):
+        return f"codec {codec}"
+    if not timeline.alone:
+        return "several video streams"  # of which it takes one of its own choice
+    if timeline.open_gop:
+        return "open groups of pictures"
+    if "avi" in container and codec in ("h264", "hevc"):
+        return f"{codec} in AVI"
+    if timeline.hidden or timeline.counted:
+        return "frames that are not shown in packet order"
+    if timeline.damage or has_true_keys(path, timeline):
+        return timeline.damage
+    return "frames that are all called key frames"
+
+
+def read(
+    path: str | Path,
+    picks: np.ndarray,
+    timeline: Timeline,
+    convert: Callable[[np.ndarray], np.ndarray],
+    gpu: int | None = None,
+) -> Iterator[np.ndarray]:
+    """Decode the frames of the given numbers, one at a time.
+
+    Args:
+        path: the file.
+        picks: int64 `[T]`, numbers of frames in the order shown.
+        timeline: the frames of the file.
+        convert: makes the output of an RGB picture.
+        gpu: the number of the GPU that decodes; None for the CPU.
+
+    Raises:
+        ClipError: decord fails, or its count of frames is not the file's.
+    """
+    decord = load()
+    try:
+        # One thread: its threads are what hangs. fault_tol: no repeats of the last good frame
+        # in place of broken ones.
+        where = decord.cpu(0) if gpu is None else decord.gpu(gpu)
+        reader = decord.VideoReader(os.path.abspath(path), ctx=where, num_threads=1, fault_tol=1e-9)
+        if len(reader) != len(timeline.pts):
+            raise ClipError(f"decord counts {len(reader)} frames of {len(timeline.pts)}")
+        shown = reader.get_frame_timestamp(picks)[:, 0]
+        due = timeline.pts[picks] * timeline.time_base
+        most = OFF * timeline.duration / len(timeline.pts)
+        # Of a clip that begins late it gives the times from its beginning, in some containers.
+        begins = (0, timeline.pts[0] * timeline.time_base)
+        if all((np.abs(shown - due + begin) > most).any() for begin in begins):
+            raise ClipError("decord takes frames to be shown at other times")
+        for n in picks:
+            image = reader[int(n)].asnumpy()
+            if image.ndim != 3 or image.shape[2] != 3:
+                raise ClipError("decord takes the padding of narrow frames for pixels")
+            yield convert(image)
+    except ClipError:
+        raise
+    except Exception as error:
+        # Its messages hold stack traces and bytes of the file.
+        raise ClipError(f"decord fails ({reason_of(error)})") from None
+
+
+def has_cuda() -> bool:
+    """Whether decord is installed and was built with CUDA; asked of the library without touching a GPU."""
+    try:
+        load()
+        from decord._ffi.function import get_global_func
+    except (ImportError, OSError):
+        return False
+    return get_global_func("device_api.gpu", allow_missing=True) is not None
+
+
+def load() -> Any:
+    """Import decord, quiet and with an end to its retries."""
+    # 10240 by default, minutes for some broken files; 128 is too few for the last group of a good one.
+    os.environ.setdefault("DECORD_EOF_RETRY_MAX", "2048")
+    import decord
+
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord

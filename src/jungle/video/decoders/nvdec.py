@@ -1,0 +1,115 @@
+"""Frames through torchcodec on a GPU: decoded by NVDEC, resized there, left there.
+
+Runs in threads of this process (torchcodec lets go of the interpreter's lock while it works). Everything
+here also runs with `device="cpu"`, which is how it is tested where there is no GPU.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jungle.video.container.open import reason_of
+from jungle.video.decoders import torchcodec
+from jungle.video.decoders.gpu_plan import Plan
+from jungle.video.decoders.resize_torch import TorchScaler
+from jungle.video.types import Clip, ClipError, ClipSpec
+
+_own = threading.local()
+
+
+def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
+    """Decode the frames of a plan.
+
+    Args:
+        plan: the frames of one clip.
+        spec: how they are cropped and resized.
+        device: a torch device.
+
+    Returns:
+        A clip whose frames are a uint8 tensor `[T, H, W, 3]` on the device, complete: no stream has to be
+        waited for. A consumer on another stream has to `lend` it to that.
+
+    Raises:
+        ClipError: the GPU cannot decode this video, or gives other frames than those asked for.
+        UserError: torchcodec cannot be loaded.
+    """
+    import torch
+
+    decoder_of = torchcodec.load()
+    scaler = TorchScaler(spec)
+    images: list[Any] = []
+    try:
+        with _own_stream(device):
+            decoder = decoder_of(
+                os.path.abspath(plan.path),
+                stream_index=plan.stream,
+                dimension_order="NHWC",
+                seek_mode="exact",
+                device=device,
+            )
+            if decoder.cpu_fallback:
+                raise ClipError(_fallback(str(decoder.cpu_fallback)))
+            if len(decoder) != plan.total:
+                raise ClipError("torchcodec counts other frames than the file holds")
+            for place, number in enumerate(plan.numbers.tolist()):
+                frame = decoder.get_frame_at(number)
+                plan.check(place, float(frame.pts_seconds))
+                images.append(scaler(frame.data))
+            frames = torch.stack(images)
+    except ClipError:
+        raise
+    except torch.cuda.OutOfMemoryError:
+        raise ClipError("the GPU's memory is full") from None
+    except Exception as error:
+        raise ClipError(f"torchcodec fails on the GPU ({reason_of(error)})") from None
+    height, width = scaler.source
+    return Clip(
+        frames=frames,
+        times=plan.times,
+        status="ok",
+        reason="",
+        decoder="torchcodec-cuda" if device != "cpu" else "torchcodec",
+        width=width,
+        height=height,
+        fps=plan.fps,
+        duration=plan.duration,
+    )
+
+
+def lend(clip: Clip) -> Clip:
+    """Tell torch that the current stream of this thread uses the clip's frames, which were made on another.
+
+    Without this their memory would be given to the next clip while the model still reads it.
+    """
+    if getattr(clip.frames, "is_cuda", False):
+        import torch
+
+        clip.frames.record_stream(torch.cuda.current_stream(clip.frames.device))
+    return clip
+
+
+@contextmanager
+def _own_stream(device: str) -> Iterator[None]:
+    """Let a thread's work on a GPU wait for no other's, and be done when this ends."""
+    if not device.startswith("cuda"):
+        yield
+        return
+    import torch
+
+    stream = getattr(_own, "stream", None)
+    if stream is None:
+        # One for each thread for good: torch keeps freed memory apart by stream.
+        stream = _own.stream = torch.cuda.Stream(device=torch.device(device))
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
+
+
+def _fallback(said: str) -> str:
+    if "NVcuvid unavailable" in said:
+        return "the driver has no NVDEC library (libnvcuvid; in a container, the capability `video`)"
+    return "this GPU's NVDEC does not decode this kind of video"

@@ -1,0 +1,46 @@
+"""Pick the frames in which something is there that mostly is not: those farthest from the clip's median."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jungle.video.frames.sampling import uniform
+
+THUMBNAIL = (36, 64)  # (height, width): small enough to average sensor noise away, large enough for a bird
+CANDIDATES = 4  # looked at for each frame that is wanted
+TOP = 46  # pixels, 2 % of a thumbnail: what a small animal covers
+QUIET = 3  # levels by which those pixels must leave the median, over twice what they do in an average frame
+
+
+def candidates(total: int, count: int) -> np.ndarray:
+    """Frames worth a look, evenly over the clip."""
+    return uniform(total, CANDIDATES * count)
+
+
+def pick_moving(numbers: np.ndarray, thumbnails: np.ndarray, total: int, count: int) -> np.ndarray:
+    """Choose among the candidates by what is on them.
+
+    Whole numbers throughout, so that no rounding of one machine orders frames otherwise than that of another.
+
+    Args:
+        numbers: int64 `[C]`, frame numbers of the candidates, ascending.
+        thumbnails: uint8 `[C, 36, 64, 3]`.
+        total: frames of the clip.
+        count: frames wanted.
+
+    Returns:
+        int64 `[count]` ascending, the frames that differ most from the clip's median; uniform ones where none
+        stands out, as in a blank clip.
+    """
+    if len(numbers) <= count:
+        return uniform(total, count)
+    grey = thumbnails.astype(np.int32).sum(axis=3)  # 0 to 765
+    # A lamp that warms up or a cloud changes all pixels alike, and is no animal.
+    grey -= np.sort(grey.reshape(len(grey), -1), axis=1)[:, grey[0].size // 2, None, None]
+    median = np.sort(grey, axis=0)[len(grey) // 2]
+    away = np.sort(np.abs(grey - median).reshape(len(grey), -1), axis=1)[:, -TOP:].sum(axis=1)
+    usual = int(np.sort(away)[len(away) // 2])
+    if int(away.max()) <= 2 * usual + QUIET * 3 * TOP:
+        return uniform(total, count)
+    order = np.lexsort((numbers, -away))
+    return np.sort(numbers[order[:count]])

@@ -1,0 +1,222 @@
+"""What is on a disk: one row a video file, readable or not, in one Parquet file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from jungle.console import Progress, log
+from jungle.errors import UserError
+from jungle.parquet import read_parquet, write_parquet
+from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
+from jungle.video.indexing.inspect_file import RULES, is_current, look, stamp
+from jungle.video.indexing.journal import Journal
+from jungle.video.indexing.perceptual_hash import with_copies
+from jungle.video.workers.process_pool import TaskFailed, WorkerPool
+from jungle.wording import count, counted
+
+MEMORY_GB = 2.0
+PART = 4096  # rows gathered before they are packed
+
+SCHEMA: dict[str, Any] = {
+    "clip": pl.String,  # path relative to the root, with /
+    "path": pl.String,
+    "status": pl.String,  # ok, degraded, failed
+    "reason": pl.String,
+    "size": pl.Int64,  # bytes
+    "mtime_ns": pl.Int64,
+    "ctime_ns": pl.Int64,
+    "hash": pl.String,  # BLAKE2b of 128 bits: equal for duplicates
+    "time": pl.Datetime("us"),  # of recording, by the camera's clock
+    "time_source": pl.String,  # container, name, file
+    "created": pl.String,  # the container's own text
+    "width": pl.Int32,
+    "height": pl.Int32,
+    "rotation": pl.Int32,
+    "fps": pl.Float64,
+    "frames": pl.Int64,
+    "duration": pl.Float64,  # seconds
+    "bit_rate": pl.Int64,
+    "container": pl.String,
+    "codec": pl.String,
+    "pix_fmt": pl.String,
+    "key_frames": pl.Int64,
+    "open_gop": pl.Boolean,
+    "audio": pl.Boolean,
+    "brightness": pl.Float64,
+    "saturation": pl.Float64,
+    "infrared": pl.Boolean,
+    "looks": pl.String,  # hash of the first frame: few bits differ between copies
+    "rules": pl.Int64,  # by which frames were read and called sound: see `looking.RULES`
+    "copy_of": pl.String,  # the first clip, by name, of those of the same bytes or beginning
+}
+
+LATER = {"looks", "copy_of", "rules", "ctime_ns"}
+"""Columns that indexes of earlier versions lack."""
+
+
+def index_clips(
+    paths: Iterable[str | Path],
+    out: str | Path,
+    *,
+    root: str | Path | None = None,
+    workers: int = 1,
+    timeout_s: float = 120,
+    name_pattern: str = NAME_PATTERN,
+    file_time: bool = False,
+    keep: bool = False,
+) -> pl.DataFrame:
+    """Look into every file and write what it is.
+
+    Killed at any moment, the same call goes on from where it was; called later, it looks only at files that
+    are new or have changed. Files that are no longer among `paths` leave the table, unless it `keep`s them.
+
+    Args:
+        paths: video files.
+        out: the Parquet file.
+        root: folder that the clips are named relative to; else the folder that holds all of them.
+        workers: processes.
+        timeout_s: seconds a file may take.
+        name_pattern: regular expression that finds the time of recording in a file's name.
+        file_time: take the file's own time where neither the container nor the name tells.
+        keep: rows of files that are not among `paths`.
+
+    Returns:
+        The table as written: columns `SCHEMA`, one row a file, in the order of `clip`. What could not be
+        found out is null.
+
+    Raises:
+        UsageError: `name_pattern` is wrong.
+        UserError: two files would bear the same name, a file lies outside the root, or `out` is not an index.
+    """
+    pattern = compiled(name_pattern)
+    out = Path(out)
+    names = clip_names(paths, root)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    journal = _journal(out)
+    known = _known(out, journal)
+    parts = [_unchanged(known, names)]
+    done = set(parts[0]["clip"])
+    if keep:
+        parts.append(known.filter(~pl.col("clip").is_in(list(names))))
+    if done:
+        log.info(f"index: {len(done)} of {count(len(names), 'file')} known from before")
+    left = [(name, path) for name, path in names.items() if name not in done]
+    rows: list[dict[str, Any]] = []
+    with (
+        journal,
+        Progress("index", len(names), done=len(done)) as bar,
+        WorkerPool(look, workers=workers, timeout_s=timeout_s, memory_gb=MEMORY_GB) as pool,
+    ):
+        for (name, path), answer in pool.map(left, ahead=4 * max(1, workers)):
+            if isinstance(answer, TaskFailed):
+                facts = {"status": "failed", "reason": str(answer), "rules": RULES, **stamp(path)}
+            else:
+                facts = answer[0]
+            rows.append({"clip": name, "path": as_text(path), **facts})
+            journal.add(rows[-1])
+            if len(rows) == PART:
+                parts.append(_table(rows))
+                rows = []
+            bar.advance()
+    table = pl.concat([*parts, _table(rows)]).sort("clip")
+    table = _with_times(table, pattern, file_time)
+    if left or len(table) != len(known) or journal.rows():
+        table = with_copies(table)
+    write_parquet(table, out)
+    journal.drop()
+    return table
+
+
+def looked_at(out: Path) -> pl.Series:
+    """Return the paths of the files that the index `out` knows, also where it is not finished.
+
+    Raises:
+        UserError: `out` is not an index.
+    """
+    return _known(out, _journal(out))["path"]
+
+
+def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str, str]:
+    """Clip name, relative to the root, -> absolute path.
+
+    Raises:
+        UserError: there are no files, two would bear the same name, or one lies outside the root.
+    """
+    files = sorted({os.path.abspath(path) for path in paths})
+    if not files:
+        raise UserError("There are no video files to work on.")
+    shared = os.path.commonpath([os.path.dirname(f) for f in files])
+    base = Path(os.path.abspath(root)) if root is not None else Path(shared)
+    names: dict[str, str] = {}
+    for file in files:
+        if not Path(file).is_relative_to(base):
+            raise UserError(f"{file} lies outside the root {base}. Give a root that holds all files.")
+        name = as_text(Path(file).relative_to(base).as_posix())
+        if name in names:
+            raise UserError(f"Two files would be called {name}. Rename one of them.")
+        names[name] = file
+    return names
+
+
+def as_text(name: str) -> str:
+    """A name as a table can hold it: what is no UTF-8 becomes `?`."""
+    return name.encode("utf-8", "replace").decode()
+
+
+def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=SCHEMA, strict=False)
+
+
+def _journal(out: Path) -> Journal:
+    return Journal(out, set(SCHEMA))
+
+
+def _known(out: Path, journal: Journal) -> pl.DataFrame:
+    """Rows of the table as it was last written, and of a run that did not end."""
+    parts = [_table([])]
+    if out.exists():
+        try:
+            found = read_parquet(out)
+            found = found.with_columns(pl.lit(None).alias(name) for name in LATER - set(found.columns))
+            old = len(found.filter(pl.col("rules").ne_missing(RULES)))
+            found = found.filter(pl.col("rules") == RULES)
+            parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
+        except UserError as e:
+            raise UserError(f"{out} is there and is no index of clips. Choose another name. ({e})") from None
+        except pl.exceptions.PolarsError:
+            raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
+        if old:
+            said = counted(old, "files were")
+            log.info(f"index: {said} read by an earlier version, which saw less damage: they are read again")
+    parts.append(_table([r for r in journal.rows() if r.get("rules") == RULES]))
+    return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
+
+
+def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
+    """Rows whose files are asked for and are as they were."""
+    columns = ("clip", "path", "status", "size", "mtime_ns", "ctime_ns")
+    kept = [
+        (clip := row["clip"]) in names
+        and as_text(names[clip]) == row["path"]
+        and is_current(row, names[clip])
+        for row in known.select(columns).iter_rows(named=True)
+    ]
+    return known.filter(pl.Series(kept, dtype=pl.Boolean))
+
+
+def _with_times(table: pl.DataFrame, pattern: re.Pattern[str], file_time: bool) -> pl.DataFrame:
+    """Times of recording, worked out again each time: they depend on what was asked for too."""
+    found = [
+        recorded_at(created or "", name.rsplit("/", 1)[-1], pattern, written if file_time else None)
+        for created, name, written in table.select("created", "clip", "mtime_ns").iter_rows()
+    ]
+    return table.with_columns(
+        pl.Series("time", [time for time, _ in found], pl.Datetime("us")),
+        pl.Series("time_source", [source for _, source in found], pl.String),
+    )

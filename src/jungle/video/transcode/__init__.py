@@ -1,0 +1,1 @@
+"""Smaller copies of clips, and clips written: start reading at `dataset.py`."""

@@ -1,0 +1,213 @@
+"""One clip made smaller, frame by frame: what a worker of `jungle.video.transcode.dataset` does."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from jungle.files import replacing
+from jungle.video import recovery
+from jungle.video.container.open import check_file, opened, reason_of
+from jungle.video.container.timeline import Timeline, WrongTimeline
+from jungle.video.decoders.resize import Scaler
+from jungle.video.frames.sampling import at_rate
+from jungle.video.indexing.inspect_file import stamp
+from jungle.video.reader import list_frames
+from jungle.video.transcode.copy_check import GROUP, Shown, check_copy
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import ClipWriter
+from jungle.video.types import ClipError, ClipSpec
+from jungle.video.upright import turn_of
+from jungle.video.workers.protocol import Answer
+from jungle.wording import some
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+# What each suffix promises to hold. A name is kept whatever it is, since tables refer to it, and readers go
+# by the content: .ASF and .MTS copies are Matroska inside.
+MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".avi": "avi", ".mkv": "matroska"}
+ENCODERS: dict[str, dict[str, Any]] = {
+    "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"qmin": "3", "qmax": "3"}},
+    # Short closed groups without reordering: cheap to enter anywhere, and right in every decoder.
+    "h264": {
+        "codec": "libx264",
+        "pix_fmt": "yuv420p",
+        "options": {
+            "crf": "23",
+            "preset": "veryfast",
+            "g": str(GROUP),
+            "bf": "0",
+            "x264-params": "scenecut=0",
+        },
+    },
+}
+SLOWEST, FASTEST = 1e-6, 1e3  # frames a second: from one in eleven days to the most that AVI can tell
+AS_IT_IS = "copied as it is: nothing was to change, and a new copy would be larger"
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
+
+
+@dataclass(frozen=True)
+class ShrinkTask:
+    """Picklable: makes the copy of a clip below the folder `out`."""
+
+    spec: Shrink
+    out: str
+
+    def __call__(self, order: tuple[str, str]) -> Answer:
+        """`order` is a pair of clip name and path."""
+        name, path = order
+        target = Path(self.out) / name
+        facts: dict[str, Any] = stamp(path)
+        try:
+            return {**facts, **shrink_clip(path, target, self.spec), "checked": True}, []
+        except ClipError as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"its copy cannot be written: {reason_of(error)}"
+        if os.path.lexists(target):
+            reason += "; the copy made before stays"
+        facts |= {"status": "failed", "reason": reason, "checked": False}
+        return facts, []
+
+
+def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
+    """Write the smaller copy of one clip; it is there whole or not at all.
+
+    It is read back and compared with its original before it takes its name, since people delete originals. A
+    copy of before stays where no new one can be made.
+
+    Returns:
+        status, reason, frames, width, height and size_after (bytes) of the copy.
+
+    Raises:
+        ClipError: no frame can be read, the copy is not like its original, or that changed meanwhile.
+    """
+    how = "index"
+    while True:
+        try:
+            with replacing(target) as part:
+                before = _version(path)
+                copied = _copy(path, part, target.suffix.lower(), spec, how)
+                if _version(path) != before:
+                    raise ClipError("the file changed while it was copied: copy it again once it is whole")
+            return {**copied, "size_after": target.stat().st_size}
+        except WrongTimeline as wrong:
+            how = wrong.instead
+
+
+def _version(path: str | Path) -> tuple[int, ...]:
+    """What differs where a file was replaced, or written to."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, Any]:
+    size = check_file(path)
+    with opened(path, trust_index=how == "index") as (container, stream):
+        timeline = list_frames(path, size, container, stream, how)
+        times = timeline.times
+        picks = np.arange(len(times)) if spec.fps is None else at_rate(times, spec.fps)
+        with _Sink(part, suffix, spec, timeline, picks) as sink:
+            recovery.read_numbers(path, container, stream, timeline, picks, sink)
+    if not sink.frames:
+        raise WrongTimeline("count")  # which says why there is none
+    check_copy(part, sink.shown, sink.variable)
+    lost = len(picks) - sink.frames
+    whole = sink.frames == len(times) and not timeline.damage and how == "index"
+    if whole and sink.keeps_size and size < part.stat().st_size:
+        shutil.copyfile(path, part)
+        return {"status": "ok", "reason": AS_IT_IS, **sink.facts}
+    left_out = f"{some(lost, len(picks), 'frames are damaged')} and left out" if lost else ""
+    reason = timeline.damage or left_out
+    return {
+        "status": "degraded" if reason else "ok",
+        "reason": reason,
+        **sink.facts,
+    }
+
+
+class _Sink:
+    """Takes decoded frames in order and encodes them at once, so that a long clip takes no more memory."""
+
+    def __init__(self, part: Path, suffix: str, spec: Shrink, timeline: Timeline, picks: np.ndarray) -> None:
+        muxer = MUXERS.get(suffix, "matroska")
+        # AVI knows only one rate; elsewhere each frame keeps its true time.
+        self.variable = muxer != "avi"
+        self.shown = Shown(len(picks))
+        duration = timeline.duration
+        fps = len(picks) / duration if duration > 0 else (spec.fps or 1.0)
+        self._writer = ClipWriter(
+            part,
+            fps=min(max(fps, SLOWEST), FASTEST),
+            container=muxer,
+            variable=self.variable,
+            **ENCODERS[spec.codec],
+        )
+        self._spec, self._times = spec, iter(timeline.times[picks])
+        self._timeline = timeline
+        self._scaler: Scaler | None = None
+        self.size = (0, 0)
+        self.keeps_size = False
+        """Whether the copy is as large as the upright clip, but for odd sides, and nothing is cut off it."""
+
+    @property
+    def frames(self) -> int:
+        return self._writer.written
+
+    @property
+    def facts(self) -> dict[str, int]:
+        """Frames and size of the copy."""
+        return {"frames": self.frames, "height": self.size[0], "width": self.size[1]}
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        if self._scaler is None:
+            swapped = turn_of(frame, self._timeline.turn).swapped
+            height, width = (frame.width, frame.height) if swapped else (frame.height, frame.width)
+            kept = ClipSpec(crop_bottom=self._spec.crop_bottom).rows_kept(height)
+            self.size = self._spec.output_size(kept, width)
+            self.keeps_size = kept == height and self.size == Shrink().output_size(height, width)
+            uncut = ClipSpec(crop_bottom=self._spec.crop_bottom)
+            self._scaler = Scaler(uncut, self.size, self._timeline.turn)
+        if self._timeline.counted:
+            time = float(next(self._times))
+        else:
+            time = float((frame.pts or 0) - self._timeline.pts[0]) * self._timeline.time_base
+        image = self._scaler(frame)
+        self.shown.add(image, time)
+        with self._writing():
+            self._writer.add(image, time if self.variable else None)
+        return np.zeros(0, np.uint8)  # nothing is kept
+
+    def __enter__(self) -> _Sink:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._writing():
+            self._writer.__exit__(*error)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say in words what an encoder or a disk refuses."""
+        from av.error import FFmpegError
+
+        try:
+            yield
+        except (FFmpegError, OSError, ValueError) as error:
+            if getattr(error, "errno", None) in OF_THE_DISK:
+                why = reason_of(error)
+            else:
+                why = f"{self._spec.codec} takes no frames of {self.size[1]}x{self.size[0]} pixels"
+            raise ClipError(f"its copy cannot be written: {why}") from None

@@ -1,0 +1,246 @@
+"""Worker processes that may hang, crash or run out of memory without taking the run with them.
+
+Each worker is a fresh interpreter that imports only what its task needs: no fork (decoders deadlock after
+one), no second run of the user's script (what `multiprocessing` does with `__main__`), no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from jungle import streams
+from jungle.errors import UserError
+from jungle.video.workers.protocol import Answer, receive_answer, send
+from jungle.video.workers.worker_main import Task
+
+START_S = 120.0  # a worker that has not said hello by then never will; a cold disk takes 20 s
+GRACE_S = 10.0  # over its time limit, before a worker that should have ended itself is killed
+J = TypeVar("J")
+_BOOT = """import sys
+sys.path[:] = {path!r}
+from jungle.video.workers.worker_main import serve
+serve({fd}, {parent}, {memory})
+"""
+
+
+class TaskFailed(Exception):
+    """The task gave no answer; `str()` is one line that says why."""
+
+
+class TaskRefused(Exception):
+    """The task cannot work at all on this machine, whatever it is given."""
+
+
+class Worker:
+    """One process that does one task at a time. Not for more than one thread at once.
+
+    Args:
+        task: picklable by reference; called in the worker as `task(job)`.
+        memory_bytes: of private memory that the worker may take.
+    """
+
+    def __init__(self, task: Task, memory_bytes: int) -> None:
+        self._task = pickle.dumps(task)
+        self._memory = memory_bytes
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self.starts = 0
+        """Processes started so far: each over the first stands for a hang or a death."""
+
+    @property
+    def pid(self) -> int:
+        """Of the process; 0 where none runs."""
+        return self._process.pid if self._process is not None else 0
+
+    def do(self, job: Any, timeout_s: float) -> Answer:
+        """Have one job done; a worker that hangs or dies is replaced at the next call.
+
+        Raises:
+            TaskFailed: the task took too long or its process died.
+            TaskRefused: the task cannot be set up.
+        """
+        if self._process is None:
+            self._start()
+        assert self._socket is not None
+        try:
+            self._socket.settimeout(timeout_s + GRACE_S)
+            send(self._socket, pickle.dumps((job, timeout_s)))
+            header, arrays = receive_answer(self._socket)
+        except (OSError, EOFError, ValueError) as error:
+            late = isinstance(error, TimeoutError)
+            raise TaskFailed(self._end(timeout_s, late)) from None
+        if "failed" in header:
+            raise TaskFailed(str(header["failed"]))
+        return header, arrays
+
+    def _start(self) -> None:
+        self.starts += 1
+        ours, theirs = (socket.socket(fileno=streams.above(end.detach())) for end in socket.socketpair())
+        boot = _BOOT.format(
+            path=[p or os.getcwd() for p in sys.path],
+            fd=theirs.fileno(),
+            parent=os.getpid(),
+            memory=self._memory,
+        )
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", boot],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=None if streams.is_open(2) else subprocess.DEVNULL,
+                env=environment,
+            )
+        self._socket = ours
+        try:
+            ours.settimeout(START_S)
+            send(ours, self._task)
+            header, _ = receive_answer(ours)
+        except (OSError, EOFError, ValueError):
+            raise TaskRefused(f"a worker process did not start: {self._end(START_S, False)}") from None
+        if "refused" in header:
+            self.close()
+            raise TaskRefused(str(header["refused"]))
+
+    def _end(self, timeout_s: float, late: bool) -> str:
+        """Make sure that the process is gone and say why it went."""
+        process = self._process
+        assert process is not None
+        if not late:
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                late = True
+        code = process.poll()
+        self.close()
+        if late or code == -signal.SIGALRM:
+            return f"no answer within {timeout_s:g} s"
+        if code == -signal.SIGKILL:
+            return "its process was killed, most likely for want of memory"
+        if code is not None and code < 0:
+            return f"its process crashed ({signal.Signals(-code).name})"
+        return f"its process ended with code {code}"
+
+    def abort(self) -> None:
+        """Kill the process from another thread: a `do` that waits for it fails at once."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def close(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class WorkerPool:
+    """Threads of this process, each with one worker process of its own: jobs in, answers out, in order.
+
+    Args:
+        task: what the workers do, picklable by reference; see `jungle.video.workers.worker_main`.
+        workers: processes.
+        timeout_s: seconds a job may take.
+        memory_gb: private memory that each worker may take.
+    """
+
+    def __init__(self, task: Task, *, workers: int, timeout_s: float, memory_gb: float) -> None:
+        self.timeout_s = timeout_s
+        self._task, self._memory = task, int(memory_gb * (1 << 30))
+        self._threads = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="clips")
+        self._own = threading.local()
+        self.workers: list[Worker] = []
+        self._closed = False
+
+    def submit(self, job: Any, then: Callable[[Answer], Any] | None = None) -> Future[Any]:
+        """Queue one job; the future raises `TaskFailed` or `TaskRefused`.
+
+        Args:
+            job: what the task is called with.
+            then: makes the future's result of the task's answer, as soon as it is there.
+        """
+        return self._threads.submit(lambda: self._do(job) if then is None else then(self._do(job)))
+
+    def _do(self, job: Any) -> Answer:
+        if self._closed:
+            raise TaskFailed("the pool is closed")
+        worker = getattr(self._own, "worker", None)
+        if worker is None:
+            worker = self._own.worker = Worker(self._task, self._memory)
+            self.workers.append(worker)
+        return worker.do(job, self.timeout_s)
+
+    def map(self, jobs: Iterable[J], ahead: int) -> Iterator[tuple[J, Answer | TaskFailed]]:
+        """Have jobs done and give their answers in the order of the jobs.
+
+        Args:
+            jobs: drawn one by one as room is made.
+            ahead: at most this many answers are held or worked on beyond the one being given.
+
+        Raises:
+            UserError: the task cannot work on this machine.
+        """
+        for job, future in in_order(jobs, ahead, self.submit):
+            yield job, self.outcome(future)
+
+    def outcome(self, future: Future[Any]) -> Any:
+        """Wait for a job; give its result or its `TaskFailed`.
+
+        Raises:
+            UserError: the task cannot work on this machine.
+        """
+        try:
+            return future.result()
+        except TaskRefused as error:
+            raise UserError(str(error)) from None
+        except TaskFailed as error:
+            return error
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers, whatever they are doing."""
+        self._closed = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self.workers:
+            worker.abort()
+        self._threads.shutdown(wait=True)
+        for worker in self.workers:
+            worker.close()
+
+
+def in_order(
+    jobs: Iterable[J], ahead: int, begin: Callable[[J], Future[Any]]
+) -> Iterator[tuple[J, Future[Any]]]:
+    """Begin at most `ahead` jobs beyond the one being given; cancel what is begun where the caller leaves."""
+    queue: deque[tuple[J, Future[Any]]] = deque()
+    source = iter(jobs)
+    try:
+        while True:
+            while len(queue) < max(1, ahead) and (job := next(source, None)) is not None:
+                queue.append((job, begin(job)))
+            if not queue:
+                return
+            yield queue.popleft()
+    finally:
+        for _, future in queue:
+            future.cancel()

@@ -1,0 +1,84 @@
+"""The inside of a worker process: take a task, answer jobs, end with the parent."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from jungle.video.workers.protocol import Answer, receive_bytes, send_answer
+
+Task = Callable[[Any], Answer]
+
+
+def serve(fd: int, parent: int, memory_bytes: int) -> None:
+    """The life of a worker: take the task, then answer jobs until the parent is gone."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # these are for the parent, which then ends its workers
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
+    connection = socket.socket(fileno=fd)
+    try:
+        task = _load(connection)
+    except EOFError:
+        return
+    if task is None:
+        return
+    # Decoders print bytes of broken files; from here on nobody listens.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    _limit_memory(memory_bytes)
+    while True:
+        try:
+            job, timeout_s = pickle.loads(receive_bytes(connection))
+        except EOFError:
+            return
+        # The default action of the alarm ends the process even where the decoder never comes back to Python.
+        signal.setitimer(signal.ITIMER_REAL, timeout_s)
+        try:
+            header, arrays = task(job)
+        except Exception as error:
+            header, arrays = {"failed": f"{type(error).__name__}: {error}"[:300]}, []
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        try:
+            send_answer(connection, header, arrays)
+        except OSError:
+            return
+
+
+def _load(connection: socket.socket) -> Task | None:
+    """Unpickle the task and let it prepare itself: `task.prepare()` may say why it can never work."""
+    from jungle.errors import UserError
+
+    data = receive_bytes(connection)
+    try:
+        task = pickle.loads(data)
+        prepare = getattr(task, "prepare", None)
+        if prepare is not None:
+            prepare()
+    except UserError as error:
+        send_answer(connection, {"refused": str(error)}, [])
+        return None
+    send_answer(connection, {}, [])
+    return task
+
+
+def die_with(parent: int) -> None:
+    """End this process when the one that started it is gone, however it went."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _limit_memory(limit: int) -> None:
+    try:
+        import resource
+
+        # Private writable memory; not the address space, of which libraries reserve far more than they use.
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit if hard < 0 else min(limit, hard), hard))
+    except (ImportError, ValueError, OSError):
+        pass  # no such limit on this system: the time limit remains
