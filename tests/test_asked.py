@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
 from jungle.config import PredictConfig
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.prediction import requests
 

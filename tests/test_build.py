@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data import predictions
 from jungle.errors import UsageError
 from jungle.models.backbones.backbone import BackboneSpec

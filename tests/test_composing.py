@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from jungle.cli import main as cli_main
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.training import fit
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 
 GROUPS = (
     "data",

@@ -7,7 +7,7 @@ import yaml
 from wandb.sdk.launch.sweeps import utils as agents
 
 from jungle.cli import main, options, overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.pipelines import recipe as recipes
 from tests.conftest import ROOT
 

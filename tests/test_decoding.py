@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jungle.cli.main import config_dir
 from jungle.cli.overrides import composed
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection, device_trial

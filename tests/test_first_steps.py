@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
+from jungle.config.folder import config_dir
 from jungle.data.formats import find_clips, load_csv
 from jungle.data.formats.headings import find_columns
 from jungle.data.paths import match_clips

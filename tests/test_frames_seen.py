@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
 from jungle.config import TrainConfig
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.models.backbones.concat import make_backbone
 from jungle.training import build, datamodules

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
 from jungle.config import resuming
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.pipelines import recipe as recipes
 from jungle.pipelines import sweep

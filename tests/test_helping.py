@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from jungle.cli import help, overrides
-from jungle.cli.main import COMPOSED, config_dir, main
+from jungle.cli.main import COMPOSED, main
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 
 NEEDED = {

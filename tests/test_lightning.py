@@ -16,8 +16,8 @@ import jungle
 from jungle import ClipClassifier, ClipDataModule
 from jungle.api.functions import Trained
 from jungle.api.lightning import OF_A_RUN, OF_A_TRAINER
-from jungle.cli.main import config_dir
 from jungle.cli.overrides import composed
+from jungle.config.folder import config_dir
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
 from jungle.models.training_plan import Training

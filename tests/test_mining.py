@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError

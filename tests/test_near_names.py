@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.main import config_dir
 from jungle.cli.overrides import composed
+from jungle.config.folder import config_dir
 from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders
 from jungle.ensemble.members import runs_of

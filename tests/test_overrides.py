@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.plain import without_empty
 from tests.conftest import ROOT

@@ -9,7 +9,8 @@ import pytest
 
 from jungle import devices, extras
 from jungle.cli import overrides
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.pipelines import preflight
 from tests.conftest import Command

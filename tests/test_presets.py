@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
 from jungle.models.backbones.backbone import Backbone
 from jungle.training import build

@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
 from jungle.cli.overrides import composed
 from jungle.commands.preview import GAP, LINE, SHOWN, WIDTH
+from jungle.config.folder import config_dir
 
 
 def sheet(survey, out, *more: str) -> np.ndarray:

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import COMPOSED, VERBS, _joined, config_dir
+from jungle.cli.main import COMPOSED, VERBS, _joined
+from jungle.config.folder import config_dir
 from jungle.pipelines import recipe
 from tests.conftest import ROOT, Command
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader

@@ -50,7 +50,7 @@ def test_a_disk_without_links_is_said_and_the_config_reads_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     from jungle.cli import overrides
-    from jungle.cli.main import config_dir
+    from jungle.config.folder import config_dir
 
     def refused(self: Path, *_: object) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted", str(self))

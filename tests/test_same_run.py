@@ -11,8 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from jungle import runs
 from jungle.cli import main, overrides
-from jungle.cli.main import config_dir
 from jungle.config import TrainConfig, resuming
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.files import write_json
 from jungle.pipelines import sweep

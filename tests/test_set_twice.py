@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.main import config_dir
 from jungle.cli.overrides import prepared
 from jungle.config import gate
 from jungle.config.compose import composed, one_line
+from jungle.config.folder import config_dir
 from jungle.config.words import parsed
 from jungle.errors import UsageError, first_line
 from jungle.plain import read, twice

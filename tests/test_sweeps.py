@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from tests.conftest import ROOT, Command, survey_args
 from tests.test_end_to_end import kill_when, start

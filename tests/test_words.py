@@ -8,8 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
 from jungle.config import CONFIGS
+from jungle.config.folder import config_dir
 from jungle.config.kinds import OTHER, Kind, keys_of, kind_of
 from jungle.config.words import as_meant, parsed, quoted, split, text_of
 from jungle.errors import UsageError

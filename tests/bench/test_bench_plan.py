@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 
 from jungle.bench import plan, plan_table
 from jungle.cli import overrides
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
+from jungle.config.folder import config_dir
 
 TINY = ("model=frozen", "model.backbone=test_resnet", "model.size=64x96", "frames.count=2")
 

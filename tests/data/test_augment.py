@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.augment import Augmentation
 from jungle.data.clip_reader import VideoReader
 from jungle.data.loader import Sample

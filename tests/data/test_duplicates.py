@@ -5,7 +5,7 @@ import pytest
 from tests.conftest import survey_args
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
 from jungle.data.duplicates import contents_of, copies_between, with_copies_at_one_site
 from jungle.data.splits import assign_splits

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
 from jungle.commands.predict import see_micro
 from jungle.config import PredictConfig
+from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
 from jungle.data.metadata import FACTS, MICRO, Metadata
 from jungle.errors import UsageError

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.loader import ClipLoader, Sample
 from jungle.data.samplers import MOST, Sampler
 from jungle.models.backbones.backbone import Backbone, BackboneSpec

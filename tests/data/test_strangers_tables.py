@@ -5,8 +5,8 @@ import os
 import polars as pl
 import pytest
 
-from jungle.cli.main import config_dir
 from jungle.cli.overrides import composed
+from jungle.config.folder import config_dir
 from jungle.data.formats import load_csv
 from jungle.data.paths import real_files
 from jungle.data.table_io import read_table

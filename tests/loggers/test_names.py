@@ -7,9 +7,9 @@ import pytest
 
 from jungle import runs
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
 from jungle.config import TrainConfig, resuming
 from jungle.config import train as config_train
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.pipelines import recipe as recipes
 from jungle.pipelines import sweep

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.report.evaluation import Outcome
 from jungle.training import loggers
 from jungle.training.loggers import Names, Results

@@ -11,7 +11,7 @@ import pytest
 
 from jungle import network
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UserError
 from jungle.training import loggers
 from jungle.training.loggers import Names, wandb_run

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.cpu_parallel import side_by_side

@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint

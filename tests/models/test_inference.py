@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.inference import answers

@@ -2,7 +2,7 @@ import pytest
 import torch
 import yaml
 
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.backbones.concat import MOST, Joined, backbone_from, backbones_of, make_backbone

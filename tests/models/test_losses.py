@@ -3,7 +3,7 @@ import torch
 from torch.nn import functional as F
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.models.losses import LossPlan, class_weights, loss, probabilities
 from jungle.training.build import loss_plan

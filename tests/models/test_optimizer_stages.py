@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
 from jungle.errors import UsageError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
 from jungle.data.samplers import Sampler
 from jungle.metrics.scores import log_loss

@@ -3,7 +3,7 @@
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.backbones.taps import taps_of

@@ -9,8 +9,8 @@ import timm
 import torch
 from timm.models import group_parameters
 
-from jungle.cli.main import config_dir
 from jungle.config import TrainConfig
+from jungle.config.folder import config_dir
 from jungle.pipelines import recipe
 from jungle.pipelines.stages import Job, jobs_of
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
+from jungle.config.folder import config_dir
 from jungle.config.recipe import Stage
 from jungle.errors import UserError
 from jungle.pipelines import foresight, recipe, subprocesses

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
+from jungle.config.folder import config_dir
 from jungle.data.content_key import Content
 from jungle.features.spec import Wanted
 from jungle.features.store import FeatureStore

@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from jungle import runs
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
 from jungle.config import check
+from jungle.config.folder import config_dir
 from jungle.config.recipe import Recipe
 from jungle.errors import UsageError
 from jungle.pipelines import recipe

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.main import config_dir, main
+from jungle.cli.main import main
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.pipelines import recipe
 from jungle.pipelines.stages import Job, jobs_of

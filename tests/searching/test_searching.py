@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.training import fit
 from jungle.training import tuning as training_tuning

@@ -101,7 +101,8 @@ def test_killed_it_goes_on_and_ends_with_the_same_table(disk, tmp_path):
     whole = index_clips(files(disk), tmp_path / "whole.parquet", root=disk, workers=2)
     out = tmp_path / "killed.parquet"
     code = (
-        "import sys, pathlib; from jungle.video.indexing.index import index_clips; root = pathlib.Path(sys.argv[1]); "
+        "import sys, pathlib; from jungle.video.indexing.index import index_clips; "
+        "root = pathlib.Path(sys.argv[1]); "
         "index_clips([p for p in root.rglob('*') if p.is_file()], sys.argv[2], root=root, workers=1)"
     )
     journal = out.with_name(f".{out.name}.journal")

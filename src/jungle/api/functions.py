@@ -89,9 +89,9 @@ class Predictor:
         Raises:
             UserError: nothing is there to predict, or the device is not.
         """
-        from jungle.cli.main import config_dir
         from jungle.cli.overrides import composed
         from jungle.commands.predict import fill
+        from jungle.config.folder import config_dir
         from jungle.pipelines import preflight
         from jungle.prediction import requests
         from jungle.prediction.writer import Rows
@@ -190,7 +190,7 @@ def train(overrides: Sequence[str] = ()) -> Trained:
     words = [str(word) for word in overrides]
     if several := next((w for w in words if w.startswith(("-", "sweep=", "+sweep="))), None):
         raise UsageError(f"{several}: jungle.train trains one model: give it to train.py")
-    from jungle.cli.main import config_dir
+    from jungle.config.folder import config_dir
     from jungle.pipelines.recipe import find
 
     if (recipe := find(words, config_dir())) is not None:

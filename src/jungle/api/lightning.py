@@ -13,9 +13,9 @@ from typing import Any
 import polars as pl
 from pytorch_lightning import LightningDataModule
 
-from jungle.cli.main import config_dir
 from jungle.cli.overrides import composed, quoted
 from jungle.config import TrainConfig, check
+from jungle.config.folder import config_dir
 from jungle.config.groups import TrainerChoice
 from jungle.console import log
 from jungle.data import predictions

@@ -42,7 +42,7 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
         import torch
 
         from jungle.cli import overrides
-        from jungle.cli.main import config_dir
+        from jungle.config.folder import config_dir
         from jungle.data.content_key import Content, contents
         from jungle.features import extract
         from jungle.features.spec import Wanted
@@ -93,7 +93,7 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
 
         from jungle.bench.clock import Clock
         from jungle.cli import overrides
-        from jungle.cli.main import config_dir
+        from jungle.config.folder import config_dir
         from jungle.data.clips import Clips
         from jungle.data.content_key import Content
         from jungle.data.datamodule import ClipData

@@ -49,8 +49,8 @@ def bench_gpu(
 
     Returns:
         `frames`, one dict a file: `file`, `decoder` (who read it for the GPU's side), `on_cpu` (why, where
-        the GPU did not), `off` (levels of 255, see `jungle.video.workers.device_trial.TOLERANCE`), `right`. `speed`, one
-        a way: `way`, `clips_s`, `clips_s_model` (with a backbone behind it), `idle` (share of that time in
+        the GPU did not), `off` (levels of 255, see `device_trial.TOLERANCE`), `right`. `speed`, one a
+        way: `way`, `clips_s`, `clips_s_model` (with a backbone behind it), `idle` (share of that time in
         which the GPU had nothing to compute, because it waited for frames).
 
     Raises:

@@ -41,7 +41,7 @@ def bench_heads(
         UsageError: a setting or head that there is not, or a model that is not frozen.
     """
     from jungle.cli import overrides
-    from jungle.cli.main import config_dir
+    from jungle.config.folder import config_dir
 
     folder = config_dir()
     names = list(heads) or sorted(f.stem for f in (folder / "head").glob("*.yaml"))

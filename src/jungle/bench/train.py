@@ -52,7 +52,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
         UsageError: settings that there are not, are still to be found (`auto`), or are of several devices.
     """
     from jungle.cli import overrides
-    from jungle.cli.main import config_dir
+    from jungle.config.folder import config_dir
     from jungle.training.fit import quiet
 
     cfg = overrides.composed("train", list(settings), config_dir())

@@ -11,10 +11,10 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 from jungle import streams
+from jungle.config.folder import config_dir
 from jungle.errors import Stopped, UsageError, UserError, nearest
 from jungle.names import escaped, shown
 
@@ -63,12 +63,6 @@ _LINE = "\n"
 _NO_MEMORY = re.compile(
     r"[Cc]an(no|')t allocate memory|failed to map segment|bad_alloc|can't start new thread|out of memory"
 )
-
-
-def config_dir() -> Path:
-    """Return the folder of configs: inside the installed package, else at the top of the repository."""
-    inside = Path(__file__).parent / "configs"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "configs"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -91,7 +91,7 @@ def _features(
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:
     """Return the checked config of each backbone, what a recipe notes of it, and the steps asked for."""
     from jungle.cli import overrides
-    from jungle.cli.main import config_dir
+    from jungle.config.folder import config_dir
     from jungle.pipelines import recipe
 
     before, steps = None, ("features",)

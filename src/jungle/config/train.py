@@ -151,7 +151,7 @@ class TrainConfig(ClipsConfig):
 
     @property
     def searched(self) -> list[str]:
-        """The settings that are `auto`; until `jungle.training.tuning` has found them they count as not given."""
+        """The settings that are `auto`: until `training.tuning` has found them, they count as not given."""
         values = {"data.batch_size": self.data.batch_size, "optim.lr": self.optim.lr}
         return [name for name, value in values.items() if value == "auto"]
 

@@ -189,7 +189,7 @@ def _in_processes(root: Path, wanted: dict, todo: list[Shot], workers: int) -> I
         indices = [shot.index for shot in group]
         batches += [indices[i : i + most] for i in range(0, len(indices), most)]
     finished: queue.Queue[int | Exception] = queue.Queue()
-    source = str(Path(__file__).resolve().parents[3])
+    source = str(Path(__file__).resolve().parents[2])
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
     order = json.dumps({**wanted, "root": str(root.resolve())})

@@ -111,7 +111,7 @@ class ClipSpec:
     """One of `DEVICES`, where frames are decoded; `cuda` for the decoders of `ON_GPU` only. Which GPU is no
     part of a spec. A clip that the GPU cannot decode is read by PyAV: see `Clip.on_cpu`."""
     focus: str = "whole"
-    """One of `FOCI`: the `whole` picture, or its part where there is `motion` (`jungle.video.frames.motion_crop`)."""
+    """One of `FOCI`: the `whole` picture, or its part where there is `motion` (`frames.motion_crop`)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.frames, dict):

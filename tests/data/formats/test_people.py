@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import config_dir
+from jungle.config.folder import config_dir
 from jungle.data.formats import find_clips, load_csv, load_folders
 from jungle.data.splits import assign_splits
 from jungle.data.validation import check

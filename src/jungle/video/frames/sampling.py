@@ -20,7 +20,7 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
     """Choose frames of a clip.
 
     Args:
-        frames: how to choose; kind `motion` looks at pixels and is chosen by `jungle.video.frames.motion` instead.
+        frames: how to choose; kind `motion` looks at pixels: `frames.motion` chooses those.
         times: float64 `[N]`, seconds from the first frame, ascending.
         key: bool `[N]`, true where a frame is a key frame.
         seed: for kind `random`; other kinds ignore it.

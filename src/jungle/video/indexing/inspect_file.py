@@ -1,4 +1,4 @@
-"""Everything about one video file that takes opening it: what a worker of `jungle.video.indexing.index` does."""
+"""Everything about one video file that takes opening it: what a worker of `indexing.index` does."""
 
 from __future__ import annotations
 
