@@ -6,7 +6,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from jungle.cores import keep_memory
+from jungle.system import keep_memory
 if sys.argv[1] == "keep":
     keep_memory()
 def step():

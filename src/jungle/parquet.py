@@ -17,8 +17,8 @@ import polars as pl
 
 from jungle.errors import UserError, first_line
 from jungle.files import replacing
-from jungle.memory import free_memory
 from jungle.names import escaped, shown
+from jungle.system import free_memory
 
 MAX_ROWS = 20_000_000
 MAX_COLUMNS = 10_000

@@ -1,9 +1,7 @@
 """Folders of training runs: which one a command writes into, and which one it goes on with."""
 
 import filecmp
-import os
 import shutil
-import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,7 +14,6 @@ from jungle.errors import UsageError, UserError
 from jungle.files import Held, Lock, absent, read_json, write_json
 
 STATE = "run.json"
-STARTER = "JUNGLE_STARTER"
 TRIAL = "trial.json"  # in the folder of a sweep's trial
 BEST = "checkpoints/best.ckpt"
 OWN = {".hydra", "train.log", "config.yaml", "settings.json", STATE, ".lock", "decoding.json", "found.json"}
@@ -239,20 +236,3 @@ def _folders(root: Path) -> list[Path]:
         return [f for f in root.iterdir() if f.is_dir() and not f.is_symlink()]
     except OSError:
         return []
-
-
-def end_with_starter() -> None:
-    """Let this process end when the one that started it is gone: another device's, or a sweep (`STARTER`)."""
-    starter = os.getppid() if rank() > 0 else int(os.environ.get(STARTER, 0))
-    if starter:
-        from jungle.video.workers.worker_main import die_with
-
-        threading.Thread(target=die_with, args=(starter,), daemon=True).start()
-
-
-def rank() -> int:
-    """Return this process's rank in a DDP run, 0 where there is none."""
-    for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
-        if os.environ.get(name, "").isdigit():
-            return int(os.environ[name])
-    return 0

@@ -24,7 +24,7 @@ from jungle.data.frame_cache.shared_folder import LOCK, TRYING, Ledger
 from jungle.data.frame_cache.worker import FULL, made_by
 from jungle.data.loader import Sample
 from jungle.errors import UsageError, UserError
-from jungle.memory import free_memory
+from jungle.system import free_memory
 from jungle.training import clips as training_clips
 from jungle.training import datamodules
 from jungle.video import ClipSpec, Frames

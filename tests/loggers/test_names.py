@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jungle import runs
+from jungle import runs, system
 from jungle.cli import overrides
 from jungle.config import TrainConfig, resuming
 from jungle.config import train as config_train
@@ -107,7 +107,7 @@ def test_an_agents_id_is_left_to_it_a_persons_is_for_one_run(
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
     assert wandb_run._id(tmp_path) is None
-    monkeypatch.setenv(runs.STARTER, "1")
+    monkeypatch.setenv(system.STARTER, "1")
     assert wandb_run._id(tmp_path) is not None
     monkeypatch.setenv("WANDB_SWEEP_ID", "s")
     assert wandb_run._id(tmp_path) is None

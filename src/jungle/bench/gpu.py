@@ -11,9 +11,9 @@ from typing import Any
 
 from jungle.bench.footage import render
 from jungle.console import log, result
-from jungle.cores import share_of_cores
 from jungle.errors import UserError
 from jungle.files import write_json
+from jungle.system import share_of_cores
 from jungle.video import Clip, ClipSpec, Frames
 from jungle.video.decoders import decord
 from jungle.video.workers.decode_pool import Job

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jungle import streams
+from jungle import streams, system
 from jungle.config.folder import config_dir
 from jungle.errors import Stopped, UsageError, UserError, nearest
 from jungle.names import escaped, shown
@@ -153,9 +153,8 @@ def _stopped(stop: Stopped | KeyboardInterrupt) -> int:
     if isinstance(stop, KeyboardInterrupt):
         streams.say("interrupted: the same command goes on from here", error=True)
         return 130
-    from jungle import runs
 
-    if runs.rank() > 0:
+    if system.rank() > 0:
         return 0  # the first process speaks for all
     streams.say(str(stop), error=True)
     return stop.exit_code

@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from jungle import runs
+from jungle import system
 from jungle.cli.options import CommandLine, parted
 from jungle.config import CONFIGS, TrainConfig, check, gate, resuming
 from jungle.config.compose import Composition, checked, choices_of, composed, composition, one_line
@@ -154,7 +154,7 @@ def _say_repeated(verb: str, words: Sequence[Override]) -> None:
             raise UsageError(f"{twice}; several values are a list: {o.key_or_group}=[one,another]")
         if isinstance(o.value(), dict):
             raise UsageError(f"{twice}; write both in one: {o.key_or_group}={{one: 1, another: 2}}")
-        if runs.rank() == 0:
+        if system.rank() == 0:
             log.warning(f"{twice}; the last is taken")
 
 
@@ -242,7 +242,7 @@ def _going_on(
     if look is not None:
         look(cfg)
     _chosen(cfg)  # refuses a run of other settings or inputs
-    if runs.rank() == 0 and (said := resuming.told(found.places, cfg)):
+    if system.rank() == 0 and (said := resuming.told(found.places, cfg)):
         log.info(said)
     own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
     here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]

@@ -7,8 +7,8 @@ import polars as pl
 
 from jungle.config import IndexConfig, typed
 from jungle.console import log, result
-from jungle.cores import share_of_cores
 from jungle.errors import UsageError
+from jungle.system import share_of_cores
 from jungle.wording import count, counted, lasting
 
 

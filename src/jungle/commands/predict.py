@@ -10,7 +10,6 @@ import polars as pl
 from jungle import runs
 from jungle.config import PredictConfig, typed
 from jungle.console import Progress, log, result, timed
-from jungle.cores import share_of_cores
 from jungle.data import predictions
 from jungle.data.content_key import Content, content_key, contents
 from jungle.data.metadata import MICRO
@@ -20,6 +19,7 @@ from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.prediction import metadata
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import FILES, Rows, check_clips, check_out
+from jungle.system import share_of_cores
 from jungle.wording import counted
 
 FLUSH_ROWS = 512

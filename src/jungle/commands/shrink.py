@@ -6,8 +6,8 @@ import polars as pl
 
 from jungle.config import ShrinkConfig, typed
 from jungle.console import log, result
-from jungle.cores import share_of_cores
 from jungle.errors import SomeFailed
+from jungle.system import share_of_cores
 from jungle.wording import count
 
 

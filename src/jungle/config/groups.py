@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from jungle.config.backbone_names import check_backbone
+from jungle.backbone_names import check_backbone
 from jungle.config.values import Fraction, RunPath, Section, Size, listed
 
 PART = re.compile(r"all|head|last_[1-9]\d*")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from jungle.hidden_modules import without
+from jungle.system import hide_modules
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ def _albumentations() -> Any:
     It asks for torch to offer a transform that nobody here uses; in a worker that would cost 0.4 GB.
     """
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
-    with without("torch"):
+    with hide_modules("torch"):
         made = importlib.import_module("albumentations")
     import cv2
 

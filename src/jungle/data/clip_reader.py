@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from jungle.data.loader import Sample, count_draws
 from jungle.errors import UserError
-from jungle.memory import free_memory
+from jungle.system import free_memory
 from jungle.video import Clip, ClipSpec
 from jungle.video.types import Likely
 from jungle.video.workers.decode_pool import DecodePool, Job, Transform

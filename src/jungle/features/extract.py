@@ -17,11 +17,11 @@ from jungle.features.spec import Extraction, Wanted
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.cpu_parallel import side_by_side
 from jungle.names import escaped
+from jungle.system import end_with
 from jungle.video import Clip, ClipError
 from jungle.video.workers.decode_pool import Job
 from jungle.video.workers.gpu_pool import open_pool
 from jungle.video.workers.multi_spec_pool import EachPool
-from jungle.video.workers.worker_main import die_with
 from jungle.wording import count
 
 
@@ -101,7 +101,7 @@ def _share_in_process(*args: Any) -> None:
     import logging
     import sys
 
-    threading.Thread(target=die_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Several CPU devices share the cores.
     torch.set_num_threads(max(1, torch.get_num_threads() // 2))

@@ -4,9 +4,9 @@ import pytorch_lightning
 import torch
 import torchmetrics
 
-from jungle.hidden_modules import without
+from jungle.system import hide_modules
 
-with without("wandb"):  # timm would import it for a log of its own
+with hide_modules("wandb"):  # timm would import it for a log of its own
     import timm
 
 __all__ = ["pytorch_lightning", "timm", "torch", "torchmetrics"]

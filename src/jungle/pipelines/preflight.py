@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jungle import extras, network, runs
+from jungle import extras, network, runs, system
 from jungle.config import PredictConfig, TrainConfig
 from jungle.config.train import ClipsConfig
 from jungle.data.formats.primatrix import find_labels
@@ -34,7 +34,7 @@ def check(cfg: Any, made: Path | None = None) -> None:
         UsageError: a GPU or a package is not there.
         UserError: files are not there, all of them in one message; or weights cannot be had.
     """
-    if runs.rank() > 0:
+    if system.rank() > 0:
         return  # the first process speaks for all
     if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
         extras.require(f"decoder={cfg.decoder.name}")

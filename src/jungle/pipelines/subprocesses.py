@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
-from jungle import runs
+from jungle import system
 from jungle.errors import Stopped
 
 GRACE_S = 120  # for one that was told to stop: it has a step to finish and a checkpoint to write
@@ -33,7 +33,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run_started(words: Sequence[str]) -> int:
-    env = {**os.environ, runs.STARTER: str(os.getpid())}  # it ends with what started it
+    env = {**os.environ, system.STARTER: str(os.getpid())}  # it ends with what started it
     process = subprocess.Popen([sys.executable, "-m", "jungle", *words], env=env)
     try:
         return process.wait()
@@ -66,7 +66,7 @@ def _become(words: list[str], env: dict[str, str], folder: str) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(env)
-    os.environ[runs.STARTER] = str(os.getppid())
+    os.environ[system.STARTER] = str(os.getppid())
     os.chdir(folder)
     sys.argv = [sys.argv[0], *words]
     try:

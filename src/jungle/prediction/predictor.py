@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from jungle.config import PredictConfig
-from jungle.cores import share_of_cores
 from jungle.data.clip_reader import VideoReader
 from jungle.data.content_key import Content
 from jungle.data.loader import ClipLoader
 from jungle.errors import UsageError, UserError
 from jungle.features.fingerprint import fingerprint
-from jungle.memory import free_memory
+from jungle.system import free_memory, share_of_cores
 from jungle.video import ClipSpec
 
 TOGETHER = (

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jungle.cores import keep_memory
 from jungle.sample.plan import HEIGHT, WIDTH, Shot, plan
+from jungle.system import keep_memory
 
 T = TypeVar("T")
 JPEG = 60  # quality of Motion JPEG, as OpenCV counts it

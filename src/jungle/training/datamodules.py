@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from jungle import runs
+from jungle import system
 from jungle.config import TrainConfig
 from jungle.console import log, timed
-from jungle.cores import keep_memory, share_of_cores
 from jungle.data.clips import Clips
 from jungle.data.content_key import Content, contents
 from jungle.errors import UserError
 from jungle.names import shown
+from jungle.system import keep_memory, share_of_cores
 from jungle.training import clips as training_clips
 from jungle.video import ClipSpec
 from jungle.wording import counted
@@ -36,7 +36,7 @@ def check_devices(cfg: TrainConfig) -> None:
     have = torch.cuda.device_count() if torch.cuda.is_available() else 0
     require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, have)
     devices = build.devices_of(cfg)
-    if len(devices) > 1 and not have and cfg.trainer.accelerator == "auto" and runs.rank() == 0:
+    if len(devices) > 1 and not have and cfg.trainer.accelerator == "auto" and system.rank() == 0:
         log.info(f"no GPU can be used here: training in {len(devices)} processes on the CPU")
     if cfg.decoder.device in ("gpu", "cuda"):
         require_gpu(cfg.decoder.name, devices[0])

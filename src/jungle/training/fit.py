@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from jungle import runs
+from jungle import runs, system
 from jungle.config import TrainConfig, resuming, typed
 from jungle.console import log, result, timed
 from jungle.data.clips import Clips
@@ -30,8 +30,8 @@ def main(raw: Any) -> None:
     cfg = typed(TrainConfig, raw)
     folder = Path(HydraConfig.get().runtime.output_dir)
     best = folder / "checkpoints" / "best.ckpt"
-    runs.end_with_starter()
-    if runs.rank() > 0:
+    system.end_with_starter()
+    if system.rank() > 0:
         _train(cfg, folder)
         return
     with runs.hold(folder):
@@ -96,14 +96,14 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
     clips, lost = found or training_clips.load(cfg)
     task = build.task_of(cfg, clips)
     soft = training_clips.soft_labels(cfg, clips, task)
-    if runs.rank() == 0:
+    if system.rank() == 0:
         there = clips.where(pl.Series([n not in lost for n in range(len(clips))], dtype=pl.Boolean))
         kinds = counted(len(clips.classes), "classes")
         log.info(f"{counted(len(there), 'clips')}, {kinds}, task {task}\n{counts_table(there)}")
         if "site" in clips.table.columns:
             log.info(sites_line(there))
     weights_hash = backbone.weights_hash()
-    given = _keep_inputs(cfg, folder, clips, weights_hash) if runs.rank() == 0 else None
+    given = _keep_inputs(cfg, folder, clips, weights_hash) if system.rank() == 0 else None
     seen = datamodules.seen(cfg, folder, clips, backbone, weights_hash)
     about = datamodules.about(cfg, clips, seen)
 
@@ -189,7 +189,7 @@ def _saved(last: Path) -> dict[str, Any]:
 def quiet() -> None:
     """Leave out what libraries say about themselves; their warnings that concern a user stay."""
     logging.raiseExceptions = False  # a full disk is said once, not at every line of train.log
-    if runs.rank() > 0:
+    if system.rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # the first process speaks for all
     for name in (
         "pytorch_lightning",

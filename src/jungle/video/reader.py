@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
     """Read the frames of a clip in this process.
 
-    A hostile or broken file can hang or kill the decoder, and this process with it; `decode_pool` guards against it.
+    A hostile or broken file can hang or kill the decoder, and this process with it: `decode_pool` does not.
 
     Args:
         path: the file.

@@ -20,7 +20,7 @@ from jungle.data.frame_cache.shared_folder import Ledger, SharedFolder, remove_u
 from jungle.data.frame_cache.worker import FULL, KEPT, THERE, CachedFrames
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json
-from jungle.memory import free_memory
+from jungle.system import free_memory
 from jungle.video import Clip, ClipSpec
 
 GB = 10**9

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jungle.config.backbone_names import check_backbone
+from jungle.backbone_names import check_backbone
 from jungle.errors import UsageError, UserError, nearest
-from jungle.hidden_modules import without
 from jungle.models.backbones.fuse_batchnorm import fold_norms
 from jungle.models.backbones.timm_factory import BackboneSpec, Colour, created
+from jungle.system import hide_modules
 from jungle.video.types import checked_size
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU, where no gradient is kept
@@ -43,7 +43,7 @@ class Backbone(nn.Module):
             UserError: the weights cannot be had, or do not fit.
         """
         super().__init__()
-        with without("wandb"):  # timm would import it for a log of its own, a second of every start
+        with hide_modules("wandb"):  # timm would import it for a log of its own, a second of every start
             from timm.data.config import resolve_model_data_config
 
         check_backbone(spec.name)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jungle.config.backbone_names import check_backbone
+from jungle.backbone_names import check_backbone
 from jungle.errors import UsageError, nearest
-from jungle.hidden_modules import without
 from jungle.models.backbones.timm_factory import BackboneSpec, created
+from jungle.system import hide_modules
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def taps_of(
     Raises:
         UsageError: timm knows no such model, or it has no such module.
     """
-    with without("wandb"):  # timm would import it for a log of its own
+    with hide_modules("wandb"):  # timm would import it for a log of its own
         from timm.data.config import resolve_model_data_config
 
     check_backbone(backbone)

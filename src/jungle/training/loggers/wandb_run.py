@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jungle import __version__, network, runs
+from jungle import __version__, network, system
 from jungle.config import TrainConfig
 from jungle.console import log
 from jungle.errors import UserError, first_line
@@ -37,7 +37,7 @@ def check(cfg: TrainConfig) -> None:
     Raises:
         UserError: which of these, and what to give instead.
     """
-    asked = cfg.logger.name == "wandb" and cfg.logger.mode == "online" and runs.rank() == 0
+    asked = cfg.logger.name == "wandb" and cfg.logger.mode == "online" and system.rank() == 0
     if asked and (why := _unusable(_host())):
         raise UserError(
             f"logger.mode=online: {why}; give logger.mode=offline (wandb sync sends the run later), or "
@@ -56,7 +56,7 @@ def begin(cfg: TrainConfig, folder: Path, names: Names) -> Any:
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     mode = cfg.logger.mode
-    if runs.rank() > 0:  # only the first process speaks to W&B
+    if system.rank() > 0:  # only the first process speaks to W&B
         return _wandb(cfg, folder, names, online=False)
     if mode == "auto":
         host = _host()
@@ -122,7 +122,7 @@ def _id(folder: Path) -> str | None:
     An agent of W&B's own sweeps has chosen the id; a person may have, for one run and not for those that it
     starts.
     """
-    if "WANDB_SWEEP_ID" in os.environ or ("WANDB_RUN_ID" in os.environ and runs.STARTER not in os.environ):
+    if "WANDB_SWEEP_ID" in os.environ or ("WANDB_RUN_ID" in os.environ and system.STARTER not in os.environ):
         return None
     sessions = [found for f in folder.glob("wandb/*run-*") if (found := SESSION.fullmatch(f.name))]
     if sessions:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from jungle import runs
+from jungle import system
 from jungle.console import log
 from jungle.errors import UserError
 from jungle.files import write_json
@@ -85,7 +85,7 @@ def _kept(folder: Path | None) -> bool | None:
         return None
     file, until = folder / CHOICE, time.monotonic() + WAIT_S
     while not file.is_file():
-        if runs.rank() == 0:
+        if system.rank() == 0:
             return None
         if time.monotonic() > until:
             raise UserError(f"waited {WAIT_S:.0f} s for the run's first process to write {file}")

@@ -7,10 +7,10 @@ import pickle
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
+from jungle.system import end_with
 from jungle.video.workers.protocol import Answer, receive_bytes, send_answer
 
 Task = Callable[[Any], Answer]
@@ -20,7 +20,7 @@ def serve(fd: int, parent: int, memory_bytes: int) -> None:
     """The life of a worker: take the task, then answer jobs until the parent is gone."""
     for number in (signal.SIGINT, signal.SIGTERM):  # these are for the parent, which then ends its workers
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     connection = socket.socket(fileno=fd)
     try:
         task = _load(connection)
@@ -64,13 +64,6 @@ def _load(connection: socket.socket) -> Task | None:
         return None
     send_answer(connection, {}, [])
     return task
-
-
-def die_with(parent: int) -> None:
-    """End this process when the one that started it is gone, however it went."""
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
 
 
 def _limit_memory(limit: int) -> None:
