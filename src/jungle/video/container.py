@@ -44,8 +44,8 @@ BEGINNINGS = {
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
 LOOKED_AT = 100  # packets of a stream in which its first frame is looked for, to learn its true size
 # What decoders compare only where they are asked: Microsoft's MPEG-4 what was read of a frame with what there
-# is of it, HEVC its pictures with the checksums that some encoders write. Asked alike, those of MPEG-4 complain
-# of sound files, and others say no more than they do anyway.
+# is of it, HEVC its pictures with the checksums that some encoders write. Asked alike, those of MPEG-4
+# complain of sound files, and others say no more than they do anyway.
 QUIET = ("msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2")
 CHECKS = {**dict.fromkeys(QUIET, "bitstream+buffer"), "hevc": "crccheck"}
 # Containers that are packets from beginning to end. The first of them, of a short clip all, are read while

@@ -210,8 +210,8 @@ def nearest(
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    # What is of a wanted time in a decode of the whole file is none of it: where an AVI's demuxer passes over a
-    # frame, it counts the next one in its place.
+    # What has a wanted time in a decode of the whole file is another frame: where an AVI's demuxer passes over
+    # one, it counts the next one in its place.
     used = {*taken_pts, *wanted_pts}
     before: VideoFrame | None = None
 

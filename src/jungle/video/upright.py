@@ -1,7 +1,7 @@
 """How a stored picture is turned to be upright, mirrors included.
 
-A decoded frame tells its angle alone, so that a mirrored picture looks turned or sound: of those the matrix in
-the file is read. PyAV's `side_data` has it too, but fails at frames with EXIF, and holds frames in memory.
+A decoded frame tells its angle alone, so that a mirrored picture looks turned or sound: of those the matrix
+in the file is read. PyAV's `side_data` has it too, but fails at frames with EXIF, and holds frames in memory.
 """
 
 from __future__ import annotations
