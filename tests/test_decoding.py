@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jungle.cli.overrides import composed
+from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.video import ClipSpec

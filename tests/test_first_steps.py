@@ -202,7 +202,7 @@ def test_a_wrong_table_is_told_before_torch_is_imported(
         monkeypatch.setitem(sys.modules, library, None)  # an import of it would fail
     monkeypatch.setattr(fit, "quiet", lambda: None)
     with pytest.raises(UserError, match=said):
-        fit._train(cfg, clips.parent / "run")
+        fit.fit(cfg, clips.parent / "run")
 
 
 def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.overrides import composed
+from jungle.config.compose import composed
 from jungle.errors import UsageError
 from tests.conftest import ROOT
 

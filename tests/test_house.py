@@ -11,14 +11,15 @@ from tests.conftest import ROOT
 
 PACKAGE = ROOT / "src" / "jungle"
 GROUND = {
-    *("console", "devices", "errors", "extras", "files", "links", "names"),
+    *("backbone_names", "console", "devices", "errors", "extras", "files", "links", "names"),
     *("network", "parquet", "plain", "runs", "streams", "system", "wording"),
 }
 # A room, and the rooms that it may import besides the ground; a higher floor stands first.
 ROOMS = {
     "api": "commands pipelines training prediction models data video config",
     "cli": "commands doctor bench pipelines training config",
-    "commands": "pipelines training prediction features report export ensemble models data video config",
+    "commands": "pipelines training prediction features report export ensemble models data video metrics"
+    " config",
     "doctor": "training prediction features models data sample video metrics config",
     "bench": "training prediction features ensemble models data sample video metrics config",
     "pipelines": "training prediction features report models data sample video config",

@@ -16,7 +16,7 @@ import jungle
 from jungle import ClipClassifier, ClipDataModule
 from jungle.api.functions import Trained
 from jungle.api.lightning import OF_A_RUN, OF_A_TRAINER
-from jungle.cli.overrides import composed
+from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError

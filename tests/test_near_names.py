@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.overrides import composed
+from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders

@@ -3,8 +3,8 @@ import pytest
 from PIL import Image
 
 from jungle.cli.main import main
-from jungle.cli.overrides import composed
 from jungle.commands.preview import GAP, LINE, SHOWN, WIDTH
+from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 
 

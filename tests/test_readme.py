@@ -12,6 +12,7 @@ import pytest
 
 from jungle.cli import overrides
 from jungle.cli.main import COMPOSED, VERBS, _joined
+from jungle.config.compose import variants
 from jungle.config.folder import config_dir
 from jungle.pipelines import recipe
 from tests.conftest import ROOT, Command
@@ -63,7 +64,7 @@ def test_every_command_is_a_command(line: str) -> None:
         words = ["jungle", *_joined(words[1:])]
         assert words[1] in VERBS
         if words[1] == "extract":
-            for given in overrides.variants(words[2:]):
+            for given in variants(words[2:]):
                 overrides.composed("train", given, config_dir())
         if words[1] in COMPOSED:
             overrides.composed(words[1], words[2:], config_dir())

@@ -51,7 +51,7 @@ def part(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def run(part: list[str], folder: Path, *more: str) -> dict[str, Any]:
-    fit._train(overrides.composed("train", [*part, *more], config_dir()), folder)
+    fit.fit(overrides.composed("train", [*part, *more], config_dir()), folder)
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 

@@ -20,7 +20,7 @@ LABELS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "lion", "b/1.mp4": "b
 
 
 def config(*args: str) -> TrainConfig:
-    from jungle.cli.overrides import composed
+    from jungle.config.compose import composed
 
     return composed("train", list(args), ROOT / "configs")
 

@@ -5,7 +5,7 @@ import os
 import polars as pl
 import pytest
 
-from jungle.cli.overrides import composed
+from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.data.formats import load_csv
 from jungle.data.paths import real_files

@@ -46,14 +46,14 @@ def test_a_run_that_searched_is_the_run_with_the_number_found(
         folder.mkdir()
         (folder / "config.yaml").write_text("optim: {lr: auto, name: adamw}\n")
     cfg = composed(*settings, "optim.lr=auto")
-    fit._train(cfg, searched)
+    fit.fit(cfg, searched)
     found = json.loads((searched / "found.json").read_text())["optim.lr"]
     assert lr_finder.LOW < found < lr_finder.HIGH
     assert yaml.safe_load((searched / "config.yaml").read_text()) == {"optim": {"lr": found, "name": "adamw"}}
     assert (searched / "lr_find.png").stat().st_size > 5000
     assert json.loads((searched / "run.json").read_text())["fingerprint"] == cfg.fingerprint()
 
-    fit._train(composed(*settings, f"optim.lr={found}"), told)
+    fit.fit(composed(*settings, f"optim.lr={found}"), told)
     assert not (told / "lr_find.png").exists()
     ours, theirs = (
         torch.load(f / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for f in (searched, told)

@@ -89,8 +89,8 @@ class Predictor:
         Raises:
             UserError: nothing is there to predict, or the device is not.
         """
-        from jungle.cli.overrides import composed
         from jungle.commands.predict import fill
+        from jungle.config.compose import composed
         from jungle.config.folder import config_dir
         from jungle.pipelines import preflight
         from jungle.prediction import requests

@@ -13,10 +13,11 @@ from typing import Any
 import polars as pl
 from pytorch_lightning import LightningDataModule
 
-from jungle.cli.overrides import composed, quoted
 from jungle.config import TrainConfig, check
+from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.config.groups import TrainerChoice
+from jungle.config.words import quoted
 from jungle.console import log
 from jungle.data import predictions
 from jungle.data.clips import Clips

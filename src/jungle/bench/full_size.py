@@ -41,8 +41,9 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder, peak_memory() as found:
         import torch
 
-        from jungle.cli import overrides
+        from jungle.config.compose import composed
         from jungle.config.folder import config_dir
+        from jungle.config.words import quoted
         from jungle.data.content_key import Content, contents
         from jungle.features import extract
         from jungle.features.spec import Wanted
@@ -51,8 +52,8 @@ def together(out: Path, film: Path, clips: int, settings: list[list[str]]) -> di
 
         plans, backbones = [], []
         for of_one in settings:
-            own = [*of_one, "model.pretrained=false", f"paths.cache={overrides.quoted(folder)}"]
-            cfg = overrides.composed("train", own, config_dir())
+            own = [*of_one, "model.pretrained=false", f"paths.cache={quoted(folder)}"]
+            cfg = composed("train", own, config_dir())
             backbones.append(make_backbone(build.backbone_spec(cfg)))
             spec = build.clip_specs(cfg, backbones[-1])[1]
             plans += datamodules.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
@@ -92,7 +93,7 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
         import torch
 
         from jungle.bench.clock import Clock
-        from jungle.cli import overrides
+        from jungle.config.compose import composed
         from jungle.config.folder import config_dir
         from jungle.data.clips import Clips
         from jungle.data.content_key import Content
@@ -103,7 +104,7 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
         from jungle.training.fit import quiet
 
         quiet()
-        cfg = overrides.composed("train", [*settings, "model.pretrained=false"], config_dir())
+        cfg = composed("train", [*settings, "model.pretrained=false"], config_dir())
         backbone = make_backbone(build.backbone_spec(cfg))
         shape = (cfg.frames.count, backbone.dim)
         store, keys = _store(folder, *shape)

@@ -40,14 +40,14 @@ def bench_heads(
     Raises:
         UsageError: a setting or head that there is not, or a model that is not frozen.
     """
-    from jungle.cli import overrides
+    from jungle.config.compose import composed
     from jungle.config.folder import config_dir
 
     folder = config_dir()
     names = list(heads) or sorted(f.stem for f in (folder / "head").glob("*.yaml"))
     if seeds < 1:
         raise UsageError(f"--seeds={seeds}: one seed at least")
-    configs = {n: overrides.composed("train", [*settings, *f"head={n}".split()], folder) for n in names}
+    configs = {n: composed("train", [*settings, *f"head={n}".split()], folder) for n in names}
     first = configs[names[0]]
     if first.model.mode != "frozen":
         raise UsageError("bench heads trains on stored features: give a frozen model, as in model=frozen")

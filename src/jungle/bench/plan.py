@@ -150,11 +150,11 @@ def _times_a_second(step: Callable[[int], Any], seconds: float) -> float:
 
 
 def _config(settings: list[str]) -> tuple[Any, Any]:
-    from jungle.cli import overrides
+    from jungle.config.compose import composed
     from jungle.config.folder import config_dir
     from jungle.training import build
 
-    cfg = overrides.composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
+    cfg = composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
     return cfg, build.backbone_spec(cfg)
 
 

@@ -51,11 +51,11 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     Raises:
         UsageError: settings that there are not, are still to be found (`auto`), or are of several devices.
     """
-    from jungle.cli import overrides
+    from jungle.config.compose import composed
     from jungle.config.folder import config_dir
     from jungle.training.fit import quiet
 
-    cfg = overrides.composed("train", list(settings), config_dir())
+    cfg = composed("train", list(settings), config_dir())
     _check(cfg, steps, warmup)
     quiet()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)

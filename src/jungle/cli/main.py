@@ -21,7 +21,7 @@ from jungle.names import escaped, shown
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
 # two words is typed with a space: `jungle ensemble stack`.
 VERBS = {
-    "train": ("jungle.training.fit", "train a classifier on labelled clips"),
+    "train": ("jungle.commands.train", "train a classifier on labelled clips"),
     "predict": ("jungle.commands.predict", "say what is in every clip"),
     "extract": ("jungle.commands.extract", "keep what frozen backbones see in every clip"),
     "preview": ("jungle.commands.preview", "show training clips as training sees them"),
@@ -214,7 +214,7 @@ def _look(cfg: Any) -> None:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    from jungle.cli import options
+    from jungle.config import options
 
     recipe, argv = None, options.undashed(verb, argv)
     if verb == "train":

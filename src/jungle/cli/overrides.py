@@ -3,25 +3,23 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from jungle import system
-from jungle.cli.options import CommandLine, parted
 from jungle.config import CONFIGS, TrainConfig, check, gate, resuming
-from jungle.config.compose import Composition, checked, choices_of, composed, composition, one_line
+from jungle.config.compose import Composition, checked, choices_of, composed, composition
 from jungle.config.kinds import kind_of
+from jungle.config.options import CommandLine, parted
 from jungle.config.words import as_meant, check_blanks, parsed, quoted, refuse_sweep, text_of, word_of
 from jungle.console import log
 from jungle.errors import UsageError, UserError
 from jungle.pipelines import sweep as pipelines_sweep
 
-__all__ = ["Command", "composed", "is_checked", "prepare", "prepared", "quoted", "variants"]
+__all__ = ["Command", "composed", "is_checked", "prepare", "prepared", "quoted"]
 
 _ANSWERED_BY_HYDRA = (
     "--hydra-help",
@@ -248,26 +246,3 @@ def _going_on(
     here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]
     argv = [*line.handed_on, *line.others, *words, f"resume={quoted(folder)}", *own, *here]
     return Command(argv, plain, composition=base if _is_simple(line, hydras) else None)
-
-
-def variants(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the command lines of one value a setting that one with several values stands for.
-
-    The clips are the same in all, so that a comma in `data.` and `paths.` is a letter.
-
-    Raises:
-        UsageError: an override is none, or has no values that can be counted.
-    """
-    words = [
-        w for o in overrides for w in as_meant("train", [o], sweep=not o.startswith(("data.", "paths.")))
-    ]
-    try:
-        choices = [
-            [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
-            if o.is_sweep_override()
-            else [word_of(o)]
-            for o in parsed(words)
-        ]
-    except HydraException as e:
-        raise UsageError(f"{one_line(e)} A setting is key=value, or key=one,another.") from None
-    return [list(chosen) for chosen in product(*choices)]

@@ -90,7 +90,7 @@ def _features(
 
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:
     """Return the checked config of each backbone, what a recipe notes of it, and the steps asked for."""
-    from jungle.cli import overrides
+    from jungle.config.compose import composed, variants
     from jungle.config.folder import config_dir
     from jungle.pipelines import recipe
 
@@ -99,7 +99,7 @@ def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tup
         before, steps = recipe.preparations(argv, file, config_dir())
         found = before.frozen
     else:
-        found = [overrides.composed("train", given, config_dir()) for given in overrides.variants(argv)]
+        found = [composed("train", given, config_dir()) for given in variants(argv)]
         if thawed := next((c for c in found if c.model.mode != "frozen"), None):
             raise UsageError(
                 f"model.backbone={thawed.model.backbone} is fine-tuned: what it sees changes as it learns, "

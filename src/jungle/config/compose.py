@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,29 @@ class _Composer:
     def _gate(self, flat: Sequence[str], whole: gate.Composed, ours: gate.Composed) -> None:
         given = [o.key_or_group for o in self.words]
         gate.check_composed(whole, ours, [*self._search, *flat], given, self.extra, self.name)
+
+
+def variants(overrides: Sequence[str]) -> list[list[str]]:
+    """Return the command lines of one value a setting that one with several values stands for.
+
+    The clips are the same in all, so that a comma in `data.` and `paths.` is a letter.
+
+    Raises:
+        UsageError: an override is none, or has no values that can be counted.
+    """
+    words = [
+        w for o in overrides for w in as_meant("train", [o], sweep=not o.startswith(("data.", "paths.")))
+    ]
+    try:
+        choices = [
+            [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
+            if o.is_sweep_override()
+            else [word_of(o)]
+            for o in parsed(words)
+        ]
+    except HydraException as e:
+        raise UsageError(f"{one_line(e)} A setting is key=value, or key=one,another.") from None
+    return [list(chosen) for chosen in product(*choices)]
 
 
 def choices_of(override: Override) -> list[str]:

@@ -250,7 +250,7 @@ def _prepare(argv: list[str]) -> None:
 
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     """Part the recipe's own words from the settings that go to its training runs."""
-    from jungle.cli.options import parted
+    from jungle.config.options import parted
     from jungle.config.words import check_blanks
 
     check_blanks(argv)

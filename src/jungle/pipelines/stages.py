@@ -60,7 +60,8 @@ def jobs_of(
     Raises:
         UsageError: a setting is not valid.
     """
-    from jungle.cli import overrides
+    from jungle.config.compose import composed
+    from jungle.config.words import quoted
 
     jobs: list[Job] = []
     folders: dict[str, Path] = {}
@@ -75,7 +76,7 @@ def jobs_of(
             args = _last(recipe.args, args, letter, small, given)
             folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
             folds = None if folds == 1 else folds
-            cfg = overrides.composed("train", [*args, *_fold(folds, 0)], configs)
+            cfg = composed("train", [*args, *_fold(folds, 0)], configs)
             first = first or cfg
             root = cfg.paths.runs / "recipes" / name.replace("/", "_")
             folder = root / "members" / f"{stage.name}-{cfg.fingerprint()[:8]}"
@@ -86,12 +87,12 @@ def jobs_of(
             members = [str(folders[m]) for m in stage.members]
             own = [a for a in given if a.startswith("paths.")]
             args = [
-                f"members=[{','.join(overrides.quoted(m) for m in members)}]",
+                f"members=[{','.join(quoted(m) for m in members)}]",
                 *_last(args, stage.original if original else [], stage.tiny if tiny else [], own),
             ]
             key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
             folder = root / f"{stage.name}-{key}"
-            overrides.composed(stage.verb, [*args, f"out={overrides.quoted(folder)}"], configs)
+            composed(stage.verb, [*args, f"out={quoted(folder)}"], configs)
             jobs.append(Job(stage, folder, args))
         folders[stage.name] = folder
     assert first is not None

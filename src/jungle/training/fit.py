@@ -1,4 +1,4 @@
-"""`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
+"""A training run, from labelled clips to a checkpoint, its predictions and a report."""
 
 import copy
 import logging
@@ -10,67 +10,18 @@ from typing import Any
 import polars as pl
 
 from jungle import runs, system
-from jungle.config import TrainConfig, resuming, typed
-from jungle.console import log, result, timed
+from jungle.config import TrainConfig
+from jungle.console import log, timed
 from jungle.data.clips import Clips
-from jungle.errors import UsageError, UserError
+from jungle.errors import UserError
 from jungle.prediction import metadata
 from jungle.training import clips as training_clips
-from jungle.training.run_inputs import Comparison, RunInputs
+from jungle.training.run_inputs import RunInputs
 from jungle.wording import counted
 
 
-def main(raw: Any) -> None:
-    """Train as a composed config says, or go on with the run in its folder."""
-    from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
-
-    from jungle.files import write_text
-
-    cfg = typed(TrainConfig, raw)
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    best = folder / "checkpoints" / "best.ckpt"
-    system.end_with_starter()
-    if system.rank() > 0:
-        _train(cfg, folder)
-        return
-    with runs.hold(folder):
-        done = runs.state(folder)
-        if "fingerprint" not in done and any((folder / "checkpoints").glob("*.ckpt")):
-            raise UsageError(
-                f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
-                f"folder, or delete {folder / 'checkpoints'}"
-            )
-        other = resuming.difference(folder, cfg)
-        if other is not None and not other.is_a_move:
-            raise UsageError(f"{folder} holds a run of other settings ({other}); choose another folder")
-        finished = done.get("state") == "finished" and best.is_file()
-        if other is not None or finished:
-            runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
-        if other is not None:
-            log.info(f"{folder} goes on with what lies elsewhere, and is the same: {other}")
-        if finished:
-            log.info(f"{folder} is finished already")
-        else:
-            if done:
-                log.info(f"going on with the unfinished run in {folder}")
-            runs.mark(folder, cfg.fingerprint(), "running")
-            resuming.keep(folder, cfg)
-            write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
-            if best.is_file() and runs.has_latest(cfg.paths.runs, folder):
-                runs.point_latest(folder)  # a new run is pointed at when it has a best checkpoint
-            try:
-                _train(cfg, folder)
-            except Exception as e:
-                why = (str(e).splitlines() or [type(e).__name__])[0]
-                runs.mark(folder, cfg.fingerprint(), "running", why)
-                if isinstance(e, UserError) and not done and runs.has_latest(cfg.paths.runs, folder):
-                    runs.remove_refused(folder)
-                raise
-    result(f"best checkpoint: {best}")
-
-
-def _train(cfg: TrainConfig, folder: Path) -> None:
+def fit(cfg: TrainConfig, folder: Path) -> None:
+    """Train as a config says, or resume the run in `folder`, which gets everything that is made."""
     quiet()
     # A wrong table is told before torch is imported, which takes seconds; a sample is rendered after all else
     # was looked at, since that takes a minute.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jungle.video.container.open import check_file, opened
-from jungle.video.container.timeline import iter_packets, read_timeline
+from jungle.video.container.packets import iter_packets
+from jungle.video.container.timeline import read_timeline
 from jungle.video.container.truncation import cut_short
 from jungle.video.decoders import decord
 from jungle.video.decoders.pyav import decode_all

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jungle.video import recovery
-from jungle.video.container.open import QUIET, check_file, opened, reason_of
+from jungle.video.container.open import QUIET, check_file, opened
+from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline, WrongTimeline, read_timeline
 from jungle.video.container.truncation import cut_short
 from jungle.video.decoders import decord, pyav, torchcodec

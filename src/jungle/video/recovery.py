@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container.open import opened
-from jungle.video.container.timeline import Timeline, WrongTimeline, iter_packets
+from jungle.video.container.packets import iter_packets
+from jungle.video.container.timeline import Timeline, WrongTimeline
 from jungle.video.decoders.pyav import Convert, Wanted, decode, decode_all, watched_frames
 from jungle.video.decoders.trust import Watched
 from jungle.video.types import ClipError
@@ -210,8 +211,8 @@ def nearest(
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    # What is of a wanted time in a decode of the whole file is none of it: where an AVI's demuxer passes
-    # over a frame, it counts the next one in its place.
+    # What has a wanted time in a decode of the whole file is another frame: where an AVI's demuxer passes
+    # over one, it counts the next one in its place.
     used = {*taken_pts, *wanted_pts}
     before: VideoFrame | None = None
 

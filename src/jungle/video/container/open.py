@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
@@ -13,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from jungle.video.container.packets import MAX_PACKETS, iter_packets, reason_of
 from jungle.video.decoders.trust import ERROR, listening
 from jungle.video.types import ClipError
 
@@ -250,9 +250,6 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
     """
     from av.error import FFmpegError
 
-    # Not at the top, since that module imports this one.
-    from jungle.video.container.timeline import MAX_PACKETS, iter_packets
-
     with _demuxed(path, trust_index=False) as container:
         streams = {s.index: s for s in _candidates(container)}
         counts = dict.fromkeys(streams, 0)
@@ -286,17 +283,6 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
     least = min(2, max(counts.values()))
     films = [i for i in streams if counts[i] >= least]
     return max(films, key=lambda i: (pixels[i], counts[i], -i))
-
-
-def reason_of(error: BaseException) -> str:
-    """What a decoder's error means, without the file's name or bytes in it."""
-    if isinstance(error, MemoryError):
-        return "it needs more memory than a clip may take"
-    # Demuxers give these for headers that make no sense; to a person they say something else.
-    if getattr(error, "errno", None) in (errno.EPERM, errno.EAGAIN, errno.ERANGE, errno.EINVAL):
-        return "invalid data"
-    strerror = getattr(error, "strerror", None)
-    return str(strerror) if strerror else "invalid data"
 
 
 def _os_reason(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jungle.video.container.open import reason_of
+from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline
 from jungle.video.recovery import has_true_keys
 from jungle.video.types import ClipError

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jungle.video.container.open import reason_of
+from jungle.video.container.packets import reason_of
 from jungle.video.decoders import torchcodec
 from jungle.video.decoders.gpu_plan import Plan
 from jungle.video.decoders.resize_torch import TorchScaler

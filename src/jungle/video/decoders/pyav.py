@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.video.container.open import opened
-from jungle.video.container.timeline import Timeline, WrongTimeline, iter_packets
+from jungle.video.container.packets import iter_packets
+from jungle.video.container.timeline import Timeline, WrongTimeline
 from jungle.video.decoders.trust import Watched
 
 if TYPE_CHECKING:

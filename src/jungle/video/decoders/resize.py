@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import cv2
 import numpy as np
 
-from jungle.video.container.open import reason_of
+from jungle.video.container.packets import reason_of
 from jungle.video.frames.motion_crop import wide_size
 from jungle.video.types import ClipError, ClipSpec
 from jungle.video.upright import Turn, turn_of

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jungle.errors import UserError
-from jungle.video.container.open import reason_of
+from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline
 from jungle.video.types import ClipError
 

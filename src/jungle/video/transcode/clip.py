@@ -15,7 +15,8 @@ import numpy as np
 
 from jungle.files import replacing
 from jungle.video import recovery
-from jungle.video.container.open import check_file, opened, reason_of
+from jungle.video.container.open import check_file, opened
+from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline, WrongTimeline
 from jungle.video.decoders.resize import Scaler
 from jungle.video.frames.sampling import at_rate
