@@ -115,6 +115,21 @@ def test_what_changed_is_said(
     assert current(cfg).digest != before.digest
 
 
+def test_small_copies_whose_sizes_are_seen_are_inputs(cfg: TrainConfig, data: Path, tmp_path: Path) -> None:
+    run, copies = tmp_path / "run", tmp_path / "copies"
+    copies.mkdir()
+    for clip in LABELS:
+        (copies / Path(clip).name).write_bytes(b"small")
+    words = ["data=csv", f"data.root={data}", f"data.labels={data / 'labels.csv'}", "data.val_fraction=0.4"]
+    seeing = config(*words, "data.metadata=index", f"data.micro={copies}")
+    current(seeing).save(run)
+    assert Comparison(seeing).changes_in(run) == []
+    (copies / "1.mp4").write_bytes(b"other")  # of the same size
+    assert Comparison(seeing).changes_in(run) == []
+    (copies / "1.mp4").write_bytes(b"larger")
+    assert Comparison(seeing).changes_in(run) == ["the folder of data.micro has other content"]
+
+
 def test_a_damaged_clip_that_was_written_since_is_another(
     cfg: TrainConfig, data: Path, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ from jungle.errors import UserError, first_line
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.plain import read_settings
+from jungle.prediction import metadata
 from jungle.runs import CLIP_FILES
 from jungle.training import clips as training_clips
 
@@ -35,6 +36,7 @@ STAMP = ("size", "modified_ns", "changed_ns")
 LATER = "damaged"  # of `SCHEMA`, what runs of earlier versions lack
 SCHEMA = {"clip": pl.String, **dict.fromkeys(STAMP, pl.Int64), "key": pl.String, LATER: pl.Boolean}
 THREADS = 16
+COPIES = "the folder of data.micro"  # as a sentence has it
 NOW = "\x1fnow"  # marks columns of the later table; no class name holds such a letter
 ANSWERS = ("predictions_val.parquet", "predictions_test.parquet", "frames_val.parquet", "frames_test.parquet")
 
@@ -61,11 +63,14 @@ class RunInputs:
 
         Args:
             cfg: the run's settings.
-            clips: as `labelled.load` gave them.
+            clips: as `training_clips.load` gave them.
             before: inputs gathered earlier: a file that has kept its size and times is not read again.
         """
         known = None if before is None else before.files
-        return cls(clips, _files(clips, known), {name: _digest(files) for name, files in _named(cfg).items()})
+        digests = {name: _digest(files) for name, files in _named(cfg).items()}
+        if (folder := metadata.micro_folder(cfg.data)) is not None:
+            digests[COPIES] = _sizes(folder, clips)
+        return cls(clips, _files(clips, known), digests)
 
     @classmethod
     def load(cls, folder: Path) -> RunInputs | None:
@@ -336,6 +341,14 @@ def _named(cfg: TrainConfig) -> dict[str, list[Path]]:
             runs = []
         files["frames.weights"] = [run / name for run in runs for name in ANSWERS if (run / name).is_file()]
     return files
+
+
+def _sizes(folder: Path, clips: Clips) -> str:
+    """Return a hash of the sizes of the clips' small copies: of them a model sees size and bit rate alone."""
+    files = [folder / Path(clip).name for clip in clips.table["clip"]]
+    with ThreadPoolExecutor(THREADS) as pool:
+        sizes = list(pool.map(lambda file: _stamp(str(file))[0], files, chunksize=64))
+    return hashlib.blake2b(repr(sizes).encode(), digest_size=16).hexdigest()
 
 
 def _digest(files: Sequence[Path]) -> str:
