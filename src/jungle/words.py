@@ -272,12 +272,9 @@ def _set_twice(word: str) -> str | None:
     """Return a key that stands twice in one `{key: value}` of a word: Hydra would keep the last."""
     if "{" not in word or word.count(":") < 2:
         return None
-    from hydra.core.override_parser.overrides_parser import (
-        CommonTokenStream,
-        InputStream,
-        OverrideLexer,
-        OverrideParser,
-    )
+    from antlr4 import CommonTokenStream, InputStream
+    from hydra.grammar.gen.OverrideLexer import OverrideLexer
+    from hydra.grammar.gen.OverrideParser import OverrideParser
 
     waiting: list[Any] = [OverrideParser(CommonTokenStream(OverrideLexer(InputStream(word)))).override()]
     while waiting:
