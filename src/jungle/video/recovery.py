@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.codec.context import CodecContext
     from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
 # Damage hits some packets and spares others. A decoder that complains of nearly all of at least so many does
@@ -81,7 +82,7 @@ def has_true_keys(path: str | Path, timeline: Timeline) -> bool:
     return True
 
 
-def unlike_others(timeline: Timeline, context: CodecContext) -> str:
+def unlike_others(timeline: Timeline, context: VideoCodecContext) -> str:
     """Why other decoders would show a sound file otherwise than it was filmed; empty for nearly all."""
     if context.pix_fmt == "pal8":
         return "pictures with a palette"  # which they lose on the way to a frame
