@@ -12,9 +12,9 @@ from omegaconf import OmegaConf
 
 from jungle.cli import main as cli_main
 from jungle.cli import overrides
+from jungle.commands import train as fit
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
-from jungle.training import fit
 
 CHILD = ["hydra.run.dir='runs/x'", 'hydra.run.dir="runs/x"', "hydra.job.name=train_ddp_process_1"]
 

@@ -1,5 +1,7 @@
 """Errors that a user can cause: one line that names what, where and the fix."""
 
+import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -25,8 +27,6 @@ class Stopped(BaseException):
     """The process was told to stop (SIGTERM, Ctrl-C) and does so; no error, so nothing catches it as one."""
 
     def __init__(self, number: int, where: str = "") -> None:
-        import signal
-
         self.exit_code = 128 + number
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         super().__init__(
@@ -48,8 +48,6 @@ def first_line(error: BaseException, most: int | None = None, lines: int = 1) ->
 
 def nearest(word: str, choices: Iterable[object], n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
-    import difflib
-
     names = sorted(str(c) for c in choices)
     close = difflib.get_close_matches(word, names, n=n, cutoff=0.5)
     if close:

@@ -1,6 +1,7 @@
 """The standard streams, whatever they are: closed, not UTF-8, full, or a pipe that nobody reads any more."""
 
 import contextlib
+import fcntl
 import os
 import sys
 
@@ -71,7 +72,6 @@ def above(number: int) -> int:
     """
     if number > max(NUMBERS.values()):
         return number
-    import fcntl
 
     moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, max(NUMBERS.values()) + 1)
     os.close(number)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from jungle.bench.heads import bench_heads
 from jungle.console import speak
 
 
@@ -70,8 +71,6 @@ def main(argv: list[str]) -> int:
         bench_train(args.out, args.settings, steps=args.steps, warmup=args.warmup)
         return 0
     if args.what == "heads":
-        from jungle.bench.heads import bench_heads
-
         bench_heads(args.out, args.settings, heads=args.heads, seeds=args.seeds)
         return 0
     if args.what == "gpu":

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jungle.bench.decode_plot import plot
 from jungle.bench.decode_table import tables
 from jungle.bench.footage import render
 from jungle.bench.reading import CODEC, WHOLE, Trial, Way, measure
@@ -94,7 +95,6 @@ def bench_decode(
     write_json(out / "decode.json", {"frames": frames, "size": list(size), "machine": machine, "rows": rows})
     with replacing(out / "decode.md") as part:
         part.write_text(tables(rows) + "\n", encoding="utf-8")
-    from jungle.bench.decode_plot import plot
 
     plot(rows, out / "decode.png", frames)
     begun.unlink(missing_ok=True)

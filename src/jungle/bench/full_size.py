@@ -18,6 +18,7 @@ import polars as pl
 
 from jungle.bench.alone import peak_memory
 from jungle.errors import UserError
+from jungle.features.store import FeatureStore
 
 STORED = 2048
 GROUP = 256
@@ -133,8 +134,6 @@ def level_one(folder: Path, clips: int, settings: list[str], steps: int) -> dict
 
 def _store(folder: Path, frames: int, dim: int) -> tuple[Any, list[str]]:
     """Return a feature store of random clips of [frames, dim], and their keys."""
-    from jungle.features.store import FeatureStore
-
     store = FeatureStore.open(folder, "simulated", {"frames": frames, "dim": dim})
     keys = [f"{i:032x}" for i in range(STORED)]
     rng = np.random.default_rng(0)

@@ -5,14 +5,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
+from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from jungle.bench.footage import render
 from jungle.console import log, result
 from jungle.errors import UserError
+from jungle.features.extract import run
+from jungle.features.spec import compute_dtype
 from jungle.files import write_json
+from jungle.models.backbones.backbone import Backbone
+from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.system import share_of_cores
 from jungle.video import Clip, ClipSpec, Frames
 from jungle.video.decoders import decord
@@ -80,8 +87,6 @@ def bench_gpu(
 
 
 def _check(device: str) -> None:
-    import torch
-
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             "bench gpu needs an NVIDIA GPU with NVDEC, a driver that torch can use, and FFmpeg's libraries "
@@ -118,11 +123,6 @@ def _speed(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, f
 
 
 def _with_model(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, float]:
-    from jungle.features.extract import run
-    from jungle.features.spec import compute_dtype
-    from jungle.models.backbones.backbone import Backbone
-    from jungle.models.backbones.timm_factory import BackboneSpec
-
     model = Backbone(BackboneSpec(MODEL, pretrained=False, size=spec.size)).eval().to(device)
     dtype = compute_dtype(device)
     with open_pool(spec, device=device, workers=workers, timeout_s=TIMEOUT_S) as pool:
@@ -149,10 +149,6 @@ def _parts(found: Iterator[tuple[Job, Any]]) -> Iterator[list[Clip]]:
 
 
 def _machine(device: str, workers: int) -> dict[str, Any]:
-    from importlib.metadata import version
-
-    import torch
-
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "no GPU"
     return {
         "device": name,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from torch.utils.flop_counter import FlopCounterMode
+
 # Dense bf16 with fp32 sums, TFLOP/s, by the name that the driver gives; of NVIDIA's data sheets, where those
 # that tell a figure "with sparsity" are halved. A part of a card (MIG) has no entry.
 PEAK_TFLOPS = (
@@ -38,8 +40,6 @@ def flops_a_clip(model: Any, batch: dict[str, Any]) -> float:
     matrices and of convolutions, as `torch.utils.flop_counter` has them (two a multiplication and sum);
     what gradient checkpointing computes a second time counts a second time.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     first = {
         name: batch[name][:1] for name in ("frames_BTHWC", "mask_BT", "times_BT", "facts_BF") if name in batch
     }

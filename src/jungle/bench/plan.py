@@ -15,13 +15,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 
 from jungle.bench.alone import alone
 from jungle.bench.footage import Footage, render_as, x264
+from jungle.bench.full_size import level_one, level_two, together
 from jungle.bench.plan_table import hours_of, markdown
+from jungle.config.compose import composed
+from jungle.config.folder import config_dir
 from jungle.console import log, result
 from jungle.devices import device_of
+from jungle.features.extract import placed, run
+from jungle.features.spec import compute_dtype
 from jungle.files import write_json, write_text
+from jungle.models.backbones.concat import make_backbone
+from jungle.training import build
+from jungle.video.workers.multi_spec_pool import read_each
 from jungle.wording import count
 
 CLIPS = 291_615  # of the competition, training and test
@@ -86,8 +95,6 @@ def bench_plan(
     Raises:
         UsageError: this machine has no such device.
     """
-    import torch
-
     device = device_of(device, "--device ")
     out.mkdir(parents=True, exist_ok=True)
     cores = os.cpu_count() or 1
@@ -102,7 +109,6 @@ def bench_plan(
         found["backbones"].append({"backbone": b, **row})
     log.info("decoding")
     found["decode_clips_s"] = alone(_decoded, paths, specs, seconds) * cores
-    from jungle.bench.full_size import level_one, level_two, together
 
     where = ["trainer=cpu"] if device == "cpu" else ["trainer=gpu", f"trainer.devices=[{device[5:]}]"]
     some = TOGETHER[device.split(":")[0]] if at_once is None else at_once
@@ -133,8 +139,6 @@ def bench_plan(
 
 def _decoded(paths: list[Path], specs: list[Any], seconds: float) -> float:
     """Return clips a second of one process that decodes each clip once for all backbones."""
-    from jungle.video.workers.multi_spec_pool import read_each
-
     return _times_a_second(lambda n: read_each(paths[n % len(paths)], specs), seconds)
 
 
@@ -150,23 +154,12 @@ def _times_a_second(step: Callable[[int], Any], seconds: float) -> float:
 
 
 def _config(settings: list[str]) -> tuple[Any, Any]:
-    from jungle.config.compose import composed
-    from jungle.config.folder import config_dir
-    from jungle.training import build
-
     cfg = composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
     return cfg, build.backbone_spec(cfg)
 
 
 def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> tuple[Any, dict[str, Any]]:
     """Return how clips become a backbone's frames; its frames a second, in bf16 on a GPU, and their cost."""
-    import torch
-
-    from jungle.features.extract import placed, run
-    from jungle.features.spec import compute_dtype
-    from jungle.models.backbones.concat import make_backbone
-    from jungle.training import build
-
     cfg, spec = _config(settings)
     backbone = make_backbone(spec)
     model = placed(backbone, device)

@@ -10,6 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from jungle.video.container.open import check_file, opened
+from jungle.video.container.timeline import read_timeline
+from jungle.video.decoders import pyav
+from jungle.video.decoders.resize import Scaler
+from jungle.video.frames.sampling import pick
+from jungle.video.reader import read_clip
+from jungle.video.recovery import every_frame
 from jungle.video.types import ClipSpec, Frames
 from jungle.video.workers.protocol import Answer
 
@@ -68,8 +77,6 @@ def _reader(trial: Trial) -> Callable[[], tuple[int, float | None]]:
 
 
 def _sparse(trial: Trial) -> int:
-    from jungle.video.reader import read_clip
-
     spec = ClipSpec(Frames(trial.way.asked, trial.count), trial.size, decoder=trial.way.decoder)
     clip = read_clip(trial.path, spec)
     if clip.decoder != trial.way.decoder:
@@ -79,22 +86,12 @@ def _sparse(trial: Trial) -> int:
 
 def _in_order(trial: Trial) -> int:
     """Every frame, one after another, resized: the plain way through PyAV."""
-    from jungle.video.decoders.resize import Scaler
-    from jungle.video.recovery import every_frame
-
     scaler = Scaler(ClipSpec(size=trial.size))
     return sum(1 for frame, _ in every_frame(trial.path) if scaler(frame) is not None)
 
 
 def _codec_alone(trial: Trial) -> tuple[int, float]:
     """The codec's own work for the frames asked for: no opening, no listing, no resizing."""
-    import numpy as np
-
-    from jungle.video.container.open import check_file, opened
-    from jungle.video.container.timeline import read_timeline
-    from jungle.video.decoders import pyav
-    from jungle.video.frames.sampling import pick
-
     with opened(trial.path) as (container, stream):
         timeline = read_timeline(container, stream, check_file(trial.path))
         picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)

@@ -15,13 +15,17 @@ import torch
 from jungle.bench.clock import Clock
 from jungle.bench.peak import flops_a_clip, peak_tflops
 from jungle.config import TrainConfig
+from jungle.config.compose import composed
+from jungle.config.folder import config_dir
 from jungle.console import result
 from jungle.errors import UsageError
 from jungle.files import write_json, write_text
+from jungle.models.backbones.concat import make_backbone
 from jungle.prediction import metadata
 from jungle.training import build, datamodules
 from jungle.training import clips as training_clips
 from jungle.training.callbacks import StepSeed, StopOnNan
+from jungle.training.fit import quiet
 from jungle.training.tuning.batch_size import again
 
 HEAD_STEPS = 20  # steps of a head for each that decodes: they take milliseconds
@@ -51,10 +55,6 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     Raises:
         UsageError: settings that there are not, are still to be found (`auto`), or are of several devices.
     """
-    from jungle.config.compose import composed
-    from jungle.config.folder import config_dir
-    from jungle.training.fit import quiet
-
     cfg = composed("train", list(settings), config_dir())
     _check(cfg, steps, warmup)
     quiet()
@@ -96,8 +96,6 @@ class _Bench:
 
     @classmethod
     def made(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
-        from jungle.models.backbones.concat import make_backbone
-
         clips, lost = training_clips.load(cfg)
         backbone = make_backbone(build.backbone_spec(cfg))
         weights_hash = backbone.weights_hash()

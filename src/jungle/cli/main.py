@@ -13,7 +13,9 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from jungle import streams, system
+from jungle import __version__, streams, system
+from jungle.cli import help
+from jungle.config import options
 from jungle.config.folder import config_dir
 from jungle.errors import Stopped, UsageError, UserError, nearest
 from jungle.names import escaped, shown
@@ -84,8 +86,6 @@ def _main(argv: list[str]) -> int:
         streams.say(_usage([verb for verb in VERBS if verb.startswith(f"{argv[0]}_")]))
         return 0 if argv[1:] else 2
     if argv[0] in ("-V", "--version"):
-        from jungle import __version__
-
         streams.say(f"jungle {__version__}")
         return 0
     if argv[0] not in VERBS:
@@ -214,8 +214,6 @@ def _look(cfg: Any) -> None:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    from jungle.config import options
-
     recipe, argv = None, options.undashed(verb, argv)
     if verb == "train":
         from jungle.pipelines import recipe as recipes
@@ -225,8 +223,6 @@ def _run(verb: str, argv: list[str]) -> int:
         if recipe is None:
             recipes.check_words(argv, config_dir())
     if {"--help", "-h"} & set(argv):
-        from jungle.cli import help
-
         known = recipes.usage(recipe, config_dir()) if recipe else help.text(verb, argv, config_dir())
         streams.say(known)
         return 0

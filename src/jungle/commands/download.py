@@ -5,12 +5,11 @@ from typing import Any
 
 from jungle.config import DownloadConfig, typed
 from jungle.console import result
+from jungle.data.download.archives import fetch_primatrix
 
 
 def main(raw: Any) -> None:
     """Fetch the label tables and, if asked, the 64x64 clips; what is there already is not fetched again."""
-    from jungle.data.download.archives import fetch_primatrix
-
     cfg = typed(DownloadConfig, raw)
     fetch_primatrix(Path(cfg.out), micro=cfg.micro)
     result(f"fetched: python train.py data=primatrix_micro data.root={cfg.out}/micro")

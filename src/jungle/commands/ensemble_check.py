@@ -7,7 +7,10 @@ import polars as pl
 
 from jungle.config import EnsembleCheckConfig, typed
 from jungle.console import log, result
+from jungle.data.duplicates import contents_of
 from jungle.data.spreadsheets import write_csv
+from jungle.ensemble.leakage import TOO_GOOD, findings_of
+from jungle.ensemble.members import load_members
 from jungle.errors import UserError
 from jungle.wording import counted
 
@@ -19,8 +22,6 @@ def main(raw: Any) -> None:
         UserError: something does.
     """
     cfg = typed(EnsembleCheckConfig, raw)
-    from jungle.ensemble.leakage import TOO_GOOD, findings_of
-    from jungle.ensemble.members import load_members
 
     members = load_members(cfg.members)
     contents = None if cfg.index is None else _contents(cfg.index, members)
@@ -48,7 +49,5 @@ def main(raw: Any) -> None:
 
 
 def _contents(index: Path, members: Any) -> pl.DataFrame:
-    from jungle.data.duplicates import contents_of
-
     clips = members[0].clips
     return pl.DataFrame({"clip": clips.table["clip"], "hash": contents_of(clips, index, "index")})

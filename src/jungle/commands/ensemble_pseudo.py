@@ -2,9 +2,16 @@
 
 from typing import Any
 
+import numpy as np
+import polars as pl
+
 from jungle.config import EnsemblePseudoConfig, typed
 from jungle.console import log, result
+from jungle.data.spreadsheets import write_csv
+from jungle.ensemble.agreement import agreed, deviation, disagreement
+from jungle.ensemble.unlabelled import panel_of
 from jungle.errors import UsageError
+from jungle.parquet import write_parquet
 from jungle.wording import count, counted
 
 PSEUDO, TO_LABEL = "pseudo.parquet", "to_label.csv"
@@ -17,13 +24,6 @@ def main(raw: Any) -> None:
         UsageError: members that do not go together, or a result that stands already.
     """
     cfg = typed(EnsemblePseudoConfig, raw)
-    import numpy as np
-    import polars as pl
-
-    from jungle.data.spreadsheets import write_csv
-    from jungle.ensemble.agreement import agreed, deviation, disagreement
-    from jungle.ensemble.unlabelled import panel_of
-    from jungle.parquet import write_parquet
 
     if not cfg.overwrite and (stands := [n for n in (PSEUDO, TO_LABEL) if (cfg.out / n).exists()]):
         raise UsageError(
@@ -60,8 +60,6 @@ def main(raw: Any) -> None:
 
 def _questions(panel: Any, apart_N: Any) -> Any:
     """Return a labels table whose labels are left to people, with what each member says."""
-    import polars as pl
-
     columns = [
         panel.clips["clip"].alias("filepath"),
         pl.Series("label", [""] * len(panel.clips)),
@@ -77,8 +75,6 @@ def _questions(panel: Any, apart_N: Any) -> Any:
 
 def _say(panel: Any, split: str, top_N: Any, taken_N: Any, why: str) -> None:
     """Log how many clips of each class were taken, beside how many the members' mean says there are."""
-    import numpy as np
-
     n = len(taken_N)
     said = np.bincount(panel.probs_MNC.mean(0).argmax(1), minlength=len(panel.classes))
     taken = np.bincount(top_N[taken_N], minlength=len(panel.classes))

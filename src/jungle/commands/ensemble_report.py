@@ -6,7 +6,12 @@ import numpy as np
 
 from jungle.config import EnsembleReportConfig, typed
 from jungle.console import result
+from jungle.ensemble import stack
+from jungle.ensemble.evaluation import judge
+from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import board_of
 from jungle.errors import UsageError
+from jungle.report.ensemble import write_ensemble_report
 
 
 def main(raw: Any) -> None:
@@ -14,11 +19,6 @@ def main(raw: Any) -> None:
     cfg = typed(EnsembleReportConfig, raw)
     if cfg.out.suffix != ".html":
         raise UsageError(f"out={cfg.out}: the report is a page: give it a name that ends in .html")
-    from jungle.ensemble import stack
-    from jungle.ensemble.evaluation import judge
-    from jungle.ensemble.members import load_members
-    from jungle.ensemble.prediction_matrix import board_of
-    from jungle.report.ensemble import write_ensemble_report
 
     members = load_members(cfg.members)
     boards = {split: board for split in ("test", "val") if (board := board_of(members, split)) is not None}

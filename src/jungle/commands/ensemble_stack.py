@@ -10,8 +10,20 @@ import numpy as np
 
 from jungle.config import EnsembleStackConfig, typed
 from jungle.console import log, result, timed
+from jungle.data import predictions
+from jungle.ensemble import stack, stacking_features
+from jungle.ensemble.blend import BLENDS
+from jungle.ensemble.evaluation import judge
+from jungle.ensemble.frame_statistics import of_member
+from jungle.ensemble.members import load_members
+from jungle.ensemble.prediction_matrix import board_of, table_of
+from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
+from jungle.export.submission import read_template, write_submission
 from jungle.files import read_json, write_json
+from jungle.metrics.scores import all_scores
+from jungle.report.ensemble import write_ensemble_report
+from jungle.training.clips import priors
 from jungle.wording import count
 
 RESULTS = ("stack.json", "metrics.json", "submission.csv", "report.html")
@@ -21,8 +33,6 @@ RESULTS += ("predictions_val.parquet", "predictions_test.parquet")
 def main(raw: Any) -> None:
     """Stack as a composed config says; a result that stands is not made again."""
     cfg = typed(EnsembleStackConfig, raw)
-    from jungle.ensemble.members import load_members
-    from jungle.export.submission import read_template
 
     template = read_template(cfg.template) if cfg.template else None
     members = load_members(cfg.members)
@@ -56,13 +66,6 @@ def main(raw: Any) -> None:
 
 
 def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fingerprint: str) -> None:
-    from jungle.data import predictions
-    from jungle.ensemble import stack, stacking_features
-    from jungle.ensemble.blend import BLENDS
-    from jungle.ensemble.prediction_matrix import board_of, table_of
-    from jungle.ensemble.stackers import STACKERS
-    from jungle.metrics.scores import all_scores
-    from jungle.training.clips import priors
     from jungle.training.evaluation import not_scored
 
     boards = {split: board_of(members, split) for split in ("val", "test")}
@@ -111,8 +114,6 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
                 f"accuracy {found.get('accuracy', float('nan')):.4f}"
             )
         if split == "test" and template is not None:
-            from jungle.export.submission import write_submission
-
             lead = max(members, key=lambda m: len(m.classes))
             write_submission(table, template, out / "submission.csv", priors(lead.clips))
     alone = {s: _calibrated(val, at, plan, None if s == "val" else b) for s, b in boards.items() if b}
@@ -120,8 +121,6 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     _say(judged, final, val.names, alone["val"] is not None)
     write_json(out / "metrics.json", scores)
     if cfg.report:
-        from jungle.report.ensemble import write_ensemble_report
-
         with timed("report"):
             write_ensemble_report(
                 out / "report.html",
@@ -138,8 +137,6 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
 
 def _calibrated(val: Any, at: np.ndarray, plan: Any, board: Any) -> list[np.ndarray] | None:
     """Return what `stack.calibrated` does; None where the ensemble is a plain mean and nothing is fitted."""
-    from jungle.ensemble import stack
-
     if plan.stackers == ("mean",) and plan.calibrations == ("none",):
         return None
     return stack.calibrated(val, at, plan, board)
@@ -167,9 +164,6 @@ def _judged(
     boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int, calibrated: dict[str, Any]
 ) -> list[Any]:
     """Judge each split that has labels; on the first, what each member adds."""
-    from jungle.ensemble import stack
-    from jungle.ensemble.evaluation import judge
-
     val = boards["val"]
     found: list[Any] = []
     for split in ("test", "val"):
@@ -191,8 +185,6 @@ def _judged(
 
 def _with_frames(board: Any, members: Any, split: str) -> Any:
     """Return the board with statistics of what each member says of single frames."""
-    from jungle.ensemble.frame_statistics import of_member
-
     clips = board.clips.table["clip"].to_list()
     own = [of_member(m, split, clips, board.classes, board.probs_MNC[i]) for i, m in enumerate(members)]
     return replace(board, own_MNF=tuple(own))

@@ -6,9 +6,11 @@ from typing import Any
 
 from jungle import streams
 from jungle.config import TrainConfig
+from jungle.config.compose import composed, variants
+from jungle.config.folder import config_dir
 from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
-from jungle.pipelines import preflight
+from jungle.pipelines import preflight, recipe
 from jungle.pipelines.preparation import Preparations
 from jungle.wording import counted
 
@@ -90,10 +92,6 @@ def _features(
 
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:
     """Return the checked config of each backbone, what a recipe notes of it, and the steps asked for."""
-    from jungle.config.compose import composed, variants
-    from jungle.config.folder import config_dir
-    from jungle.pipelines import recipe
-
     before, steps = None, ("features",)
     if (file := recipe.find(argv, config_dir())) is not None:
         before, steps = recipe.preparations(argv, file, config_dir())

@@ -7,17 +7,16 @@ import polars as pl
 
 from jungle.config import IndexConfig, typed
 from jungle.console import log, result
+from jungle.data.formats import find_clips
 from jungle.errors import UsageError
 from jungle.system import share_of_cores
+from jungle.video.container.timestamps import NAME_PATTERN
+from jungle.video.indexing.index import index_clips
 from jungle.wording import count, counted, lasting
 
 
 def main(raw: Any) -> None:
     """Look into every file and write the table; goes on where it was stopped."""
-    from jungle.data.formats import find_clips
-    from jungle.video.container.timestamps import NAME_PATTERN
-    from jungle.video.indexing.index import index_clips
-
     cfg = typed(IndexConfig, raw)
     if cfg.out.suffix != ".parquet":
         raise UsageError(f"out={cfg.out}: the index is a Parquet file: give it a name that ends in .parquet")

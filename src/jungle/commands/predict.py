@@ -16,9 +16,12 @@ from jungle.data.metadata import MICRO
 from jungle.data.validation_report import shown
 from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
+from jungle.export.submission import read_template, write_submission
 from jungle.prediction import metadata
+from jungle.prediction import requests as asked
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import FILES, Rows, check_clips, check_out
+from jungle.report import write_report
 from jungle.system import share_of_cores
 from jungle.wording import counted
 
@@ -32,8 +35,6 @@ def main(raw: Any) -> None:
         SomeFailed: some clips could not be read; all files are written nevertheless.
     """
     cfg = typed(PredictConfig, raw)
-    from jungle.export.submission import read_template, write_submission
-    from jungle.prediction import requests as asked
 
     template = read_template(cfg.template) if cfg.template else None
     cfg = cfg.model_copy(update={"ckpt": runs.once(cfg.ckpt)})
@@ -215,8 +216,6 @@ def _say_done(
 def _report(
     cfg: PredictConfig, out: Path, requests: list[ClipRequest], table: pl.DataFrame, loaded: list[Any]
 ) -> None:
-    from jungle.report import write_report
-
     failed = predictions.failed_ones(table)
     # A name that is not UTF-8 cannot stand in a table: its strip is left out, its row is not.
     paths = [a.path if a.path and a.path.isprintable() else None for a in requests]

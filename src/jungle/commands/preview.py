@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import numpy as np
 
 from jungle.config import PreviewConfig, typed
 from jungle.console import log, result
+from jungle.data.augment import Augmentation
+from jungle.data.clip_reader import VideoReader
 from jungle.data.loader import Sample
+from jungle.files import replacing
+from jungle.training import clips as training_clips
 
 SHOWN = 2  # frames of a clip side by side: what is drawn for a clip must be the same in both
 WIDTH, GAP, LINE = 160, 6, 18  # pixels: of a frame, between them, of a line of text
@@ -34,13 +39,8 @@ def main(raw: Any) -> None:
 
 def read_rows(cfg: PreviewConfig) -> list[Row]:
     """Read some training clips, plainly and then as in the first epochs."""
-    from dataclasses import replace
-
-    from jungle.data.augment import Augmentation
-    from jungle.data.clip_reader import VideoReader
     from jungle.models.backbones.backbone import Backbone
     from jungle.training import build, frame_weights
-    from jungle.training import clips as training_clips
 
     clips, _ = training_clips.load(cfg)
     train = clips.of("train")
@@ -81,8 +81,6 @@ def _font() -> Any:
 def write_sheet(rows: Sequence[Row], path: Path) -> None:
     """Write a PNG with a row a clip and `SHOWN` frames of each time that it was read."""
     from PIL import Image, ImageDraw
-
-    from jungle.files import replacing
 
     read = [s for _, samples in rows for s in samples if isinstance(s, Sample)]
     height = max((round(WIDTH * s.values.shape[1] / s.values.shape[2]) for s in read), default=LINE)

@@ -6,8 +6,12 @@ import polars as pl
 
 from jungle.config import ShrinkConfig, typed
 from jungle.console import log, result
+from jungle.data.formats import find_clips
 from jungle.errors import SomeFailed
 from jungle.system import share_of_cores
+from jungle.video.transcode.clip import AS_IT_IS
+from jungle.video.transcode.dataset import shrink_clips
+from jungle.video.transcode.spec import Shrink
 from jungle.wording import count
 
 
@@ -17,11 +21,6 @@ def main(raw: Any) -> None:
     Raises:
         SomeFailed: some clips could not be copied.
     """
-    from jungle.data.formats import find_clips
-    from jungle.video.transcode.clip import AS_IT_IS
-    from jungle.video.transcode.dataset import shrink_clips
-    from jungle.video.transcode.spec import Shrink
-
     cfg = typed(ShrinkConfig, raw)
     spec = Shrink.parse(cfg.shrink, cfg.codec)
     workers = share_of_cores() if cfg.workers is None else cfg.workers

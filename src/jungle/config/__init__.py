@@ -6,6 +6,8 @@ object to be built, so a config from a stranger cannot run code.
 
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
+
 from jungle.config.ensemble import (
     EnsembleCheckConfig,
     EnsemblePseudoConfig,
@@ -85,8 +87,6 @@ def check(kind: type[S], plain: Any) -> S:
     Raises:
         UsageError: every wrong value in one line, with what is valid there.
     """
-    from pydantic import ValidationError
-
     try:
         return kind.model_validate(plain)
     except ValidationError as e:

@@ -14,6 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+from omegaconf.errors import GrammarParseError
+from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser as Grammar
+from omegaconf.grammar_parser import parse
+
 from jungle.config import CONFIGS
 from jungle.config.kinds import kind_of
 from jungle.config.words import LONGEST, as_meant, parsed
@@ -114,10 +119,6 @@ def _interpolations(text: str, where: str) -> Iterator[str | None]:
     Raises:
         UsageError: it cannot be read.
     """
-    from omegaconf.errors import GrammarParseError
-    from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser as Grammar
-    from omegaconf.grammar_parser import parse
-
     try:
         waiting: list[Any] = [parse(text)]
     except (GrammarParseError, RecursionError):
@@ -179,8 +180,6 @@ class Composed:
 
 def unresolved(cfg: Any) -> Composed:
     """Return the parts of what Hydra composed with `return_hydra_config`."""
-    from omegaconf import OmegaConf
-
     plain = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(plain, dict)
     return Composed({str(k): v for k, v in plain.items() if k != "hydra"}, {"hydra": plain.get("hydra", {})})

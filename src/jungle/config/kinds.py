@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from jungle.config.values import Section
+from jungle.config.values import Section, listed
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,6 @@ def keys_of(config: type[Section], prefix: str = "") -> Iterator[str]:
 
 def _listed(metadata: typing.Sequence[Any]) -> list[Any]:
     """Return `str` where a validator makes a list of one value: one text may then stand alone."""
-    from jungle.config.values import listed
-
     return [str] if any(getattr(m, "func", None) is listed for m in metadata) else []
 
 

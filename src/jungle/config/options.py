@@ -1,5 +1,6 @@
 """The words of a command line that begin with a dash: the few that there are, and what others meant."""
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -134,6 +135,4 @@ def parted(verb: str, argv: Sequence[str]) -> CommandLine:
 
 
 def _is_near(key: str, known: set[str]) -> bool:
-    import difflib
-
     return bool(difflib.get_close_matches(key, known, n=1, cutoff=0.7))

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from jungle import runs
 from jungle.config import TrainConfig, check, gate
 from jungle.config.words import WORD, literal, parsed, text_of
@@ -223,8 +225,6 @@ def merged(
     Raises:
         UsageError: a word is no `key=value`.
     """
-    from omegaconf import OmegaConf
-
     plain = {**_filled(settings, ours), **{k: ours[k] for k in (*OURS, *groups) if k in ours}}
     cfg = OmegaConf.create(as_literal(plain))
     for override in parsed(words):

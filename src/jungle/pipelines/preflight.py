@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import constants
+
 from jungle import extras, network, runs, system
 from jungle.config import PredictConfig, TrainConfig
 from jungle.config.train import ClipsConfig
@@ -181,14 +183,10 @@ def _may_be_kept(backbone: str) -> bool:
 
 
 def _hub() -> str:
-    from huggingface_hub import constants  # here, since its import takes a second
-
     return os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
 
 
 def _hub_cache() -> Path:
-    from huggingface_hub import constants
-
     return Path(constants.HF_HUB_CACHE)
 
 

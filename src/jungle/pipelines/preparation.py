@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
 from jungle.data.content_key import Content
 from jungle.errors import UserError
+from jungle.features import index
 from jungle.features.fingerprint import fingerprint
 from jungle.files import read_json, write_json
 
@@ -100,9 +103,6 @@ class Preparations:
 
             known = looked_at(self._cache / INDEX)
             return int(clips["path"].is_in(known.implode()).sum()), len(clips)
-        import numpy as np
-
-        from jungle.features import index
 
         stores = [Path(s) for s in read_json(self._note).get("stores", [])]
         if not stores or not all(s.is_dir() for s in stores):

@@ -13,6 +13,7 @@ from typing import Any
 
 from jungle import plain, runs
 from jungle.config import check
+from jungle.config.options import parted
 from jungle.config.recipe import PLACE, STEPS, Recipe
 from jungle.console import log, result
 from jungle.errors import UsageError, UserError, nearest
@@ -250,7 +251,6 @@ def _prepare(argv: list[str]) -> None:
 
 def _split(argv: list[str]) -> tuple[dict[str, str], list[str]]:
     """Part the recipe's own words from the settings that go to its training runs."""
-    from jungle.config.options import parted
     from jungle.config.words import check_blanks
 
     check_blanks(argv)

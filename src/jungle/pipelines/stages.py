@@ -8,6 +8,7 @@ from typing import Any
 
 from jungle import runs
 from jungle.config.recipe import PLACE, Recipe, Stage
+from jungle.training.loggers.run_names import free
 
 DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
 SAMPLE = ("data=sample", "data.sample_clips=40")
@@ -103,7 +104,6 @@ def jobs_of(
 def _group(jobs: list[Job], name: str) -> None:
     """Have W&B show a recipe's training runs together, each as what its stage is, unless told otherwise."""
     from jungle.config.words import quoted
-    from jungle.training.loggers.run_names import free  # not above: --help needs no polars
 
     trained = [job for job in jobs if job.stage.verb == "train" and job.config.logger.name == "wandb"]
     made_of = json.dumps([job.folder.parent.name for job in trained])

@@ -15,12 +15,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+
 from jungle import runs
 from jungle.config import TrainConfig, gate, resuming, typed
 from jungle.config.words import parsed, quoted, text_of, word_of
 from jungle.console import log, result
 from jungle.errors import SomeFailed, UsageError, UserError, first_line
-from jungle.files import read_json, write_json
+from jungle.files import read_json, replacing, write_json
 from jungle.pipelines import subprocesses
 from jungle.plain import read
 
@@ -97,8 +99,6 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     Raises:
         UsageError: the folder holds a trial of other settings or inputs.
     """
-    from hydra.core.hydra_config import HydraConfig
-
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     gate.check_folder(folder)
@@ -187,7 +187,6 @@ def summarise(folder: Path) -> None:
     import polars as pl
 
     from jungle.data.spreadsheets import write_csv
-    from jungle.files import replacing
     from jungle.report.sweep import draw_sweep
 
     jobs = _jobs(folder)

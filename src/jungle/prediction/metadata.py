@@ -11,6 +11,7 @@ from jungle.config import TrainConfig
 from jungle.config.groups import Data
 from jungle.console import log, timed
 from jungle.data.clips import Clips
+from jungle.data.index_lookup import rows_of
 from jungle.data.metadata import FACTS, MICRO, SEEN_OF, facts_of
 from jungle.errors import UsageError
 from jungle.files import Lock, absent
@@ -125,7 +126,6 @@ def of_clips(
     """
     if index is None:
         return _looked_into(paths, cache, max(workers, 1), timeout_s)
-    from jungle.data.index_lookup import rows_of
 
     return facts_of(rows_of(names, index, COLUMNS, setting, "what it tells is unknown of them"))
 

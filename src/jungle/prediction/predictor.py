@@ -15,8 +15,13 @@ from jungle.data.content_key import Content
 from jungle.data.loader import ClipLoader
 from jungle.errors import UsageError, UserError
 from jungle.features.fingerprint import fingerprint
+from jungle.features.reader import FeatureReader
+from jungle.features.spec import compute_dtype, feature_specs
+from jungle.features.store import FeatureStore
+from jungle.models.inference import answers, frame_features
 from jungle.system import free_memory, share_of_cores
 from jungle.video import ClipSpec
+from jungle.video.workers import device_selection
 
 TOGETHER = (
     64  # clips that one group of models answers before the next: each clip's frames are read once a group
@@ -60,9 +65,6 @@ def settled(
 
     `folder` keeps what a trial chose: the same command, going on after a stop, decodes where it did before.
     """
-    from jungle.features.spec import compute_dtype
-    from jungle.video.workers import device_selection
-
     first = members[0]
 
     def stored(made: ClipSpec) -> bool:
@@ -84,9 +86,6 @@ def settled(
 
 def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list[Any] | None:
     """Open the stores of what a member's backbones see; None where one of them is not there."""
-    from jungle.features.spec import feature_specs
-    from jungle.features.store import FeatureStore
-
     shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
     if not all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
         return None
@@ -181,9 +180,6 @@ def group_answers(
         classes: the order of the probabilities; each member's are matched by name.
         device: a torch device.
     """
-    from jungle.features.reader import FeatureReader
-    from jungle.features.spec import compute_dtype
-
     dtype = compute_dtype(device)
     first = members[0]
     stored: list[int] = []
@@ -234,8 +230,6 @@ def _rows(
     key: str,
     numbers: Sequence[int],
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    from jungle.models.inference import answers, frame_features
-
     total = len(asked.paths)
     loader = ClipLoader(
         read,

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jungle.config import PredictConfig
+from jungle.console import log
 from jungle.errors import UsageError
 from jungle.wording import counted
 
@@ -79,7 +80,6 @@ def _matched(template: Any, found: list[ClipRequest]) -> list[ClipRequest]:
     """
     import polars as pl
 
-    from jungle.console import log
     from jungle.data.paths import Matches, match_clips, name_clips
     from jungle.data.validation_report import shown
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames
+from jungle.video.workers.decode_pool import DecodePool, Job
 
 CELLS = 6  # frames shown a clip
 SIDE = 256  # pixels of a picture's longer side: sharp at the width it is shown with
@@ -93,8 +94,6 @@ def draw(
         budget_s: seconds for all clips; those not read by then have a reason in place of pictures.
         timeout_s: seconds for one clip.
     """
-    from jungle.video.workers.decode_pool import DecodePool, Job
-
     frames = spec.frames if spec is not None else Frames("uniform", 16)
     if frames.kind == "random" or frames.count > MOST_READ:
         frames = Frames("uniform", MOST_READ)

@@ -4,6 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from jungle.files import write_text
 from jungle.report.formatting import percent, plain, score, seconds
 from jungle.report.shown_paths import Places
@@ -44,6 +46,4 @@ def _shown(value: Any, places: Places) -> Any:
 
     Escaping comes after.
     """
-    from markupsafe import Markup
-
     return places.text(plain(value)) if isinstance(value, str) and not isinstance(value, Markup) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from functools import lru_cache
 from typing import Any
 
@@ -59,8 +60,6 @@ class Camera:
 
     def _bar(self, second: int) -> np.ndarray:
         if second not in self._bars:
-            import datetime as dt
-
             from PIL import Image, ImageDraw
 
             back, ink = ((235, 235, 235), (20, 20, 20)) if self._white else ((0, 0, 0), (240, 240, 240))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jungle.files import replacing
+from jungle.sample.film import cast, frames
 from jungle.sample.plan import HEIGHT, SHARES, WIDTH, Shot, plan
 
 DAY = (0.25, 0.5, 0.75)  # moments of the clip, as fractions
@@ -30,9 +32,6 @@ def contact_sheet(
         width: of the picture, pixels.
     """
     from PIL import Image, ImageDraw, ImageFont
-
-    from jungle.files import replacing
-    from jungle.sample.film import frames
 
     shots = plan(clips, sites, seed)
     names = [name for name in SHARES if name != "blank"] + ["blank"]
@@ -68,8 +67,6 @@ def contact_sheet(
 
 def _pick(shots: list[Shot], name: str, night: bool, used: set[int], seed: int) -> Shot:
     """A clip of one class alone that shows its walk best, from a site not shown yet where there is one."""
-    from jungle.sample.film import cast
-
     found = sorted(
         (s for s in shots if s.labels == (name,) and s.night == night), key=lambda s: s.site in used
     )[:7]

@@ -19,8 +19,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from jungle.files import replacing
 from jungle.sample.plan import HEIGHT, WIDTH, Shot, plan
 from jungle.system import keep_memory
+from jungle.video.transcode.muxing import write_jpegs, write_planes
 
 T = TypeVar("T")
 JPEG = 60  # quality of Motion JPEG, as OpenCV counts it
@@ -31,7 +33,6 @@ def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
 
     That waits for the disk, and another thread may do it.
     """
-    from jungle.files import replacing
     from jungle.sample.film import frames
 
     with ExitStack() as unfinished:
@@ -42,8 +43,6 @@ def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
 
 def _write(path: Path, shot: Shot, pictures: Iterable[np.ndarray]) -> None:
     """Write one clip. OpenCV converts and compresses, twice as fast as FFmpeg."""
-    from jungle.video.transcode.muxing import write_jpegs, write_planes
-
     size = HEIGHT, WIDTH
     if shot.codec == "h264":
         options = {"threads": "1", "crf": "27", "preset": "ultrafast", "g": str(2 * shot.fps), "bf": "0"}

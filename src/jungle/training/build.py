@@ -5,12 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from jungle import runs
 from jungle.config import ClipsConfig, TrainConfig
 from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
 from jungle.data.samplers import Sampler
+from jungle.errors import UsageError, first_line
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.models.losses import DrawRatios, LossPlan, class_weights
@@ -18,6 +22,8 @@ from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import PLATEAU
 from jungle.models.training_plan import Training
 from jungle.models.warm_start import warm_start
+from jungle.training.callbacks import callbacks_of
+from jungle.training.checkpointing import AtomicIO
 from jungle.video import ClipSpec, Frames
 from jungle.wording import count
 
@@ -73,8 +79,6 @@ def task_of(cfg: TrainConfig, clips: Clips) -> str:
     Raises:
         UsageError: exclusive classes are asked for and a clip has none or several.
     """
-    from jungle.errors import UsageError
-
     learnt = clips.where(clips.labelled() & (clips.splits() != "test").fill_null(True))
     single = learnt.single()
     if cfg.task == "exclusive" and not single.all():
@@ -95,8 +99,6 @@ def model_of(
     cfg: TrainConfig, backbone: Backbone, clips: Clips, task: str, about: dict[str, Any]
 ) -> ClipClassifier:
     """Build the model; its last bias starts at the class shares of the training clips as drawn."""
-    import torch
-
     train = clips.of("train")
     train = train.where(train.labelled())
     targets, weight = torch.from_numpy(train.targets()), torch.from_numpy(train.weights())
@@ -156,8 +158,6 @@ def loss_plan(cfg: TrainConfig, targets_NC: Any, counted_N: Any = None) -> LossP
 
 def devices_of(cfg: TrainConfig) -> list[str]:
     """Return the torch devices of this machine that the trainer will use."""
-    import torch
-
     asked = cfg.trainer.devices
     if cfg.trainer.accelerator == "cpu" or (
         cfg.trainer.accelerator == "auto" and not torch.cuda.is_available()
@@ -174,9 +174,6 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
     Raises:
         UsageError: devices or precision that this machine does not have.
     """
-    from jungle.training.callbacks import callbacks_of
-    from jungle.training.checkpointing import AtomicIO
-
     asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "compile"})
     asked["enable_progress_bar"] = asked["enable_progress_bar"] and sys.stderr.isatty()
     if len(cfg.model.unfreeze) > 1 and len(devices_of(cfg)) * cfg.trainer.num_nodes > 1:
@@ -227,8 +224,6 @@ def short_trainer(cfg: TrainConfig, steps: int, callbacks: list[Any]) -> Any:
 
 def precision_of(cfg: TrainConfig) -> str:
     """Return what the backbone computes in: bf16 on a GPU that has it in hardware (Ampere and later)."""
-    import torch
-
     if cfg.trainer.precision != "auto":
         return cfg.trainer.precision
     on_gpu = devices_of(cfg)[0].startswith("cuda")
@@ -236,11 +231,6 @@ def precision_of(cfg: TrainConfig) -> str:
 
 
 def _trainer(cfg: TrainConfig, **options: Any) -> Any:
-    import pytorch_lightning as pl
-    from lightning_fabric.utilities.exceptions import MisconfigurationException
-
-    from jungle.errors import UsageError, first_line
-
     try:
         return pl.Trainer(
             **options,

@@ -1,5 +1,6 @@
 """From a config and its clips to the data module that reads them: stored features, or frames."""
 
+import atexit
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,17 +8,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from jungle import system
 from jungle.config import TrainConfig
 from jungle.console import log, timed
+from jungle.data.augment import Augmentation
+from jungle.data.clip_reader import VideoReader
 from jungle.data.clips import Clips
 from jungle.data.content_key import Content, contents
+from jungle.data.datamodule import ClipData
+from jungle.data.frame_cache.cache import FrameCache
+from jungle.devices import require_trainer
 from jungle.errors import UserError
+from jungle.features import extract
+from jungle.features.reader import FeatureReader
+from jungle.features.spec import Extraction, Wanted, compute_dtype, feature_specs
+from jungle.features.store import FeatureStore
+from jungle.models.backbones.concat import backbones_of
 from jungle.names import shown
+from jungle.prediction import metadata
 from jungle.system import keep_memory, share_of_cores
+from jungle.training import build, frame_weights
 from jungle.training import clips as training_clips
 from jungle.video import ClipSpec
+from jungle.video.workers import device_selection
+from jungle.video.workers.device_trial import require_gpu
 from jungle.wording import counted
 
 
@@ -27,12 +43,6 @@ def check_devices(cfg: TrainConfig) -> None:
     Raises:
         UsageError: what is missing.
     """
-    import torch
-
-    from jungle.devices import require_trainer
-    from jungle.training import build
-    from jungle.video.workers.device_trial import require_gpu
-
     have = torch.cuda.device_count() if torch.cuda.is_available() else 0
     require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, have)
     devices = build.devices_of(cfg)
@@ -69,17 +79,12 @@ def seen(cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, wei
     Raises:
         UsageError: as `settled`.
     """
-    from jungle.prediction import metadata
-
     specs = settled(cfg, folder, clips, backbone, weights_hash)
     return Seen(backbone, weights_hash, *specs, metadata.of_training(cfg, clips, workers_of(cfg)))
 
 
 def about(cfg: TrainConfig, clips: Clips, seen: Seen) -> dict[str, Any]:
     """Return what a checkpoint tells of itself beside the model: plain values."""
-    from jungle.features.spec import compute_dtype
-    from jungle.training import build
-
     told = training_clips.about(clips, seen.eval_spec, seen.weights_hash, seen.facts_NF)
     if cfg.model.mode == "frozen":
         told["feature_dtype"] = compute_dtype(build.devices_of(cfg)[0])
@@ -124,11 +129,6 @@ def settled(
     Raises:
         UsageError: the GPU is asked to decode and cannot.
     """
-    from jungle.features.spec import compute_dtype, feature_specs
-    from jungle.features.store import FeatureStore
-    from jungle.training import build
-    from jungle.video.workers import device_selection
-
     train_spec, eval_spec = build.clip_specs(cfg, backbone)
     device = build.devices_of(cfg)[0]
 
@@ -151,17 +151,11 @@ def settled(
 
 def workers_of(cfg: TrainConfig) -> int:
     """Return how many decoding processes each device has."""
-    from jungle.training import build
-
     return share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
 
 
 def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> list[Any]:
     """Return how the features of each backbone of a config are made, and where they are kept."""
-    from jungle.features.spec import Extraction, compute_dtype, feature_specs
-    from jungle.models.backbones.concat import backbones_of
-    from jungle.training import build
-
     dtype = compute_dtype(build.devices_of(cfg)[0])
     shapes = feature_specs(backbone, spec, weights_hash, dtype)
     return [
@@ -189,8 +183,6 @@ def with_contents(
         clips: the clips.
         known: what their files hold, where that was found out before; None for those where it was not.
     """
-    from jungle.features.spec import Wanted
-
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
     before = list(known) or [None] * len(paths)
     lacking = iter(contents([p for p, c in zip(paths, before, strict=True) if c is None]))
@@ -211,12 +203,6 @@ def stored_features(
 
     `known`: what the clips' files hold, as `with_contents` takes it.
     """
-    from jungle.data.datamodule import ClipData
-    from jungle.features import extract
-    from jungle.features.reader import FeatureReader
-    from jungle.models.backbones.concat import backbones_of
-    from jungle.training import build
-
     devices = build.devices_of(cfg)
     plans, parts = extractions(cfg, backbone, spec, weights_hash), backbones_of(backbone)
     found, wanted = with_contents(clips, known)
@@ -243,11 +229,6 @@ def stored_features(
 
 def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:
     """Return the data module that decodes clips as training goes."""
-    from jungle.data.augment import Augmentation
-    from jungle.data.clip_reader import VideoReader
-    from jungle.data.datamodule import ClipData
-    from jungle.training import build, frame_weights
-
     devices = build.devices_of(cfg)
     device = devices[int(os.environ.get("LOCAL_RANK", 0)) % len(devices)]  # this process's own
     if device == "cpu":
@@ -283,9 +264,6 @@ def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
     """Open the cache of decoded clips, if one is asked for; it ends with the process, or in `close`."""
     if cfg.data.cache == "none":
         return None
-    import atexit
-
-    from jungle.data.frame_cache.cache import FrameCache
 
     # A cache in memory is gone when the test clips are read for the first and last time.
     again = ("train", "val") if cfg.data.cache == "ram" else ("train", "val", "test")

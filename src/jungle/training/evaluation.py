@@ -13,7 +13,13 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UserError
 from jungle.files import write_json
+from jungle.metrics.scores import all_scores
+from jungle.models.archives import load_archive
+from jungle.models.inference import answers
 from jungle.parquet import read_parquet, write_parquet
+from jungle.report import evaluation, write_report
+from jungle.training import loggers
+from jungle.training.loggers.pictures import shown_clips
 from jungle.video import ClipSpec
 from jungle.wording import count
 
@@ -25,8 +31,6 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
 
     Every device predicts its share of the clips; the first one joins them by clip.
     """
-    from jungle.models.archives import load_archive
-
     best = folder / "checkpoints" / "best.ckpt"
     chosen = best if best.is_file() else folder / "checkpoints" / "last.ckpt"
     try:
@@ -77,8 +81,6 @@ def _predict(
     folder: Path, trainer: Any, model: Any, data: Any, clips: Clips, split: str, each_frame: bool
 ) -> pl.DataFrame | None:
     """Predict a split over all devices; return the whole table on the first, None on the others."""
-    from jungle.models.inference import answers
-
     rank, world = trainer.global_rank, trainer.world_size
     loader = data.loader(split, labelled=False, rank=rank, world=world)
     device = str(trainer.strategy.root_device)
@@ -153,8 +155,6 @@ def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
     Raises:
         UserError: the table is of other classes than the clips.
     """
-    from jungle.metrics.scores import all_scores
-
     joined = (
         table.select("clip", "status")
         .with_row_index("row")
@@ -191,10 +191,6 @@ def _log(
     epoch: int | None,
 ) -> None:
     """Tell the run's logger what its best checkpoint came to."""
-    from jungle.report import evaluation
-    from jungle.training import loggers
-    from jungle.training.loggers.pictures import shown_clips
-
     judged = {s: evaluation.judge(table, clips.table, clips.classes) for s, table in tables.items()}
     judged = {s: found for s, found in judged.items() if len(found)}
     shown = []
@@ -218,8 +214,6 @@ def _report(
     model: Any,
     data: Any,
 ) -> None:
-    from jungle.report import write_report
-
     history = folder / "history.json"
     with timed("report"):
         write_report(

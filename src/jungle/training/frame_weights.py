@@ -19,6 +19,8 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.text import is_blank
 from jungle.data.validation import BLANK
+from jungle.ensemble.frame_statistics import read_frames
+from jungle.ensemble.members import runs_of
 from jungle.errors import UsageError, UserError
 from jungle.video.types import Likely
 from jungle.wording import count
@@ -70,8 +72,6 @@ def likely_of(cfg: ClipsConfig, clips: Clips) -> Sequence[Likely] | None:
 
 def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
     """Clip -> times and weights, float32 `[T, 2]`: the mean of the runs that saw the same of its frames."""
-    from jungle.ensemble.members import runs_of
-
     sums: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
     for run in runs_of(folders, "frames.weights"):
         for split in ("val", "test"):
@@ -92,8 +92,6 @@ def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
 
 def _of_run(run: Path, split: str, table: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """Yield each clip that was read, the seconds of its frames and their weights."""
-    from jungle.ensemble.frame_statistics import read_frames
-
     file = run / f"frames_{split}.parquet"
     if not file.is_file():
         raise UsageError(f"frames.weights: {run} has no {file.name}: train it with frame_answers=true")

@@ -13,7 +13,7 @@ from jungle.video.container.open import QUIET, check_file, opened
 from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline, WrongTimeline, read_timeline
 from jungle.video.container.truncation import cut_short
-from jungle.video.decoders import decord, pyav, torchcodec
+from jungle.video.decoders import decord, nvdec, pyav, torchcodec
 from jungle.video.decoders.ffmpeg_log import Signs, can_hear
 from jungle.video.decoders.gpu_plan import Plan, cpu_reason
 from jungle.video.decoders.resize import Scaler
@@ -44,7 +44,6 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
     found = look(path, spec, seed)
     if isinstance(found, Clip):
         return found
-    from jungle.video.decoders import nvdec
 
     try:
         return nvdec.decode(found, spec, "cuda")

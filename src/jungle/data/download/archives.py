@@ -1,6 +1,7 @@
 """Archives from the web, unpacked so that nothing in them can reach outside their folder."""
 
 import gzip
+import json
 import shutil
 import tarfile
 import zlib
@@ -74,8 +75,6 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
 
 
 def _marked(note: Path, mark: dict[str, object]) -> int | None:
-    import json
-
     try:
         known = json.loads(note.read_text(encoding="utf-8"))
         return int(known.pop("files")) if all(known.get(k) == v for k, v in mark.items()) else None

@@ -11,6 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
+from urllib3.util import Retry
+
 from jungle.console import Progress, log
 from jungle.data.download.partial import Part
 from jungle.errors import UserError
@@ -81,10 +86,6 @@ def download(
 
 
 def _session(backoff_s: float) -> "requests.Session":
-    import requests
-    from requests.adapters import HTTPAdapter
-    from urllib3.util import Retry
-
     retry = Retry(
         total=3,
         redirect=10,
@@ -136,9 +137,6 @@ def _attempt(session: "requests.Session", part: Part, name: str, timeout_s: floa
         _Cut: not all of it came.
         UserError: asking again would not help.
     """
-    import requests
-    from urllib3.exceptions import HTTPError
-
     have = part.size
     headers = {"Accept-Encoding": "identity"}  # a compressed answer could be neither resumed nor measured
     if have and part.validator:

@@ -24,6 +24,7 @@ from jungle.data.content_key import Content, content_of
 from jungle.data.frame_cache import file as frame_cache_file
 from jungle.data.frame_cache.shared_folder import TRYING, Ledger
 from jungle.video import Clip, ClipSpec
+from jungle.video.frames.sampling import pick
 from jungle.video.workers.decode_pool import Job
 
 FORMAT = 2  # another one where a change of this program changes frames
@@ -133,8 +134,6 @@ class CachedFrames:
         return clip.replace(cache=why)
 
     def _picks(self, times: Any, job: Job) -> Any:
-        from jungle.video.frames.sampling import pick
-
         return pick(job.spec(self.spec).frames, times, times >= 0, job.seed)
 
     def _keep(self, clip: Clip, job: Job) -> str:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from timm.models import group_parameters
 from torch import Tensor, nn
 
 from jungle.backbone_names import check_backbone
@@ -133,8 +134,6 @@ class Backbone(nn.Module):
 
     def depth_of(self) -> dict[str, int]:
         """Return the layer of each weight, counted from the input, as timm deals them out."""
-        from timm.models import group_parameters
-
         found = group_parameters(self.model, self.model.group_matcher(coarse=False), reverse=True)
         return {name: int(layer) for name, layer in found.items()}  # type: ignore[arg-type]  # reversed, numbers
 

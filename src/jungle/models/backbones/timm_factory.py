@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
+from huggingface_hub import constants
 
 from jungle.errors import UserError
 from jungle.models.backbones.bundled_weights import bundled_weights, to_timm_names
@@ -68,15 +70,11 @@ def created(spec: BackboneSpec, load: bool) -> Any:
 
 
 def _hub_cache() -> str:
-    from huggingface_hub import constants
-
     return constants.HF_HUB_CACHE
 
 
 def _sized(spec: BackboneSpec, pretrained: bool) -> Any:
     """Build the model, for frames of its size where its constructor asks (vision transformers do)."""
-    import timm
-
     if spec.size is not None:
         try:
             return timm.create_model(spec.name, pretrained=pretrained, num_classes=0, img_size=spec.size)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from jungle.errors import UserError, first_line
@@ -21,8 +22,6 @@ def load_weights(model: nn.Module, file: Path) -> None:
         raise UserError(f"model.weights={file}: no such file")
     try:
         if file.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             state: Any = load_file(file)
         else:
             check_archive(file)

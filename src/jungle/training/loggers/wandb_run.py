@@ -1,5 +1,6 @@
 """W&B: a run that begins and ends with or without a network, and what its page shows."""
 
+import netrc
 import os
 import re
 import secrets
@@ -7,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from jungle import __version__, network, system
 from jungle.config import TrainConfig
@@ -308,8 +310,6 @@ def has_key(host: str = "") -> bool:
         return False
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    import netrc
-    from urllib.parse import urlsplit
 
     own = urlsplit(host).hostname
     try:

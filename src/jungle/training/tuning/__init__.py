@@ -8,6 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
+from pytorch_lightning.utilities.seed import isolate_rng
+
 from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.errors import UsageError
@@ -70,7 +73,6 @@ def with_rate(cfg: TrainConfig, folder: Path, make: Make, data: Any) -> TrainCon
 def _with(cfg: TrainConfig, folder: Path, name: str, find: Callable[[], float]) -> TrainConfig:
     if name not in cfg.searched:
         return cfg
-    from pytorch_lightning.utilities.seed import isolate_rng
 
     known = _known(folder)
     if name not in known:
@@ -89,8 +91,6 @@ def _known(folder: Path) -> dict[str, Any]:
 
 def _note(file: Path, group: str, key: str, value: float) -> None:
     """Put the number into the run's `config.yaml`, which then repeats the run without a search."""
-    import yaml
-
     if file.is_file():
         plain = read_settings(file)
         plain[group][key] = value

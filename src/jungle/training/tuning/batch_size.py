@@ -10,6 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.memory import is_oom_error
 
 from jungle.config import TrainConfig
 from jungle.console import log
@@ -54,8 +55,6 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
 
 def in_memory(device: str, task: Callable[[], Any]) -> bool:
     """Tell whether `task` takes at most `SHARE` of the GPU's free memory."""
-    from pytorch_lightning.utilities.memory import is_oom_error
-
     room = _free(device)
     try:
         task()

@@ -12,6 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import av
+from av.error import FFmpegError
+from av.stream import Disposition
+
 from jungle.video.container.packets import MAX_PACKETS, iter_packets, reason_of
 from jungle.video.decoders.trust import ERROR, listening
 from jungle.video.types import ClipError
@@ -100,9 +104,6 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
 @contextmanager
 def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
     """Open a file so that nothing but the file itself is read, whatever it says."""
-    import av
-    from av.error import FFmpegError
-
     check_file(path)
     # "file:" keeps a name such as "concat:a.mp4" a name; the white lists keep content from opening more.
     url = "file:" + os.path.abspath(path)
@@ -225,8 +226,6 @@ def lost_head(container: InputContainer) -> str:
 
 def _candidates(container: InputContainer) -> list[VideoStream]:
     """Video streams with a decoder, but for cover pictures (which their disposition tells) beside a film."""
-    from av.stream import Disposition
-
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     streams = [s for s in container.streams.video if s.codec_context is not None]
     return [s for s in streams if not s.disposition & pictures] or streams
@@ -248,8 +247,6 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
     Headers say too little for this: MPEG-TS and Matroska tell no number of frames, and sizes may be wrong. So
     every packet is looked at, and the first frame of each stream is decoded.
     """
-    from av.error import FFmpegError
-
     with _demuxed(path, trust_index=False) as container:
         streams = {s.index: s for s in _candidates(container)}
         counts = dict.fromkeys(streams, 0)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
+import av.filter
 import cv2
 import numpy as np
+from av import VideoFrame
+from av.error import FFmpegError
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from jungle.video.container.packets import reason_of
 from jungle.video.frames.motion_crop import wide_size
@@ -38,8 +42,6 @@ class Scaler:
     """
 
     def __init__(self, spec: ClipSpec, size: tuple[int, int] | None = None, turn: Turn | None = None) -> None:
-        from av.video.reformatter import Interpolation, VideoReformatter
-
         methods = {
             "area": Interpolation.AREA,
             "bilinear": Interpolation.BILINEAR,
@@ -76,7 +78,6 @@ class Scaler:
         self._size = self._size or self._own_size(image.shape[0], image.shape[1])
         if image.shape[:2] == self._size:
             return np.ascontiguousarray(image)
-        from av import VideoFrame
 
         return self._rgb(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), self._size)
 
@@ -85,8 +86,6 @@ class Scaler:
         return (height, width) if self._spec.focus == "whole" else wide_size(self._spec, height, width)
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
-        from av.error import FFmpegError
-
         own = (frame.height, frame.width)
         height, width = size or own
         flags = self._keep if (height, width) == own else self._resize
@@ -110,8 +109,6 @@ class Scaler:
         form = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         graph = self._crops.get(form)
         if graph is None:
-            import av.filter
-
             graph = av.filter.Graph()
             graph.threads = 1
             source = graph.add_buffer(

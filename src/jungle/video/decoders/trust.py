@@ -14,6 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from av import logging
+from av.error import FFmpegError
+
 from jungle.video.blanks import has_blank, longest_run
 
 if TYPE_CHECKING:
@@ -66,8 +69,6 @@ class Watched:
     """
 
     def __init__(self, context: CodecContext) -> None:
-        from av.error import FFmpegError
-
         self._failure = FFmpegError
         context.copy_opaque = True  # a frame then bears the number of its packet, whatever its time is worth
         self._context = context
@@ -188,7 +189,6 @@ _as_found: tuple[int | None, bool] = (None, True)
 def listening() -> Iterator[list[Line]]:
     """What FFmpeg says in this thread, every line of it; how others listen to it is left as it was."""
     global _listeners, _as_found
-    from av import logging
 
     with _lock:
         if not _listeners:

@@ -9,6 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from jungle.video.container.open import check_file
+from jungle.video.indexing.infrared import light_of
+from jungle.video.indexing.perceptual_hash import likeness
+from jungle.video.probing import probe
+from jungle.video.reader import read_clip
 from jungle.video.types import ClipError, ClipSpec, Frames
 from jungle.video.workers.protocol import Answer
 
@@ -22,11 +26,6 @@ times, and damage that containers, checksums and lost sectors tell."""
 
 def look(order: tuple[str, str]) -> Answer:
     """Facts about the file of `order`, a pair of clip name and path; `status` says whether it can be read."""
-    from jungle.video.indexing.infrared import light_of
-    from jungle.video.indexing.perceptual_hash import likeness
-    from jungle.video.probing import probe
-    from jungle.video.reader import read_clip
-
     path = order[1]
     facts: dict[str, Any] = stamp(path)
     try:

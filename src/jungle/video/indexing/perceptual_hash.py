@@ -8,6 +8,7 @@ originals, as do 46 of 12,005 pairs of clips of one site, and none of 487,495 pa
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import polars as pl
 
@@ -29,8 +30,6 @@ def likeness(frame: np.ndarray) -> str | None:
     Returns:
         None where the picture shows nothing that it could be known by.
     """
-    import cv2
-
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if grey.std() < FLAT:
         return None

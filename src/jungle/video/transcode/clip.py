@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from av.error import FFmpegError
 
 from jungle.files import replacing
 from jungle.video import recovery
@@ -202,8 +203,6 @@ class _Sink:
     @contextmanager
     def _writing(self) -> Iterator[None]:
         """Say in words what an encoder or a disk refuses."""
-        from av.error import FFmpegError
-
         try:
             yield
         except (FFmpegError, OSError, ValueError) as error:

@@ -7,7 +7,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -33,9 +35,6 @@ class ClipWriter:
         audio_s: float = 0,
         metadata: dict[str, str] | None = None,
     ) -> None:
-        import av
-        from av.video.reformatter import VideoReformatter
-
         self._convert = VideoReformatter().reformat
         slow = fps < 1  # as timelapses are: it is the seconds from frame to frame that have few digits then
         self._rate = (
@@ -53,8 +52,6 @@ class ClipWriter:
 
     def add(self, image: np.ndarray, time: float | None = None) -> None:
         """Encode one frame, uint8 `[H, W, 3]` RGB; `time` in seconds where the rate is variable."""
-        import av
-
         stream = self._stream = self._stream or self._begin(image.shape)
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         full_range = 2 if self._pix_fmt.startswith("yuvj") else None
@@ -148,8 +145,6 @@ def write_clip(
 
 
 def _write_audio(out: OutputContainer, seconds: float) -> None:
-    import av
-
     rate, block = 16_000, 1024
     name = Path(out.name).suffix.lower()
     stream = out.add_stream("pcm_s16le" if name == ".avi" else "aac", rate=rate, layout="mono")

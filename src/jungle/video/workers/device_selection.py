@@ -4,6 +4,7 @@ The choice changes frames by about a level of 255, and so the features' fingerpr
 and kept.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,6 +15,8 @@ from jungle.console import log
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.video import ClipSpec
+from jungle.video.decoders import decord
+from jungle.video.workers import device_trial as where
 
 CHOICE = "decoding.json"
 WAIT_S = 900.0  # for the first process of the run to choose
@@ -45,9 +48,6 @@ def settle(
     Raises:
         UsageError: the GPU is asked for and cannot be had.
     """
-    from jungle.video.decoders import decord
-    from jungle.video.workers import device_trial as where
-
     if asked == "cpu":
         return where.on_cpu(spec)
     gpu, cpu = where.on_gpu(spec), where.on_cpu(spec)
@@ -79,8 +79,6 @@ def settle(
 
 def _kept(folder: Path | None) -> bool | None:
     """What this run has chosen before; other processes than the first wait for it to choose."""
-    import json
-
     if folder is None:
         return None
     file, until = folder / CHOICE, time.monotonic() + WAIT_S

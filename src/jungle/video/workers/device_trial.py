@@ -12,6 +12,7 @@ from jungle.errors import UsageError
 from jungle.video.decoders import decord, torchcodec
 from jungle.video.types import Clip, ClipSpec
 from jungle.video.workers.decode_pool import Job
+from jungle.video.workers.gpu_pool import open_pool
 from jungle.video.workers.process_pool import TaskFailed, TaskRefused, Worker
 from jungle.video.workers.protocol import Answer
 from jungle.wording import count
@@ -141,8 +142,6 @@ def judge(cpu_s: float, gpu_s: float, clips: int, on_gpu: int, off: float) -> Ve
 
 def run_trial(trial: Trial) -> Answer:
     """Read the clips twice by each spec, and time the second time: the task of the trial's process."""
-    from jungle.video.workers.gpu_pool import open_pool
-
     jobs = [Job(str(i), path) for i, path in enumerate(trial.paths)]
     seconds: list[float] = []
     read: list[dict[str, Clip]] = []

@@ -162,8 +162,6 @@ class _Look:
         self.spec = spec
 
     def prepare(self) -> None:
-        import av.video.reformatter  # noqa: F401
-
         from jungle.video import reader  # noqa: F401
 
     def __call__(self, order: tuple[Job, str]) -> Answer:

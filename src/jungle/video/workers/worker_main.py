@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from jungle.errors import UserError
 from jungle.system import end_with
 from jungle.video.workers.protocol import Answer, receive_bytes, send_answer
 
@@ -51,8 +52,6 @@ def serve(fd: int, parent: int, memory_bytes: int) -> None:
 
 def _load(connection: socket.socket) -> Task | None:
     """Unpickle the task and let it prepare itself: `task.prepare()` may say why it can never work."""
-    from jungle.errors import UserError
-
     data = receive_bytes(connection)
     try:
         task = pickle.loads(data)
