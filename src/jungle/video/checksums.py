@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import zlib
+from typing import BinaryIO
 
-EBML_HEADER, SEGMENT, CLUSTER = 0x1A45DFA3, 0x18538067, 0x1F43B675
+SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 CRC = b"\xbf\x84"
 """An EBML element CRC-32 of four bytes, which stands first in what it is of (RFC 8794, 11.3.1)."""
+BLOCK = 1 << 20
 
 
 def is_broken(path: str | os.PathLike[str], demuxer: str) -> bool:
@@ -16,45 +17,45 @@ def is_broken(path: str | os.PathLike[str], demuxer: str) -> bool:
     if "matroska" not in demuxer:
         return False
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _has_wrong_cluster(data)
-    except (OSError, ValueError):
+        with open(path, "rb") as file:
+            return _has_wrong_cluster(file, os.fstat(file.fileno()).st_size)
+    except OSError:
         return False
 
 
-def _has_wrong_cluster(data: mmap.mmap) -> bool:
-    with memoryview(data) as view:
-        at = 0
-        while at < len(data):
-            kind, begin = _number(data, at, marked=True)
-            size, begin = _number(data, begin, marked=False)
-            if kind == SEGMENT:
-                at = begin  # into it
-                continue
-            if size is None or kind is None or begin + size > len(data):
-                return False  # a live recording, or what the demuxer says itself
-            at = begin + size
-            if kind == CLUSTER and data[begin : begin + 2] == CRC:
-                told = int.from_bytes(data[begin + 2 : begin + 6], "little")
-                if zlib.crc32(view[begin + 6 : at]) != told:
-                    return True
-    return False
+def _has_wrong_cluster(file: BinaryIO, size: int) -> bool:
+    while True:
+        kind, length = _number(file, marked=True), _number(file, marked=False)
+        if kind == SEGMENT:
+            continue  # into it, whether its length is known or not
+        end = file.tell() + (length or 0)
+        if kind is None or length is None or end > size:
+            return False  # the end, a live recording, or what the demuxer says itself
+        if kind == CLUSTER and length > 6 and file.read(2) == CRC:
+            told = int.from_bytes(file.read(4), "little")
+            if _checksum(file, end) != told:
+                return True
+        file.seek(end)
 
 
-def _number(data: mmap.mmap, at: int, marked: bool) -> tuple[int | None, int]:
-    """An EBML number and where the next byte is; None where it is unknown or none.
+def _checksum(file: BinaryIO, end: int) -> int:
+    found = 0
+    while block := file.read(min(BLOCK, end - file.tell())):
+        found = zlib.crc32(block, found)
+    return found
+
+
+def _number(file: BinaryIO, marked: bool) -> int | None:
+    """The next EBML number; None where it says that it is unknown, or is none.
 
     Args:
-        data: the file.
-        at: where it begins.
+        file: at its first byte.
         marked: keep the bit that tells its length, as element ids do.
     """
-    first = data[at] if at < len(data) else 0
-    if not first:
-        return None, len(data)
-    length = 9 - first.bit_length()
-    value = int.from_bytes(data[at : at + length], "big")
-    bare = value & ((1 << 7 * length) - 1)
-    if marked:
-        return value, at + length
-    return (None if bare == (1 << 7 * length) - 1 else bare), at + length
+    first = file.read(1)
+    if not first or not first[0]:
+        return None
+    length = 9 - first[0].bit_length()
+    value = int.from_bytes(first + file.read(length - 1), "big")
+    largest = (1 << 7 * length) - 1
+    return value if marked else None if value & largest == largest else value & largest

@@ -212,9 +212,9 @@ def nearest(
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    # What has a wanted time in a decode of the whole file is another frame: where an AVI's demuxer passes
-    # over one, it counts the next one in its place.
-    used = {*taken_pts, *wanted_pts}
+    # Where an AVI's demuxer passes over a frame it counts the next one in its place: of those fetched by the
+    # index, what has a wanted time in a decode of the whole file is another frame.
+    used = {*taken_pts, *(wanted_pts if timeline.seekable else ())}
     before: VideoFrame | None = None
 
     def give(pts: int, frame: VideoFrame) -> None:

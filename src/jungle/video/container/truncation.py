@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import re
 import struct
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import BinaryIO
 from jungle.video.container.open import MP4_BOXES
 
 MAX_BOXES = 10_000
+NEAR = 4 << 20  # bytes in which the first fragment, and what is left of one that lost its head, begin
 FRAGMENT = b"moof"
 OF_FRAGMENTS = re.compile(rb"moof|mdat|mfra")
 TYPE = re.compile(rb"[\xa9A-Za-z0-9][ -~]{3}")  # four letters say what a box is; other bytes are no box
@@ -37,11 +37,13 @@ def cut_short(path: str | Path, size: int) -> str:
 def _goes_on(path: str | Path, at: int) -> bool:
     """Whether fragments of an MP4 follow what is no box; whatever else follows is filler."""
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            fragmented = data[4:8] in MP4_BOXES and data.find(FRAGMENT, 0, at) > 0
-            return fragmented and OF_FRAGMENTS.search(data, at) is not None
-    except (OSError, ValueError):
+        with open(path, "rb") as file:
+            head = file.read(NEAR)
+            file.seek(at)
+            rest = file.read(NEAR)
+    except OSError:
         return False
+    return head[4:8] in MP4_BOXES and FRAGMENT in head[:at] and OF_FRAGMENTS.search(rest) is not None
 
 
 def declared_size(path: str | Path) -> int | None:
