@@ -130,8 +130,19 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
     """Return answers `[n, C]` to the labelled clips `at`.
 
     No clip's answer was shaped by a fit on it or its site.
+
+    Raises:
+        UsageError: there are too few sites to choose by some of them and to judge by the others.
     """
     targets_NC, groups_N = board.targets_NC[at], board.groups_N[at]
+    chooses = len(plan.stackers) > 1 or plan.calibrations != ("none",)
+    if chooses and len(np.unique(groups_N)) == 2:
+        from jungle.errors import UsageError
+
+        raise UsageError(
+            "stacking needs validation clips of at least three sites, two to choose by and one to judge by; "
+            "these are of two: validate on more, or leave it nothing to choose: stacker=mean calibration=none"
+        )
     answers = board.rows(at)
     parts = parts_of(targets_NC, groups_N, PARTS, plan.seed + 1)
     with Progress("nested stacking", len(parts)) as bar:
