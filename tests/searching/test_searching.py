@@ -10,8 +10,7 @@ from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.training import fit
-from jungle.training import tuning as training_tuning
-from jungle.training.tuning import batch_size, lr_finder
+from jungle.training.tuning import batch_size, lr_finder, search
 from jungle.video import ClipSpec, Frames
 from tests.conftest import survey_args
 
@@ -64,7 +63,7 @@ def test_a_run_that_searched_is_the_run_with_the_number_found(
         raise AssertionError("a run that goes on searches again")
 
     monkeypatch.setattr(lr_finder, "find", never)
-    again = training_tuning.with_rate(cfg, searched, lambda _: None, None)  # type: ignore[arg-type,return-value]
+    again = search.with_rate(cfg, searched, lambda _: None, None)  # type: ignore[arg-type,return-value]
     assert again.lr == found
     assert again.searched == []
 
@@ -80,10 +79,10 @@ def test_where_a_search_cannot_be_a_line_says_what_to_give(
     settings: list[str], says: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UsageError, match=says) as error:
-        training_tuning.check(composed(*settings), tmp_path)
+        search.check(composed(*settings), tmp_path)
     assert "\n" not in str(error.value)
     (tmp_path / "found.json").write_text('{"optim.lr": 0.001, "data.batch_size": 8}')
-    training_tuning.check(composed(*settings), tmp_path)  # what was found is not looked for
+    search.check(composed(*settings), tmp_path)  # what was found is not looked for
 
 
 @pytest.mark.parametrize(

@@ -33,13 +33,14 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
         from jungle.data.validation import counts_table, sites_line
         from jungle.models.backbones.concat import make_backbone
         from jungle.models.compilation import check_compiler, explained
-        from jungle.training import build, datamodules, evaluation, loggers, tuning
+        from jungle.training import build, datamodules, evaluation, loggers
+        from jungle.training.tuning import search
 
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Of the settings as given; searches turn some into numbers.
     fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
     datamodules.check_devices(cfg)
-    tuning.check(cfg, folder)
+    search.check(cfg, folder)
     if cfg.trainer.compile:
         check_compiler(build.devices_of(cfg)[0])
     loggers.check(cfg)
@@ -63,7 +64,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
 
     trained_on = int(clips.of("train").labelled().sum())
     specs = (seen.train_spec, seen.eval_spec)
-    cfg = tuning.with_batch_size(cfg, folder, fresh, specs, trained_on)
+    cfg = search.with_batch_size(cfg, folder, fresh, specs, trained_on)
     data = datamodules.data_of(cfg, clips, seen, lost, soft, () if given is None else given.contents)
     if cfg.model.mode == "frozen":
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
@@ -73,7 +74,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
         if given is not None:
             given.note_damaged(folder, {*data.damaged, *data.failures})
         datamodules.check_left(clips, data, cfg.max_failed_fraction, lost)
-        cfg = tuning.with_rate(cfg, folder, fresh, data)
+        cfg = search.with_rate(cfg, folder, fresh, data)
         logger = loggers.make_logger(cfg, folder, names)
         trainer = build.trainer_of(cfg, folder, logger)
         model = build.model_of(cfg, backbone, clips, task, about)

@@ -18,7 +18,7 @@ from jungle.data.metadata import FACTS
 from jungle.errors import UserError
 from jungle.models.module import Batch, ClipClassifier
 from jungle.training import build
-from jungle.training.tuning import Make
+from jungle.training.tuning.trial import Make
 from jungle.video import ClipSpec
 
 SHARE = 0.9  # of the memory that is free: what a step leaves behind lies in pieces, and takes more later

@@ -15,7 +15,7 @@ from jungle.errors import UserError
 from jungle.files import replacing
 from jungle.training import build
 from jungle.training.callbacks import StepSeed
-from jungle.training.tuning import Make
+from jungle.training.tuning.trial import Make
 
 LOW, HIGH, STEPS = 1e-6, 10.0, 140
 WINDOW = 15  # steps, three quarters of a power of ten: the loss of one batch says little
