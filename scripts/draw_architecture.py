@@ -1,7 +1,6 @@
-"""Write the drawing and the table of `docs/architecture.md` from the code: `python scripts/draw_architecture.py`."""
+"""Write the drawing and the table of `docs/architecture.md` from the code."""
 
 import ast
-import re
 from functools import cache
 from pathlib import Path
 
@@ -66,9 +65,8 @@ def table() -> str:
 def drawn(page: str) -> str:
     """Return the page with its drawing and its table made again."""
     for name, made in (("drawing", drawing()), ("table", table())):
-        page = re.sub(
-            rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m, made=made: m[1] + made + m[2], page, flags=re.S
-        )
+        before, _, rest = page.partition(f"<!-- {name} -->\n")
+        page = f"{before}<!-- {name} -->\n{made}\n<!-- end -->{rest.partition('<!-- end -->')[2]}"
     return page
 
 

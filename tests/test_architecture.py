@@ -3,6 +3,7 @@
 import re
 
 from scripts import draw_architecture
+
 from tests.conftest import ROOT
 
 

@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import survey_args
 
 from jungle.bench.cli import main
 from jungle.bench.heads import bench_heads
 from jungle.errors import UsageError
+from tests.conftest import survey_args
 
 
 def test_heads_are_set_side_by_side_and_kept(survey: Path, tmp_path: Path, capsys) -> None:

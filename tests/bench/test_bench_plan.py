@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import ROOT
 
 from jungle.bench import plan, plan_table
 from jungle.cli import overrides
 from jungle.cli.main import main
 from jungle.config.folder import config_dir
+from tests.conftest import ROOT
 
 TINY = ("model=frozen", "model.backbone=test_resnet", "model.size=64x96", "frames.count=2")
 

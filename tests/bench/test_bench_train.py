@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.conftest import survey_args
 
 from jungle.bench.cli import main
 from jungle.bench.clock import Clock
@@ -12,6 +11,7 @@ from jungle.bench.train import bench_train
 from jungle.errors import UsageError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.module import ClipClassifier
+from tests.conftest import survey_args
 
 
 def settings(survey: Path, tmp_path: Path, mode: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import polars as pl
 import pytest
-from tests.conftest import survey_args
 
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
@@ -11,6 +10,7 @@ from jungle.data.duplicates import contents_of, copies_between, with_copies_at_o
 from jungle.data.splits import assign_splits
 from jungle.errors import UsageError
 from jungle.training import clips as training_clips
+from tests.conftest import survey_args
 
 
 def table(n: int = 40, **columns: list) -> Clips:

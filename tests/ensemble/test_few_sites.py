@@ -4,10 +4,10 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.ensemble.ensemble_cases import CLASSES, answers, labelled, run_folder
 
 from jungle.cli import main
 from jungle.data.clips import Clips
+from tests.ensemble.ensemble_cases import CLASSES, answers, labelled, run_folder
 
 
 def stacked(root: Path, sites: int, *more: str) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.ensemble.ensemble_cases import CLASSES, answers, both, run_folder
 
 from jungle.cli.main import main
 from jungle.data.clips import Clips
@@ -14,6 +13,7 @@ from jungle.ensemble.frame_statistics import COLUMNS, of_member, statistics
 from jungle.ensemble.members import load_members
 from jungle.ensemble.prediction_matrix import board_of
 from jungle.errors import UsageError, UserError
+from tests.ensemble.ensemble_cases import CLASSES, answers, both, run_folder
 
 ODDS = np.log(3)  # of a probability of 0.75
 

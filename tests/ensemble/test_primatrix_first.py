@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from ensemble_cases import CLASSES, members
 
 from jungle.cli.main import main
 from jungle.ensemble import stackers, wide_network
@@ -14,6 +13,7 @@ from jungle.ensemble.members import load_members
 from jungle.ensemble.prediction_matrix import Answers, board_of
 from jungle.ensemble.wide_network import ALONE, TOGETHER, Shape, fit_wide, rate_at
 from jungle.metrics.scores import log_loss
+from tests.ensemble.ensemble_cases import CLASSES, members
 
 
 def test_the_schedule_is_the_first_places() -> None:

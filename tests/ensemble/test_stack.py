@@ -5,7 +5,6 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from ensemble_cases import CLASSES, answers, both, labelled, members, run_folder
 
 from jungle.cli.main import main
 from jungle.data import predictions
@@ -19,6 +18,7 @@ from jungle.ensemble.prediction_matrix import board_of
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
+from tests.ensemble.ensemble_cases import CLASSES, answers, both, labelled, members, run_folder
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from ensemble_cases import CLASSES, answers, both, members, run_folder
 
 from jungle.cli.main import main
 from jungle.data import predictions
@@ -15,6 +14,7 @@ from jungle.ensemble.members import load_members
 from jungle.ensemble.prediction_matrix import board_of, table_of
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
+from tests.ensemble.ensemble_cases import CLASSES, answers, both, members, run_folder
 
 
 def fail(run: Path, split: str, rows: list[int], priors: bool = False) -> list[str]:

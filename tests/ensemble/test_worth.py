@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ensemble_cases import CLASSES, answers, both, members, run_folder
 
 from jungle.cli.main import main
 from jungle.ensemble import stack
@@ -14,6 +13,7 @@ from jungle.ensemble.evaluation import best_of, judge
 from jungle.ensemble.members import load_members
 from jungle.ensemble.prediction_matrix import Board, board_of
 from jungle.metrics.scores import log_loss
+from tests.ensemble.ensemble_cases import CLASSES, answers, both, members, run_folder
 
 
 def stacked(tmp_path: Path, *args: str) -> tuple[dict, str]:

@@ -3,9 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
-from report_cases import CLASSES, said
 
 from jungle.video.transcode.writer import write_clip
+from tests.report.report_cases import CLASSES, said
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 import re
 
 import polars as pl
-from report_cases import said
 
 from jungle.report import write_report
+from tests.report.report_cases import said
 
 
 def page_of(tmp_path, classes, truth, probs) -> str:

@@ -3,11 +3,11 @@ from html.parser import HTMLParser
 
 import polars as pl
 import pytest
-from report_cases import CLASSES, said
 
 from jungle.data.predictions import without_answers_of_failed
 from jungle.report import charts, write_report
 from jungle.report.formatting import percent, plain, score
+from tests.report.report_cases import CLASSES, said
 
 VOID = {"meta", "img", "line", "circle", "path", "br", "link"}
 

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from clip_cases import CASES
+from tests.video.clip_cases import CASES
 
 
 @pytest.fixture(scope="session")

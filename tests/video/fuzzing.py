@@ -6,9 +6,8 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
-from clip_cases import numbered
-
 from jungle.video.transcode.writer import write_clip
+from tests.video.clip_cases import numbered
 
 LENGTH = 30
 GOP = {"options": {"g": "10"}}

@@ -5,18 +5,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from jungle.video.decode_pyav import decode_all
-from jungle.video.looking import look
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import shrink_clip
-from jungle.video.timeline import iter_packets, read_timeline
-from jungle.video.trust import ERROR, is_sign
-from jungle.video.write import write_clip
 
-from jungle.video import ClipError, ClipSpec, Frames, read_clip, salvage
+from jungle.video import ClipError, ClipSpec, Frames, read_clip
+from jungle.video import recovery as salvage
 from jungle.video.blanks import has_blank
-from jungle.video.container import opened
+from jungle.video.container.open import opened
+from jungle.video.container.timeline import iter_packets, read_timeline
+from jungle.video.decoders.pyav import decode_all
+from jungle.video.decoders.trust import ERROR, is_sign
+from jungle.video.indexing.inspect_file import look
 from jungle.video.probing import probe
+from jungle.video.transcode.clip import shrink_clip
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
 from jungle.video.upright import Turn
 
 COUNT, HEIGHT, WIDTH = 24, 96, 128

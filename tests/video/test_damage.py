@@ -7,13 +7,13 @@ import threading
 import time
 from pathlib import Path
 
-import fuzzing
 import numpy as np
 import pytest
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip
 from jungle.video.transcode.writer import write_clip
 from jungle.video.workers.decode_pool import DecodePool, Job
+from tests.video import fuzzing
 
 SPEC = ClipSpec(Frames("uniform", 12), (48, 48))
 BAD_ENDS = ("no answer", "crashed", "killed", "ended with", "Error")

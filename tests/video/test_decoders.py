@@ -5,11 +5,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from clip_cases import CASES, LENGTH, needs_ffmpeg, sequential
 
 from jungle.errors import UserError
 from jungle.video import ClipSpec, Frames, read_clip
 from jungle.video.frames.sampling import pick
+from tests.video.clip_cases import CASES, LENGTH, needs_ffmpeg, sequential
 
 # Levels by which a frame may differ in the mean from the same frame of a plain decode. The frames of a case
 # differ from each other by 9 or more.

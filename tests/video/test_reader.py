@@ -3,10 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clip_cases import numbered
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames, probe, read_clip
 from jungle.video.transcode.writer import write_clip
+from tests.video.clip_cases import numbered
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

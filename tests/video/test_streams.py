@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from clip_cases import needs_ffmpeg
-from stream_cases import CASES, H264, MAIN, MJPEG, OTHER, SMALL, STILL, main_of, shows, write_tracks
 
 from jungle.video import ClipError, ClipSpec, Frames, probe, read_clip
 from jungle.video.container.open import opened
@@ -18,6 +16,19 @@ from jungle.video.reader import look as look_or_plan
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
 from jungle.video.workers.multi_spec_pool import read_each
+from tests.video.clip_cases import needs_ffmpeg
+from tests.video.stream_cases import (
+    CASES,
+    H264,
+    MAIN,
+    MJPEG,
+    OTHER,
+    SMALL,
+    STILL,
+    main_of,
+    shows,
+    write_tracks,
+)
 
 ALL = Frames("uniform", 500)
 DECODERS = ["pyav", "decord", pytest.param("torchcodec", marks=needs_ffmpeg)]

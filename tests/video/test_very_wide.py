@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jungle.video.looking import look
-from jungle.video.shrink_spec import Shrink
-from jungle.video.shrinking import shrink_clip
-from jungle.video.write import write_clip
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
+from jungle.video.indexing.inspect_file import look
+from jungle.video.transcode.clip import shrink_clip
+from jungle.video.transcode.spec import Shrink
+from jungle.video.transcode.writer import write_clip
 
 
 @pytest.mark.parametrize(("height", "width"), [(2, 60000), (60000, 2)])

@@ -13,10 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import lance
 import numpy as np
-import pyarrow as pa
-import zarr
 
 from jungle.features.store import FeatureStore
 
@@ -91,6 +88,9 @@ class Lance:
 
     def write(self, first: int, keys: Sequence[str], values_NTD: np.ndarray) -> None:
         """Append one fragment and commit it."""
+        import lance
+        import pyarrow as pa
+
         size = values_NTD[0].size
         values = pa.FixedSizeListArray.from_arrays(pa.array(values_NTD.reshape(-1)), size)
         table = pa.table({"key": pa.array(keys), "values": values})
@@ -98,6 +98,8 @@ class Lance:
 
     def open(self) -> int:
         """Read the column of keys."""
+        import lance
+
         self._shape = json.loads((self.folder / "shape.json").read_text())
         self._data = lance.dataset(self.folder / "lance")
         keys = self._data.to_table(columns=["key"])["key"].to_pylist()
@@ -120,6 +122,8 @@ class Zarr:
 
     def create(self, clips: int, frames: int, dim: int) -> None:
         """Make the array at its final size."""
+        import zarr
+
         # For an index alone, a file of two bytes a clip would measure nothing but the file system
         index_only = frames * dim == 1
         group = INDEX_GROUP if index_only else group_of(frames, dim)
@@ -135,12 +139,16 @@ class Zarr:
 
     def write(self, first: int, keys: Sequence[str], values_NTD: np.ndarray) -> None:
         """Set a slice, and keep the keys beside the array, which has no place for them."""
+        import zarr
+
         array: Any = zarr.open_array(self.folder / "zarr", mode="r+")
         array[first : first + len(keys)] = values_NTD
         np.save(self.folder / f"keys-{first:09d}.npy", np.array(keys))
 
     def open(self) -> int:
         """Read the keys."""
+        import zarr
+
         self._data: Any = zarr.open_array(self.folder / "zarr", mode="r")
         keys = np.concatenate([np.load(p) for p in sorted(self.folder.glob("keys-*.npy"))]).tolist()
         self._row = {key: i for i, key in enumerate(keys)}

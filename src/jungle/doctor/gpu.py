@@ -7,7 +7,8 @@ DECODE = """
 import pathlib, tempfile
 import torch
 from jungle.errors import UserError
-from jungle.video import ClipSpec, Frames, decode_decord
+from jungle.video import ClipSpec, Frames
+from jungle.video.decoders import decord as decode_decord
 from jungle.video.workers.device_trial import difference
 from jungle.video.reader import read_clip
 answer = dict(gpu=torch.cuda.is_available(), decord=decode_decord.has_cuda(), found={}, error="")
