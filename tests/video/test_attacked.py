@@ -190,16 +190,33 @@ def test_a_chunk_that_is_not_where_the_index_says_is_a_damaged_frame(tmp_path, n
     assert some.status == "degraded"
 
 
-def test_an_index_that_is_wrong_as_a_whole_is_no_damage(tmp_path):
+@pytest.mark.parametrize("first", [0, 4])
+def test_an_index_of_which_most_is_wrong_is_no_damage(tmp_path, first):
     path = made(tmp_path / "mpeg4.avi", **AVIS["mpeg4.avi"])
     data = bytearray(path.read_bytes())
     begin = data.rindex(b"idx1") + 8
-    for at in range(begin, begin + 16 * COUNT, 16):
+    for at in range(begin + 16 * first, begin + 16 * COUNT, 16):
         place = struct.unpack_from("<I", data, at + 8)[0]
         struct.pack_into("<I", data, at + 8, place + 2)
     path.write_bytes(data)
     found = read(path)
     assert (found.status, len(found.frames)) == ("ok", COUNT)
+
+
+def test_a_recording_of_which_a_part_is_anothers_is_no_joined_one(tmp_path):
+    how = {"codec": "libx265", "options": {"x265-params": "log-level=none:keyint=8"}, "audio_s": 2.4}
+    one, other = tmp_path / "a.ts", tmp_path / "b.ts"
+    write_clip(one, moving(), fps=10, **how)
+    write_clip(other, moving()[::-1], fps=10, **how)
+    true, data, stale = read(one), one.read_bytes(), other.read_bytes()
+    assert true.status == "ok"
+    wrong = 0
+    # Not within the first frame: there both are packed alike, and the packets' counters go on.
+    for at in range(6144, len(data) - 8192, 4096):
+        (tmp_path / "c.ts").write_bytes(data[:at] + stale[at : at + 4096] + data[at + 4096 :])
+        found = read(tmp_path / "c.ts")
+        wrong += found.status == "ok" and far(found.frames, true.frames) > 15
+    assert wrong == 0
 
 
 def test_what_lost_its_beginning_is_not_whole(tmp_path):
