@@ -82,6 +82,7 @@ def _train(cfg: TrainConfig, folder: Path) -> None:
         from jungle.models.compiling import check_compiler, explained
         from jungle.models.joined import make_backbone
 
+    quiet()  # once more: Lightning sets its level when it is imported
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Of the settings as given; searches turn some into numbers.
     fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
