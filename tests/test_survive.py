@@ -104,6 +104,7 @@ def test_sigterm_saves_within_a_step_and_resume_alone_goes_on(
     assert "was stopped before its end" in str(runs.unended(last.with_name("best.ckpt")))
     log = (run / "train.log").read_text()
     assert "Traceback" not in log
+    assert "weights_only" not in log  # what Lightning says of itself
     second = start("train", [f"resume={run}"], tmp_path)  # its own settings, without repeating them
     wait_for_saves(second, tmp_path / "runs", 1)
     second.terminate()

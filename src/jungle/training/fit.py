@@ -36,6 +36,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
         from jungle.training import build, datamodules, evaluation, loggers
         from jungle.training.tuning import search
 
+    quiet()  # once more: Lightning sets its level when it is imported
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Of the settings as given; searches turn some into numbers.
     fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
