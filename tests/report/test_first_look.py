@@ -2,11 +2,11 @@
 
 import polars as pl
 import pytest
-from tests.report.test_page import Page
 
 from jungle.report import write_report
 from jungle.report.summary import find
 from tests.report.report_cases import CLASSES, said
+from tests.report.test_page import Page
 
 
 def words_of(folder, **given) -> str:
