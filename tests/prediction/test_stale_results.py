@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from jungle.cli.main import main
+from jungle.commands import ensemble_stack
 from jungle.prediction.writer import DERIVED, Rows
-from jungle.report import ensemble as report
 from tests.ensemble.ensemble_cases import CLASSES, both, members
 
 
@@ -36,7 +36,7 @@ def test_a_submission_and_a_page_of_other_predictions_are_removed(tmp_path, clip
 
 
 def test_a_stack_leaves_and_names_its_own_results_only(tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(report, "write_ensemble_report", lambda page, **_: page.write_text("a page"))
+    monkeypatch.setattr(ensemble_stack, "write_ensemble_report", lambda page, **_: page.write_text("a page"))
     members(tmp_path / "runs", {"good": 3.0})
     names = both().of("test").table["clip"].to_list()
     template, out = tmp_path / "format.csv", tmp_path / "out"

@@ -47,7 +47,7 @@ def test_copies_that_grew_are_said_with_both_sizes_and_no_advice_that_was_follow
     assert "larger than the clips" not in said
     assert ("copied as they are: 1 clip" in said) or codec == "h264"
     grown = 64 * small.stat().st_size
-    monkeypatch.setattr("jungle.video.transcode.dataset.shrink_clips", lambda *_, **__: table(small, grown))
+    monkeypatch.setattr("jungle.commands.shrink.shrink_clips", lambda *_, **__: table(small, grown))
     main(["shrink", *asked, f"codec={codec}"])
     said = capsys.readouterr().err
     assert f"({grown / 1e6:.1f} MB of {small.stat().st_size / 1e6:.1f} MB)" in said
