@@ -11,12 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from jungle import runs
 from jungle.cli import main, overrides
+from jungle.commands import train
 from jungle.config import TrainConfig, resuming
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.files import write_json
 from jungle.pipelines import sweep
-from jungle.training import fit
 from jungle.training.run_inputs import current
 from tests.conftest import write_video
 
@@ -128,19 +128,19 @@ def test_a_run_that_goes_on_with_moved_clips_keeps_their_new_place(
 ) -> None:
     run, trained = begin(tmp_path / "run", config(data)), []
     monkeypatch.setattr("hydra.core.hydra_config.HydraConfig.get", lambda: _hydra(run))
-    monkeypatch.setattr(fit, "_train", lambda cfg, folder: trained.append((cfg.data.root, folder)))
+    monkeypatch.setattr(train, "fit", lambda cfg, folder: trained.append((cfg.data.root, folder)))
     new = move(data)
-    fit.main(_raw(config(new)))
+    train.main(_raw(config(new)))
     assert trained == [(new, run)]
     assert runs.state(run)["fingerprint"] == config(new).fingerprint()
     assert resuming.saved(run).settings["data"]["root"] == str(new)  # type: ignore[index]
     write_video(new / "b/1.mp4", None, 77, frames=3)
     begun = (run / "run.json").read_text()
     with pytest.raises(UsageError, match="files of clips were replaced"):
-        fit.main(_raw(config(move(new, "third"))))
+        train.main(_raw(config(move(new, "third"))))
     assert (run / "run.json").read_text() == begun
     with pytest.raises(UsageError, match=r"run of other settings \(seed was 0, is now 1\)"):
-        fit.main(_raw(config(new, seed=1)))
+        train.main(_raw(config(new, seed=1)))
 
 
 def test_a_trial_of_other_settings_is_refused(

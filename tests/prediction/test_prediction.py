@@ -264,7 +264,7 @@ def test_a_clip_of_which_something_else_is_told_is_predicted_again(
 ) -> None:
     asks = [ClipRequest(p.name, str(p)) for p in sorted((survey / "clips").iterdir())[:2]]
     told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
-    monkeypatch.setattr(predict.facts, "of_clips", lambda *_: told.copy())
+    monkeypatch.setattr(predict.metadata, "of_clips", lambda *_: told.copy())
     cfg: Any = SimpleNamespace(metadata=None, paths=SimpleNamespace(cache=tmp_path), workers=0, timeout_s=1.0)
     seeing = [SimpleNamespace(model=SimpleNamespace(metadata=SimpleNamespace(names=())))]
     with Rows(tmp_path / "out", {"ckpt": ["a"]}, CLASSES, False) as rows:

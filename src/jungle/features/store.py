@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from jungle.console import log
 from jungle.data.content_key import Content
@@ -167,6 +166,8 @@ class FeatureStore:
 
     def table(self) -> "pl.DataFrame":
         """Return one row a clip (`key`, `clip`, `status`, `reason`, `frames`), sorted by key."""
+        import polars as pl  # here: workers that read features do without it
+
         schema = {"key": pl.Utf8, "clip": pl.Utf8, "status": pl.Utf8, "reason": pl.Utf8, "frames": pl.UInt32}
         rows, known = self._index.rows, self._index.known.tolist()
         if rows is None:

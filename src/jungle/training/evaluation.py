@@ -18,7 +18,7 @@ from jungle.models.archives import load_archive
 from jungle.models.inference import answers
 from jungle.parquet import read_parquet, write_parquet
 from jungle.report import evaluation, write_report
-from jungle.training import loggers
+from jungle.training.loggers import run_logger
 from jungle.training.loggers.pictures import shown_clips
 from jungle.video import ClipSpec
 from jungle.wording import count
@@ -199,10 +199,10 @@ def _log(
             spec = ClipSpec.from_dict(model.about["clip"])
             told = (tables["val"], clips.table, clips.classes, spec)
             shown = shown_clips(judged["val"], *told, most=cfg.logger.clips)
-        results = loggers.Results(
+        results = run_logger.Results(
             clips.classes, scores, judged, shown, epoch, best if best.is_file() else None
         )
-        loggers.tell(logger, cfg, results)
+        run_logger.tell(logger, cfg, results)
 
 
 def _report(

@@ -33,18 +33,19 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
         from jungle.data.validation import counts_table, sites_line
         from jungle.models.backbones.concat import make_backbone
         from jungle.models.compilation import check_compiler, explained
-        from jungle.training import build, datamodules, evaluation, loggers
+        from jungle.training import build, datamodules, evaluation
+        from jungle.training.loggers import run_logger
         from jungle.training.tuning import search
 
     quiet()  # once more: Lightning sets its level when it is imported
     lightning.seed_everything(cfg.seed, workers=True, verbose=False)
     # Of the settings as given; searches turn some into numbers.
-    fingerprint, names = cfg.fingerprint(), loggers.Names.of(cfg, folder)
+    fingerprint, names = cfg.fingerprint(), run_logger.Names.of(cfg, folder)
     datamodules.check_devices(cfg)
     search.check(cfg, folder)
     if cfg.trainer.compile:
         check_compiler(build.devices_of(cfg)[0])
-    loggers.check(cfg)
+    run_logger.check(cfg)
     backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
     clips, lost = found or training_clips.load(cfg)
     task = build.task_of(cfg, clips)
@@ -76,7 +77,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
             given.note_damaged(folder, {*data.damaged, *data.failures})
         datamodules.check_left(clips, data, cfg.max_failed_fraction, lost)
         cfg = search.with_rate(cfg, folder, fresh, data)
-        logger = loggers.make_logger(cfg, folder, names)
+        logger = run_logger.make_logger(cfg, folder, names)
         trainer = build.trainer_of(cfg, folder, logger)
         model = build.model_of(cfg, backbone, clips, task, about)
         with explained():
@@ -85,7 +86,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
     finally:
         if given is not None:
             given.note_damaged(folder, {*data.damaged, *data.failures})
-        loggers.finish(logger)
+        run_logger.finish(logger)
         datamodules.close(data)
     if trainer.is_global_zero:
         runs.mark(folder, fingerprint, "finished")

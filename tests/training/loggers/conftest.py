@@ -7,8 +7,7 @@ import pytest
 
 from jungle.metrics.scores import all_scores
 from jungle.report.evaluation import Outcome
-from jungle.training.loggers import Results
-from jungle.training.loggers.results import ShownClip
+from jungle.training.loggers.results import Results, ShownClip
 
 CLASSES = ("blank", "lion", "hog$1$ | wild")
 

@@ -11,9 +11,9 @@ from PIL import Image
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.report.evaluation import Outcome
-from jungle.training import loggers
-from jungle.training.loggers import Names, Results
-from jungle.training.loggers.results import confusion, precision_recall
+from jungle.training.loggers import run_logger
+from jungle.training.loggers.results import Results, confusion, precision_recall
+from jungle.training.loggers.run_names import Names
 from tests.conftest import Command, survey_args
 from tests.training.loggers.conftest import CLASSES
 from tests.training.loggers.offline import OfflineRun
@@ -23,8 +23,8 @@ NAMES = Names("lite0, fold 1", "mara 2024", "fold")
 
 def logged(results: Results, folder: Path, *words: str) -> Any:
     cfg = overrides.composed("train", list(words), config_dir())
-    logger = loggers.make_logger(cfg, folder, NAMES)
-    loggers.tell(logger, cfg, results)
+    logger = run_logger.make_logger(cfg, folder, NAMES)
+    run_logger.tell(logger, cfg, results)
     return logger
 
 
@@ -32,7 +32,7 @@ def logged(results: Results, folder: Path, *words: str) -> Any:
 def offline(results: Results, tmp_path: Path) -> OfflineRun:
     words = ["logger.tags=[night,dry season]", "logger.entity=rangers", "logger.project=mara", "seed=5"]
     logger = logged(results, tmp_path / "run", *words, "logger.checkpoint=true", "logger.mode=offline")
-    loggers.finish(logger)
+    run_logger.finish(logger)
     return OfflineRun(tmp_path / "run")
 
 
@@ -149,7 +149,7 @@ def test_a_logger_that_fails_ends_no_run(results: Results, caplog: pytest.LogCap
         def log_metrics(self, _: object) -> None:
             raise OSError("no space left\non device")
 
-    loggers.tell(Full(), overrides.composed("train", [], config_dir()), results)
+    run_logger.tell(Full(), overrides.composed("train", [], config_dir()), results)
     assert "the results could not be logged (no space left); metrics.json" in caplog.text
 
 

@@ -12,9 +12,9 @@ from jungle.config import train as config_train
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.pipelines import recipe as recipes
-from jungle.pipelines import sweep
 from jungle.pipelines.stages import jobs_of
-from jungle.training.loggers import Names, wandb_run
+from jungle.training.loggers import wandb_run
+from jungle.training.loggers.run_names import Names
 
 BEST = config_dir() / "experiment" / "primatrix" / "best.yaml"
 
@@ -41,7 +41,7 @@ def test_the_folds_of_one_command_are_a_group(tmp_path: Path) -> None:
 def test_the_trials_of_a_sweep_are_a_group(tmp_path: Path) -> None:
     trial = tmp_path / "2026-01-01_00-00-00" / "7"
     trial.mkdir(parents=True)
-    (trial / sweep.TRIAL).write_text("{}")
+    (trial / runs.TRIAL).write_text("{}")
     found = Names.of(config("name=mara", "data.folds=3", "data.fold=2"), trial)
     assert found == Names("mara, fold 2, trial 7", "sweep 2026-01-01_00-00-00", "trial")
 

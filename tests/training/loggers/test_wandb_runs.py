@@ -13,8 +13,8 @@ from jungle import network
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.errors import UserError
-from jungle.training import loggers
-from jungle.training.loggers import Names, wandb_run
+from jungle.training.loggers import run_logger, wandb_run
+from jungle.training.loggers.run_names import Names
 from tests.conftest import ROOT
 
 NAMES = Names("run", None, "train")
@@ -87,13 +87,13 @@ def test_a_key_and_no_network_keeps_the_run_offline(
     with pytest.raises(
         UserError, match=rf"logger\.mode=online: {host} does not answer; give logger\.mode=off"
     ):
-        loggers.check(config("online"))
-    loggers.check(config("auto"))
-    loggers.check(config("offline"))
+        run_logger.check(config("online"))
+    run_logger.check(config("auto"))
+    run_logger.check(config("offline"))
     made: list[bool] = []
     monkeypatch.setattr(wandb_run, "_wandb", lambda *_, online: made.append(online) or Begun())
     with caplog.at_level("INFO"):
-        loggers.make_logger(config("auto"), tmp_path, NAMES)
+        run_logger.make_logger(config("auto"), tmp_path, NAMES)
     assert made == [False]
     assert caplog.text.count("does not answer: the run is kept offline") == 1
 
@@ -113,12 +113,12 @@ def test_a_server_that_refuses_the_run_leaves_it_offline(
     wandb.teardown()  # what it has read of the environment in other tests
     try:
         with pytest.raises(UserError, match=r"logger\.mode=online: "):
-            loggers.check(config("online"))
+            run_logger.check(config("online"))
         began = time.monotonic()
-        logger = loggers.make_logger(config("auto"), tmp_path, NAMES)
+        logger = run_logger.make_logger(config("auto"), tmp_path, NAMES)
         assert time.monotonic() - began < 120
         logger.log_metrics({"a": 1.0})
-        loggers.finish(logger)
+        run_logger.finish(logger)
         assert "W&B refuses the run" in caplog.text
         assert KEY not in caplog.text
         assert list(tmp_path.glob("wandb/offline-run-*"))
@@ -138,26 +138,26 @@ def test_whatever_else_fails_in_wandb(mode, says, tmp_path, monkeypatch, caplog)
     monkeypatch.setattr(wandb_run, "_unusable", lambda *_, **__: None)
     monkeypatch.setattr(wandb_run, "_host", lambda: "https://wandb.invalid")
     if says is None:
-        assert loggers.make_logger(config(mode), tmp_path, NAMES) is False
+        assert run_logger.make_logger(config(mode), tmp_path, NAMES) is False
         assert "history.json alone keeps the numbers" in caplog.text
         return
     with pytest.raises(UserError, match=says) as error:
-        loggers.make_logger(config(mode), tmp_path, NAMES)
+        run_logger.make_logger(config(mode), tmp_path, NAMES)
     assert "\n" not in str(error.value)
 
 
 def test_a_key_is_found_for_the_server_that_is_used(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not loggers.has_key("https://wandb.our-lab.org")
+    assert not run_logger.has_key("https://wandb.our-lab.org")
     (tmp_path / "netrc").write_text(f"machine tracking.our-lab.org\n  login user\n  password {KEY}\n")
-    assert loggers.has_key("https://tracking.our-lab.org")
-    assert not loggers.has_key("https://api.elsewhere.org")
+    assert run_logger.has_key("https://tracking.our-lab.org")
+    assert not run_logger.has_key("https://api.elsewhere.org")
 
 
 def test_only_the_first_process_begins_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
-    assert loggers.make_logger(config("auto"), tmp_path, NAMES)
+    assert run_logger.make_logger(config("auto"), tmp_path, NAMES)
     assert not list(tmp_path.glob("wandb/*"))
 
 

@@ -89,7 +89,7 @@ def test_other_processes_of_a_run_wait_for_the_first(monkeypatch, tmp_path):
 
 def test_what_is_asked_for_is_done_or_refused(monkeypatch):
     calls = chosen(monkeypatch, True)
-    monkeypatch.setattr(device_trial.decode_torchcodec, "load", lambda: None)
+    monkeypatch.setattr(device_trial.torchcodec, "load", lambda: None)
     for word in ("gpu", "cuda"):
         assert device_selection.settle(SPEC, word, ["a"], **MACHINE) == CUDA
         with pytest.raises(UsageError, match="no GPU can be used"):

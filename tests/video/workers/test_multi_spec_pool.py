@@ -31,10 +31,8 @@ def test_each_gets_what_it_would_get_alone(case, name: str) -> None:
 
 def test_a_sound_clip_is_decoded_once(case, monkeypatch) -> None:
     passes = []
-    decode = each_module.decode_pyav.decode
-    monkeypatch.setattr(
-        each_module.decode_pyav, "decode", lambda *args: passes.append(args[0]) or decode(*args)
-    )
+    decode = each_module.pyav.decode
+    monkeypatch.setattr(each_module.pyav, "decode", lambda *args: passes.append(args[0]) or decode(*args))
     plain = [s for s in SPECS if s.frames.kind != "motion"]
     read_each(case("h264_gop250.mp4"), plain, seed=3)
     assert len(passes) == 1
