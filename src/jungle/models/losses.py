@@ -1,5 +1,6 @@
-"""What a wrong answer costs, and how logits become probabilities."""
+"""Losses, and the link functions (sigmoid, softmax) that turn logits into probabilities."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -47,35 +48,89 @@ def loss(
     class_weight_C = 1.0 if plan.class_weights is None else logits_BC.new_tensor(plan.class_weights)
     if task == "exclusive":
         smooth_BC = targets_BC * (1 - plan.label_smoothing) + plan.label_smoothing / logits_BC.shape[1]
-        log_p_BC = logits_BC.log_softmax(1)
-        cell_BC = -smooth_BC * log_p_BC * class_weight_C
-        if plan.gamma:
-            # Not quite 0, where a power below 1 has no slope.
-            cell_BC = cell_BC * (1 - log_p_BC.exp()).clamp(min=TINY) ** plan.gamma
+        cell_BC = smooth_BC * _terms(plan, task)(logits_BC, plan)[0] * class_weight_C
         return (cell_BC.sum(1) * weight_B).sum() / weight_B.sum().clamp(min=1e-8)
     known_BC = ~targets_BC.isnan() * weight_B.unsqueeze(1)
     smooth_BC = targets_BC.nan_to_num() * (1 - plan.label_smoothing) + 0.5 * plan.label_smoothing
-    present_BC, absent_BC = _binary(logits_BC, plan)
+    present_BC, absent_BC = _terms(plan, task)(logits_BC, plan)
     cell_BC = smooth_BC * present_BC * class_weight_C + (1 - smooth_BC) * absent_BC
     return (cell_BC * known_BC).sum() / known_BC.sum().clamp(min=1e-8)
 
 
-def _binary(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
-    """Return what each cell costs where its class is present, and where it is absent."""
-    present_BC, absent_BC = F.softplus(-logits_BC), F.softplus(logits_BC)  # -log p, -log(1 - p)
-    p_BC, other_BC = logits_BC.sigmoid(), (-logits_BC).sigmoid()
-    # Not quite 0, where a power below 1 has no slope.
-    p_BC, other_BC = p_BC.clamp(min=TINY), other_BC.clamp(min=TINY)
-    if plan.name == "focal" and plan.gamma:
-        # Lin et al. 2017; their alpha is the class weight.
-        return present_BC * other_BC**plan.gamma, absent_BC * p_BC**plan.gamma
-    if plan.name == "asymmetric":
-        # Ridnik et al. 2021: a power each for present and absent, a margin for what is surely absent.
-        if plan.margin:
-            p_BC = (p_BC - plan.margin).clamp(min=TINY)
-            absent_BC = -torch.log1p(-p_BC)
-        return present_BC * other_BC**plan.gamma_positive, absent_BC * p_BC**plan.gamma_negative
+def _terms(plan: LossPlan, task: str) -> "CellTerms":
+    """Return the function of a loss for a task.
+
+    Raises:
+        ValueError: the loss has none for it.
+    """
+    family = SOFTMAX_LOSSES if task == "exclusive" else SIGMOID_LOSSES
+    if plan.name not in family:
+        raise ValueError(f"loss {plan.name!r} is not one for the task {task!r}: use {', '.join(family)}")
+    return family[plan.name]
+
+
+def sigmoid_cross_entropy(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
+    """Return `-log p` and `-log(1 - p)` of each class by itself."""
+    return F.softplus(-logits_BC), F.softplus(logits_BC)
+
+
+def softmax_cross_entropy(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
+    """Return `-log p` over classes; an absent class costs nothing by itself."""
+    present_BC = -logits_BC.log_softmax(1)
+    return present_BC, torch.zeros_like(present_BC)
+
+
+def sigmoid_focal(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
+    """Return the focal loss of each class by itself (Lin et al. 2017; their alpha is the class weight)."""
+    present_BC, absent_BC = sigmoid_cross_entropy(logits_BC, plan)
+    if not plan.gamma:
+        return present_BC, absent_BC
+    p_BC, other_BC = _shares_of_one(logits_BC)
+    return present_BC * other_BC**plan.gamma, absent_BC * p_BC**plan.gamma
+
+
+def softmax_focal(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
+    """Return the focal loss over classes (Lin et al. 2017)."""
+    present_BC, absent_BC = softmax_cross_entropy(logits_BC, plan)
+    if plan.gamma:
+        # Not quite 0, where a power below 1 has no slope.
+        present_BC = present_BC * (1 - (-present_BC).exp()).clamp(min=TINY) ** plan.gamma
     return present_BC, absent_BC
+
+
+def sigmoid_asymmetric(logits_BC: Tensor, plan: LossPlan) -> tuple[Tensor, Tensor]:
+    """Return the asymmetric loss (Ridnik et al. 2021).
+
+    Present and absent classes have a power each; below a margin an absent class costs nothing.
+    """
+    present_BC, absent_BC = sigmoid_cross_entropy(logits_BC, plan)
+    p_BC, other_BC = _shares_of_one(logits_BC)
+    if plan.margin:
+        p_BC = (p_BC - plan.margin).clamp(min=TINY)
+        absent_BC = -torch.log1p(-p_BC)
+    return present_BC * other_BC**plan.gamma_positive, absent_BC * p_BC**plan.gamma_negative
+
+
+def _shares_of_one(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
+    """Return `p` and `1 - p`, not quite 0, where a power below 1 has no slope."""
+    return logits_BC.sigmoid().clamp(min=TINY), (-logits_BC).sigmoid().clamp(min=TINY)
+
+
+# What each cell costs where its class is present, and where it is absent, both `[B, C]`.
+CellTerms = Callable[[Tensor, LossPlan], tuple[Tensor, Tensor]]
+
+# The words of `loss.name`, by task.
+SIGMOID_LOSSES: dict[str, CellTerms] = {
+    "auto": sigmoid_cross_entropy,
+    "bce": sigmoid_cross_entropy,
+    "focal": sigmoid_focal,
+    "asymmetric": sigmoid_asymmetric,
+}
+SOFTMAX_LOSSES: dict[str, CellTerms] = {
+    "auto": softmax_cross_entropy,
+    "ce": softmax_cross_entropy,
+    "focal": softmax_focal,
+}
 
 
 def class_weights(targets_NC: Tensor, power: float, counted_N: Tensor | None = None) -> tuple[float, ...]:

@@ -8,19 +8,17 @@ import polars as pl
 
 from jungle.config import ClipsConfig, TrainConfig
 from jungle.console import log
-from jungle.data import formats
 from jungle.data.clips import Clips
 from jungle.data.contrast import check_contrast
 from jungle.data.duplicates import contents_of, warn_of_copies, with_copies_at_one_site
+from jungle.data.formats import FORMATS, LabelSource
 from jungle.data.metadata import Metadata
-from jungle.data.paths import absolute, windows_hint
 from jungle.data.pseudo_labels import SoftLabels, free, read
 from jungle.data.splits import assign_splits
 from jungle.data.text import clean_name, match_names
 from jungle.data.validation import check
 from jungle.data.validation_report import Problems
 from jungle.errors import UsageError, nearest
-from jungle.files import absent
 from jungle.sample import ensure_sample
 from jungle.wording import count
 
@@ -107,37 +105,24 @@ def _rendered(cfg: ClipsConfig, clips: Sequence[str] | None) -> Any:
     return ensure_sample(cfg.data.root, clips=cfg.data.sample_clips, only=clips)
 
 
-def _load(cfg: ClipsConfig, problems: Any) -> Clips:
+def _load(cfg: ClipsConfig, problems: Problems) -> Clips:
     data, root = cfg.data, cfg.data.root
     cleaned = [clean_name(c) for c in data.classes or ()]
     if twice := [c for i, c in enumerate(cleaned) if c in cleaned[:i]]:
         raise UsageError(f"data.classes: {twice[0]!r} is named twice; remove one")
-    if data.format == "csv":
-        if root is not None and not absolute(root).is_dir():
-            problems.say(f"data.root={root}: {absent(absolute(root), 'folder')}{windows_hint(str(root))}")
-        return formats.load_csv(
-            data.labels or "",
-            root,
-            classes=data.classes,
-            filepath_column=data.filepath_column,
-            label_column=data.label_column,
-            sites=data.sites,
-            problems=problems,
-        )
-    assert root is not None
-    if data.format == "folders":
-        return formats.load_folders(root, classes=data.classes, sites=data.sites, problems=problems)
-    options: dict[str, Any] = {
-        "test_labels": data.test_labels,
-        "sites": data.sites,
-        "classes": data.classes,
-        "problems": problems,
-    }
-    if data.format == "primatrix_micro":
-        return formats.load_primatrix_micro(root, data.labels, data.template, **options)
     if data.format == "sample":
         root = _rendered(cfg, None if data.limit is None else ()) / "raw"
-    return formats.load_primatrix(root, data.labels, data.template, **options)
+    source = LabelSource(
+        root=root,
+        labels=data.labels,
+        template=data.template,
+        test_labels=data.test_labels,
+        sites=data.sites,
+        classes=data.classes,
+        filepath_column=data.filepath_column,
+        label_column=data.label_column,
+    )
+    return FORMATS[data.format](source, problems)
 
 
 def priors(clips: Clips) -> dict[str, float]:

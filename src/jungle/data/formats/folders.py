@@ -1,7 +1,7 @@
 """One folder a class; the folders train, val and test may stand above the classes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from jungle.data.encodings import before_it_broke
 from jungle.data.folder_walk import SYSTEM_FOLDERS, entries_of, kind_of
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
 from jungle.data.formats.discover import say_passed_over, walk_videos
+from jungle.data.formats.label_source import LabelSource
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute, composed
 from jungle.data.text import clean_name, is_asked, is_missing, match_names
@@ -25,7 +26,7 @@ from jungle.wording import counted
 def load_folders(
     root: str | Path,
     *,
-    classes: list[str] | tuple[str, ...] | None = None,
+    classes: Sequence[str] | None = None,
     sites: str | Path | None = None,
     problems: Problems | None = None,
 ) -> Clips:
@@ -117,6 +118,11 @@ def load_folders(
     if problems is None:
         gathered.raise_if_any(root)
     return clips
+
+
+def load_folder_source(source: LabelSource, problems: Problems) -> Clips:
+    """Read the folder that a config names, see `load_folders`."""
+    return load_folders(source.folder(), classes=source.classes, sites=source.sites, problems=problems)
 
 
 def _classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:

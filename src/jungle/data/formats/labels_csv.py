@@ -21,6 +21,7 @@ from jungle.data.formats.columns import (
 )
 from jungle.data.formats.headings import Columns, find_columns
 from jungle.data.formats.label_columns import is_binary
+from jungle.data.formats.label_source import LabelSource
 from jungle.data.formats.meta import meta_values
 from jungle.data.formats.sites import join_sites
 from jungle.data.formats.wide import read_wide
@@ -93,6 +94,20 @@ def load_csv(
     if problems is None:
         gathered.raise_if_any(table.path)
     return clips
+
+
+def load_csv_source(source: LabelSource, problems: Problems) -> Clips:
+    """Read the table that a config names, see `load_csv`."""
+    source.report_absent_root(problems)
+    return load_csv(
+        source.labels or "",
+        source.root,
+        classes=source.classes,
+        filepath_column=source.filepath_column,
+        label_column=source.label_column,
+        sites=source.sites,
+        problems=problems,
+    )
 
 
 def one_name_a_file(table: Table, names: Names) -> Names:

@@ -13,6 +13,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.formats.headings import find_columns
+from jungle.data.formats.label_source import LabelSource
 from jungle.data.formats.labels_csv import load_csv, one_name_a_file, report_refused
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import absolute, match_clips, name_clips, say_matches
@@ -91,6 +92,32 @@ def load_primatrix_micro(
     labels = labels if labels is not None else _given_or_found(None, LABELS, beside)
     # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
     return load_primatrix(inner if inner.is_dir() else micro, labels, template, **options)  # type: ignore[arg-type]
+
+
+def load_primatrix_source(source: LabelSource, problems: Problems) -> Clips:
+    """Read the folder that a config names, see `load_primatrix`."""
+    return load_primatrix(
+        source.folder(),
+        source.labels,
+        source.template,
+        test_labels=source.test_labels,
+        sites=source.sites,
+        classes=source.classes,
+        problems=problems,
+    )
+
+
+def load_micro_source(source: LabelSource, problems: Problems) -> Clips:
+    """Read the folder of small copies that a config names, see `load_primatrix_micro`."""
+    return load_primatrix_micro(
+        source.folder(),
+        source.labels,
+        source.template,
+        test_labels=source.test_labels,
+        sites=source.sites,
+        classes=source.classes,
+        problems=problems,
+    )
 
 
 def find_template(raw: str | Path, labels: str | Path | None, given: str | Path | None = None) -> Path | None:
