@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,19 +6,16 @@ import polars as pl
 import pytest
 
 from jungle.data import predictions
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 
-
-def row(clip: str, **more) -> dict:
-    return {"clip": clip, "status": "ok", "reason": "", "probs": np.array([0.25, 0.75]), **more}
+READ = ClipPrediction(probs=np.array([0.25, 0.75]))
+SEEN = replace(READ, times=np.array([0.5, 1.0]), attention=np.array([0.1, 0.9]))
 
 
 def table() -> pl.DataFrame:
-    rows = [
-        row("a b/ä.MP4", times=[0.5, 1.0], attention=[0.1, 0.9]),
-        row("c", status="failed", reason="no frames"),
-    ]
-    return predictions.make(rows, ("lion", "hog"))
+    rows = [SEEN, ClipPrediction("failed", "no frames", READ.probs)]
+    return predictions.make_table(["a b/ä.MP4", "c"], rows, ("lion", "hog"))
 
 
 def test_it_reads_what_it_wrote(tmp_path) -> None:
@@ -68,8 +66,8 @@ def test_the_parquet_does_not_depend_on_how_the_rows_came_together(tmp_path) -> 
 
 
 def test_names_are_no_formulas_in_the_csv_and_stay_as_they_are_in_parquet(tmp_path) -> None:
-    rows = [row("=cmd|'calc'!A1.mp4"), row("+1+1.mp4", status="failed", reason="@SUM(1)"), row("-5")]
-    made = predictions.make(rows, ("lion", "=1+1"))
+    clips, rows = ["=cmd|'calc'!A1.mp4", "+1+1.mp4", "-5"], [READ, ClipPrediction.failure("@SUM(1)"), READ]
+    made = predictions.make_table(clips, rows, ("lion", "=1+1"))
     predictions.write(made, tmp_path / "p.csv")
     lines = (tmp_path / "p.csv").read_text().splitlines()
     assert lines[0] == "clip,status,reason,top_class,top_probability,lion,'=1+1"
@@ -83,13 +81,13 @@ def test_names_are_no_formulas_in_the_csv_and_stay_as_they_are_in_parquet(tmp_pa
 @pytest.mark.parametrize("column", ["status", "clip", "times"])
 def test_a_class_cannot_hide_a_column(column: str) -> None:
     with pytest.raises(UserError, match=column):
-        predictions.make([], (column, "lion"))
+        predictions.make_table([], [], (column, "lion"))
 
 
 def test_wrong_tables_are_refused(tmp_path) -> None:
-    for rows in ([row("a"), row("a")], [row("a", probs=np.array([1.5, 0]))], [row("a", status="fine")]):
+    for rows in ([READ, READ], [replace(READ, probs=np.array([1.5, 0]))], [replace(READ, status="fine")]):
         with pytest.raises(UserError):
-            predictions.make(rows, ("lion", "hog"))
+            predictions.make_table(["a"] * len(rows), rows, ("lion", "hog"))
     (tmp_path / "x.parquet").write_text("not parquet")
     with pytest.raises(UserError, match=r"x\.parquet"):
         predictions.read(tmp_path / "x.parquet")
@@ -97,8 +95,7 @@ def test_wrong_tables_are_refused(tmp_path) -> None:
 
 def test_names_that_would_steer_a_terminal_are_spelt_out_for_people(tmp_path: Path) -> None:
     clips = ["a\nb.mp4", "esc\x1b[31m.mp4", "bidi\u202e.mp4", "é 中.mp4"]
-    rows = [{"clip": c, "status": "ok", "reason": "", "probs": [0.5]} for c in clips]
-    table = predictions.make(rows, ["hog"])
+    table = predictions.make_table(clips, [ClipPrediction(probs=np.array([0.5]))] * len(clips), ["hog"])
     for name in ("a.csv", "a.parquet"):
         predictions.write(table, tmp_path / name)
     assert predictions.read(tmp_path / "a.parquet")["clip"].to_list() == clips

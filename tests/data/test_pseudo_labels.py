@@ -11,6 +11,7 @@ from jungle.data import predictions, pseudo_labels
 from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
 from jungle.data.loader import Sample
+from jungle.data.predictions import ClipPrediction
 from jungle.data.samplers import Mix
 from jungle.errors import UserError
 from jungle.models.losses import loss
@@ -64,12 +65,10 @@ def test_unlabelled_and_test_clips_take_soft_labels_in_any_order(tmp_path: Path)
 
 
 def test_a_predictions_table_is_one_without_its_failures(tmp_path: Path) -> None:
-    rows = [
-        {"clip": "c30.mp4", "status": "ok", "reason": "", "probs": [0.1, 0.9], "times": [0.5]},
-        {"clip": "c31.mp4", "status": "failed", "reason": "broken", "probs": [0.5, 0.5]},
-    ]
+    read = ClipPrediction(probs=np.array([0.1, 0.9]), times=np.array([0.5]))
+    rows = [read, ClipPrediction("failed", "broken", np.array([0.5, 0.5]))]
     for name in ("p.parquet", "p.csv"):
-        predictions.write(predictions.make(rows, CLASSES), tmp_path / name)
+        predictions.write(predictions.make_table(["c30.mp4", "c31.mp4"], rows, CLASSES), tmp_path / name)
         soft = pseudo_labels.read(tmp_path / name, clips(), "exclusive")
         assert soft.numbers.tolist() == [30]
         np.testing.assert_allclose(soft.probs_PC, [[0.1, 0.9]], rtol=1e-5)

@@ -9,6 +9,7 @@ import yaml
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.data.predictions import ClipPrediction
 
 CLASSES = ("blank", "hog", "lion")
 
@@ -39,11 +40,8 @@ def answers(clips: Clips, skill: float, seed: int, sharp: float = 1.0) -> np.nda
 
 
 def table(clips: Clips, probs: np.ndarray, classes: tuple[str, ...] = CLASSES) -> pl.DataFrame:
-    rows = [
-        {"clip": c, "status": "ok", "reason": "", "probs": p, "times": [0.0], "attention": None}
-        for c, p in zip(clips.table["clip"], probs, strict=True)
-    ]
-    return predictions.make(rows, classes)
+    rows = [ClipPrediction(probs=p, times=np.zeros(1)) for p in probs]
+    return predictions.make_table(clips.table["clip"].to_list(), rows, classes)
 
 
 def run_folder(

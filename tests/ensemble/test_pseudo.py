@@ -10,6 +10,7 @@ from jungle.cli.main import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.formats import load_csv
+from jungle.data.predictions import ClipPrediction
 from jungle.ensemble.agreement import agreed, disagreement
 from jungle.ensemble.unlabelled import panel_of
 from jungle.errors import UsageError
@@ -23,10 +24,9 @@ SAID = [[SURE, SURE, SURE, HALF], [SURE, HALF, OTHER, HALF], [SURE, SURE, SURE, 
 
 def answers(names: list[str], said: list, failed: tuple[str, ...] = ()) -> pl.DataFrame:
     rows = [
-        {"clip": n, "status": "failed" if n in failed else "ok", "reason": "", "probs": p}
-        for n, p in zip(names, said, strict=True)
+        ClipPrediction("failed" if n in failed else "ok", probs=p) for n, p in zip(names, said, strict=True)
     ]
-    return predictions.make(rows, CLASSES)
+    return predictions.make_table(names, rows, CLASSES)
 
 
 def clips(lion: int) -> Clips:

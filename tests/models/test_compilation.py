@@ -8,7 +8,7 @@ from jungle.errors import UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.compilation import check_compiler, explained
-from jungle.models.inference import answers
+from jungle.models.inference import predict_batches
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames
 from tests.models.test_module import CLASSES, HEAD, batch
@@ -67,7 +67,8 @@ def test_clips_side_by_side_get_the_answers_of_the_plain_model() -> None:
     torch.set_num_threads(2)
     try:
         rows = [
-            [r["probs"] for r in answers(model, batches, "cpu", "float32")] for model in (plain, compiled)
+            [r.probs for r in predict_batches(model, batches, "cpu", "float32")]
+            for model in (plain, compiled)
         ]
     finally:
         torch.set_num_threads(threads)

@@ -11,7 +11,7 @@ from jungle.errors import UsageError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.heads import HEADS, POOLS, completed, make_head
-from jungle.models.inference import answers
+from jungle.models.inference import predict_batches
 from jungle.models.module import ClipClassifier
 from jungle.video import ClipSpec, Frames
 
@@ -148,10 +148,10 @@ def test_a_checkpoint_predicts_the_same_answers(kind: str, tmp_path: Path) -> No
         "status": ["ok", "ok"],
         "reason": ["", ""],
     }
-    ours, theirs = (list(answers(m, [dict(batch)], "cpu", "float32")) for m in (model, loaded))
+    ours, theirs = (list(predict_batches(m, [dict(batch)], "cpu", "float32")) for m in (model, loaded))
     for a, b, frames in zip(ours, theirs, (5, 3), strict=True):
-        assert a["probs"].tolist() == b["probs"].tolist()
-        assert a["probs"].sum() == pytest.approx(1)
+        assert a.probs.tolist() == b.probs.tolist()
+        assert a.probs.sum() == pytest.approx(1)
         if a["attention"] is not None:
             assert len(a["attention"]) == len(a["times"]) == frames
             assert a["attention"].sum() == pytest.approx(1)

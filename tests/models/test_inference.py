@@ -9,9 +9,10 @@ import torch
 import yaml
 
 from jungle.config.folder import config_dir
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
-from jungle.models.inference import answers
+from jungle.models.inference import predict_batches
 from jungle.models.module import ClipClassifier
 
 CLASSES = ("blank", "hog", "lion")
@@ -45,9 +46,9 @@ def batch(numbers: list[int]) -> dict[str, Any]:
     }
 
 
-def said(made: ClipClassifier, *batches: list[int], each_frame: bool = True) -> dict[int, dict[str, Any]]:
-    rows = answers(made, [batch(b) for b in batches], "cpu", "float32", each_frame)
-    return {row["number"]: row for row in rows}
+def said(made: ClipClassifier, *batches: list[int], each_frame: bool = True) -> dict[int, ClipPrediction]:
+    rows = predict_batches(made, [batch(b) for b in batches], "cpu", "float32", each_frame)
+    return {row.number: row for row in rows}
 
 
 @pytest.mark.parametrize("head", ["attention", "mean", "gru", "tcn", "transformer", "primatrix_gru"])
@@ -59,7 +60,7 @@ def test_batches_do_not_change_an_answer(head: str, mode: str) -> None:
         parts = said(made, *batches)
         for n, row in whole.items():
             for key in ("probs", "attention", "times", "frames"):
-                np.testing.assert_array_equal(row[key], parts[n][key])
+                np.testing.assert_array_equal(getattr(row, key), getattr(parts[n], key))
 
 
 def test_threads_do_not_change_an_answer() -> None:
@@ -72,7 +73,7 @@ def test_threads_do_not_change_an_answer() -> None:
     finally:
         torch.set_num_threads(threads)
     for n in range(4):
-        np.testing.assert_array_equal(found[0][n]["probs"], found[1][n]["probs"])
+        np.testing.assert_array_equal(found[0][n].probs, found[1][n].probs)
 
 
 def test_weights_of_other_classes_are_not_loaded_by_their_place() -> None:

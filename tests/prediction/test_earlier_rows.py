@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jungle.cli.main import main
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError
 from jungle.prediction.writer import Rows, check_clips
 
@@ -16,7 +17,7 @@ def predict(out: Path, clips: str, finish: bool = True) -> None:
     with Rows(out, {"ckpt": ["a"]}, CLASSES, overwrite=False) as rows:
         for clip in clips:
             probs = np.array([0.5, 0.5], np.float32)
-            rows.add({"clip": clip, "key": "k", "status": "ok", "reason": "", "probs": probs})
+            rows.add(clip, "k", ClipPrediction(probs=probs))
         rows.flush()
         if finish:
             rows.finish(rows.table(list(clips)))

@@ -12,11 +12,12 @@ import torch
 from jungle.commands import predict
 from jungle.data import predictions
 from jungle.data.content_key import Content
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError, UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
-from jungle.prediction.predictor import Asked, answers_of, joined, whole_batches
+from jungle.prediction.predictor import Asked, average, predict_clips, whole_batches
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import Rows
 from jungle.video import ClipSpec, Frames
@@ -196,24 +197,23 @@ def test_a_model_whose_answer_is_no_number_is_named(
     assert "Traceback" not in done.stderr
 
 
-def row(status: str, probs: list[float] | None = None, reason: str = "") -> dict[str, Any]:
-    made: dict[str, Any] = {"status": status, "reason": reason}
-    return made if probs is None else {**made, "probs": np.array(probs, np.float32)}
+def row(status: str, probs: list[float] | None = None, reason: str = "") -> ClipPrediction:
+    return ClipPrediction(status, reason, None if probs is None else np.array(probs, np.float32))
 
 
 def test_models_that_could_not_read_a_clip_say_nothing_of_it() -> None:
     good, other = row("ok", [0.8, 0.2]), row("degraded", [0.2, 0.8], "2 frames are damaged")
     lost = row("failed", reason="no frames")
-    np.testing.assert_allclose(joined([(1, good), (3, other)])["probs"], [0.35, 0.65], atol=1e-6)
-    assert joined([(1, good), (3, other)])["status"] == "degraded"
+    np.testing.assert_allclose(average([(1, good), (3, other)]).probs, [0.35, 0.65], atol=1e-6)
+    assert average([(1, good), (3, other)]).status == "degraded"
     for rows in ([(1, good), (2, lost)], [(2, lost), (1, good)]):
-        found = joined(rows)
-        np.testing.assert_array_equal(found["probs"], good["probs"])
-        assert (found["status"], found["reason"]) == (
+        found = average(rows)
+        np.testing.assert_array_equal(found.probs, good.probs)
+        assert (found.status, found.reason) == (
             "degraded",
             "2 of 3 models could not read it: no frames",
         )
-    assert joined([(1, lost), (1, lost)])["status"] == "failed"
+    assert average([(1, lost), (1, lost)]).status == "failed"
 
 
 def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
@@ -224,7 +224,7 @@ def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
 
 
 def of_a_device(tmp_path: Path, *files: Path) -> tuple[Any, dict[ClipSpec, list[Any]]]:
-    """Settings and models of `answers_of`, which takes `cpu:0` for a GPU: it answers whole batches there."""
+    """Settings and models of `predict_clips`, for which `cpu:0` is a GPU: whole batches there."""
     paths = SimpleNamespace(features=tmp_path / "features")
     cfg = SimpleNamespace(batch_size=4, workers=0, timeout_s=60.0, paths=paths)
     groups: dict[ClipSpec, list[Any]] = {}
@@ -245,18 +245,19 @@ def test_on_a_device_of_batches_a_stop_does_not_move_a_bit(
     paths[6] = str(tmp_path / "broken.mp4")
     asked = Asked(paths, [Content(f"k{i}", f"k{i}, damaged") for i in range(10)])
 
-    def answered(todo: list[int]) -> dict[int, dict[str, Any]]:
+    def answered(todo: list[int]) -> dict[int, ClipPrediction]:
         whole = whole_batches(todo, asked, cfg.batch_size, "cpu:0")
-        return dict(answers_of(cfg, groups, asked, whole, CLASSES, "cpu:0"))
+        rows = predict_clips(cfg, groups, asked, whole, CLASSES, "cpu:0")
+        return {row.number: row for row in rows}
 
     undisturbed = answered(list(range(10)))
-    assert undisturbed[6]["status"] == "failed"
+    assert undisturbed[6].status == "failed"
     for stopped_after in (1, 5, 9):
         again = answered(list(range(stopped_after, 10)))
         for n, row in ({n: undisturbed[n] for n in range(stopped_after)} | again).items():
-            assert row["status"] == undisturbed[n]["status"]
+            assert row.status == undisturbed[n].status
             if n != 6:
-                np.testing.assert_array_equal(row["probs"], undisturbed[n]["probs"])
+                np.testing.assert_array_equal(row.probs, undisturbed[n].probs)
 
 
 def test_a_clip_of_which_something_else_is_told_is_predicted_again(
@@ -287,7 +288,7 @@ def test_the_order_of_checkpoints_is_part_of_what_a_folder_holds(tmp_path: Path)
 
 def test_a_folder_of_version_1_goes_on_without_its_numbers_for_failed_clips(tmp_path: Path) -> None:
     with Rows(tmp_path, {"ckpt": ["a"]}, CLASSES, False) as rows:
-        rows.fail("x.mp4", "k", "no frames")
+        rows.add("x.mp4", "k", ClipPrediction.failure("no frames"))
         rows.flush()
     [part] = (tmp_path / ".parts").glob("*.parquet")
     pl.read_parquet(part).with_columns(pl.lit(0.0, pl.Float32).alias(c) for c in CLASSES).write_parquet(part)

@@ -15,6 +15,7 @@ from jungle.data.clips import Clips
 from jungle.data.content_key import CHUNK, Content, content_of
 from jungle.data.datamodule import ClipData
 from jungle.data.frame_cache.cache import FrameCache
+from jungle.data.predictions import ClipPrediction
 from jungle.features.extract import extract
 from jungle.features.reader import FeatureReader
 from jungle.features.spec import Extraction, Wanted, feature_spec
@@ -204,8 +205,8 @@ def test_a_prediction_is_made_again_once_the_file_was_written(film: Film, tmp_pa
     probs = np.array([0.5, 0.5], np.float32)
     for status in ("degraded", "failed"):
         with Rows(tmp_path / status, {"ckpt": ["a"]}, CLASSES, False) as rows:
-            row = {"clip": "a.avi", "key": damaged.key_of(status), "status": status, "reason": "x"}
-            rows.add({**row, "probs": probs} if status == "degraded" else row)
+            row = ClipPrediction(status, "x", probs if status == "degraded" else None)
+            rows.add("a.avi", damaged.key_of(status), row)
             rows.flush()
         with Rows(tmp_path / status, {"ckpt": ["a"]}, CLASSES, False) as rows:
             assert rows.has("a.avi", damaged)
@@ -215,7 +216,7 @@ def test_a_prediction_is_made_again_once_the_file_was_written(film: Film, tmp_pa
             film.damage()
             damaged = content_of(film.path)
     with Rows(tmp_path / "ok", {"ckpt": ["a"]}, CLASSES, False) as rows:
-        rows.add({"clip": "a.avi", "key": damaged.key, "status": "ok", "reason": "", "probs": probs})
+        rows.add("a.avi", damaged.key, ClipPrediction(probs=probs))
         rows.flush()
     with Rows(tmp_path / "ok", {"ckpt": ["a"]}, CLASSES, False) as rows:
         film.repair()

@@ -8,6 +8,7 @@ import pytest
 
 from jungle.cli.main import main
 from jungle.commands import ensemble_stack
+from jungle.data.predictions import ClipPrediction
 from jungle.prediction.writer import DERIVED, Rows
 from tests.ensemble.ensemble_cases import CLASSES, both, members
 
@@ -16,7 +17,7 @@ def predicted(out: Path, clips: str, p: float = 0.5) -> None:
     with Rows(out, {"ckpt": ["a"]}, ("lion", "hog"), overwrite=False) as rows:
         for clip in clips:
             probs = np.array([p, 1 - p], np.float32)
-            rows.add({"clip": clip, "key": "k", "status": "ok", "reason": "", "probs": probs})
+            rows.add(clip, "k", ClipPrediction(probs=probs))
         rows.finish(rows.table(list(clips)))
 
 

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from jungle.data.content_key import Content
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json
 from jungle.prediction.writer import FILES, PARTS, PLAN, Rows, check_out
@@ -17,15 +18,15 @@ def rows(out: Path, plan: str = "a", overwrite: bool = False) -> Rows:
     return Rows(out, {"ckpt": [plan]}, CLASSES, overwrite)
 
 
-def row(clip: str, p: float = 0.5, key: str = "k") -> dict:
-    return {"clip": clip, "key": key, "status": "ok", "reason": "", "probs": np.array([p, 1 - p], np.float32)}
+def row(clip: str, p: float = 0.5, key: str = "k") -> tuple[str, str, ClipPrediction]:
+    return clip, key, ClipPrediction(probs=np.array([p, 1 - p], np.float32))
 
 
 def test_what_was_flushed_is_known_again(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
-        first.add(row("a"))
+        first.add(*row("a"))
         first.flush()
-        first.add(row("b"))  # killed before it is flushed
+        first.add(*row("b"))  # killed before it is flushed
     with rows(tmp_path) as again:
         assert again.has("a", K)
         assert not again.has("a", Content("other content", "other content, damaged"))
@@ -35,12 +36,12 @@ def test_what_was_flushed_is_known_again(tmp_path: Path) -> None:
 def test_the_last_row_of_a_clip_counts_also_after_parts_were_joined(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
         for clip in "abc":
-            first.add(row(clip, 0.1))
+            first.add(*row(clip, 0.1))
             first.flush()
         first.finish(first.table(list("abc")))
     assert len(list((tmp_path / PARTS).glob("*.parquet"))) == 1
     with rows(tmp_path) as second:
-        second.add(row("a", 0.9, key="new"))
+        second.add(*row("a", 0.9, key="new"))
         second.flush()
     with rows(tmp_path) as third:
         table = third.table(["c", "a"])
@@ -50,7 +51,7 @@ def test_the_last_row_of_a_clip_counts_also_after_parts_were_joined(tmp_path: Pa
 
 def test_failed_clips_have_no_answer_and_can_be_tried_again(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
-        first.fail("a", K.if_damaged, "no frames")
+        first.add("a", K.if_damaged, ClipPrediction.failure("no frames"))
         table = first.table(["a"])
         first.finish(table)
     assert table.row(0, named=True) == table.row(0, named=True) | {
@@ -69,7 +70,7 @@ def test_failed_clips_have_no_answer_and_can_be_tried_again(tmp_path: Path) -> N
 
 def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
-        first.add(row("a"))
+        first.add(*row("a"))
         first.flush()
     with pytest.raises(UsageError, match="overwrite"), rows(tmp_path, "b"):
         pass
@@ -79,7 +80,7 @@ def test_another_plan_is_refused_or_starts_anew(tmp_path: Path) -> None:
 
 def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
-        first.add(row("a", 0.1))
+        first.add(*row("a", 0.1))
         first.finish(first.table(["a"]))
     (tmp_path / "submission.csv").write_text("old")
     (tmp_path / "mine.txt").write_text("mine")
@@ -87,7 +88,7 @@ def test_overwrite_predicts_every_clip_again_though_the_plan_is_the_same(tmp_pat
         assert not second.has("a", K)
         assert not (tmp_path / "predictions.csv").exists()
         assert not (tmp_path / "submission.csv").exists()
-        second.add(row("a", 0.9))
+        second.add(*row("a", 0.9))
         assert second.table(["a"])["lion"].to_list() == pytest.approx([0.9])
     assert (tmp_path / "mine.txt").read_text() == "mine"
     with rows(tmp_path) as third:
@@ -107,7 +108,7 @@ def test_a_second_process_is_refused(tmp_path: Path) -> None:
 
 def test_a_damaged_part_is_named(tmp_path: Path) -> None:
     with rows(tmp_path) as first:
-        first.add(row("a"))
+        first.add(*row("a"))
         first.flush()
     part = next((tmp_path / PARTS).glob("*.parquet"))
     part.write_bytes(part.read_bytes()[:50])
@@ -134,7 +135,7 @@ def test_a_plan_of_version_0_1_is_told_by_the_identities_alone(tmp_path: Path) -
     write_json(tmp_path / PLAN, {"ckpt": ["a"], "decoder": None})
     check_out(tmp_path, ["k1"], None)
     with Rows(tmp_path, {"ckpt": ["a"], "decoder": None, FILES: ["k1"]}, CLASSES, False) as again:
-        again.add(row("a"))
+        again.add(*row("a"))
         again.flush()
     with Rows(tmp_path, {"ckpt": ["a"], "decoder": None, FILES: ["k1"]}, CLASSES, False) as again:
         assert again.has("a", K)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jungle.data import predictions
+from jungle.data.predictions import ClipPrediction
 
 CLASSES = ("blank", "leopard", "wild boar")
 
@@ -14,13 +15,14 @@ def said(probs, statuses=None, classes=CLASSES, names=None, attention=None):
         status = statuses[i] if statuses else "ok"
         seen = status != "failed"
         rows.append(
-            {
-                "clip": names[i] if names else f"c{i}.avi",
-                "status": status,
-                "reason": "" if status == "ok" else f"reason {i}",
-                "probs": p,
-                "times": np.arange(12) / 6 if seen else None,
-                "attention": attention if seen else None,
-            }
+            ClipPrediction(
+                status,
+                "" if status == "ok" else f"reason {i}",
+                p,
+                np.arange(12) / 6 if seen else None,
+                attention if seen else None,
+            )
         )
-    return predictions.make(rows, classes)
+    return predictions.make_table(
+        [names[i] if names else f"c{i}.avi" for i in range(len(rows))], rows, classes
+    )

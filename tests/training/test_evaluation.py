@@ -6,6 +6,7 @@ import pytest
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.metrics.scores import log_loss
 from jungle.training import evaluation
@@ -24,11 +25,8 @@ def clips(classes: tuple[str, ...] = CLASSES) -> Clips:
 
 def done(classes: tuple[str, ...] = CLASSES) -> pl.DataFrame:
     probs = {"hog": [0.9, 0.2], "lion": [0.1, 0.8]}
-    rows = [
-        {"clip": c, "status": "ok", "reason": "", "probs": [probs[k][i] for k in classes]}
-        for i, c in enumerate("ab")
-    ]
-    return predictions.make(rows, classes)
+    rows = [ClipPrediction(probs=np.array([probs[k][i] for k in classes])) for i in range(2)]
+    return predictions.make_table(["a", "b"], rows, classes)
 
 
 def test_what_was_not_predicted_is_a_failed_row_without_an_answer() -> None:

@@ -22,6 +22,7 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
+from jungle.data.predictions import ClipPrediction
 from jungle.data.pseudo_labels import SoftLabels
 from jungle.errors import UsageError, UserError, nearest
 from jungle.files import absent
@@ -280,17 +281,15 @@ class ClipDataModule(LightningDataModule):
             A row a clip: `clip`, `status`, `reason`, a probability a class, `times`, `attention`.
         """
         data, names = self._ready, self.clips.table["clip"]
-        rows = [{**row, "clip": names[row["number"]]} for batch in outputs for row in batch]
-        done = {row["number"] for row in rows}
+        rows = [ClipPrediction(**row) for batch in outputs for row in batch]
+        done = {row.number for row in rows}
         numbers = set((self.clips.splits() == self.predict_split).fill_null(False).arg_true().to_list())
         rows += [
-            {"clip": names[n], "status": predictions.FAILED, "reason": why}
-            for n, why in sorted(data.failures.items())
-            if n in numbers - done
+            ClipPrediction.failure(why, n) for n, why in sorted(data.failures.items()) if n in numbers - done
         ]
         if left := len(numbers) - len(rows):
             log.warning(f"{count(left, 'clip')} of {len(numbers)} were not predicted by this process")
-        return predictions.make(rows, self.classes)
+        return predictions.make_table([names[row.number] for row in rows], rows, self.classes)
 
 
 def _words(

@@ -13,6 +13,7 @@ from jungle.console import Progress, log, result, timed
 from jungle.data import predictions
 from jungle.data.content_key import Content, content_key, contents
 from jungle.data.metadata import MICRO
+from jungle.data.predictions import ClipPrediction
 from jungle.data.validation_report import shown
 from jungle.devices import device_of
 from jungle.errors import SomeFailed, UsageError, UserError
@@ -124,7 +125,7 @@ def fill(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], row
     """
     import torch
 
-    from jungle.prediction.predictor import answers_of, settled, whole_batches
+    from jungle.prediction.predictor import predict_clips, settled, whole_batches
 
     device = device_of(cfg.device)
     asked = _asked(cfg, loaded, requests, rows)
@@ -145,9 +146,8 @@ def fill(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], row
     last = time.monotonic()
     with Progress("predicting", len(todo)) as bar:
         try:
-            for number, row in answers_of(cfg, groups, asked, todo, rows.classes, device):
-                key = asked.keys[number].key_of(row["status"])
-                rows.add({**row, "clip": requests[number].clip, "key": key})
+            for row in predict_clips(cfg, groups, asked, todo, rows.classes, device):
+                rows.add(requests[row.number].clip, asked.keys[row.number].key_of(row.status), row)
                 bar.advance()
                 if rows.waiting >= FLUSH_ROWS or time.monotonic() - last > cfg.flush_s:
                     rows.flush()
@@ -173,9 +173,9 @@ def _asked(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], r
     for ask, content in zip(requests, contents([a.path or "" for a in requests]), strict=True):
         found.append(content if isinstance(content, Content) and ask.path is not None else None)
         if ask.path is None:
-            rows.fail(ask.clip, "", "no such file")
+            rows.add(ask.clip, "", ClipPrediction.failure("no such file"))
         elif isinstance(content, OSError):
-            rows.fail(ask.clip, "", str(content))
+            rows.add(ask.clip, "", ClipPrediction.failure(str(content)))
     known = None
     if any(m.model.metadata for m in loaded):
         names, how = (

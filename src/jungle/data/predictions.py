@@ -5,8 +5,8 @@ seen it, so no probability of it could be right or wrong.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,27 +22,54 @@ META = ("clip", "status", "reason", "times", "attention")
 CSV_META = ("top_class", "top_probability")  # of the CSV alone
 
 
-def make(rows: Sequence[dict[str, Any]], classes: Sequence[str]) -> pl.DataFrame:
-    """Make a table of rows: `clip`, `status`, `reason`, `probs` `[C]`, `times` `[T]`, `attention` `[T]`.
+@dataclass(frozen=True, slots=True)
+class ClipPrediction:
+    """The prediction of one clip: a row of the table, before the clip's name is put to it.
 
-    Columns: clip, status, reason, one float32 probability a class (null where the clip failed, whose row
-    needs no `probs`), times and attention (lists of float32, a clip's frames; null where it failed or the
-    head does not look).
+    Attributes:
+        status: one of `STATUSES`.
+        reason: why the clip could not be read, or not in full; else empty.
+        probs: float32 `[C]`; None where the clip failed.
+        times: float32 `[T]`, seconds of the frames that the model saw.
+        attention: float32 `[T]`, the weights of these frames; None where the head has none.
+        frames: float32 `[T, C]`, the prediction of each frame as a clip of its own, where asked for.
+        number: row of the clips table.
+    """
+
+    status: str = "ok"
+    reason: str = ""
+    probs: np.ndarray | None = None
+    times: np.ndarray | None = None
+    attention: np.ndarray | None = None
+    frames: np.ndarray | None = None
+    number: int = -1
+
+    @classmethod
+    def failure(cls, reason: str, number: int = -1) -> "ClipPrediction":
+        """Return the row of a clip that could not be read."""
+        return cls(FAILED, reason, number=number)
+
+
+def make_table(clips: Sequence[str], rows: Sequence[ClipPrediction], classes: Sequence[str]) -> pl.DataFrame:
+    """Make a table of a prediction for each of `clips`.
+
+    Columns: clip, status, reason, one float32 probability per class (null where the clip failed), times and
+    attention (lists of float32, a clip's frames; null where it failed or the head has no attention).
 
     Raises:
         UserError: see `check` and `check_classes`.
     """
     check_classes(classes)
     none = np.full(len(classes), np.nan, np.float32)
-    found = [none if r["status"] == FAILED else r["probs"] for r in rows]
+    found = [none if r.status == FAILED else r.probs for r in rows]
     probs = np.array(found, np.float32).reshape(len(rows), len(classes))
-    columns: dict[str, Any] = {
-        "clip": pl.Series([r["clip"] for r in rows], dtype=pl.String),
-        "status": pl.Series([r["status"] for r in rows], dtype=pl.String),
-        "reason": pl.Series([r["reason"] for r in rows], dtype=pl.String),
+    columns: dict[str, pl.Series | np.ndarray] = {
+        "clip": pl.Series(clips, dtype=pl.String),
+        "status": pl.Series([r.status for r in rows], dtype=pl.String),
+        "reason": pl.Series([r.reason for r in rows], dtype=pl.String),
         **{c: probs[:, i] for i, c in enumerate(classes)},
-        "times": pl.Series([_floats(r.get("times")) for r in rows], dtype=pl.List(pl.Float32)),
-        "attention": pl.Series([_floats(r.get("attention")) for r in rows], dtype=pl.List(pl.Float32)),
+        "times": pl.Series([_floats(r.times) for r in rows], dtype=pl.List(pl.Float32)),
+        "attention": pl.Series([_floats(r.attention) for r in rows], dtype=pl.List(pl.Float32)),
     }
     return check(without_answers_of_failed(pl.DataFrame(columns), classes))
 
@@ -62,7 +89,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def _floats(values: Any) -> list[float] | None:
+def _floats(values: np.ndarray | None) -> list[float] | None:
     return None if values is None else [float(v) for v in values]
 
 

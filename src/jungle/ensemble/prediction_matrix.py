@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.data.predictions import ClipPrediction
 from jungle.ensemble.members import Member
 from jungle.errors import UsageError
 from jungle.wording import count
@@ -218,13 +218,12 @@ def table_of(board: Board, probs_NC: np.ndarray) -> pl.DataFrame:
     said = dict(zip(board.clips.table["clip"], probs_NC, strict=True))
     unread_N = board.unread_MN.sum(0).tolist()
     unread = dict(zip(board.clips.table["clip"], unread_N, strict=True))
-    rows: list[dict[str, Any]] = []
+    rows: list[ClipPrediction] = []
     for clip in board.asked:
         if clip in board.lost:
-            rows.append({"clip": clip, "status": predictions.FAILED, "reason": board.lost[clip]})
+            rows.append(ClipPrediction.failure(board.lost[clip]))
             continue
         n = unread[clip]
         reason = f"{n} of {len(board.names)} members could not read it" if n else ""
-        status = "degraded" if n else "ok"
-        rows.append({"clip": clip, "status": status, "reason": reason, "probs": said[clip]})
-    return predictions.make(rows, board.classes)
+        rows.append(ClipPrediction("degraded" if n else "ok", reason, said[clip]))
+    return predictions.make_table(board.asked, rows, board.classes)

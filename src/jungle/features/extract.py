@@ -17,7 +17,7 @@ from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features.spec import Extraction, Wanted
 from jungle.models.backbones.backbone import Backbone
-from jungle.models.cpu_parallel import side_by_side
+from jungle.models.cpu_parallel import map_parallel
 from jungle.names import escaped
 from jungle.system import end_with
 from jungle.video import Clip, ClipError
@@ -202,7 +202,7 @@ def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list
     # Frames that were decoded on the GPU are there already.
     frames = [torch.as_tensor(c.frames).to(device, non_blocking=True) for c in clips]
     if device == "cpu":
-        return [x_TD.numpy() for x_TD in side_by_side(features, frames)]
+        return [x_TD.numpy() for x_TD in map_parallel(features, frames)]
     x_ND = features(torch.cat(frames))
     return [x_TD.numpy() for x_TD in x_ND.cpu().split([len(c.frames) for c in clips])]
 

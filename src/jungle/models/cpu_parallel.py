@@ -16,7 +16,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def side_by_side(task: Callable[[T], R], items: Iterable[T]) -> list[R]:
+def map_parallel(task: Callable[[T], R], items: Iterable[T]) -> list[R]:
     """Return `task` of each item, in order; as many run at once as torch may use threads.
 
     `task` enters its own `inference_mode` and `autocast`: those hold for one thread.

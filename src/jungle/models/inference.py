@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
-from jungle.models.cpu_parallel import side_by_side
+from jungle.data.predictions import ClipPrediction
+from jungle.models.cpu_parallel import map_parallel
 from jungle.models.losses import probabilities
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def to_device(batch: Batch, device: str) -> Batch:
     }
 
 
-def frame_features(model: ClipClassifier, batch: Batch, device: str, dtype: str) -> Batch:
+def compute_features(model: ClipClassifier, batch: Batch, device: str, dtype: str) -> Batch:
     """Return the batch with its frames replaced by their features, on the device.
 
     On the CPU each clip by itself, so that the answer for a clip does not depend on its neighbours.
@@ -38,15 +39,15 @@ def frame_features(model: ClipClassifier, batch: Batch, device: str, dtype: str)
     if device != "cpu":
         return {**moved, "x_BTD": features((frames_BTHWC, mask_BT, *([] if real_N is None else [real_N])))}
     clips = zip(frames_BTHWC.split(1), mask_BT.split(1), strict=True)
-    return {**moved, "x_BTD": torch.cat(side_by_side(features, clips))}
+    return {**moved, "x_BTD": torch.cat(map_parallel(features, clips))}
 
 
-def answers(
+def predict_batches(
     model: ClipClassifier, batches: Iterable[Batch], device: str, dtype: str, each_frame: bool = False
-) -> Iterator[dict[str, Any]]:
-    """Yield a row for each clip of each batch: `number`, `status`, `reason`, `probs`, `times`, `attention`.
+) -> Iterator[ClipPrediction]:
+    """Yield the prediction of each clip of each batch.
 
-    On the CPU each clip is answered by itself: its row is the same to the last bit, whichever clips are in
+    On the CPU each clip is predicted alone: its row is the same to the last bit, whichever clips are in
     the batch. A GPU computes the batch as a whole, and the last bit may depend on what is in it.
 
     Args:
@@ -54,53 +55,53 @@ def answers(
         batches: of frames or of features.
         device: a torch device.
         dtype: `bfloat16` or `float32`: what the backbone computes in. The head is always float32.
-        each_frame: rows have `frames` too, `[T, C]`: what the model says where it sees that frame alone.
+        each_frame: fill `frames` too: the prediction of each frame as a clip of one frame.
     """
     model = model.eval().to(device)
 
-    def answered(part: Batch) -> Said:
+    def predict(part: Batch) -> BatchPrediction:
         with torch.inference_mode():
             answer = model(part)
-            return Said(
+            return BatchPrediction(
                 probabilities(answer.logits_BC, model.task).cpu().numpy(),
                 None if answer.attention_BT is None else answer.attention_BT.float().cpu().numpy(),
-                _frame_by_frame(model, part) if each_frame else [],
+                _predict_frames(model, part) if each_frame else [],
             )
 
     for batch in batches:
         ready = (
-            frame_features(model, batch, device, dtype)
+            compute_features(model, batch, device, dtype)
             if "frames_BTHWC" in batch
             else to_device(batch, device)
         )
         alone = device == "cpu"
-        said = side_by_side(answered, _one_by_one(ready)) if alone else [answered(ready)]
+        parts = map_parallel(predict, _split_clips(ready)) if alone else [predict(ready)]
         mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
         for i, number in enumerate(batch["number_B"].tolist()):
-            seen, (of, at) = mask_BT[i], (said[i], 0) if alone else (said[0], i)
-            attention = None if of.attention_BT is None else of.attention_BT[at]
-            yield {
-                "number": number,
-                "status": batch["status"][i],
-                "reason": batch["reason"][i],
-                "probs": of.probs_BC[at],
-                "times": times_BT[i][seen],
-                "attention": None if attention is None else attention if alone else attention[seen],
-                **({"frames": of.frames[at]} if each_frame else {}),
-            }
+            mask_T, (part, at) = mask_BT[i], (parts[i], 0) if alone else (parts[0], i)
+            attention = None if part.attention_BT is None else part.attention_BT[at]
+            yield ClipPrediction(
+                batch["status"][i],
+                batch["reason"][i],
+                part.probs_BC[at],
+                times_BT[i][mask_T],
+                attention if attention is None or alone else attention[mask_T],
+                part.frames[at] if each_frame else None,
+                number,
+            )
 
 
-class Said(NamedTuple):
-    """What a model says of a batch, on the CPU."""
+class BatchPrediction(NamedTuple):
+    """Predictions of a batch, on the CPU."""
 
     probs_BC: np.ndarray
     attention_BT: np.ndarray | None
     frames: list[np.ndarray]
-    """Of each clip `[T, C]`, where asked for."""
+    """`[T, C]` per clip, where asked for."""
 
 
-def _one_by_one(batch: Batch) -> Iterator[Batch]:
-    """Yield each clip of a batch of features as a batch of its own, with its own frames and no others."""
+def _split_clips(batch: Batch) -> Iterator[Batch]:
+    """Yield each clip of a batch of features as a batch of its own, without padding."""
     for i, mask_T in enumerate(batch["mask_BT"]):
         # Copies: a library may add up in another order where memory is aligned otherwise.
         one = {k: batch[k][i : i + 1, mask_T].clone() for k in ("x_BTD", "mask_BT", "times_BT")}
@@ -109,7 +110,7 @@ def _one_by_one(batch: Batch) -> Iterator[Batch]:
         yield one
 
 
-def _frame_by_frame(model: ClipClassifier, batch: Batch) -> list[np.ndarray]:
+def _predict_frames(model: ClipClassifier, batch: Batch) -> list[np.ndarray]:
     """Return the probabilities `[T, C]` of each clip's frames, each as a clip of one frame."""
     mask_BT = batch["mask_BT"]
     count_B = mask_BT.sum(1)

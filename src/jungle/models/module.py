@@ -12,7 +12,7 @@ from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.heads import Answer, completed, make_head
-from jungle.models.inference import answers
+from jungle.models.inference import predict_batches
 from jungle.models.losses import as_they_are, loss, prior_logits, probabilities
 from jungle.models.mixup import mixed
 from jungle.models.optimizer import Groups, make_optimizer, make_schedule, parameter_groups
@@ -20,6 +20,8 @@ from jungle.models.training_plan import Training
 from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
 Batch = dict[str, Any]
+PREDICTION = ("number", "status", "reason", "probs", "times", "attention")
+"""Entries of a row of `ClipClassifier.predict_step`."""
 EPOCH_LOSS = "jungle_epoch_loss"
 """In a checkpoint: the mean training loss of the epoch so far, which a resumed epoch goes on with."""
 
@@ -232,7 +234,9 @@ class ClipClassifier(pl.LightningModule):
         own = self.backbone
         try:
             self.backbone = next(iter(self._folded), own)
-            return list(answers(self, [batch], str(self.device), "bfloat16" if low else "float32"))
+            dtype = "bfloat16" if low else "float32"
+            rows = predict_batches(self, [batch], str(self.device), dtype)
+            return [{name: getattr(row, name) for name in PREDICTION} for row in rows]
         finally:
             self.backbone = own
 

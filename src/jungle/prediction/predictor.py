@@ -13,12 +13,14 @@ from jungle.config import PredictConfig
 from jungle.data.clip_reader import VideoReader
 from jungle.data.content_key import Content
 from jungle.data.loader import ClipLoader
+from jungle.data.predictions import FAILED, ClipPrediction
 from jungle.errors import UsageError, UserError
 from jungle.features.fingerprint import fingerprint
 from jungle.features.reader import FeatureReader
 from jungle.features.spec import compute_dtype, feature_specs
 from jungle.features.store import FeatureStore
-from jungle.models.inference import answers, frame_features
+from jungle.models.checkpoint import Loaded
+from jungle.models.inference import compute_features, predict_batches
 from jungle.system import free_memory, share_of_cores
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection
@@ -109,25 +111,25 @@ def whole_batches(todo: Sequence[int], asked: Asked, batch_size: int, device: st
     return [n for n, key in enumerate(asked.contents) if key is not None and n // batch_size in batches]
 
 
-def answers_of(
+def predict_clips(
     cfg: PredictConfig, groups: Groups, asked: Asked, todo: Sequence[int], classes: Sequence[str], device: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the number and the row of each clip of `todo`: the mean of the models that could read it.
+) -> Iterator[ClipPrediction]:
+    """Yield the prediction of each clip of `todo`: the mean of the models that could read it.
 
     Raises:
         UserError: a model's answer is no number.
     """
     if len(groups) == 1:
         [(spec, members)] = groups.items()
-        yield from group_answers(cfg, spec, members, asked, todo, classes, device)
+        yield from predict_group(cfg, spec, members, asked, todo, classes, device)
         return
     span = max(TOGETHER // cfg.batch_size, 1) * cfg.batch_size  # no batch is cut in two
     for part in _parts(todo, span):
-        found: dict[int, list[tuple[int, dict[str, Any]]]] = {n: [] for n in part}
+        found: dict[int, list[tuple[int, ClipPrediction]]] = {n: [] for n in part}
         for spec, members in groups.items():
-            for number, row in group_answers(cfg, spec, members, asked, part, classes, device):
-                found[number].append((len(members), row))
-        yield from ((number, joined(rows)) for number, rows in found.items())
+            for row in predict_group(cfg, spec, members, asked, part, classes, device):
+                found[row.number].append((len(members), row))
+        yield from map(average, found.values())
 
 
 def _parts(numbers: Sequence[int], span: int) -> list[list[int]]:
@@ -137,28 +139,28 @@ def _parts(numbers: Sequence[int], span: int) -> list[list[int]]:
     return list(parts.values())
 
 
-def joined(rows: Sequence[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
-    """Return one row of a clip's rows, each with the number of models that it is the mean of.
+def average(rows: Sequence[tuple[int, ClipPrediction]]) -> ClipPrediction:
+    """Return the mean of a clip's predictions, each given with the number of models that it is the mean of.
 
-    Models that could not read the clip say nothing of it: where some could, the row is theirs, and
-    `degraded`; where none could, it has failed. Frame times and attention are of the first that read it.
+    Only models that could read the clip count. Where some could not, the mean is `degraded`; where none
+    could, it has failed. Frame times and attention are those of the first that read it.
     """
-    read = [(n, row) for n, row in rows if row["status"] != "failed"]
+    read = [(n, row, row.probs) for n, row in rows if row.probs is not None]
     if not read:
         return rows[0][1]
-    first, models = read[0][1], sum(n for n, _ in read)
-    probs_C = np.sum([n * row["probs"].astype(np.float64) for n, row in read], axis=0) / models
-    lost = [(n, row) for n, row in rows if row["status"] == "failed"]
-    worst = next((row for _, row in read if row["status"] != "ok"), first)
-    status, reasons = worst["status"], [worst["reason"]] if worst["reason"] else []
+    first, models = read[0][1], sum(n for n, _, _ in read)
+    probs_C = np.sum([n * probs_C.astype(np.float64) for n, _, probs_C in read], axis=0) / models
+    lost = [(n, row) for n, row in rows if row.status == FAILED]
+    worst = next((row for _, row, _ in read if row.status != "ok"), first)
+    status, reasons = worst.status, [worst.reason] if worst.reason else []
     if lost:
         status = "degraded"
         every = models + sum(n for n, _ in lost)
-        reasons.insert(0, f"{every - models} of {every} models could not read it: {lost[0][1]['reason']}")
-    return {**first, "status": status, "reason": "; ".join(reasons), "probs": probs_C.astype(np.float32)}
+        reasons.insert(0, f"{every - models} of {every} models could not read it: {lost[0][1].reason}")
+    return replace(first, status=status, reason="; ".join(reasons), probs=probs_C.astype(np.float32))
 
 
-def group_answers(
+def predict_group(
     cfg: PredictConfig,
     spec: ClipSpec,
     members: Sequence[Any],
@@ -166,8 +168,8 @@ def group_answers(
     todo: Sequence[int],
     classes: Sequence[str],
     device: str,
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield each clip's number and row: the mean of the members' probabilities, the first one's attention.
+) -> Iterator[ClipPrediction]:
+    """Yield each clip's prediction: the mean of the members' probabilities, the first one's attention.
 
     Where all members share one frozen backbone, what the feature store has is taken from there.
 
@@ -229,7 +231,7 @@ def _rows(
     read: Any,
     key: str,
     numbers: Sequence[int],
-) -> Iterator[tuple[int, dict[str, Any]]]:
+) -> Iterator[ClipPrediction]:
     total = len(asked.paths)
     loader = ClipLoader(
         read,
@@ -243,33 +245,32 @@ def _rows(
         aligned=True,
     )
     orders = [[m.model.classes.index(c) for c in classes] for m in members]
-    said: set[int] = set()
+    reported: set[int] = set()
     for batch in loader:
-        yield from _failed(loader, said)
+        yield from _failures(loader, reported)
         seen: dict[str, Any] = {}
-        per_model = []
+        per_model: list[list[ClipPrediction]] = []
         for member, order in zip(members, orders, strict=True):
             given = batch
             if key == "frames_BTHWC" and member.model.is_frozen:
                 if (by := _seeing(member)) not in seen:
                     member.model.to(device)
-                    seen[by] = frame_features(member.model, batch, device, dtype)
+                    seen[by] = compute_features(member.model, batch, device, dtype)
                 given = seen[by]
-            rows = list(answers(member.model, [given], device, dtype))
-            per_model.append([{**row, "probs": _numbers(row["probs"][order], member)} for row in rows])
+            rows = predict_batches(member.model, [given], device, dtype)
+            per_model.append([replace(row, probs=_check_probs(row.probs, member)[order]) for row in rows])
         for rows in zip(*per_model, strict=True):
-            mean_C = np.mean([r["probs"] for r in rows], axis=0)
-            yield rows[0]["number"], {**rows[0], "probs": mean_C}
-    yield from _failed(loader, said)
+            yield replace(rows[0], probs=np.mean([row.probs for row in rows], axis=0))
+    yield from _failures(loader, reported)
 
 
-def _numbers(probs_C: np.ndarray, member: Any) -> np.ndarray:
+def _check_probs(probs_C: np.ndarray | None, member: Loaded) -> np.ndarray:
     """Return a model's probabilities of a clip.
 
     Raises:
         UserError: one is nan.
     """
-    if not np.isfinite(probs_C).all():
+    if probs_C is None or not np.isfinite(probs_C).all():
         raise UserError(
             f"ckpt={member.file}: its answer to a clip is not a number (nan); its weights are damaged or too "
             "large: train it again, or leave it out"
@@ -277,7 +278,7 @@ def _numbers(probs_C: np.ndarray, member: Any) -> np.ndarray:
     return probs_C
 
 
-def _failed(loader: ClipLoader, said: set[int]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number in sorted(set(loader.failures) - said):
-        said.add(number)
-        yield number, {"status": "failed", "reason": loader.failures[number]}
+def _failures(loader: ClipLoader, reported: set[int]) -> Iterator[ClipPrediction]:
+    for number in sorted(set(loader.failures) - reported):
+        reported.add(number)
+        yield ClipPrediction.failure(loader.failures[number], number)

@@ -11,6 +11,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data import predictions
 from jungle.data.content_key import Content
+from jungle.data.predictions import ClipPrediction
 from jungle.data.validation_report import shown
 from jungle.errors import UsageError, UserError
 from jungle.files import Held, Lock, read_json, write_json
@@ -100,7 +101,7 @@ class Rows:
         out.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(out / ".lock")
         self._done = pl.DataFrame()
-        self._new: list[dict[str, Any]] = []
+        self._new: list[tuple[str, str, ClipPrediction]] = []
 
     def __enter__(self) -> "Rows":
         try:
@@ -190,20 +191,23 @@ class Rows:
         if len(self._done):
             self._done = predictions.read_ones(self._done)
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Take a row: `clip`, `key`, and what `predictions.make` takes."""
-        self._new.append(row)
+    def add(self, clip: str, key: str, row: ClipPrediction) -> None:
+        """Take the prediction of a clip.
 
-    def fail(self, clip: str, key: str, reason: str) -> None:
-        """Take a clip that could not be read."""
-        self.add({"clip": clip, "key": key, "status": predictions.FAILED, "reason": reason})
+        Args:
+            clip: its name.
+            key: of its file's content: see `Content.key_of`.
+            row: the prediction, or `ClipPrediction.failure`.
+        """
+        self._new.append((clip, key, row))
 
     def flush(self) -> None:
         """Put what is waiting on disk."""
         if not self._new:
             return
-        table = predictions.make(self._new, self.classes).with_columns(
-            pl.Series("key", [r["key"] for r in self._new], dtype=pl.String)
+        clips, keys, rows = zip(*self._new, strict=True)
+        table = predictions.make_table(clips, rows, self.classes).with_columns(
+            pl.Series("key", keys, dtype=pl.String)
         )
         write_parquet(table, self._next_part())
         self._done, self._new = self._join([self._done, table]), []
@@ -237,7 +241,7 @@ class Rows:
         """Join parts: of a clip's rows the last one counts."""
         full = [t for t in tables if len(t)]
         if not full:
-            empty = predictions.make([], self.classes)
+            empty = predictions.make_table([], [], self.classes)
             return empty.with_columns(pl.Series("key", [], dtype=pl.String))
         return pl.concat(full).unique("clip", keep="last", maintain_order=True)
 

@@ -11,11 +11,12 @@ from jungle.config import TrainConfig
 from jungle.console import log, timed
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.metrics.scores import all_scores
 from jungle.models.archives import load_archive
-from jungle.models.inference import answers
+from jungle.models.inference import predict_batches
 from jungle.parquet import read_parquet, write_parquet
 from jungle.report import evaluation, write_report
 from jungle.training.loggers import run_logger
@@ -86,13 +87,13 @@ def _predict(
     device = str(trainer.strategy.root_device)
     dtype = "bfloat16" if "bf16" in str(trainer.precision) and not model.is_frozen else "float32"
     names = clips.table["clip"]
-    found = answers(model, loader, device, dtype, each_frame)
-    rows = [{**row, "clip": names[row["number"]]} for row in found]
-    share = predictions.make(rows, model.classes)
+    rows = list(predict_batches(model, loader, device, dtype, each_frame))
+    own = [names[row.number] for row in rows]
+    share = predictions.make_table(own, rows, model.classes)
     part = folder / f".{split}-{rank}.parquet"
     if each_frame:
         alone = folder / f"frames_{split}.parquet" if world == 1 else part.with_suffix(".frames.parquet")
-        write_parquet(_frames(rows, model.classes), alone)
+        write_parquet(_tabulate_frames(own, rows, model.classes), alone)
     if world > 1:
         # Of a clip that was read in part, there is no reason.
         told = {**dict.fromkeys(data.damaged), **data.failures}
@@ -123,10 +124,11 @@ def _predict(
     return complete(share, clips, split, data.failures)
 
 
-def _frames(rows: list[dict[str, Any]], classes: tuple[str, ...]) -> pl.DataFrame:
-    lists = {c: [r["frames"][:, i].tolist() for r in rows] for i, c in enumerate(classes)}
+def _tabulate_frames(clips: list[str], rows: list[ClipPrediction], classes: tuple[str, ...]) -> pl.DataFrame:
+    frames = [row.frames for row in rows if row.frames is not None]
+    lists = {c: [probs_TC[:, i].tolist() for probs_TC in frames] for i, c in enumerate(classes)}
     types = {"clip": pl.String, **dict.fromkeys(classes, pl.List(pl.Float32))}
-    return pl.DataFrame({"clip": [r["clip"] for r in rows], **lists}, schema=types)
+    return pl.DataFrame({"clip": clips, **lists}, schema=types)
 
 
 def complete(done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, str]) -> pl.DataFrame:
@@ -135,13 +137,10 @@ def complete(done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, s
         (i, c) for i, (c, s) in enumerate(zip(clips.table["clip"], clips.splits(), strict=True)) if s == split
     ]
     have = set(done["clip"])
-    failed = [
-        {"clip": c, "status": "failed", "reason": failures.get(i, "not predicted")}
-        for i, c in wanted
-        if c not in have
-    ]
-    classes = predictions.classes_of(done)
-    whole = pl.concat([done, predictions.make(failed, classes)]) if failed else done
+    lacking = [(i, c) for i, c in wanted if c not in have]
+    failed = [ClipPrediction.failure(failures.get(i, "not predicted")) for i, _ in lacking]
+    table = predictions.make_table([c for _, c in lacking], failed, predictions.classes_of(done))
+    whole = pl.concat([done, table]) if failed else done
     order = pl.DataFrame({"clip": [c for _, c in wanted]}, schema={"clip": pl.String})
     return predictions.check(order.join(whole, on="clip", how="left", maintain_order="left"))
 

@@ -13,7 +13,7 @@ from jungle.console import log
 from jungle.data.pseudo_labels import SoftLabels
 from jungle.data.samplers import Mix
 from jungle.errors import UserError
-from jungle.models.inference import answers
+from jungle.models.inference import predict_batches
 from jungle.wording import count
 
 
@@ -183,8 +183,9 @@ class Rounds(Callback):
         was = {m: m.training for m in model.modules()}
         loader = data.loader_of(chosen, trainer.global_rank, trainer.world_size)
         bf16 = "bf16" in str(trainer.precision) and not model.is_frozen
-        rows = answers(model, loader, str(trainer.strategy.root_device), "bfloat16" if bf16 else "float32")
-        parts: list[Any] = [{row["number"]: row["probs"] for row in rows}]
+        device, dtype = str(trainer.strategy.root_device), "bfloat16" if bf16 else "float32"
+        rows = predict_batches(model, loader, device, dtype)
+        parts: list[Any] = [{row.number: row.probs for row in rows}]
         for module, training in was.items():
             module.training = training
         if trainer.world_size > 1:
