@@ -15,9 +15,6 @@ OFFERED = {
     "logger=wandb": ("wandb", ""),
     "decoder=decord": ("decord", ""),
     "decoder=torchcodec": ("torchcodec", ""),
-    "--formats lance": ("lance", "bench"),
-    "--formats zarr": ("zarr", "bench"),
-    "--formats zarr_sharded": ("zarr", "bench"),
 }
 
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jungle.bench.decode import bench_decode
-from jungle.bench.decode_table import tables
-from jungle.bench.footage import FOOTAGE, Footage, render
+from jungle.bench.decode_report import format_tables
+from jungle.bench.footage import FOOTAGE, Footage, render_all
 from jungle.errors import UserError
 from jungle.video import probe
 from jungle.video.transcode.writer import write_clip
@@ -56,7 +56,7 @@ def test_each_way_is_measured_and_written(clip, tmp_path, capsys, monkeypatch):
 def test_an_interrupted_bench_goes_on(clip, tmp_path, monkeypatch):
     from jungle.bench import decode
 
-    asked, really = [], decode._alone
+    asked, really = [], decode._run_trial
 
     def until_the_third(trial):
         asked.append(trial.way)
@@ -65,7 +65,7 @@ def test_an_interrupted_bench_goes_on(clip, tmp_path, monkeypatch):
         return really(trial)
 
     monkeypatch.setattr(decode, "WAYS", decode.WAYS[1:4])
-    monkeypatch.setattr(decode, "_alone", until_the_third)
+    monkeypatch.setattr(decode, "_run_trial", until_the_third)
     how = {"frames": 4, "size": (32, 32), "repeats": 1}
     with pytest.raises(KeyboardInterrupt):
         bench_decode(tmp_path, [clip], **how)
@@ -88,7 +88,7 @@ def test_rendered_footage_is_as_it_is_named(tmp_path, monkeypatch):
         "mjpeg.avi": Footage(48, 64, 1, "mjpeg", (), copies=3),
     }
     monkeypatch.setattr("jungle.bench.footage.FOOTAGE", small)
-    paths = render(tmp_path)
+    paths = render_all(tmp_path)
     facts = [probe(path) for path in paths]
     assert [f.frames for f in facts] == [120, 90]
     assert [round(f.duration, 3) for f in facts] == [4, 3]
@@ -102,4 +102,4 @@ def test_the_tables_of_the_docs_are_the_figures_committed():
     docs = Path(__file__).parents[2] / "docs"
     rows = json.loads((docs / "bench" / "decode.json").read_text())["rows"]
     assert {row["file"] for row in rows} == set(FOOTAGE)
-    assert tables(rows) in (docs / "video-speed.md").read_text()
+    assert format_tables(rows) in (docs / "video-speed.md").read_text()

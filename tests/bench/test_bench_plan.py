@@ -54,9 +54,9 @@ def test_each_stage_is_measured_and_the_hours_follow(survey: Path, tmp_path: Pat
 
 
 def test_the_four_backbones_are_the_third_places() -> None:
-    wide = [plan._config(list(s))[1] for s in plan.BACKBONES.values()]
+    wide = [plan._compose(list(s))[1] for s in plan.BACKBONES.values()]
     assert [len(s.taps) for s in wide] == [4, 3, 3, 3]
-    assert [plan._config(list(s))[0].frames.count for s in plan.BACKBONES.values()] == [45, 45, 45, 30]
+    assert [plan._compose(list(s))[0].frames.count for s in plan.BACKBONES.values()] == [45, 45, 45, 30]
 
 
 @pytest.mark.gpu
@@ -69,7 +69,7 @@ def test_a_gpu_outdoes_theirs_and_makes_all_features_in_four_hours(tmp_path: Pat
     assert found["together"]["gpu_mb"] > 0
     assert max(r["peak_mb"] for r in found["level_1"]) < 24_000
     if found["cores"] >= 16:
-        assert found["hours"]["features_together"] < 4, plan_table.markdown(found)
+        assert found["hours"]["features_together"] < 4, plan_table.format_plan(found)
 
 
 def test_level_one_is_the_third_places() -> None:
@@ -96,7 +96,7 @@ def test_a_wrong_option_is_refused(capsys) -> None:
 def test_the_page_shows_what_was_measured() -> None:
     kept = json.loads((ROOT / "docs" / "bench" / "plan.json").read_text())
     page = (ROOT / "docs" / "scale.md").read_text()
-    lost = [line for line in plan_table.markdown(kept).splitlines() if line and line not in page]
+    lost = [line for line in plan_table.format_plan(kept).splitlines() if line and line not in page]
     assert not lost
     assert max(r["peak_mb"] for r in [*kept["level_1"], *kept["level_2"], kept["together"]]) < 24_000
     assert kept["trained"] == 200_000

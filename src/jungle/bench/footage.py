@@ -1,4 +1,4 @@
-"""Clips to measure decoders on, rendered where none are given: a still scene, noise, a thing that crosses."""
+"""Rendered clips for the decoding benchmarks: a still scene with noise and a moving object."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ FPS = 30
 
 @dataclass(frozen=True)
 class Footage:
-    """A clip to render; `copies` joins it to itself, since encoding takes far longer than reading."""
+    """Settings of a rendered clip; `copies` repeats it, because encoding takes far longer than reading."""
 
     height: int
     width: int
@@ -29,32 +28,32 @@ class Footage:
     options: tuple[tuple[str, str], ...]
     copies: int = 1
     windy: bool = True
-    """Leaves sway in a quarter of the picture, which makes every frame costly to decode."""
+    """Whether leaves sway in a quarter of the picture, which makes every frame costly to decode."""
 
 
-def x264(gop: int, rate: str = "5M") -> tuple[tuple[str, str], ...]:
-    """Options of the encoder for a group of pictures so long and so many bits a second."""
+def x264_options(gop: int, rate: str = "5M") -> tuple[tuple[str, str], ...]:
+    """Return encoder options for a length of a group of pictures and a bit rate."""
     return (("g", str(gop)), ("preset", "veryfast"), ("b", rate), ("x264-params", "scenecut=0"))
 
 
 FOOTAGE = {
-    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 6, "libx264", x264(60), copies=5),
+    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 6, "libx264", x264_options(60), copies=5),
     "h264_720p30_30s_gop60_still.mp4": Footage(
-        720, 1280, 6, "libx264", x264(60, "1500k"), copies=5, windy=False
+        720, 1280, 6, "libx264", x264_options(60, "1500k"), copies=5, windy=False
     ),
-    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", x264(250)),
+    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", x264_options(250)),
     "mjpeg_720p30_30s.avi": Footage(720, 1280, 3, "mjpeg", (("qmin", "8"), ("qmax", "8")), copies=10),
-    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 6, "libx264", x264(60), copies=10),
+    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 6, "libx264", x264_options(60), copies=10),
 }
 
 
-def render(folder: Path) -> list[Path]:
-    """Write the clips of `FOOTAGE` that are not there yet; a minute or two the first time."""
-    return [render_as(folder / name, footage) for name, footage in FOOTAGE.items()]
+def render_all(folder: Path) -> list[Path]:
+    """Write the clips of `FOOTAGE` that do not exist yet; the first time takes a minute or two."""
+    return [render_clip(folder / name, footage) for name, footage in FOOTAGE.items()]
 
 
-def render_as(path: Path, footage: Footage) -> Path:
-    """Write a clip unless it is there; return its path."""
+def render_clip(path: Path, footage: Footage) -> Path:
+    """Write a clip unless it exists; return its path."""
     if not path.exists():
         log.info(f"rendering {path.name}")
         with replacing(path) as part:
@@ -63,20 +62,13 @@ def render_as(path: Path, footage: Footage) -> Path:
 
 
 def _write(path: Path, footage: Footage) -> None:
-    how: dict[str, Any] = {
-        "fps": FPS,
-        "codec": footage.codec,
-        "pix_fmt": "yuvj420p" if footage.codec == "mjpeg" else "yuv420p",
-        "options": dict(footage.options),
-    }
-    scene = _scene(footage)
-    if footage.copies == 1:
-        write_clip(path, scene, **how)
-        return
+    pix_fmt = "yuvj420p" if footage.codec == "mjpeg" else "yuv420p"
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-        once = Path(folder) / f"once{path.suffix}"
-        write_clip(once, scene, **how)
-        write_again(once, path, footage.copies, footage.seconds)
+        once = path if footage.copies == 1 else Path(folder) / f"once{path.suffix}"
+        options = dict(footage.options)
+        write_clip(once, _scene(footage), fps=FPS, codec=footage.codec, pix_fmt=pix_fmt, options=options)
+        if once != path:
+            write_again(once, path, footage.copies, footage.seconds)
 
 
 def _scene(footage: Footage) -> Iterator[np.ndarray]:
@@ -93,13 +85,13 @@ def _scene(footage: Footage) -> Iterator[np.ndarray]:
         image = scene + np.roll(leaves * blows, sway, (0, 1))
         left = (n * 4) % (width - side)
         image[height // 2 : height // 2 + side, left : left + side] = fur
-        # The same noise at another place each frame is as new to an encoder, and far cheaper to make.
+        # Shifted noise is as hard to encode as new noise, and far cheaper to make.
         image += np.roll(noise, (n * 37 % height, n * 101 % width), (0, 1))
         yield image.clip(0, 255).astype(np.uint8)
 
 
 def _texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """float32 `[H, W, 3]` of about unit variance, with the 1/f spectrum of photographs (Field, 1987)."""
+    """Return float32 `[H, W, 3]` of about unit variance with the 1/f spectrum of photographs (Field 1987)."""
     across = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     across[0, 0] = np.inf
     grey, colour = (

@@ -1,18 +1,18 @@
-"""Measures decoding on the GPU beside the CPU: are the frames the same, clips/s, how long the model waits."""
+"""Benchmark of decoding on the GPU against the CPU: equal frames, clips/s, idle time of the model."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 
-from jungle.bench.footage import render
+from jungle.bench.footage import render_all
 from jungle.console import log, result
 from jungle.errors import UserError
 from jungle.features.extract import run
@@ -21,7 +21,7 @@ from jungle.files import write_json
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.system import share_of_cores
-from jungle.video import Clip, ClipSpec, Frames
+from jungle.video import Clip, ClipError, ClipSpec, Frames
 from jungle.video.decoders import decord
 from jungle.video.workers.decode_pool import Job
 from jungle.video.workers.device_trial import TOLERANCE, difference, on_gpu
@@ -33,6 +33,39 @@ STEP = 8  # clips that go through the model at once, as in feature extraction
 MODEL = "tf_efficientnet_lite0"
 
 
+class FrameRow(TypedDict):
+    """Comparison of a file's frames from the GPU's pool with those from the CPU's."""
+
+    file: str
+    decoder: str
+    """That of the GPU's pool; empty where the file could not be read."""
+    on_cpu: str
+    """Why the GPU did not decode the file."""
+    off: float
+    """Difference in levels of 255, see `device_trial.TOLERANCE`."""
+    right: bool
+
+
+class SpeedRow(TypedDict):
+    """Speed of one way of decoding."""
+
+    way: str
+    clips_s: float
+    clips_s_model: float
+    """With a backbone behind it."""
+    idle: float
+    """Share of the time with a backbone in which the GPU waits for frames."""
+
+
+class GpuBench(TypedDict):
+    """Measurements of `jungle bench gpu`."""
+
+    machine: dict[str, str | int | None]
+    tolerance: float
+    frames: list[FrameRow]
+    speed: list[SpeedRow]
+
+
 def bench_gpu(
     out: Path,
     files: Sequence[Path] = (),
@@ -42,29 +75,23 @@ def bench_gpu(
     device: str = "cuda:0",
     frames: int = 16,
     size: tuple[int, int] = (224, 224),
-) -> dict[str, Any]:
-    """Read clips by the CPU's workers and by the GPU; print tables, write `out/gpu.json`.
+) -> GpuBench:
+    """Read clips with the CPU's workers and with the GPU; print tables, write `out/gpu.json`.
 
     Args:
-        out: folder for the figures, and for the clips rendered where none are given.
-        files: clips to read.
-        clips: clips a measurement.
-        workers: decoding processes, for the CPU and beside the GPU alike.
+        out: folder for the figures, and for rendered clips.
+        files: clips to read; empty to render some.
+        clips: clips per measurement.
+        workers: decoding processes, for both.
         device: a torch device.
-        frames: frames a clip.
+        frames: frames per clip.
         size: (height, width) of a frame.
 
-    Returns:
-        `frames`, one dict a file: `file`, `decoder` (who read it for the GPU's side), `on_cpu` (why, where
-        the GPU did not), `off` (levels of 255, see `device_trial.TOLERANCE`), `right`. `speed`, one a
-        way: `way`, `clips_s`, `clips_s_model` (with a backbone behind it), `idle` (share of that time in
-        which the GPU had nothing to compute, because it waited for frames).
-
     Raises:
-        UserError: there is no GPU; or a frame differs by more than the tolerance, once all is written.
+        UserError: there is no GPU; or, after all is written, a frame differs by more than the tolerance.
     """
     _check(device)
-    paths = [os.path.abspath(p) for p in files] or [str(p.absolute()) for p in render(out / "clips")]
+    paths = [os.path.abspath(p) for p in files] or [str(p.absolute()) for p in render_all(out / "clips")]
     workers = share_of_cores() if workers is None else workers
     cpu = ClipSpec(Frames("uniform", frames), size)
     ways = {"CPU": cpu, "GPU, torchcodec": on_gpu(cpu)}
@@ -72,13 +99,15 @@ def bench_gpu(
         ways["GPU, decord"] = ClipSpec(Frames("uniform", frames), size, decoder="decord", device="cuda")
     rows = _compare(paths, cpu, ways["GPU, torchcodec"], device, workers)
     jobs = [Job(str(i), path) for i, path in enumerate(islice(cycle(paths), clips))]
-    speed = [
-        {"way": way, **_speed(spec, jobs, device, workers), **_with_model(spec, jobs, device, workers)}
-        for way, spec in ways.items()
-    ]
-    found = {"machine": _machine(device, workers), "tolerance": TOLERANCE, "frames": rows, "speed": speed}
+    speed = [_measure(way, spec, jobs, device, workers) for way, spec in ways.items()]
+    found: GpuBench = {
+        "machine": _machine(device, workers),
+        "tolerance": TOLERANCE,
+        "frames": rows,
+        "speed": speed,
+    }
     write_json(out / "gpu.json", found)
-    _show(found)
+    _print(found)
     if wrong := [row["file"] for row in rows if not row["right"]]:
         raise UserError(
             f"{count(len(wrong), 'clip')} off by more than {TOLERANCE:g} levels: {', '.join(wrong[:5])}"
@@ -94,61 +123,60 @@ def _check(device: str) -> None:
         )
 
 
-def _compare(paths: list[str], cpu: ClipSpec, gpu: Any, device: str, workers: int) -> list[dict[str, Any]]:
+def _compare(paths: Sequence[str], cpu: ClipSpec, gpu: ClipSpec, device: str, workers: int) -> list[FrameRow]:
     jobs = [Job(str(i), path) for i, path in enumerate(paths)]
     with (
         open_pool(cpu, device=device, workers=workers, timeout_s=TIMEOUT_S) as here,
         open_pool(gpu, device=device, workers=workers, timeout_s=TIMEOUT_S) as there,
     ):
-        rows = []
         pairs = zip(here.map(jobs, ahead=2), there.map(jobs, ahead=2), strict=True)
-        for (job, a), (_, b) in pairs:
-            row: dict[str, Any] = {"file": Path(job.path).name, "decoder": "", "on_cpu": "", "off": 0.0}
-            if isinstance(a, Clip) and isinstance(b, Clip):
-                off = difference(a, b)
-                row |= {"decoder": b.decoder, "on_cpu": b.on_cpu, "off": off, "right": off <= TOLERANCE}
-            else:
-                row |= {"on_cpu": str(b), "right": not isinstance(a, Clip) and not isinstance(b, Clip)}
-            rows.append(row)
-    return rows
+        return [_compare_frames(Path(job.path).name, a, b) for (job, a), (_, b) in pairs]
 
 
-def _speed(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, float]:
+def _compare_frames(file: str, cpu: Clip | ClipError, gpu: Clip | ClipError) -> FrameRow:
+    if isinstance(cpu, Clip) and isinstance(gpu, Clip):
+        off = difference(cpu, gpu)
+        right = off <= TOLERANCE
+        return {"file": file, "decoder": gpu.decoder, "on_cpu": gpu.on_cpu, "off": off, "right": right}
+    neither = not isinstance(cpu, Clip) and not isinstance(gpu, Clip)
+    return {"file": file, "decoder": "", "on_cpu": str(gpu), "off": 0.0, "right": neither}
+
+
+def _measure(way: str, spec: ClipSpec, jobs: list[Job], device: str, workers: int) -> SpeedRow:
+    ahead = 2 * workers + STEP
     with open_pool(spec, device=device, workers=workers, timeout_s=TIMEOUT_S) as pool:
-        for _ in pool.map(jobs[: 2 * workers + STEP], ahead=2 * workers + STEP):
-            pass  # libraries, contexts, disk
+        for _ in pool.map(jobs[:ahead], ahead=ahead):
+            pass  # warm-up: libraries, contexts, disk
         began = time.perf_counter()
-        read = sum(isinstance(clip, Clip) for _, clip in pool.map(jobs, ahead=2 * workers + STEP))
-        return {"clips_s": read / (time.perf_counter() - began)}
+        read = sum(isinstance(clip, Clip) for _, clip in pool.map(jobs, ahead=ahead))
+        clips_s = read / (time.perf_counter() - began)
 
-
-def _with_model(spec: Any, jobs: list[Job], device: str, workers: int) -> dict[str, float]:
     model = Backbone(BackboneSpec(MODEL, pretrained=False, size=spec.size)).eval().to(device)
     dtype = compute_dtype(device)
     with open_pool(spec, device=device, workers=workers, timeout_s=TIMEOUT_S) as pool:
-        for part in _parts(pool.map(jobs[: 2 * STEP], ahead=2 * workers + STEP)):
-            run(model, part, device, dtype)
-        began, waited, count = time.perf_counter(), 0.0, 0
-        parts = _parts(pool.map(jobs, ahead=2 * workers + STEP))
+        for batch in _batches(pool.map(jobs[: 2 * STEP], ahead=ahead)):
+            run(model, batch, device, dtype)
+        began, waited, done = time.perf_counter(), 0.0, 0
+        batches = _batches(pool.map(jobs, ahead=ahead))
         while True:
             before = time.perf_counter()
-            part = next(parts, None)
+            batch = next(batches, None)
             waited += time.perf_counter() - before
-            if part is None:
+            if batch is None:
                 break
-            run(model, part, device, dtype)  # gives arrays, and so has waited for the GPU
-            count += len(part)
+            run(model, batch, device, dtype)  # returns arrays, so it has waited for the GPU
+            done += len(batch)
         took = time.perf_counter() - began
-    return {"clips_s_model": count / took, "idle": waited / took}
+    return {"way": way, "clips_s": clips_s, "clips_s_model": done / took, "idle": waited / took}
 
 
-def _parts(found: Iterator[tuple[Job, Any]]) -> Iterator[list[Clip]]:
-    read = (clip for _, clip in found if isinstance(clip, Clip))
-    while part := list(islice(read, STEP)):
-        yield part
+def _batches(found: Iterable[tuple[Job, Clip | ClipError]]) -> Iterator[list[Clip]]:
+    clips = (clip for _, clip in found if isinstance(clip, Clip))
+    while batch := list(islice(clips, STEP)):
+        yield batch
 
 
-def _machine(device: str, workers: int) -> dict[str, Any]:
+def _machine(device: str, workers: int) -> dict[str, str | int | None]:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "no GPU"
     return {
         "device": name,
@@ -159,7 +187,7 @@ def _machine(device: str, workers: int) -> dict[str, Any]:
     }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _print(found: GpuBench) -> None:
     result(f"\n{found['machine']['device']}, {found['machine']['workers']} workers")
     for row in found["frames"]:
         who = row["decoder"] or "not read"

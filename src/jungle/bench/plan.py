@@ -1,4 +1,4 @@
-"""What a whole competition costs on this machine: disk, memory and hours of each stage, from measured rates.
+"""Cost of a whole competition on this machine: disk, memory and hours of each stage, from measured rates.
 
 The stages are those of `experiment=primatrix/third_place`; the clips are like those of Pri-matrix
 Factorization: 15 seconds, 404x720, H.264.
@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from jungle.bench.alone import alone
-from jungle.bench.footage import Footage, render_as, x264
-from jungle.bench.full_size import level_one, level_two, together
-from jungle.bench.plan_table import hours_of, markdown
+from jungle.bench.footage import Footage, render_clip, x264_options
+from jungle.bench.plan_stacking import measure_stacker
+from jungle.bench.plan_stages import measure_extraction, measure_head
+from jungle.bench.plan_table import BackboneRow, Plan, compute_hours, format_plan
+from jungle.bench.processes import run_alone
+from jungle.config import TrainConfig
 from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.console import log, result
@@ -29,12 +31,14 @@ from jungle.features.extract import placed, run
 from jungle.features.spec import compute_dtype
 from jungle.files import write_json, write_text
 from jungle.models.backbones.concat import make_backbone
+from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.training import build
+from jungle.video import ClipSpec
 from jungle.video.workers.multi_spec_pool import read_each
 from jungle.wording import count
 
 CLIPS = 291_615  # of the competition, training and test
-FILM = Footage(404, 720, 5, "libx264", x264(60, "1500k"), copies=3)
+FILM = Footage(404, 720, 5, "libx264", x264_options(60, "1500k"), copies=3)
 LEARNING = ("data=primatrix", "optim=primatrix")
 ATTENTION = ("head=primatrix_attention", "data.batch_size=64")
 WIDE = ("head=primatrix_attention", "data.batch_size=48")
@@ -53,12 +57,12 @@ MODELS = {
     **{f"GRU on {name}": (*BACKBONES[name], *GRU) for name in BACKBONES if name != "NASNet-A-Large"},
     "attention on three joined": ("model=primatrix_joined", *AT_3, *WIDE),
 }
-"""Level 1 of the third place; its ninth, blank or not, is of the three joined too and costs as much."""
+"""Level 1 of the third place. Its ninth model, blank or not, costs as much as the one on three joined."""
 SHARES = {"attention on NASNet-A-Large": 0.25, "attention on three joined": 1 / 3}
-"""Of soft labels in a batch of rounds, where it is not `SHARE`."""
+"""Share of soft labels in a batch during rounds, where it is not `SHARE`."""
 SHARE = 0.3125
 TOGETHER = {"cpu": 8, "cuda": 512}  # clips to extract all features of
-COPIES = 2_000_000_000  # bytes of copies that are made for this, if these are enough
+COPIES = 2_000_000_000  # bytes of copies, where that is enough clips
 MEMBERS = 8  # of 24 classes each, for the second level
 STACKERS = ("nn", "lightgbm", "loglinear")
 
@@ -76,74 +80,76 @@ def bench_plan(
     models: Sequence[str] = tuple(MODELS),
     stackers: Sequence[str] = STACKERS,
     at_once: int | None = None,
-) -> dict[str, Any]:
+) -> Plan:
     """Measure each stage; print a table, write `out/plan.json` and `out/plan.md`.
 
     Args:
         out: folder for the simulated features (some GB), which stay there, and for the figures.
-        files: clips to decode; a rendered one if not given.
-        clips: how many there are to extract features of.
-        trained: how many have labels: of level 1 and level 2.
-        seconds: how long decoding, and each backbone, is measured.
-        steps: of a head's training that count.
+        files: clips to decode; empty for a rendered one.
+        clips: number of clips to extract features of.
+        trained: number of clips with labels, for level 1 and level 2.
+        seconds: duration of measuring decoding, and each backbone.
+        steps: measured steps of a head's training.
         device: where backbones run: `auto`, `cpu`, `cuda:0`.
-        backbones: out of `BACKBONES`, to measure.
-        models: out of `MODELS`, whose heads to train.
-        stackers: of level 2 to measure.
-        at_once: how many clips to extract all features of, as a whole; None: enough to be in full swing.
+        backbones: names in `BACKBONES`.
+        models: names in `MODELS`.
+        stackers: stackers of level 2.
+        at_once: number of clips for extracting all features together; None chooses enough for a steady rate.
 
     Raises:
-        UsageError: this machine has no such device.
+        UsageError: this machine does not have the device.
     """
     device = device_of(device, "--device ")
     out.mkdir(parents=True, exist_ok=True)
     cores = os.cpu_count() or 1
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{cores} CPU cores"
-    found: dict[str, Any] = {"device": name, "cores": cores, "clips": clips, "trained": trained}
-    settings = {b: list(BACKBONES[b]) for b in backbones}
-    paths = [Path(f) for f in files] or [render_as(out / "clip.mp4", FILM)]
-    specs, found["backbones"] = [], []
-    for b, s in settings.items():
-        spec, row = _backbone(s, device, seconds, clips)
-        specs.append(spec)
-        found["backbones"].append({"backbone": b, **row})
+    paths = [Path(f) for f in files] or [render_clip(out / "clip.mp4", FILM)]
+    measured = [_measure_backbone(b, device, seconds, clips) for b in backbones]
     log.info("decoding")
-    found["decode_clips_s"] = alone(_decoded, paths, specs, seconds) * cores
-
+    decode_clips_s = run_alone(_decode, paths, [spec for spec, _ in measured], seconds) * cores
     where = ["trainer=cpu"] if device == "cpu" else ["trainer=gpu", f"trainer.devices=[{device[5:]}]"]
     some = TOGETHER[device.split(":")[0]] if at_once is None else at_once
     some = min(some, max(TOGETHER["cpu"], COPIES // paths[0].stat().st_size))
-    log.info(f"all at once, on {count(some, 'clip')}")
-    every = [[*s, *LEARNING, *where] for s in settings.values()]
-    found["together"] = alone(together, out, paths[0], some, every)
+    log.info(f"all backbones at once, on {count(some, 'clip')}")
+    every = [[*BACKBONES[b], *LEARNING, *where] for b in backbones]
+    found: Plan = {
+        "device": name,
+        "cores": cores,
+        "clips": clips,
+        "trained": trained,
+        "backbones": [row for _, row in measured],
+        "decode_clips_s": decode_clips_s,
+        "together": run_alone(measure_extraction, out, paths[0], some, every),
+        "level_1": [],
+        "level_2": [],
+        "hours": {},
+    }
     write_json(out / "plan.json", found)
-    found["level_1"] = []
     for model in models:
         log.info(f"level 1: {model}")
-        row = alone(level_one, out / "features", trained, [*MODELS[model], *LEARNING, *where], steps)
-        row = {**row, "epoch_minutes": trained / row["clips_s"] / 60, "share": SHARES.get(model, SHARE)}
-        found["level_1"].append({"model": model, **row})
+        head = run_alone(measure_head, out / "features", trained, [*MODELS[model], *LEARNING, *where], steps)
+        minutes, share = trained / head["clips_s"] / 60, SHARES.get(model, SHARE)
+        found["level_1"].append({"model": model, **head, "epoch_minutes": minutes, "share": share})
         write_json(out / "plan.json", found)
-    found["level_2"] = []
     for stacker in stackers:
         log.info(f"level 2: {stacker}")
-        found["level_2"].append({"stacker": stacker, **alone(level_two, stacker, trained, MEMBERS)})
+        found["level_2"].append({"stacker": stacker, **run_alone(measure_stacker, stacker, trained, MEMBERS)})
         write_json(out / "plan.json", found)
-    found["hours"] = hours_of(found)
+    found["hours"] = compute_hours(found)
     write_json(out / "plan.json", found)
-    table = markdown(found)
+    table = format_plan(found)
     write_text(out / "plan.md", table)
     result(table)
     return found
 
 
-def _decoded(paths: list[Path], specs: list[Any], seconds: float) -> float:
-    """Return clips a second of one process that decodes each clip once for all backbones."""
-    return _times_a_second(lambda n: read_each(paths[n % len(paths)], specs), seconds)
+def _decode(paths: list[Path], specs: list[ClipSpec], seconds: float) -> float:
+    """Return clips/s of one process that decodes each clip once for all backbones."""
+    return _calls_per_second(lambda n: read_each(paths[n % len(paths)], specs), seconds)
 
 
-def _times_a_second(step: Callable[[int], Any], seconds: float) -> float:
-    """Call `step` with 0, 1, ... for so long; the first two calls, which load and choose, do not count."""
+def _calls_per_second(step: Callable[[int], object], seconds: float) -> float:
+    """Return how often `step(0)`, `step(1)`, ... run per second, after two calls for warm-up."""
     for n in range(2):
         step(n)
     done, began = 0, time.perf_counter()
@@ -153,28 +159,29 @@ def _times_a_second(step: Callable[[int], Any], seconds: float) -> float:
     return done / spent
 
 
-def _config(settings: list[str]) -> tuple[Any, Any]:
+def _compose(settings: Sequence[str]) -> tuple[TrainConfig, BackboneSpec]:
     cfg = composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
     return cfg, build.backbone_spec(cfg)
 
 
-def _backbone(settings: list[str], device: str, seconds: float, clips: int) -> tuple[Any, dict[str, Any]]:
-    """Return how clips become a backbone's frames; its frames a second, in bf16 on a GPU, and their cost."""
-    cfg, spec = _config(settings)
+def _measure_backbone(name: str, device: str, seconds: float, clips: int) -> tuple[ClipSpec, BackboneRow]:
+    """Return how clips become a backbone's frames, and its frames/s, in bf16 on a GPU, with their cost."""
+    cfg, spec = _compose(BACKBONES[name])
     backbone = make_backbone(spec)
     model = placed(backbone, device)
     shape = (torch.get_num_threads(), 4) if device == "cpu" else (1, 64)  # clips, frames of each
     clips_NTHWC = np.random.default_rng(0).integers(0, 256, (*shape, *backbone.size, 3), dtype=np.uint8)
-    shown: list[Any] = [SimpleNamespace(frames=frames) for frames in clips_NTHWC]
+    noise: list[Any] = [SimpleNamespace(frames=frames) for frames in clips_NTHWC]
     log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
     dtype = compute_dtype(device)
-    rate = math.prod(shape) * _times_a_second(lambda _: run(model, shown, device, dtype), seconds)
+    frames_s = math.prod(shape) * _calls_per_second(lambda _: run(model, noise, device, dtype), seconds)
     frames = cfg.frames.count
     return build.clip_specs(cfg, backbone)[1], {
+        "backbone": name,
         "size": list(backbone.size),
         "frames": frames,
         "numbers": backbone.dim,
-        "frames_s": rate,
+        "frames_s": frames_s,
         "disk_gb": clips * frames * backbone.dim * 2e-9,
-        "hours": clips * frames / rate / 3600,
+        "hours": clips * frames / frames_s / 3600,
     }

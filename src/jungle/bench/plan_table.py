@@ -1,6 +1,9 @@
-"""What `jungle bench plan` measured, as hours and as the tables of `docs/scale.md`."""
+"""Hours and tables of `jungle bench plan`, as in `docs/scale.md`."""
 
-from typing import Any
+from typing import TypedDict
+
+from jungle.bench.plan_stacking import StackerCost
+from jungle.bench.plan_stages import ExtractionCost, HeadCost
 
 THEIRS = 152  # frames a second of one backbone on two GTX 1080 Ti: a day for 45 frames of all clips
 EPOCHS, ROUNDS, FOLDS = 15, 5, 5  # of level 1, without early stopping
@@ -8,10 +11,51 @@ TWICE = "attention on three joined"  # the blank-or-not model costs as much
 NINE = 9
 
 
-def hours_of(found: dict[str, Any]) -> dict[str, float]:
-    """Return hours for all sets of features and of all level 1.
+class BackboneRow(TypedDict):
+    """Cost of one backbone's features."""
 
-    Decoding and backbones go side by side: the slower counts.
+    backbone: str
+    size: list[int]
+    frames: int
+    numbers: int
+    frames_s: float
+    disk_gb: float
+    hours: float
+
+
+class HeadRow(HeadCost):
+    """Cost of one model of level 1."""
+
+    model: str
+    epoch_minutes: float
+    share: float
+
+
+class StackerRow(StackerCost):
+    """Cost of one stacker of level 2."""
+
+    stacker: str
+
+
+class Plan(TypedDict):
+    """Measurements of `jungle bench plan`."""
+
+    device: str
+    cores: int
+    clips: int
+    trained: int
+    backbones: list[BackboneRow]
+    decode_clips_s: float
+    together: ExtractionCost
+    level_1: list[HeadRow]
+    level_2: list[StackerRow]
+    hours: dict[str, float]
+
+
+def compute_hours(found: Plan) -> dict[str, float]:
+    """Return the hours of all features and of all of level 1.
+
+    Decoding and backbones run in parallel, so the slower one counts.
     """
     decode = found["clips"] / found["decode_clips_s"] / 3600
     backbones = sum(b["hours"] for b in found["backbones"])
@@ -26,16 +70,16 @@ def hours_of(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def _theirs(found: dict[str, Any], backbone: dict[str, Any]) -> float:
+def _theirs(found: Plan, backbone: BackboneRow) -> float:
     return found["clips"] * backbone["frames"] / THEIRS / 3600
 
 
-def _hours(model: dict[str, Any]) -> float:
-    """Return hours of all folds, each of which trains on all clips but its own; rounds have more clips."""
+def _hours(model: HeadRow) -> float:
+    """Return the hours of all folds; each trains on the clips of the others, and rounds add clips."""
     return model["epoch_minutes"] / 60 * (EPOCHS + ROUNDS / (1 - model["share"])) * (FOLDS - 1)
 
 
-def markdown(found: dict[str, Any]) -> str:
+def format_plan(found: Plan) -> str:
     """Return the tables of `docs/scale.md`."""
     hours, clips, trained = found["hours"], found["clips"], found["trained"]
     both = found["together"]

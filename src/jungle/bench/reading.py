@@ -1,4 +1,4 @@
-"""One way of reading one clip, measured: what the worker processes of `jungle bench decode` do."""
+"""Measurement of one way to read one clip, run by the worker processes of `jungle bench decode`."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from jungle.video.recovery import every_frame
 from jungle.video.types import ClipSpec, Frames
 from jungle.video.workers.protocol import Answer
 
-_ffmpeg_peak = 0.0  # MB; a process has to be looked at while it runs
+_ffmpeg_peak = 0.0  # MB, sampled while the program runs
 WHOLE = "whole clip"
-CODEC = "codec alone"  # in the place of a decoder's name: the least that the frames asked for can cost
+CODEC = "codec alone"  # instead of a decoder's name: the minimal cost of the selected frames
 ENOUGH_S = 12.0  # CPU seconds after which a measurement is not repeated
 
 
 @dataclass(frozen=True)
 class Way:
-    """A decoder, or `CODEC`, and what it is asked for: a kind of frames, or `WHOLE`."""
+    """Decoder, or `CODEC`, and its selection: a kind of frames, or `WHOLE`."""
 
     decoder: str
     asked: str
@@ -38,7 +38,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Trial:
-    """One measurement: a clip, a way, and how often."""
+    """Settings of one measurement."""
 
     path: str
     way: Way
@@ -48,11 +48,11 @@ class Trial:
 
 
 def measure(trial: Trial) -> Answer:
-    """Best CPU and wall seconds of a clip on one core, memory at its peak, frames that came out."""
-    _stay_on_one_core()
+    """Return the best CPU and wall seconds of a clip on one core, peak memory in MB and frames read."""
+    _pin_to_one_core()
     whom = resource.RUSAGE_CHILDREN if trial.way.decoder == "ffmpeg" else resource.RUSAGE_SELF
     read = _reader(trial)
-    frames, spent = read()  # loads the libraries, which is done once a run, not once a clip
+    frames, spent = read()  # loads the libraries, which happens once per run
     cpu, wall = [], []
     for _ in range(max(trial.repeats, 1)):
         before, began = _cpu(whom), time.perf_counter()
@@ -66,7 +66,7 @@ def measure(trial: Trial) -> Answer:
 
 
 def _reader(trial: Trial) -> Callable[[], tuple[int, float | None]]:
-    """What to time: gives frames, and CPU seconds where only a part of what it did counts."""
+    """Return the function to time: it gives frames, and CPU seconds where only part of its work counts."""
     if trial.way.decoder == "ffmpeg":
         return lambda: (_ffmpeg(trial), None)
     if trial.way.asked == WHOLE:
@@ -85,13 +85,13 @@ def _sparse(trial: Trial) -> int:
 
 
 def _in_order(trial: Trial) -> int:
-    """Every frame, one after another, resized: the plain way through PyAV."""
+    """Decode and resize every frame with PyAV."""
     scaler = Scaler(ClipSpec(size=trial.size))
     return sum(1 for frame, _ in every_frame(trial.path) if scaler(frame) is not None)
 
 
 def _codec_alone(trial: Trial) -> tuple[int, float]:
-    """The codec's own work for the frames asked for: no opening, no listing, no resizing."""
+    """Time only the codec on the selected frames, without opening, indexing and resizing."""
     with opened(trial.path) as (container, stream):
         timeline = read_timeline(container, stream, check_file(trial.path))
         picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)
@@ -103,31 +103,13 @@ def _codec_alone(trial: Trial) -> tuple[int, float]:
 
 
 def _ffmpeg(trial: Trial) -> int:
-    """The whole clip through the ffmpeg program, resized, as raw pixels: what a pipe to it costs."""
+    """Read the whole clip from the ffmpeg program through a pipe, resized, as raw pixels."""
     height, width = trial.size
-    one = ["-threads", "1"]
+    thread = ("-threads", "1")
     command = [
-        "ffmpeg",
-        "-v",
-        "error",
-        "-nostdin",
-        *one,
-        "-filter_threads",
-        "1",
-        "-i",
-        str(Path(trial.path).absolute()),
-    ]
-    command += [
-        "-map",
-        "0:v:0",
-        "-vf",
-        f"scale={width}:{height}",
-        *one,
-        "-pix_fmt",
-        "rgb24",
-        "-f",
-        "rawvideo",
-        "-",
+        *("ffmpeg", "-v", "error", "-nostdin", *thread, "-filter_threads", "1"),
+        *("-i", str(Path(trial.path).absolute()), "-map", "0:v:0", "-vf", f"scale={width}:{height}"),
+        *(*thread, "-pix_fmt", "rgb24", "-f", "rawvideo", "-"),
     ]
     global _ffmpeg_peak
     size, frames = height * width * 3, 0
@@ -143,7 +125,7 @@ def _ffmpeg(trial: Trial) -> int:
 
 
 def _peak_mb(process: int) -> float:
-    """Not `ru_maxrss`, which a process takes over from the one that started it."""
+    """Return the peak memory; not from `ru_maxrss`, which a process inherits from its parent."""
     try:
         lines = Path(f"/proc/{process}/status").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
@@ -156,6 +138,6 @@ def _cpu(whom: int) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _stay_on_one_core() -> None:
+def _pin_to_one_core() -> None:
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})

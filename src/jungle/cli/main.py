@@ -44,7 +44,7 @@ VERBS = {
         "jungle.commands.ensemble_pseudo",
         "label clips where models agree, ask people where they do not",
     ),
-    "bench": ("jungle.bench.cli", "measure decoders, stores and training on this machine"),
+    "bench": ("jungle.bench.cli", "measure decoding and training on this machine"),
 }
 # What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
 _OF_THE_DISK = {

@@ -2,9 +2,8 @@ import json
 from pathlib import Path
 
 import pytest
+from benchmarks.heads import bench_heads, main
 
-from jungle.bench.cli import main
-from jungle.bench.heads import bench_heads
 from jungle.errors import UsageError
 from tests.conftest import survey_args
 
@@ -12,8 +11,8 @@ from tests.conftest import survey_args
 def test_heads_are_set_side_by_side_and_kept(survey: Path, tmp_path: Path, capsys) -> None:
     paths = [f"paths.cache={tmp_path / 'cache'}", f"paths.runs={tmp_path / 'runs'}"]
     settings = [*survey_args(survey), *paths, "trainer.max_epochs=2"]
-    asked = ["heads", *settings, "--out", str(tmp_path), "--seeds", "2", "--heads"]
-    assert main([*asked, "mean", "attention head.score=tanh"]) == 0
+    args = [*settings, "--out", str(tmp_path), "--seeds", "2", "--heads"]
+    main([*args, "mean", "attention head.score=tanh"])
     shown = capsys.readouterr().out
     rows = {r["head"]: r for r in json.loads((tmp_path / "heads.json").read_text())}
     assert set(rows) == {"mean", "attention head.score=tanh"}
@@ -31,7 +30,7 @@ def test_heads_are_set_side_by_side_and_kept(survey: Path, tmp_path: Path, capsy
     assert {"max-0", "max-1"} <= set(after)
 
 
-def test_what_cannot_be_benched_is_said(tmp_path: Path) -> None:
+def test_invalid_arguments_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="Nearest: gru"):
         bench_heads(tmp_path, [], heads=["grew"])
     with pytest.raises(UsageError, match="frozen"):
