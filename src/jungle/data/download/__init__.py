@@ -1,1 +1,1 @@
-"""Files from the web, resumed, checked and unpacked."""
+"""Downloads: resumed, checked and unpacked."""

@@ -1,7 +1,6 @@
-"""Archives from the web, unpacked so that nothing in them can reach outside their folder."""
+"""Archives from the web, unpacked so that no member can reach outside the folder."""
 
 import gzip
-import json
 import shutil
 import tarfile
 import zlib
@@ -12,15 +11,15 @@ from jungle.console import Progress, log
 from jungle.data.download.http import PRIMATRIX, download
 from jungle.data.validation_report import shown
 from jungle.errors import UserError
-from jungle.files import named_after, replacing, write_json
+from jungle.files import named_after, read_json, replacing, write_json
 
 MAX_BYTES = 64 * 2**30
 MAX_MEMBERS = 5_000_000
 CHUNK = 1 << 20
 
 
-class _Counted:
-    """A file that reports how much of it was read."""
+class _ProgressReader:
+    """A file that shows how much of it was read."""
 
     def __init__(self, file: IO[bytes], bar: Progress) -> None:
         self.file, self.bar, self.read_bytes = file, bar, 0
@@ -33,39 +32,41 @@ class _Counted:
 
 
 def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) -> int:
-    """Unpack a .tgz into `out`; killed, the same call goes on, passing over files that are there whole.
+    """Unpack a .tgz into `out`; after a kill the same call resumes, skipping files that are complete.
 
-    Only files and folders are made, with the permissions any new file has. Hidden files are passed over.
+    Only files and folders are made, with the permissions of any new file. Hidden files are skipped.
 
     Args:
         archive: a gzipped tar.
-        out: the folder; made where it is not there.
-        max_bytes: the most its files may take.
+        out: the folder; made if it does not exist.
+        max_bytes: the most that its files may take.
 
     Returns:
-        The number of files it holds.
+        The number of files in it.
 
     Raises:
-        UserError: the archive is broken, larger than allowed or than the disk has room for, or holds a link,
-            a device, or a name that leads out of `out`.
+        UserError: the archive is broken, larger than allowed or than the free disk, or holds a link, a
+            device, or a name that leads out of `out`.
     """
     archive, out = Path(archive), Path(out)
     out.mkdir(parents=True, exist_ok=True)
     note = named_after(archive, ".", ".unpacked.json")
     info = archive.stat()
     mark = {"size": info.st_size, "mtime": info.st_mtime_ns, "out": str(out.resolve())}
-    if known := _marked(note, mark):
+    found = read_json(note)
+    files = found.pop("files", None)
+    if files and found == mark:
         log.info(f"{archive}: already unpacked")
-        return known
+        return int(files)
     room = min(max_bytes, shutil.disk_usage(out).free)
     try:
         with (
             archive.open("rb") as raw,
             Progress(f"unpack {archive.name} (MB)", round(info.st_size / 1e6)) as bar,
-            gzip.GzipFile(fileobj=_Counted(raw, bar)) as plain,  # type: ignore[arg-type]  # it reads, no more is asked
+            gzip.GzipFile(fileobj=_ProgressReader(raw, bar)) as plain,  # type: ignore[arg-type]  # only read is called
         ):
             with tarfile.open(fileobj=plain, mode="r|") as tar:
-                files = _members(tar, archive, out, room)
+                files = _extract(tar, archive, out=out, room=room)
             while plain.read(CHUNK):  # to the end, where the checksum is
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
@@ -74,22 +75,14 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
     return files
 
 
-def _marked(note: Path, mark: dict[str, object]) -> int | None:
-    try:
-        known = json.loads(note.read_text(encoding="utf-8"))
-        return int(known.pop("files")) if all(known.get(k) == v for k, v in mark.items()) else None
-    except (OSError, ValueError, KeyError, AttributeError, TypeError):
-        return None
-
-
-def _members(tar: tarfile.TarFile, archive: Path, out: Path, room: int) -> int:
-    files = members = written = 0
+def _extract(tar: tarfile.TarFile, archive: Path, *, out: Path, room: int) -> int:
+    """Write the members of a tar that are missing, at most `room` bytes; return how many files it has."""
+    files = written = 0
     root = out.resolve()
-    for member in tar:
-        members += 1
-        if members > MAX_MEMBERS:
+    for i, member in enumerate(tar, start=1):
+        if i > MAX_MEMBERS:
             raise UserError(f"{archive}: more than {MAX_MEMBERS} members.")
-        path = _place(member, archive, root)
+        path = _resolve_member(member, archive, root)
         if member.isdir():
             path.mkdir(parents=True, exist_ok=True)
             continue
@@ -110,26 +103,19 @@ def _members(tar: tarfile.TarFile, archive: Path, out: Path, room: int) -> int:
     return files
 
 
-def _place(member: tarfile.TarInfo, archive: Path, root: Path) -> Path:
-    """Where a member goes.
+def _resolve_member(member: tarfile.TarInfo, archive: Path, root: Path) -> Path:
+    """Return the path of a member.
 
     Raises:
-        UserError: it is no file or folder, or would not lie in `root`.
+        UserError: it is neither a file nor a folder, or would not lie in `root`.
     """
-    if not (member.isreg() or member.isdir()):
-        raise UserError(
-            f"{archive}: {shown(member.name)!r} is a link or a device; nothing of it is unpacked further."
-        )
-    try:
-        name = tarfile.data_filter(member, str(root)).name
-        path = (root / name).resolve()
-    except (tarfile.FilterError, ValueError, OSError):
-        path = root.parent
-    if not path.is_relative_to(root):
-        raise UserError(
-            f"{archive}: {shown(member.name)!r} leads out of {root}; nothing of it is unpacked further."
-        )
-    return path
+    fault = "is a link or a device"
+    if member.isreg() or member.isdir():
+        try:
+            return (root / tarfile.data_filter(member, str(root)).name).resolve()
+        except (tarfile.FilterError, ValueError):
+            fault = f"leads out of {root}"
+    raise UserError(f"{archive}: {shown(member.name)!r} {fault}; unpacking stopped there.")
 
 
 def fetch_primatrix(out: str | Path, micro: bool = True) -> dict[str, Path]:
@@ -137,10 +123,10 @@ def fetch_primatrix(out: str | Path, micro: bool = True) -> dict[str, Path]:
 
     Args:
         out: the folder, for example `data`.
-        micro: the clips too (3 GB); else the tables only.
+        micro: fetch the clips too (3 GB), not only the tables.
 
     Returns:
-        name -> path; `micro` is the folder of the clips.
+        name -> path; `micro` stands for the folder of the clips.
 
     Raises:
         UserError: as `download` and `unpack`.

@@ -1,4 +1,7 @@
-"""Files from the web that may take hours: resumed where they were cut, checked, and renamed when whole.
+"""Downloads that may take hours: resumed where they were cut, checked, and renamed when whole.
+
+Neither requests, nor urllib3's Retry, nor pooch resumes a partial file, or checks that it is of the same
+version: this module does.
 
 download(PRIMATRIX, Path("data"))
 """
@@ -7,22 +10,16 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
-from urllib3.util import Retry
 
 from jungle.console import Progress, log
-from jungle.data.download.partial import Part
 from jungle.errors import UserError
-from jungle.files import Held, Lock, expanded, named_after
-
-if TYPE_CHECKING:
-    import requests
+from jungle.files import Held, Lock, expanded, named_after, read_json, write_json
 
 # The public files of DrivenData competition 49. How to get the full set of 1 TB: docs/competition-data.md
 PRIMATRIX = {
@@ -30,12 +27,70 @@ PRIMATRIX = {
     "submission_format.csv": "https://s3.amazonaws.com/drivendata/data/49/public/submission_format.csv",
     "micro_chimps.tgz": "https://s3.amazonaws.com/drivendata-public-assets/micro_chimps.tgz",
 }
-CHUNK = 1 << 16  # what a cut loses of bytes that had come
+CHUNK = 1 << 16  # bytes; a cut loses at most so many that had arrived
 RETRIED = (429, 500, 502, 503, 504)
+MAX_WAIT_S = 30.0
 
 
-class _Cut(Exception):
-    """The transfer stopped early; it is worth another try."""
+class _TransferCut(Exception):
+    """A transfer that stopped early; another try may help."""
+
+
+@dataclass(slots=True)
+class _Version:
+    """The file on the server that a partial file belongs to."""
+
+    url: str
+    etag: str = ""
+    modified: str = ""
+    total: int | None = None
+
+    @property
+    def validator(self) -> str:
+        """The value for If-Range; a weak tag cannot be used there."""
+        return self.etag if self.etag and not self.etag.startswith("W/") else self.modified
+
+
+class _PartialFile:
+    """The bytes of a download so far, with a note beside them of the version that they belong to.
+
+    Args:
+        path: where the bytes are collected.
+        url: what is fetched; a note of another address is ignored.
+    """
+
+    def __init__(self, path: Path, url: str) -> None:
+        self.path = path
+        self.note = named_after(path, suffix=".json")
+        self.version = _Version(url)
+        found = read_json(self.note)
+        if found.get("url") == url:
+            try:
+                total = None if found["total"] is None else int(found["total"])
+                self.version = _Version(url, str(found["etag"]), str(found["modified"]), total)
+            except (KeyError, TypeError, ValueError):
+                pass
+
+    @property
+    def size(self) -> int:
+        """Bytes that have arrived."""
+        return self.path.stat().st_size if self.path.exists() else 0
+
+    def restart(self, response: requests.Response) -> None:
+        """Drop what was fetched: the bytes of this response are the first."""
+        headers = response.headers
+        length = headers.get("Content-Length", "")
+        total = int(length) if length.isdigit() and "Content-Encoding" not in headers else None
+        self.version = _Version(
+            self.version.url, headers.get("ETag", ""), headers.get("Last-Modified", ""), total
+        )
+        self.path.unlink(missing_ok=True)
+        write_json(self.note, asdict(self.version))
+
+    def delete(self) -> None:
+        """Remove the bytes and the note."""
+        self.path.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
 
 
 def download(
@@ -47,17 +102,17 @@ def download(
     backoff_s: float = 0.5,
     timeout_s: float = 30,
 ) -> dict[str, Path]:
-    """Fetch `files` (name under `out` -> address). Killed or cut, the same call goes on where it was.
+    """Fetch `files`; after a kill or a cut the same call resumes.
 
-    Bytes gather in `<name>.part`; a file that changed on the server since then (ETag or Last-Modified) is
-    begun again, as is one whose server gives no ranges.
+    Bytes are collected in `<name>.part`. If the file has changed on the server since then (ETag or
+    Last-Modified), or the server gives no ranges, it is fetched from the start.
 
     Args:
-        files: name -> http or https address.
+        files: name under `out` -> http or https address.
         out: the folder.
-        again: fetch files that are there already.
+        again: fetch files that exist already.
         tries: attempts in a row that bring nothing new before giving up.
-        backoff_s: wait after the first of them in seconds, doubled each time, at most 30.
+        backoff_s: wait after the first of them in seconds, doubled each time, at most `MAX_WAIT_S`.
         timeout_s: seconds without a byte after which an attempt counts as cut.
 
     Returns:
@@ -76,52 +131,34 @@ def download(
         try:
             with Lock(named_after(path, ".", ".lock")).take():
                 if path.exists() and not again:
-                    log.info(f"{path}: already there")
+                    log.info(f"{path}: exists already")
                 else:
-                    _fetch(url, path, tries, backoff_s, timeout_s)
+                    _fetch(url, path, tries=tries, backoff_s=backoff_s, timeout_s=timeout_s)
         except Held:
             raise UserError(f"{path}: another process is fetching it. Wait for it, or stop it.") from None
         done[name] = path
     return done
 
 
-def _session(backoff_s: float) -> "requests.Session":
-    retry = Retry(
-        total=3,
-        redirect=10,
-        backoff_factor=backoff_s,
-        backoff_max=30,
-        status_forcelist=RETRIED,
-        allowed_methods=["GET"],
-        respect_retry_after_header=False,  # a server could ask for a year
-        raise_on_status=False,
-    )
-    session = requests.Session()
-    session.mount("http://", HTTPAdapter(max_retries=retry))
-    session.mount("https://", HTTPAdapter(max_retries=retry))
-    return session
-
-
-def _fetch(url: str, path: Path, tries: int, backoff_s: float, timeout_s: float) -> None:
-    part = Part.of(named_after(path, suffix=".part"), url)
+def _fetch(url: str, path: Path, *, tries: int, backoff_s: float, timeout_s: float) -> None:
+    part = _PartialFile(named_after(path, suffix=".part"), url)
     most = part.size
     failed = 0
-    with _session(backoff_s) as session:
+    with requests.Session() as session:
         while True:
             try:
-                _attempt(session, part, path.name, timeout_s)
+                _attempt(session, part, name=path.name, timeout_s=timeout_s)
                 break
-            except _Cut as cut:
-                # Only bytes beyond the furthest point count, or a server that always begins again is asked
-                # for ever.
+            except _TransferCut as cut:
+                # Only bytes beyond the furthest point count: else a server that starts over is asked forever.
                 failed = 0 if part.size > most else failed + 1
                 most = max(most, part.size)
                 if failed >= tries:
                     raise UserError(
-                        f"{url}: {cut}; {tries} tries brought nothing more. What came is kept: run the same "
-                        "command later to go on."
+                        f"{url}: {cut}; {tries} tries brought nothing more. The partial file is kept: "
+                        "run the same command later to resume."
                     ) from None
-                wait = min(backoff_s * 2**failed, 30)
+                wait = min(backoff_s * 2**failed, MAX_WAIT_S)
                 log.warning(f"{path.name}: {cut}; trying again in {wait:.1f} s")
                 time.sleep(wait)
     with part.path.open("rb") as f:
@@ -130,80 +167,88 @@ def _fetch(url: str, path: Path, tries: int, backoff_s: float, timeout_s: float)
     part.note.unlink(missing_ok=True)
 
 
-def _attempt(session: "requests.Session", part: Part, name: str, timeout_s: float) -> None:
-    """Get what is missing of a file.
+def _attempt(session: requests.Session, part: _PartialFile, *, name: str, timeout_s: float) -> None:
+    """Fetch the missing bytes of a file.
 
     Raises:
-        _Cut: not all of it came.
-        UserError: asking again would not help.
+        _TransferCut: not all of them arrived.
+        UserError: another try would not help.
     """
-    have = part.size
-    headers = {"Accept-Encoding": "identity"}  # a compressed answer could be neither resumed nor measured
-    if have and part.validator:
-        if have == part.total:
+    url, have = part.version.url, part.size
+    headers = {"Accept-Encoding": "identity"}  # a compressed response could be neither resumed nor measured
+    if have and part.version.validator:
+        if have == part.version.total:
             return
-        headers |= {"Range": f"bytes={have}-", "If-Range": part.validator}
+        headers |= {"Range": f"bytes={have}-", "If-Range": part.version.validator}
     try:
-        with session.get(part.url, headers=headers, stream=True, timeout=timeout_s) as response:
-            if urlsplit(part.url).scheme == "https" and urlsplit(response.url).scheme != "https":
-                raise UserError(f"{part.url}: leads to an address that is not encrypted, {response.url}.")
-            if response.status_code == 416:
-                part.drop()
-                raise _Cut("the server has another file than the one begun")
-            if response.status_code in RETRIED:
-                raise _Cut(f"the server answers {response.status_code} {response.reason}")
-            if response.status_code not in (200, 206):
-                raise UserError(
-                    f"{part.url}: the server answers {response.status_code} {response.reason}. Is it the "
-                    "right address?"
-                )
-            if response.status_code == 206 and not _continues(response, part, have):
-                part.drop()
-                raise _Cut("the file changed on the server; beginning again")
-            if response.status_code == 200:
-                part.begin(response)
-                have = 0
-            _room(part, have)
+        with session.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
+            have = _check_response(response, part)
+            _check_room(part, have)
             with (
                 part.path.open("ab") as f,
-                Progress(f"{name} (MB)", _mb(part.total), done=_mb(have) or 0) as bar,
+                Progress(f"{name} (MB)", _megabytes(part.version.total), done=_megabytes(have) or 0) as bar,
             ):
                 while block := response.raw.read(CHUNK, decode_content=False):
                     f.write(block)
                     have += len(block)
-                    bar.advance((_mb(have) or 0) - bar.done)
+                    bar.advance((_megabytes(have) or 0) - bar.done)
     except (requests.RequestException, HTTPError) as e:
-        if isinstance(e, ValueError):  # how requests marks an address it cannot use
-            raise UserError(f"{part.url}: not an http address.") from None
-        raise _Cut(f"cut after {part.size} bytes ({type(e).__name__})") from None
+        if isinstance(e, ValueError):  # how requests marks an address that it cannot use
+            raise UserError(f"{url}: not an http address.") from None
+        raise _TransferCut(f"cut after {part.size} bytes ({type(e).__name__})") from None
     except OSError as e:
         raise UserError(f"{part.path}: cannot be written: {e.strerror or e}.") from None
-    if part.total is not None and have != part.total:
-        too_much = have > part.total
-        if too_much:
-            part.drop()
-        raise _Cut(f"{have} bytes came, {part.total} were announced")
+    total = part.version.total
+    if total is not None and have != total:
+        if have > total:
+            part.delete()
+        raise _TransferCut(f"{have} bytes arrived, {total} were announced")
 
 
-def _continues(response: "requests.Response", part: Part, have: int) -> bool:
-    """Whether a partial answer goes on where the file begun ends, and is of the same version."""
+def _check_response(response: requests.Response, part: _PartialFile) -> int:
+    """Return the number of bytes before those of this response.
+
+    Raises:
+        _TransferCut: another try may help.
+        UserError: another try would not help.
+    """
+    url, have = part.version.url, part.size
+    status = f"the server answers {response.status_code} {response.reason}"
+    if urlsplit(url).scheme == "https" and urlsplit(response.url).scheme != "https":
+        raise UserError(f"{url}: redirects to an address that is not encrypted, {response.url}.")
+    if response.status_code in RETRIED:
+        raise _TransferCut(status)
+    if response.status_code == 200:
+        part.restart(response)
+        return 0
+    if response.status_code not in (206, 416):
+        raise UserError(f"{url}: {status}. Is it the right address?")
+    if response.status_code == 416 or not _matches(response, part.version, have):
+        part.delete()
+        raise _TransferCut("the file changed on the server; starting from the beginning")
+    return have
+
+
+def _matches(response: requests.Response, version: _Version, have: int) -> bool:
+    """Return whether a partial response starts where the file ends, and is of the same version."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     span, _, total = rest.partition("/")
-    same = unit == "bytes" and span.partition("-")[0] == str(have)
-    if part.total is not None and total.isdigit():
-        same &= int(total) == part.total
-    tag = response.headers.get("ETag", "")
-    return same and (not tag or not part.etag or tag == part.etag)
+    if unit != "bytes" or span.partition("-")[0] != str(have):
+        return False
+    if version.total is not None and total.isdigit() and int(total) != version.total:
+        return False
+    return response.headers.get("ETag", "") in ("", version.etag) or not version.etag
 
 
-def _room(part: Part, have: int) -> None:
-    free = shutil.disk_usage(part.path.parent).free
-    if part.total is not None and part.total - have > free:
+def _check_room(part: _PartialFile, have: int) -> None:
+    """Raise a UserError if the disk has no room for the rest of a file."""
+    free, total = shutil.disk_usage(part.path.parent).free, part.version.total
+    if total is not None and total - have > free:
         raise UserError(
-            f"{part.path.parent}: {part.url} needs {_mb(part.total - have)} MB more, {_mb(free)} MB are "
-            "free. Make room, or choose another folder."
+            f"{part.path.parent}: {part.version.url} needs {_megabytes(total - have)} MB more, "
+            f"{_megabytes(free)} MB are free. Make room, or choose another folder."
         )
 
 
-def _mb(size: int | None) -> int | None:
+def _megabytes(size: int | None) -> int | None:
     return None if size is None else round(size / 1e6)
