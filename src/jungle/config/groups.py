@@ -10,6 +10,7 @@ from jungle.backbone_names import check_backbone
 from jungle.config.values import Fraction, RunPath, Section, Size, listed
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
+DecoderName = Literal["auto", "decord", "torchcodec", "pyav"]
 
 
 OWNERS = {
@@ -114,7 +115,7 @@ class Data(Section):
 class Decoder(Section):
     """Which library reads video, and where."""
 
-    name: Literal["decord", "torchcodec", "pyav", "auto"]
+    name: DecoderName
     device: Literal["auto", "cpu", "gpu", "cuda"]
     crop_bottom: Annotated[float, Field(ge=0)] | None
 

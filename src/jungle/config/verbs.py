@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
-from jungle.config.groups import Paths, check_decoder
+from jungle.config.groups import DecoderName, Paths, check_decoder
 from jungle.config.train import ClipsConfig
 from jungle.config.values import RunPath, Section, listed
 
@@ -28,7 +28,7 @@ class PreviewConfig(ClipsConfig):
 class DecoderAgain(Section):
     """Which library reads video for a model that is trained already, and where."""
 
-    name: Literal["decord", "torchcodec", "pyav", "auto"] | None
+    name: DecoderName | None
     device: Literal["auto", "cpu", "gpu", "cuda"]
     crop_bottom: float | None
 
