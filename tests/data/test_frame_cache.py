@@ -93,7 +93,7 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("jungle.video.reader.look", refuse)
+    monkeypatch.setattr("jungle.video.reader.read_or_plan", refuse)
     monkeypatch.setattr("jungle.video.full_clip.read_whole", refuse)
 
 

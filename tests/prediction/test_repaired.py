@@ -114,14 +114,14 @@ def test_a_clip_that_failed_is_tried_again_once_the_file_was_written(
 ) -> None:
     from jungle.video import ClipError, reader
 
-    look = reader.look
+    look = reader.read_or_plan
 
     def refuse(*_: object) -> None:
         raise ClipError("no frames")
 
-    monkeypatch.setattr("jungle.video.reader.look", refuse)
+    monkeypatch.setattr("jungle.video.workers.decode_pool.read_or_plan", refuse)
     assert features_of(tmp_path, film.path) == ["no frames"]
-    monkeypatch.setattr("jungle.video.reader.look", look)
+    monkeypatch.setattr("jungle.video.workers.decode_pool.read_or_plan", look)
     assert features_of(tmp_path, film.path) == ["no frames"]
     film.repair()
     assert features_of(tmp_path, film.path)[0].status == "ok"

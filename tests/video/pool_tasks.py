@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from jungle.video import ClipError
+from jungle.video.workers.decode_pool import ReadTask
 
 
 def misbehave(clip, job):
@@ -34,6 +35,13 @@ def slow(clip, job):
 
 def abort(_job):
     os.abort()
+
+
+class DieTogether(ReadTask):
+    def __call__(self, order):
+        if not order[1]:
+            os.abort()
+        return super().__call__(order)
 
 
 def die_at_the_source(job, gpu):

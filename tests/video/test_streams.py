@@ -12,10 +12,9 @@ from jungle.video.container.open import opened
 from jungle.video.full_clip import read_whole
 from jungle.video.indexing.inspect_file import THUMBNAILS, look
 from jungle.video.indexing.perceptual_hash import likeness
-from jungle.video.reader import look as look_or_plan
+from jungle.video.reader import read_each, read_or_plan
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
-from jungle.video.workers.multi_spec_pool import read_each
 from tests.video.clip_cases import needs_ffmpeg
 from tests.video.stream_cases import (
     CASES,
@@ -71,9 +70,9 @@ def test_torchcodec_is_told_the_stream_on_the_gpu_path_too(files, name):
     path, _ = files(name)
     spec = ClipSpec(Frames("uniform", 4), (48, 64), decoder="torchcodec")
     assert read_clip(path, spec).decoder == "torchcodec"
-    plan = look_or_plan(path, replace(spec, device="cuda"))
+    plan = read_or_plan(path, replace(spec, device="cuda"))
     assert isinstance(plan, Plan)
-    plan = Plan.unpacked(*plan.packed())  # as it passes between processes
+    plan = Plan.unpack(*plan.pack())  # as it passes between processes
     assert shows(nvdec.decode(plan, spec, "cpu").frames.numpy()) == MAIN
 
 

@@ -8,6 +8,7 @@ import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from jungle.bench.decode_report import Measured, Row, format_tables, plot_speed
 from jungle.bench.footage import render_all
@@ -118,8 +119,7 @@ def _read_journal(path: Path, plan: dict[str, object]) -> dict[str, Measured | N
 def _run_trial(trial: Trial) -> Measured | None:
     worker = Worker(measure, MEMORY_GB << 30)
     try:
-        m = worker.do(trial, TIMEOUT_S)[0]
-        return {"cpu_s": m["cpu_s"], "wall_s": m["wall_s"], "peak_mb": m["peak_mb"], "frames": m["frames"]}
+        return cast("Measured", worker.do(trial, TIMEOUT_S)[0])
     except (TaskFailed, TaskRefused) as error:
         log.warning(f"{Path(trial.path).name}, {trial.way.decoder} {trial.way.asked}: {error}")
         return None

@@ -24,7 +24,8 @@ from jungle.system import share_of_cores
 from jungle.video import Clip, ClipError, ClipSpec, Frames
 from jungle.video.decoders import decord
 from jungle.video.workers.decode_pool import Job
-from jungle.video.workers.device_trial import TOLERANCE, difference, on_gpu
+from jungle.video.workers.device_selection import to_gpu
+from jungle.video.workers.device_trial import TOLERANCE, frame_difference
 from jungle.video.workers.gpu_pool import open_pool
 from jungle.wording import count
 
@@ -94,7 +95,7 @@ def bench_gpu(
     paths = [os.path.abspath(p) for p in files] or [str(p.absolute()) for p in render_all(out / "clips")]
     workers = share_of_cores() if workers is None else workers
     cpu = ClipSpec(Frames("uniform", frames), size)
-    ways = {"CPU": cpu, "GPU, torchcodec": on_gpu(cpu)}
+    ways = {"CPU": cpu, "GPU, torchcodec": to_gpu(cpu)}
     if decord.has_cuda():
         ways["GPU, decord"] = ClipSpec(Frames("uniform", frames), size, decoder="decord", device="cuda")
     rows = _compare(paths, cpu, ways["GPU, torchcodec"], device, workers)
@@ -135,7 +136,7 @@ def _compare(paths: Sequence[str], cpu: ClipSpec, gpu: ClipSpec, device: str, wo
 
 def _compare_frames(file: str, cpu: Clip | ClipError, gpu: Clip | ClipError) -> FrameRow:
     if isinstance(cpu, Clip) and isinstance(gpu, Clip):
-        off = difference(cpu, gpu)
+        off = frame_difference(cpu, gpu)
         right = off <= TOLERANCE
         return {"file": file, "decoder": gpu.decoder, "on_cpu": gpu.on_cpu, "off": off, "right": right}
     neither = not isinstance(cpu, Clip) and not isinstance(gpu, Clip)

@@ -34,7 +34,7 @@ from jungle.models.backbones.concat import make_backbone
 from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.training import build
 from jungle.video import ClipSpec
-from jungle.video.workers.multi_spec_pool import read_each
+from jungle.video.reader import read_each
 from jungle.wording import count
 
 CLIPS = 291_615  # of the competition, training and test

@@ -104,7 +104,7 @@ def _check_devices(cfg: PredictConfig) -> None:
     Raises:
         UsageError: what is missing.
     """
-    from jungle.video.workers.device_trial import require_gpu
+    from jungle.video.workers.device_selection import require_gpu
 
     device = device_of(cfg.device)
     if cfg.decoder.device in ("gpu", "cuda"):

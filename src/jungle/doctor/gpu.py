@@ -9,7 +9,7 @@ import torch
 from jungle.errors import UserError
 from jungle.video import ClipSpec, Frames
 from jungle.video.decoders import decord as decode_decord
-from jungle.video.workers.device_trial import difference
+from jungle.video.workers.device_trial import frame_difference
 from jungle.video.reader import read_clip
 answer = dict(gpu=torch.cuda.is_available(), decord=decode_decord.has_cuda(), found={}, error="")
 if answer["gpu"]:
@@ -26,7 +26,7 @@ if answer["gpu"]:
             except UserError as e:
                 answer["error"] = str(e)
                 continue
-            answer["found"][name] = [clip.decoder, clip.on_cpu, difference(right, clip)]
+            answer["found"][name] = [clip.decoder, clip.on_cpu, frame_difference(right, clip)]
 """
 MOST_OFF = 3.0  # levels of 255
 

@@ -21,9 +21,8 @@ from jungle.models.cpu_parallel import map_parallel
 from jungle.names import escaped
 from jungle.system import end_with
 from jungle.video import Clip, ClipError
-from jungle.video.workers.decode_pool import Job
+from jungle.video.workers.decode_pool import DecodePool, Job
 from jungle.video.workers.gpu_pool import open_pool
-from jungle.video.workers.multi_spec_pool import EachPool
 from jungle.wording import count
 
 
@@ -163,15 +162,15 @@ def _read(
     """Yield each clip's place in `todo`, the plans that want it, and the clip as each of those sees it."""
     workers, timeout_s = plans[0].workers, plans[0].timeout_s
     ahead = 2 * max(workers, 1) + per_step
-    orders = ((Job(str(n), w.path, 0), which) for n, (w, which) in enumerate(todo))
+    jobs = (Job(str(n), w.path, specs=which) for n, (w, which) in enumerate(todo))
     if len(plans) > 1:
-        each = stack.enter_context(EachPool([p.clip for p in plans], workers=workers, timeout_s=timeout_s))
-        for job, which, clips in each.map(orders, ahead=ahead):
-            yield int(job.key), which, clips
+        pool = DecodePool([p.clip for p in plans], workers=workers, timeout_s=timeout_s)
+        for job, clips in stack.enter_context(pool).map_each(jobs, ahead=ahead):
+            yield int(job.key), job.specs, clips
         return
-    pool = stack.enter_context(open_pool(plans[0].clip, device=device, workers=workers, timeout_s=timeout_s))
-    for job, clip in pool.map((job for job, _ in orders), ahead=ahead):
-        yield int(job.key), (0,), clip if isinstance(clip, ClipError) else [clip]
+    single = open_pool(plans[0].clip, device=device, workers=workers, timeout_s=timeout_s)
+    for job, clip in stack.enter_context(single).map(jobs, ahead=ahead):
+        yield int(job.key), job.specs, clip if isinstance(clip, ClipError) else [clip]
 
 
 def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], device: str, dtype: str) -> None:

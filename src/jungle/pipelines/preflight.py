@@ -61,7 +61,7 @@ def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
     if device not in ("gpu", "cuda"):
         return
     if decoder == "decord":
-        from jungle.video.workers.device_trial import require_gpu  # here, since it opens decord
+        from jungle.video.workers.device_selection import require_gpu  # here, since it opens decord
 
         require_gpu(decoder, "cuda")
     instead = "leave decoder.device out, or give decoder.device=cpu"

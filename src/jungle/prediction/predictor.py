@@ -74,7 +74,7 @@ def settled(
 
     if cfg.decoder.name is not None:
         spec = replace(spec, decoder=cfg.decoder.name, device="cpu")
-    return device_selection.settle(
+    return device_selection.select_device(
         spec,
         cfg.decoder.device,
         paths,

@@ -33,7 +33,7 @@ from jungle.training import build, frame_weights
 from jungle.training import clips as training_clips
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection
-from jungle.video.workers.device_trial import require_gpu
+from jungle.video.workers.device_selection import require_gpu
 from jungle.wording import counted
 
 
@@ -136,7 +136,7 @@ def settled(
         shapes = feature_specs(backbone, made, weights_hash, compute_dtype(device))
         return all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
 
-    eval_spec = device_selection.settle(
+    eval_spec = device_selection.select_device(
         eval_spec,
         "cpu" if cfg.data.cache != "none" else cfg.decoder.device,  # where frames can be kept
         clips.table["path"].to_list(),
@@ -146,7 +146,7 @@ def settled(
         stored=stored if cfg.model.mode == "frozen" else lambda _: False,
         folder=folder,
     )
-    return device_selection.same_place(train_spec, eval_spec), eval_spec
+    return device_selection.copy_device(train_spec, eval_spec), eval_spec
 
 
 def workers_of(cfg: TrainConfig) -> int:

@@ -9,7 +9,7 @@ from jungle.video.container.open import check_file, opened
 from jungle.video.container.timeline import WrongTimeline
 from jungle.video.frames.motion_crop import BACKDROP, focused, wide_size
 from jungle.video.frames.sampling import pick
-from jungle.video.reader import list_frames, read_by
+from jungle.video.reader import list_frames, read_uncut
 from jungle.video.types import MAX_COUNT, Clip, ClipError, ClipSpec, Frames
 
 TOO_LONG = "too long to be kept whole"
@@ -46,7 +46,7 @@ def read_whole(path: str | Path, spec: ClipSpec, most_bytes: int, gpu: int = 0) 
         if total >= MAX_COUNT or total * height * width * 3 > most_bytes:
             raise NotWhole(TOO_LONG)
         # One more than there are: were the list of frames to change on the way, their number would tell.
-        clip = read_by(path, replace(spec, frames=Frames("uniform", total + 1)), 0, "index", gpu)
+        clip = read_uncut(path, replace(spec, frames=Frames("uniform", total + 1)), 0, "index", gpu)
     except (ClipError, WrongTimeline, MemoryError):
         raise NotWhole("damaged") from None
     if not isinstance(clip, Clip) or clip.status != "ok" or len(clip.times) != total:

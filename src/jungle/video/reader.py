@@ -1,10 +1,11 @@
-"""One clip in, its frames out, whichever decoder reads it."""
+"""Read the frames of one clip, whichever decoder does it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from jungle.video.container.open import QUIET, check_file, opened
 from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline, WrongTimeline, read_timeline
 from jungle.video.container.truncation import cut_short
-from jungle.video.decoders import decord, nvdec, pyav, torchcodec
+from jungle.video.decoders import decord, pyav, torchcodec
 from jungle.video.decoders.ffmpeg_log import Signs, can_hear
 from jungle.video.decoders.gpu_plan import Plan, cpu_reason
 from jungle.video.decoders.resize import Scaler
@@ -23,14 +24,46 @@ from jungle.video.types import Clip, ClipError, ClipSpec
 from jungle.wording import some
 
 if TYPE_CHECKING:
+    from av import VideoFrame
     from av.container import InputContainer
     from av.video.stream import VideoStream
+
+
+class Decoder(Protocol):
+    """A decoder beside PyAV: a module with these functions."""
+
+    def load(self) -> object:
+        """Import the library; raise `UserError` if it is not installed."""
+        ...
+
+    def refusal(self, path: str | Path, timeline: Timeline, container: str, codec: str) -> str:
+        """Return why the decoder would read this file wrong; empty if it reads it right."""
+        ...
+
+    def read(
+        self,
+        path: str | Path,
+        picks: np.ndarray,
+        timeline: Timeline,
+        convert: Callable[[np.ndarray], np.ndarray],
+        gpu: int | None = None,
+    ) -> Iterator[np.ndarray]:
+        """Decode the frames of the given numbers on the CPU, or on a GPU of this number.
+
+        Raises:
+            ClipError: the decoder fails.
+        """
+        ...
+
+
+DECODERS: dict[str, Decoder] = {"decord": decord, "torchcodec": torchcodec}
+"""Decoders beside PyAV, by the names in `jungle.video.types.DECODERS`."""
 
 
 def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
     """Read the frames of a clip in this process.
 
-    A hostile or broken file can hang or kill the decoder, and this process with it: `decode_pool` does not.
+    A hostile or broken file can hang or kill the decoder and this process; use `DecodePool` for such files.
 
     Args:
         path: the file.
@@ -39,11 +72,12 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
 
     Raises:
         ClipError: no frame can be read; its text says why.
-        UserError: the decoder asked for is not installed.
+        UserError: the decoder of the spec is not installed.
     """
-    found = look(path, spec, seed)
+    found = read_or_plan(path, spec, seed)
     if isinstance(found, Clip):
         return found
+    from jungle.video.decoders import nvdec  # here: it loads torch, which worker processes do without
 
     try:
         return nvdec.decode(found, spec, "cuda")
@@ -52,8 +86,8 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
         return read_clip(path, on_cpu, seed).replace(on_cpu=str(error))
 
 
-def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip | Plan:
-    """Read a clip; what torchcodec is to decode on a GPU comes as a plan for it.
+def read_or_plan(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip | Plan:
+    """Read a clip, or return a plan of the frames that torchcodec is to decode on a GPU.
 
     Args:
         path: the file.
@@ -63,118 +97,178 @@ def look(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip 
 
     Raises:
         ClipError: no frame can be read; its text says why.
-        UserError: the decoder asked for is not installed.
+        UserError: the decoder of the spec is not installed.
     """
     how = "index"
     try:
         while True:
             try:
-                found = read_by(path, spec, seed, how, gpu)
-                return found if isinstance(found, Plan) else as_seen(found, path, spec, seed, how)
+                found = read_uncut(path, spec, seed, how, gpu)
+                return found if isinstance(found, Plan) else _apply_focus(found, path, spec, seed, how)
             except WrongTimeline as wrong:
                 how = wrong.instead
     except MemoryError as error:
         raise ClipError(reason_of(error)) from None
 
 
-def as_seen(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: str = "index") -> Clip:
-    """The clip as the model sees it: frames that `read_by` gave, cut where the spec has a focus.
+def read_each(path: str | Path, specs: Sequence[ClipSpec], seed: int = 0) -> list[Clip]:
+    """Read the frames of a clip for each spec, to the bit as `read_clip` reads them one by one.
+
+    Decoding costs far more than resizing, so PyAV decodes the frames of all specs in one pass. A clip for
+    which that might give other frames (damaged, or with a wrong index) is read once for each spec.
+
+    Args:
+        path: the file.
+        specs: which frames, and how they are cut and resized; all on the CPU.
+        seed: for frames of kind `random`.
 
     Raises:
-        WrongTimeline: as `read_by`.
+        ClipError: no frame can be read.
+        UserError: the decoder of a spec is not installed.
+    """
+    if len(specs) > 1 and all(s.decoder in ("auto", "pyav") for s in specs):
+        try:
+            if (found := _read_in_one_pass(path, specs, seed)) is not None:
+                return found
+        except (ClipError, WrongTimeline, MemoryError):
+            pass
+    clips = []
+    for spec in specs:
+        clip = read_or_plan(path, spec, seed)
+        assert isinstance(clip, Clip), "plans are for a GpuPool"
+        clips.append(clip)
+    return clips
+
+
+def _read_in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) -> list[Clip] | None:
+    """Return the clip for each spec; None if it is not sound and each spec needs its own reading."""
+    size = check_file(path)
+    with opened(path, trust_index=True) as (container, stream):
+        timeline = list_frames(path, size, container, stream, "index")
+        if timeline.damage or timeline.counted:
+            return None
+        picks = [picks_of(path, container, stream, timeline, spec, seed) for spec in specs]
+        scalers = [Scaler(spec, turn=timeline.turn) for spec in specs]
+        images: list[dict[int, np.ndarray]] = [{} for _ in specs]
+        takers: dict[int, list[int]] = {}
+        for i, mine in enumerate(picks):
+            for pts in timeline.pts[mine].tolist():
+                takers.setdefault(pts, []).append(i)
+
+        def convert(frame: VideoFrame) -> np.ndarray:
+            assert frame.pts is not None
+            for i in takers[frame.pts]:
+                images[i][frame.pts] = scalers[i](frame)
+            return np.empty(0)  # kept above
+
+        wanted = pyav.Wanted(np.unique(np.concatenate(picks)), timeline, convert)
+        pyav.decode(path, container, stream, timeline, wanted)
+        if wanted.disordered or wanted.missing():
+            return None
+    clips = []
+    for spec, scaler, mine, seen in zip(specs, scalers, picks, images, strict=True):
+        pts = timeline.pts[mine]
+        clip = _build_clip("pyav", scaler, timeline, pts, [seen[p] for p in pts.tolist()], "")
+        clips.append(_apply_focus(clip, path, spec, seed, "index"))
+    return clips
+
+
+def _apply_focus(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
+    """Return the clip as the model sees it: the frames of `read_uncut`, cut if the spec has a focus.
+
+    Raises:
+        WrongTimeline: as `read_uncut`.
     """
     if spec.focus == "whole":
         return clip
     other = backdrop_of(spec, clip)
-    backdrop = read_by(path, other, seed, how, 0) if other else clip
-    assert isinstance(backdrop, Clip)  # nothing that is cut is planned for a GPU
+    backdrop = read_uncut(path, other, seed, how, 0) if other else clip
+    assert isinstance(backdrop, Clip)  # a spec with a focus is never planned for a GPU
     return focused(clip, backdrop.frames, spec)
 
 
-def read_by(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
-    """Read with a timeline from the container's `index`, from a `scan` of its packets, or by `count`.
+def read_uncut(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
+    """Read a clip with the timeline that `how` names (see `list_frames`).
 
-    Of a spec with a focus the frames come uncut, as `jungle.video.frames.motion_crop` takes them.
+    With a focus the frames are not cut yet: `jungle.video.frames.motion_crop` does that.
+
+    Raises:
+        WrongTimeline: read again, with the `how` that it names.
     """
     size = check_file(path)
     with opened(path, trust_index=how == "index") as (container, stream):
         timeline = list_frames(path, size, container, stream, how)
         picks = picks_of(path, container, stream, timeline, spec, seed)
-        found = _as_asked(path, spec, timeline, picks, container.format.name, stream, how, gpu)
+        file = _File(path, container, stream, timeline)
+        decoder = DECODERS.get(spec.decoder)
+        found = _read_other(file, decoder, spec, picks, how, gpu=gpu) if decoder is not None else ""
         if not isinstance(found, str):
             return found
         scaler = Scaler(spec, turn=timeline.turn)
         if timeline.counted:
             images = recovery.by_count(path, timeline, picks, scaler)
             pts = timeline.pts[list(images)]
-            clip = made("pyav", scaler, timeline, pts, list(images.values()), timeline.damage)
+            clip = _build_clip("pyav", scaler, timeline, pts, list(images.values()), timeline.damage)
         else:
-            clip = _read_pyav(path, container, stream, timeline, picks, scaler)
+            clip = _read_pyav(file, picks, scaler)
         return clip.replace(on_cpu=found) if spec.device == "cuda" else clip
 
 
-def _as_asked(
-    path: str | Path,
-    spec: ClipSpec,
-    timeline: Timeline,
-    picks: np.ndarray,
-    container: str,
-    stream: VideoStream,
-    how: str,
-    gpu: int,
+class _File(NamedTuple):
+    """An opened file."""
+
+    path: str | Path
+    container: InputContainer
+    stream: VideoStream
+    timeline: Timeline
+
+
+def _read_other(
+    file: _File, decoder: Decoder, spec: ClipSpec, picks: np.ndarray, how: str, *, gpu: int
 ) -> Clip | Plan | str:
-    """Read by the decoder asked for, or plan it for the GPU; a text says why PyAV is to read it instead."""
-    other = OTHERS.get(spec.decoder)
-    if other is None:
-        return ""
+    """Read by another decoder than PyAV, or plan for the GPU; or return why PyAV has to read it."""
     if how != "index":
         return "a wrong index"  # which other decoders believe
+    path, container, stream, timeline = file
     on_gpu = spec.device == "cuda"
     codec = stream.codec_context
-    refused = other.refusal(path, timeline, container, codec.name)
+    refused = decoder.refusal(path, timeline, container.format.name, codec.name)
     refused = refused or recovery.unlike_others(timeline, codec)
     if on_gpu and not refused:
-        refused = cpu_reason(stream.codec_context.codec.canonical_name)
+        refused = cpu_reason(codec.codec.canonical_name)
     if refused:
         return "damage" if timeline.damage else refused
-    # What a decoder says only where it is asked, as PyAV's is, cannot be heard.
-    asked = codec.name in QUIET or recovery.bears_checksums(codec, timeline)
-    heard = not on_gpu and not asked and can_hear(other.load, spec.decoder)
+    # Some decoders report damage only with options that PyAV can set and these cannot.
+    silent = codec.name in QUIET or recovery.bears_checksums(codec, timeline)
+    heard = not on_gpu and not silent and can_hear(decoder.load, spec.decoder)
     if not heard and not recovery.is_sound(path, timeline, picks):
         return "damage"
     if on_gpu and spec.decoder == "torchcodec":
-        return Plan.of(path, picks, timeline)
+        return Plan.from_timeline(path, picks, timeline)
     scaler = Scaler(spec, turn=timeline.turn)
     try:
         signs = Signs()
-        if on_gpu:
-            images = list(decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
-        else:
-            images = list(other.read(path, picks, timeline, scaler.from_rgb))
+        images = list(decoder.read(path, picks, timeline, scaler.from_rgb, gpu if on_gpu else None))
         if heard and signs:
             return "damage"
-        return made(_name(spec), scaler, timeline, timeline.pts[picks], images, "")
+        name = f"{spec.decoder}-{spec.device}" if on_gpu else spec.decoder
+        return _build_clip(name, scaler, timeline, timeline.pts[picks], images, "")
     except ClipError as error:
         return str(error)
-
-
-def _name(spec: ClipSpec) -> str:
-    return spec.decoder if spec.device == "cpu" else f"{spec.decoder}-{spec.device}"
 
 
 def list_frames(
     path: str | Path, size: int, container: InputContainer, stream: VideoStream, how: str
 ) -> Timeline:
-    """The frames of an opened file and what is wrong with it.
+    """List the frames of an opened file, and find what is wrong with it.
 
     Args:
         path: the file.
         size: its bytes.
         container: the file, just opened.
         stream: its video stream.
-        how: by the container's `index`, a `scan` of all packets, a `count` of all frames, or a count of those
-            that the decoder leaves in `doubt` too; the text that `WrongTimeline.instead` gives leads from one
-            to the next.
+        how: by the container's `index`, a `scan` of all packets, a `count` of all frames, or a count that
+            includes frames that the decoder leaves in `doubt`; `WrongTimeline.instead` names the next one.
 
     Raises:
         ClipError: there is no frame.
@@ -187,14 +281,8 @@ def list_frames(
     return recovery.playable(path, timeline)
 
 
-def _read_pyav(
-    path: str | Path,
-    container: InputContainer,
-    stream: VideoStream,
-    timeline: Timeline,
-    picks: np.ndarray,
-    scaler: Scaler,
-) -> Clip:
+def _read_pyav(file: _File, picks: np.ndarray, scaler: Scaler) -> Clip:
+    path, container, stream, timeline = file
     wanted = pyav.Wanted(picks, timeline, scaler)
     pyav.decode(path, container, stream, timeline, wanted)
     if wanted.disordered:
@@ -205,32 +293,32 @@ def _read_pyav(
     if missing:
         found = recovery.nearest(path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
-        moved = sum(asked != true for asked, (true, _) in found.items())
-        reason = reason or _damaged(len(picks), moved, len(missing) - len(found))
+        moved = sum(due != true for due, (true, _) in found.items())
+        reason = reason or _describe_damage(len(picks), moved, len(missing) - len(found))
     if not images:
         raise WrongTimeline("count")  # which says why there is none
     order = sorted(images)
-    return made("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
+    return _build_clip("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
 
 
-def _damaged(asked: int, moved: int, left_out: int) -> str:
+def _describe_damage(picked: int, moved: int, left_out: int) -> str:
     parts = []
     if moved:
-        parts.append(f"{some(moved, asked, 'frames are damaged')}; the nearest sound frames were taken")
+        parts.append(f"{some(moved, picked, 'frames are damaged')}; the nearest sound frames were taken")
     if left_out:
         parts.append(
-            f"{some(left_out, asked, 'frames are damaged')} and left out: no other sound frame is left"
+            f"{some(left_out, picked, 'frames are damaged')} and left out: no other sound frame is left"
         )
     return "; ".join(parts)
 
 
-def made(
+def _build_clip(
     decoder: str, scaler: Scaler, timeline: Timeline, pts: np.ndarray, images: list[np.ndarray], damage: str
 ) -> Clip:
-    """The clip that these frames, shown at `pts`, are of.
+    """Build the clip of these frames, shown at `pts` int64 `[T]`.
 
     Raises:
-        ClipError: there is none.
+        ClipError: there is no frame.
     """
     if not images:
         raise ClipError(damage or "no frame can be decoded")
@@ -246,6 +334,3 @@ def made(
         fps=timeline.fps,
         duration=timeline.duration,
     )
-
-
-OTHERS: dict[str, Any] = {"decord": decord, "torchcodec": torchcodec}

@@ -31,7 +31,7 @@ def picks_of(
     """The frames of an opened file that a spec picks, int64 `[T]`.
 
     Raises:
-        WrongTimeline: as `read_by`.
+        WrongTimeline: as `read_uncut`.
     """
     if spec.frames.kind == "motion":
         return _moving(path, container, stream, timeline, spec)

@@ -16,12 +16,11 @@ from jungle.video.decoders import trust
 from jungle.video.decoders.gpu_plan import Plan
 from jungle.video.full_clip import NotWhole, read_whole
 from jungle.video.indexing.index import index_clips
-from jungle.video.reader import look
+from jungle.video.reader import read_each, read_or_plan
 from jungle.video.transcode.dataset import shrink_clips
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import write_clip
 from jungle.video.workers.decode_pool import DecodePool, Job
-from jungle.video.workers.multi_spec_pool import read_each
 from tests.conftest import ROOT
 from tests.video.clip_cases import numbered, remux
 
@@ -135,8 +134,8 @@ def test_a_decoder_that_conceals_hands_damaged_clips_to_pyav(bases, true, tmp_pa
 
 def test_what_a_gpu_would_decode_is_checked_first(bases, tmp_path):
     spec = ClipSpec(SPEC.frames, SPEC.size, decoder="torchcodec", device="cuda")
-    assert isinstance(look(bases["h264_p.mp4"].path, spec), Plan)
-    clip = look(blanked(bases["h264_p.mp4"], tmp_path / "broken.mp4", 0, 0.6), spec)
+    assert isinstance(read_or_plan(bases["h264_p.mp4"].path, spec), Plan)
+    clip = read_or_plan(blanked(bases["h264_p.mp4"], tmp_path / "broken.mp4", 0, 0.6), spec)
     assert isinstance(clip, Clip)
     assert (clip.decoder, clip.status) == ("pyav", "degraded")
     assert clip.on_cpu

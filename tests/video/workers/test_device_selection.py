@@ -25,7 +25,7 @@ def chosen(monkeypatch, gpu: bool) -> list:
         calls.append((args, options))
         return Verdict(gpu, "a trial's sentence")
 
-    monkeypatch.setattr(device_trial, "choose", choose)
+    monkeypatch.setattr(device_trial, "compare_devices", choose)
     return calls
 
 
@@ -33,9 +33,9 @@ def test_without_a_gpu_auto_is_the_cpu_and_tries_nothing(monkeypatch):
     calls = chosen(monkeypatch, True)
     for decoder in ("auto", "decord", "pyav", "torchcodec"):
         spec = replace(SPEC, decoder=decoder)
-        assert device_selection.settle(spec, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == spec
+        assert device_selection.select_device(spec, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == spec
     # Trained on frames of a GPU, used where there is none.
-    assert device_selection.settle(CUDA, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == SPEC
+    assert device_selection.select_device(CUDA, "auto", ["a"], **{**MACHINE, "device": "cpu"}) == SPEC
     assert not calls
 
 
@@ -43,7 +43,7 @@ def test_without_a_gpu_auto_is_the_cpu_and_tries_nothing(monkeypatch):
 def test_with_a_gpu_auto_is_what_a_trial_finds(monkeypatch, caplog, gpu):
     calls = chosen(monkeypatch, gpu)
     with caplog.at_level("INFO", "jungle"):
-        assert device_selection.settle(SPEC, "auto", ["a", "b"], **MACHINE) == (CUDA if gpu else SPEC)
+        assert device_selection.select_device(SPEC, "auto", ["a", "b"], **MACHINE) == (CUDA if gpu else SPEC)
     assert calls == [((SPEC, CUDA, ["a", "b"]), MACHINE)]
     assert "a trial's sentence" in caplog.text
 
@@ -52,23 +52,23 @@ def test_what_cannot_decode_on_a_gpu_is_not_tried(monkeypatch):
     calls = chosen(monkeypatch, True)
     for decoder in ("pyav", "decord"):
         spec = replace(SPEC, decoder=decoder)
-        assert device_selection.settle(spec, "auto", ["a"], **MACHINE) == spec
+        assert device_selection.select_device(spec, "auto", ["a"], **MACHINE) == spec
     assert not calls
 
 
 def test_features_at_hand_decide_before_a_trial(monkeypatch):
     calls = chosen(monkeypatch, False)
-    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == CUDA) == CUDA
-    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == SPEC) == SPEC
+    assert device_selection.select_device(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == CUDA) == CUDA
+    assert device_selection.select_device(SPEC, "auto", ["a"], **MACHINE, stored=lambda s: s == SPEC) == SPEC
     assert not calls
 
 
 def test_a_run_that_goes_on_decodes_where_it_did(monkeypatch, tmp_path):
     calls = chosen(monkeypatch, True)
-    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
+    assert device_selection.select_device(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
     assert json.loads((tmp_path / "decoding.json").read_text()) == {"gpu": True, "why": "a trial's sentence"}
     chosen(monkeypatch, False)
-    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
+    assert device_selection.select_device(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
     assert len(calls) == 1
 
 
@@ -79,24 +79,24 @@ def test_other_processes_of_a_run_wait_for_the_first(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCAL_RANK", "1")
     later = threading.Timer(0.7, lambda: (tmp_path / "decoding.json").write_text('{"gpu": true}'))
     later.start()
-    assert device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
+    assert device_selection.select_device(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path) == CUDA
     assert not calls
     (tmp_path / "decoding.json").unlink()
     monkeypatch.setattr(device_selection, "WAIT_S", 0.1)
     with pytest.raises(UserError, match="first process"):
-        device_selection.settle(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path)
+        device_selection.select_device(SPEC, "auto", ["a"], **MACHINE, folder=tmp_path)
 
 
 def test_what_is_asked_for_is_done_or_refused(monkeypatch):
     calls = chosen(monkeypatch, True)
-    monkeypatch.setattr(device_trial.torchcodec, "load", lambda: None)
+    monkeypatch.setattr(device_selection.torchcodec, "load", lambda: None)
     for word in ("gpu", "cuda"):
-        assert device_selection.settle(SPEC, word, ["a"], **MACHINE) == CUDA
+        assert device_selection.select_device(SPEC, word, ["a"], **MACHINE) == CUDA
         with pytest.raises(UsageError, match="no GPU can be used"):
-            device_selection.settle(SPEC, word, ["a"], **{**MACHINE, "device": "cpu"})
+            device_selection.select_device(SPEC, word, ["a"], **{**MACHINE, "device": "cpu"})
         with pytest.raises(UsageError, match="CPU-only"):
-            device_selection.settle(replace(SPEC, decoder="decord"), word, ["a"], **MACHINE)
-    assert device_selection.settle(SPEC, "cpu", ["a"], **MACHINE) == SPEC
+            device_selection.select_device(replace(SPEC, decoder="decord"), word, ["a"], **MACHINE)
+    assert device_selection.select_device(SPEC, "cpu", ["a"], **MACHINE) == SPEC
     assert not calls
 
 

@@ -10,7 +10,7 @@ from jungle.errors import UsageError
 from jungle.features.fingerprint import fingerprint
 from jungle.video import ClipSpec, Frames, read_clip
 from jungle.video.decoders import decord
-from jungle.video.workers import device_trial
+from jungle.video.workers import device_selection, device_trial
 from jungle.video.workers.decode_pool import Job
 from jungle.video.workers.gpu_pool import open_pool
 
@@ -19,11 +19,11 @@ CUDA = replace(SPEC, decoder="torchcodec", device="cuda")
 
 
 def test_only_decoders_with_a_gpu_side_take_a_gpu():
-    assert device_trial.on_gpu(SPEC) == CUDA
-    assert device_trial.on_gpu(replace(SPEC, decoder="decord")) == replace(
+    assert device_selection.to_gpu(SPEC) == CUDA
+    assert device_selection.to_gpu(replace(SPEC, decoder="decord")) == replace(
         SPEC, decoder="decord", device="cuda"
     )
-    assert device_trial.on_gpu(replace(SPEC, decoder="pyav")) is None
+    assert device_selection.to_gpu(replace(SPEC, decoder="pyav")) is None
     for decoder in ("pyav", "auto"):
         with pytest.raises(UsageError, match="decoder=torchcodec"):
             replace(SPEC, decoder=decoder, device="cuda")
@@ -32,14 +32,14 @@ def test_only_decoders_with_a_gpu_side_take_a_gpu():
 
 
 def test_back_on_the_cpu_what_reads_needs_no_gpu():
-    assert device_trial.on_cpu(CUDA) == SPEC
-    assert device_trial.on_cpu(replace(SPEC, decoder="torchcodec")).decoder == "torchcodec"
-    assert device_trial.on_cpu(replace(SPEC, decoder="decord", device="cuda")).decoder == "decord"
+    assert device_selection.to_cpu(CUDA) == SPEC
+    assert device_selection.to_cpu(replace(SPEC, decoder="torchcodec")).decoder == "torchcodec"
+    assert device_selection.to_cpu(replace(SPEC, decoder="decord", device="cuda")).decoder == "decord"
 
 
 def test_the_device_is_in_the_fingerprint_only_where_frames_differ():
     assert "device" not in SPEC.to_dict()
-    assert fingerprint(CUDA.to_dict()) != fingerprint(device_trial.on_cpu(CUDA, "torchcodec").to_dict())
+    assert fingerprint(CUDA.to_dict()) != fingerprint(device_selection.to_cpu(CUDA, "torchcodec").to_dict())
     assert ClipSpec.from_dict(CUDA.to_dict()) == CUDA
     assert ClipSpec.from_dict(SPEC.to_dict()) == SPEC
 
@@ -47,7 +47,7 @@ def test_the_device_is_in_the_fingerprint_only_where_frames_differ():
 def test_decord_from_the_package_index_is_named_with_both_ways_out():
     assert not decord.has_cuda()
     with pytest.raises(UsageError) as caught:
-        device_trial.require_gpu("decord", "cuda:0")
+        device_selection.require_gpu("decord", "cuda:0")
     said = str(caught.value)
     assert "\n" not in said
     for part in ("wheels are CPU-only", "Dockerfile", "--target decord-cuda", "decoder=torchcodec"):
@@ -56,9 +56,9 @@ def test_decord_from_the_package_index_is_named_with_both_ways_out():
 
 def test_a_gpu_that_is_not_there_is_one_sentence():
     with pytest.raises(UsageError, match=r"no GPU can be used here.*jungle doctor"):
-        device_trial.require_gpu("auto", "cpu")
+        device_selection.require_gpu("auto", "cpu")
     with pytest.raises(UsageError, match=r"pyav decodes on the CPU only.*decoder=torchcodec"):
-        device_trial.require_gpu("pyav", "cuda:0")
+        device_selection.require_gpu("pyav", "cuda:0")
 
 
 class Library(types.ModuleType):
@@ -108,7 +108,7 @@ def cuda_decord(case, monkeypatch):
 
 def test_decord_built_with_cuda_is_used_on_the_gpu(case, cuda_decord, caplog):
     assert decord.has_cuda()
-    device_trial.require_gpu("decord", "cuda:0")
+    device_selection.require_gpu("decord", "cuda:0")
     spec = replace(SPEC, decoder="decord", device="cuda")
     clip = read_clip(case("h264_gop30.mp4"), spec)
     assert (clip.decoder, clip.on_cpu) == ("decord-cuda", "")
@@ -145,13 +145,15 @@ FIGURES = {"cpu_s": 10.0, "gpu_s": 4.0, "clips": 24, "on_gpu": 20, "off": 0.8}
 def test_the_gpu_is_taken_only_where_it_is_right_and_faster(changed, gpu, said):
     import re
 
-    verdict = device_trial.judge(**{**FIGURES, **changed})
+    verdict = device_trial.judge({**FIGURES, **changed})
     assert verdict.gpu == gpu
     assert re.search(said, verdict.why)
 
 
 def test_few_clips_are_not_worth_a_trial():
-    verdict = device_trial.choose(SPEC, CUDA, ["a.mp4"] * 20, device="cuda:0", workers=1, timeout_s=5)
+    verdict = device_trial.compare_devices(
+        SPEC, CUDA, ["a.mp4"] * 20, device="cuda:0", workers=1, timeout_s=5
+    )
     assert not verdict.gpu
     assert "20 clips are too few" in verdict.why
 
@@ -159,7 +161,7 @@ def test_few_clips_are_not_worth_a_trial():
 @pytest.mark.parametrize("where", ["cpu", "nonsense"])
 def test_a_trial_runs_in_a_process_of_its_own_and_tells(case, where):
     paths = [str(case("h264_gop30.mp4")), str(case("mjpeg.avi"))] * 100
-    verdict = device_trial.choose(SPEC, CUDA, paths, device=where, workers=1, timeout_s=20)
+    verdict = device_trial.compare_devices(SPEC, CUDA, paths, device=where, workers=1, timeout_s=20)
     assert not verdict.gpu
     assert "GPU decoded none of 24 clips" in verdict.why
 
@@ -168,18 +170,18 @@ def test_a_trial_that_crashes_costs_the_trial(case, monkeypatch):
     import pool_tasks
 
     monkeypatch.setattr(device_trial, "run_trial", pool_tasks.abort)
-    verdict = device_trial.choose(SPEC, CUDA, ["a"] * 300, device="cuda:0", workers=1, timeout_s=5)
+    verdict = device_trial.compare_devices(SPEC, CUDA, ["a"] * 300, device="cuda:0", workers=1, timeout_s=5)
     assert not verdict.gpu
     assert "crashed (SIGABRT)" in verdict.why
 
 
 def test_frames_of_other_times_or_shapes_are_as_far_apart_as_can_be(case):
     clip = read_clip(case("h264_gop30.mp4"), SPEC)
-    assert device_trial.difference(clip, clip) == 0
+    assert device_trial.frame_difference(clip, clip) == 0
     tensor = clip.replace(frames=torch.from_numpy(clip.frames))
-    assert device_trial.difference(clip, tensor) == 0
-    assert device_trial.difference(clip, clip.replace(times=clip.times + 0.1)) == 255
-    assert device_trial.difference(clip, clip.replace(frames=clip.frames[:, 1:])) == 255
+    assert device_trial.frame_difference(clip, tensor) == 0
+    assert device_trial.frame_difference(clip, clip.replace(times=clip.times + 0.1)) == 255
+    assert device_trial.frame_difference(clip, clip.replace(frames=clip.frames[:, 1:])) == 255
     one_bad = clip.frames.copy()
     one_bad[2] = np.clip(one_bad[2].astype(int) + 8, 0, 255)
-    assert 5 < device_trial.difference(clip, clip.replace(frames=one_bad)) <= 8
+    assert 5 < device_trial.frame_difference(clip, clip.replace(frames=one_bad)) <= 8

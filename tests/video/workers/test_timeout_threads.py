@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from jungle.video.workers.timeout_threads import GivenUp, HardyThreads
+from jungle.video.workers.timeout_threads import GivenUp, TimeoutThreads
 
 
 def test_results_and_errors_are_the_works_own():
@@ -12,7 +12,7 @@ def test_results_and_errors_are_the_works_own():
             raise KeyError("three")
         return item * 10
 
-    threads = HardyThreads(work, threads=2, timeout_s=5)
+    threads = TimeoutThreads(work, threads=2, timeout_s=5)
     tasks = [threads.submit(i) for i in range(6)]
     assert [threads.wait(t) for t in tasks[:3]] == [0, 10, 20]
     with pytest.raises(KeyError):
@@ -23,7 +23,7 @@ def test_results_and_errors_are_the_works_own():
 
 def test_as_many_work_at_once_as_asked():
     together = threading.Barrier(3, timeout=5)  # broken unless three meet
-    threads = HardyThreads(lambda _: together.wait(), threads=3, timeout_s=20)
+    threads = TimeoutThreads(lambda _: together.wait(), threads=3, timeout_s=20)
     assert sorted(threads.wait(t) for t in [threads.submit(i) for i in range(3)]) == [0, 1, 2]
     threads.close()
 
@@ -36,7 +36,7 @@ def test_what_hangs_is_given_up_and_what_waits_behind_it_is_done():
             release.wait(60)
         return item
 
-    threads = HardyThreads(work, threads=1, timeout_s=0.3)
+    threads = TimeoutThreads(work, threads=1, timeout_s=0.3)
     tasks = [threads.submit(item) for item in ("hang", "a", "hang", "b")]
     began = time.monotonic()
     # Waiting for the last one first: those before it hold the only thread.
@@ -57,7 +57,7 @@ def test_what_hangs_is_given_up_and_what_waits_behind_it_is_done():
 
 def test_closing_ends_the_threads_and_those_who_wait():
     entered, gate = threading.Event(), threading.Event()
-    threads = HardyThreads(lambda _: entered.set() or gate.wait(60), threads=1, timeout_s=60)
+    threads = TimeoutThreads(lambda _: entered.set() or gate.wait(60), threads=1, timeout_s=60)
     running, queued = threads.submit(1), threads.submit(2)
     assert entered.wait(5)
     threads.close()

@@ -127,14 +127,14 @@ class CachedFrames:
         return clip.replace(frames=clip.frames[picks], times=clip.times[picks], cache=kept)
 
     def _decoded(self, job: Job, gpu: int, why: str) -> Clip:
-        from jungle.video.reader import look
+        from jungle.video.reader import read_or_plan
 
-        clip = look(job.path, job.spec(self.spec), job.seed, gpu)
+        clip = read_or_plan(job.path, job.adapt(self.spec), job.seed, gpu)
         assert isinstance(clip, Clip), "plans are for a GpuPool"
         return clip.replace(cache=why)
 
     def _picks(self, times: Any, job: Job) -> Any:
-        return pick(job.spec(self.spec).frames, times, times >= 0, job.seed)
+        return pick(job.adapt(self.spec).frames, times, times >= 0, job.seed)
 
     def _keep(self, clip: Clip, job: Job) -> str:
         """Write a clip, if it fits; return what `Clip.cache` says."""

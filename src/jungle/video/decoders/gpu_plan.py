@@ -1,10 +1,10 @@
-"""What a GPU is told to decode: the frames of a clip, found and checked by a process that may be killed."""
+"""The frames of a clip that a GPU is to decode, found and checked by a process that may be killed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,9 +16,21 @@ from jungle.video.types import ClipError
 NVDEC = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
 
 
+class PlanFacts(TypedDict):
+    """A `Plan` as it passes between processes, but for its arrays."""
+
+    path: str
+    first: int
+    time_base: float
+    total: int
+    fps: float
+    duration: float
+    stream: int
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The frames of one clip, to be decoded elsewhere than they were found."""
+    """The frames of one clip, to be decoded in another process than the one that found them."""
 
     path: str
     numbers: np.ndarray
@@ -37,8 +49,8 @@ class Plan:
     """The video stream's number in the file."""
 
     @classmethod
-    def of(cls, path: str | Path, picks: np.ndarray, timeline: Timeline) -> Plan:
-        """The plan for the frames `picks` of a clip."""
+    def from_timeline(cls, path: str | Path, picks: np.ndarray, timeline: Timeline) -> Plan:
+        """Plan the frames `picks` of a clip, int64 `[T]`."""
         return cls(
             path=str(path),
             numbers=np.asarray(picks, np.int64),
@@ -57,25 +69,33 @@ class Plan:
         return (self.pts - self.first) * self.time_base
 
     def check(self, place: int, seconds: float) -> None:
-        """Make sure that the frame at a place of the plan is the one asked for, by when it is shown.
+        """Check by its time that a decoded frame is the one at this place of the plan.
 
         Raises:
-            ClipError: it is another.
+            ClipError: it is another one.
         """
         if abs(seconds - float(self.pts[place]) * self.time_base) > self.time_base:
             raise ClipError("the decoder gives another frame than the one asked for")
 
-    def packed(self) -> tuple[dict[str, Any], list[np.ndarray]]:
-        """What passes between processes: facts that JSON can hold, and arrays."""
-        facts = {k: v for k, v in vars(self).items() if k not in ("numbers", "pts")}
+    def pack(self) -> tuple[PlanFacts, list[np.ndarray]]:
+        """Return what passes between processes: facts that JSON can hold, and arrays."""
+        facts = PlanFacts(
+            path=self.path,
+            first=self.first,
+            time_base=self.time_base,
+            total=self.total,
+            fps=self.fps,
+            duration=self.duration,
+            stream=self.stream,
+        )
         return facts, [self.numbers, self.pts]
 
     @classmethod
-    def unpacked(cls, facts: dict[str, Any], arrays: list[np.ndarray]) -> Plan:
-        """The inverse of `packed`."""
+    def unpack(cls, facts: PlanFacts, arrays: list[np.ndarray]) -> Plan:
+        """Return the plan that `pack` packed."""
         return cls(numbers=arrays[0], pts=arrays[1], **facts)
 
 
 def cpu_reason(codec: str) -> str:
-    """Why NVDEC does not decode a codec, by FFmpeg's name of it; empty where it does."""
+    """Return why NVDEC does not decode a codec, by FFmpeg's name of it; empty if it does."""
     return "" if codec in NVDEC else f"{codec} video"

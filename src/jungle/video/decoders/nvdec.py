@@ -1,7 +1,8 @@
-"""Frames through torchcodec on a GPU: decoded by NVDEC, resized there, left there.
+"""Decode frames with torchcodec on a GPU: NVDEC decodes them, they are resized there and stay there.
 
-Runs in threads of this process (torchcodec lets go of the interpreter's lock while it works). Everything
-here also runs with `device="cpu"`, which is how it is tested where there is no GPU.
+Runs in threads of this process (torchcodec releases the interpreter's lock while it works). Everything here
+also runs with `device="cpu"`, which is how it is tested without a GPU. The one module of the decoders that
+loads torch at once: import it where torch may be loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+
+import torch
 
 from jungle.video.container.packets import reason_of
 from jungle.video.decoders import torchcodec
@@ -37,14 +39,12 @@ def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
         ClipError: the GPU cannot decode this video, or gives other frames than those asked for.
         UserError: torchcodec cannot be loaded.
     """
-    import torch
-
-    decoder_of = torchcodec.load()
+    open_decoder = torchcodec.load()
     scaler = TorchScaler(spec)
-    images: list[Any] = []
+    images: list[torch.Tensor] = []
     try:
         with _own_stream(device):
-            decoder = decoder_of(
+            decoder = open_decoder(
                 os.path.abspath(plan.path),
                 stream_index=plan.stream,
                 dimension_order="NHWC",
@@ -52,7 +52,7 @@ def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
                 device=device,
             )
             if decoder.cpu_fallback:
-                raise ClipError(_fallback(str(decoder.cpu_fallback)))
+                raise ClipError(_explain_fallback(str(decoder.cpu_fallback)))
             if len(decoder) != plan.total:
                 raise ClipError("torchcodec counts other frames than the file holds")
             for place, number in enumerate(plan.numbers.tolist()):
@@ -86,20 +86,16 @@ def lend(clip: Clip) -> Clip:
     Without this their memory would be given to the next clip while the model still reads it.
     """
     if getattr(clip.frames, "is_cuda", False):
-        import torch
-
         clip.frames.record_stream(torch.cuda.current_stream(clip.frames.device))
     return clip
 
 
 @contextmanager
 def _own_stream(device: str) -> Iterator[None]:
-    """Let a thread's work on a GPU wait for no other's, and be done when this ends."""
+    """Run a thread's work on a stream of its own, and wait for it at the end."""
     if not device.startswith("cuda"):
         yield
         return
-    import torch
-
     stream = getattr(_own, "stream", None)
     if stream is None:
         # One for each thread for good: torch keeps freed memory apart by stream.
@@ -109,7 +105,7 @@ def _own_stream(device: str) -> Iterator[None]:
     stream.synchronize()
 
 
-def _fallback(said: str) -> str:
-    if "NVcuvid unavailable" in said:
+def _explain_fallback(text: str) -> str:
+    if "NVcuvid unavailable" in text:
         return "the driver has no NVDEC library (libnvcuvid; in a container, the capability `video`)"
     return "this GPU's NVDEC does not decode this kind of video"

@@ -1,4 +1,4 @@
-"""The work of `scale.py` where the picture is: on a GPU, by two products with matrices of weights.
+"""Resize pictures where they are, on a GPU: two products with matrices of weights.
 
 The filters are swscale's (libswscale/utils.c, `initFilter`), so that a model sees on the GPU what it would
 see on the CPU: `area` a box of fractional coverage, the others triangles and cubics widened by the scale.
@@ -7,31 +7,27 @@ see on the CPU: `area` a box of fractional coverage, the others triangles and cu
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from jungle.video.types import ClipSpec
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 CUBIC = 0.6  # the C of swscale's bicubic, with B = 0 (Mitchell and Netravali, 1988)
 
 
 class TorchScaler:
-    """Turns the RGB pictures of one clip into tensors of one shape, on the device where they are."""
+    """Resizer of the RGB pictures of one clip to tensors of one shape, on the device where they are."""
 
     def __init__(self, spec: ClipSpec) -> None:
         self._spec, self._size = spec, spec.size
-        self._known: dict[tuple[int, int], Tensor] = {}
+        self._weights_of_size: dict[tuple[int, int], Tensor] = {}
         self.source = (0, 0)
-        """(height, width) of the source, upright, once a frame has come."""
+        """(height, width) of the source, upright, after the first frame."""
 
     def __call__(self, image: Tensor) -> Tensor:
-        """uint8 `[H, W, 3]` of an upright RGB picture `[H, W, 3]` at the source's size."""
-        import torch
-
+        """Return uint8 `[H, W, 3]` of an upright RGB picture `[H, W, 3]` at the source's size."""
         self.source = (image.shape[0], image.shape[1])
         image = image[: self._spec.rows_kept(image.shape[0])]
         # A clip whose frame size changes midway keeps the size of its first frame.
@@ -45,17 +41,15 @@ class TorchScaler:
         return out_CHW.round_().clamp_(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
 
     def _weights(self, image: Tensor, old: int, new: int) -> Tensor:
-        import torch
-
-        if (old, new) not in self._known:
+        if (old, new) not in self._weights_of_size:
             on_cpu = torch.from_numpy(weights(old, new, self._spec.interpolation))
-            self._known[old, new] = on_cpu.to(image.device)
-        return self._known[old, new]
+            self._weights_of_size[old, new] = on_cpu.to(image.device)
+        return self._weights_of_size[old, new]
 
 
 @lru_cache(maxsize=64)
 def weights(old: int, new: int, interpolation: str) -> np.ndarray:
-    """float32 `[new, old]`: the share of each old pixel in each new one; every row adds up to one."""
+    """Return float32 `[new, old]`: the share of each old pixel in each new one; every row sums to one."""
     ratio = old / new
     if interpolation == "nearest":
         step = ((old << 16) + (new >> 1)) // new  # in fixed point, for ties

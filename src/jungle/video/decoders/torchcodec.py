@@ -47,17 +47,22 @@ def refusal(path: str | Path, timeline: Timeline, container: str, codec: str) ->
 
 
 def read(
-    path: str | Path, picks: np.ndarray, timeline: Timeline, convert: Callable[[np.ndarray], np.ndarray]
+    path: str | Path,
+    picks: np.ndarray,
+    timeline: Timeline,
+    convert: Callable[[np.ndarray], np.ndarray],
+    gpu: int | None = None,
 ) -> Iterator[np.ndarray]:
-    """Decode the frames of the given numbers, one at a time.
+    """Decode the frames of the given numbers on the CPU, one at a time; for a GPU see `nvdec`.
 
     Raises:
         ClipError: torchcodec fails, or gives a frame of another time than the one asked for.
         UserError: torchcodec cannot be loaded.
     """
-    decoder_of = load()
+    assert gpu is None
+    open_decoder = load()
     try:
-        decoder = decoder_of(
+        decoder = open_decoder(
             os.path.abspath(path),
             stream_index=timeline.stream,
             dimension_order="NHWC",

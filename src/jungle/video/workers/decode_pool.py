@@ -1,36 +1,46 @@
-"""Clips decoded in worker processes that can be timed out and killed, given back in the order asked."""
+"""Decode clips in worker processes that can be timed out and killed; results come in the order of jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, TypedDict, cast
 
+from jungle.video.decoders import torchcodec
+from jungle.video.decoders.gpu_plan import Plan
+from jungle.video.reader import read_each, read_or_plan
 from jungle.video.types import Clip, ClipError, ClipSpec, Likely
-from jungle.video.workers.decode_stats import Tally
+from jungle.video.workers.decode_stats import DecodeStats
 from jungle.video.workers.process_pool import TaskFailed, Worker, WorkerPool
-from jungle.video.workers.protocol import Answer
+
+if TYPE_CHECKING:
+    from jungle.video.decoders.gpu_plan import PlanFacts
+    from jungle.video.workers.protocol import Answer
 
 MEMORY_GB = 2.0
 TORCH_GB = 6.0  # torch, or a GPU's context, alone takes more than a decoder may
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A clip to be read: `key` is the caller's own name for it, `seed` is for random frames."""
+    """A clip to read."""
 
     key: str
+    """The caller's own name for it."""
     path: str
     seed: int = 0
+    """For random frames."""
     content: str = ""
-    """Names what the file holds, for a `Source`; empty where that is not known."""
+    """Content key of the file, for a `Source`; empty if unknown."""
     if_damaged: str = ""
-    """Names the same, and when the file was last written: for what is made of a reading that is not sound."""
+    """Content key with the time of the last write, for results of readings that are not sound."""
     likely: Likely = ()
-    """Of its frames, for kind `random`: `Frames.likely`."""
+    """For frames of kind `random`: `Frames.likely`."""
+    specs: tuple[int, ...] = (0,)
+    """Which of the pool's specs it is read for."""
 
-    def spec(self, spec: ClipSpec, decoder: str = "") -> ClipSpec:
-        """How this clip is read, where all are read as `spec` says; by `decoder`, on the CPU, if named."""
+    def adapt(self, spec: ClipSpec, decoder: str = "") -> ClipSpec:
+        """Return the spec for this clip; with `decoder`, by that one on the CPU."""
         if decoder:
             spec = replace(spec, decoder=decoder, device="cpu")
         return replace(spec, frames=replace(spec.frames, likely=self.likely)) if self.likely else spec
@@ -39,21 +49,25 @@ class Job:
 Transform = Callable[[Clip, Job], Clip]
 Source = Callable[[Job, int], Clip]
 """Reads a job's clip; takes the number of the GPU too."""
+Order = tuple[Job, str]
+"""A job, and the decoder that replaces the spec's; empty for the first attempt."""
 
 
 class DecodePool:
-    """Reads clips in worker processes. Where a worker hangs or dies, its clip becomes a `ClipError`.
+    """Read clips in worker processes. If a worker hangs or dies, its clip becomes a `ClipError`.
+
+    With several specs a clip is decoded once for all of them: see `jungle.video.reader.read_each`.
 
     Args:
-        spec: how each clip is turned into frames.
+        specs: how each clip is turned into frames: one spec, or several, all on the CPU.
         workers: processes; 0 decodes in this process, without protection, for debugging.
         timeout_s: seconds a clip may take.
-        memory_gb: private memory that each worker may take; more for torchcodec, which brings torch.
+        memory_gb: private memory that each worker may take; the default is higher where torch is loaded.
         transform: applied in the worker to each clip that could be read; picklable by reference.
         gpu: the number of the GPU, for decord with `spec.device` cuda. What torchcodec decodes on a GPU is
             read by `jungle.video.workers.gpu_pool`.
-        source: reads clips in place of `jungle.video.reader.look`, to the same result; picklable. A clip that
-            it loses a worker for is read without it.
+        source: reads clips instead of `jungle.video.reader`, with the same result; picklable. If a worker
+            dies in it, the clip is read without it.
 
     Example:
         with DecodePool(spec, workers=4) as pool:
@@ -63,7 +77,7 @@ class DecodePool:
 
     def __init__(
         self,
-        spec: ClipSpec,
+        specs: ClipSpec | Sequence[ClipSpec],
         *,
         workers: int,
         timeout_s: float = 60,
@@ -72,27 +86,24 @@ class DecodePool:
         gpu: int = 0,
         source: Source | None = None,
     ) -> None:
-        torch_gb = TORCH_GB if spec.decoder == "torchcodec" or spec.device == "cuda" else 0.0
-        self._read = _Read(spec, transform, gpu, source)
-        self._pool = (
-            WorkerPool(
-                self._read,
-                workers=workers,
-                timeout_s=timeout_s,
-                memory_gb=memory_gb or MEMORY_GB + torch_gb,
-            )
-            if workers > 0
-            else None
-        )
-        # What hangs or kills one decoder may be read by the one that reads packet by packet.
-        self._again = [] if spec.decoder == "pyav" else ["pyav"]
+        specs = (specs,) if isinstance(specs, ClipSpec) else tuple(specs)
+        on_gpu = any(s.device == "cuda" for s in specs)
+        torch_gb = TORCH_GB if on_gpu or any(s.decoder == "torchcodec" for s in specs) else 0.0
+        self._task = ReadTask(specs, transform=transform, source=source, gpu=gpu)
+        self._pool: WorkerPool[Order] | None = None
+        if workers > 0:
+            memory_gb = memory_gb or MEMORY_GB + torch_gb
+            self._pool = WorkerPool(self._task, workers=workers, timeout_s=timeout_s, memory_gb=memory_gb)
+        # A clip that hangs or kills one decoder may be read by PyAV, or alone rather than for several specs.
+        decoders = {s.decoder for s in specs}
+        self._retry_with = [] if decoders == {"pyav"} and len(specs) == 1 else ["pyav"]
         if source is not None:
-            plain = "pyav" if spec.decoder == "auto" else spec.decoder
-            self._again = list(dict.fromkeys([plain, "pyav"]))
-        self._tally = Tally() if spec.device == "cuda" else None
+            first = next(iter(decoders))
+            self._retry_with = list(dict.fromkeys(["pyav" if first == "auto" else first, "pyav"]))
+        self._stats = DecodeStats() if on_gpu else None
 
     @property
-    def processes(self) -> list[Worker]:
+    def processes(self) -> list[Worker[Order]]:
         """The worker processes started so far."""
         return self._pool.workers if self._pool is not None else []
 
@@ -106,96 +117,130 @@ class DecodePool:
         """End the workers, whatever they are doing."""
         if self._pool is not None:
             self._pool.close()
-        if self._tally is not None:
-            self._tally.say()
+        if self._stats is not None:
+            self._stats.log()
 
     def map(self, jobs: Iterable[Job], *, ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
-        """Read clips, in the order of `jobs`.
+        """Read clips for the first spec of each job, in the order of `jobs`; see `map_each`."""
+        for job, found in self.map_each(jobs, ahead=ahead):
+            yield job, found if isinstance(found, ClipError) else found[0]
+
+    def map_each(self, jobs: Iterable[Job], *, ahead: int) -> Iterator[tuple[Job, list[Clip] | ClipError]]:
+        """Read clips, in the order of `jobs`: for each a clip for each of `Job.specs`.
 
         Args:
             jobs: drawn one by one as room is made.
             ahead: at most this many clips are held or worked on beyond the one being given.
 
         Raises:
-            UserError: the decoder cannot work on this machine.
+            UserError: a decoder cannot work on this machine.
         """
-        for job, clip in self._found(jobs, ahead):
-            if self._tally is not None:
-                self._tally.add(clip)
-            yield job, clip
+        for job, found in self._read_all(jobs, ahead):
+            if self._stats is not None:
+                for clip in [found] if isinstance(found, ClipError) else found:
+                    self._stats.add(clip)
+            yield job, found
 
-    def _found(self, jobs: Iterable[Job], ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
+    def _read_all(self, jobs: Iterable[Job], ahead: int) -> Iterator[tuple[Job, list[Clip] | ClipError]]:
         if self._pool is None:
             for job in jobs:
-                yield job, self._here(job)
+                try:
+                    yield job, _require_clips(self._task.read(job))
+                except ClipError as error:
+                    yield job, error
             return
         for (job, _), answer in self._pool.map(((job, "") for job in jobs), ahead):
-            yield job, self._clip(job, answer)
+            failed = isinstance(answer, TaskFailed)
+            yield job, self._retry(job, answer) if failed else _require_clips(unpack(answer))
 
-    def _here(self, job: Job) -> Clip | ClipError:
-        try:
-            return self._read.clip(job, "")
-        except ClipError as error:
-            return error
-
-    def _clip(self, job: Job, answer: Answer | TaskFailed) -> Clip | ClipError:
-        if not isinstance(answer, TaskFailed):
-            return unpack(*answer)
+    def _retry(self, job: Job, failure: TaskFailed) -> list[Clip] | ClipError:
         assert self._pool is not None
-        for decoder in self._again:
-            second = self._pool.outcome(self._pool.submit((job, decoder)))
-            if not isinstance(second, TaskFailed):
-                clip = unpack(*second)
-                if self._tally is not None and isinstance(clip, Clip):
-                    return clip.replace(on_cpu=str(answer))
-                return clip
-        return ClipError(str(answer))
+        for decoder in self._retry_with:
+            answer = self._pool.wait(self._pool.submit((job, decoder)))
+            if not isinstance(answer, TaskFailed):
+                found = _require_clips(unpack(answer))
+                if self._stats is None or isinstance(found, ClipError):
+                    return found
+                return [clip.replace(on_cpu=str(failure)) for clip in found]
+        return ClipError(str(failure))
 
 
-class _Read:
-    """The task of a worker: read one clip and transform it."""
+@dataclass(frozen=True)
+class ReadTask:
+    """The task of a worker: read one clip for some of the specs, or plan it for the GPU."""
 
-    def __init__(self, spec: ClipSpec, transform: Transform | None, gpu: int, source: Source | None) -> None:
-        self.spec, self.transform, self.gpu, self.source = spec, transform, gpu, source
+    specs: tuple[ClipSpec, ...]
+    transform: Transform | None = None
+    source: Source | None = None
+    gpu: int = 0
 
     def prepare(self) -> None:
-        # Imported for their loading alone (hence F401), before the first clip's time begins to count.
-        import av.video.reformatter  # noqa: F401
-
-        from jungle.video.decoders import (
-            torchcodec,
-        )
-
-        if self.spec.decoder == "torchcodec":
+        """Load what reading needs, before the first clip's time begins to count."""
+        if any(s.decoder == "torchcodec" and s.device == "cpu" for s in self.specs):
             torchcodec.load()
 
-    def clip(self, job: Job, decoder: str) -> Clip:
-        from jungle.video.reader import look
+    def read(self, job: Job, decoder: str = "") -> list[Clip] | Plan:
+        """Read one clip; with `decoder`, by that one alone and once for each spec.
 
+        Raises:
+            ClipError: it cannot be read.
+        """
+        specs = [job.adapt(self.specs[i], decoder) for i in job.specs]
         if self.source is not None and not decoder:
-            clip = self.source(job, self.gpu)
+            clips = [self.source(job, self.gpu)]
+        elif len(specs) == 1:
+            found = read_or_plan(job.path, specs[0], job.seed, self.gpu)
+            if isinstance(found, Plan):
+                return found
+            clips = [found]
+        elif decoder:
+            clips = [clip for spec in specs for clip in read_each(job.path, [spec], job.seed)]
         else:
-            clip = look(job.path, job.spec(self.spec, decoder), job.seed, self.gpu)
-        assert isinstance(clip, Clip), "plans are for a GpuPool"
-        return clip if self.transform is None else self.transform(clip, job)
+            clips = read_each(job.path, specs, job.seed)
+        return clips if self.transform is None else [self.transform(clip, job) for clip in clips]
 
-    def __call__(self, order: tuple[Job, str]) -> Answer:
+    def __call__(self, order: Order) -> Answer:
+        """Read one clip and pack the result for the parent process."""
         try:
-            clip = self.clip(*order)
+            found = self.read(*order)
         except ClipError as error:
             return {"unreadable": str(error)}, []
-        return pack(clip)
+        if isinstance(found, Plan):
+            facts, arrays = found.pack()
+            return {"plan": facts}, arrays
+        arrays = [array for clip in found for array in (clip.frames, clip.times)]
+        return {"clips": [{name: getattr(clip, name) for name in CLIP_FACTS} for clip in found]}, arrays
 
 
-def pack(clip: Clip) -> Answer:
-    """A clip as it passes between processes."""
-    facts = {k: v for k, v in vars(clip).items() if k not in ("frames", "times")}
-    return {"clip": facts}, [clip.frames, clip.times]
+CLIP_FACTS = tuple(f.name for f in fields(Clip) if f.name not in ("frames", "times"))
 
 
-def unpack(header: dict[str, Any], arrays: list[Any]) -> Clip | ClipError:
-    """What a worker has made of a clip."""
+class _ClipFacts(TypedDict):
+    """`CLIP_FACTS` as they pass between processes."""
+
+    status: str
+    reason: str
+    decoder: str
+    width: int
+    height: int
+    fps: float
+    duration: float
+    on_cpu: str
+    cache: str
+
+
+def unpack(answer: Answer) -> list[Clip] | Plan | ClipError:
+    """Return what a `ReadTask` packed."""
+    header, arrays = answer
     if "unreadable" in header:
-        return ClipError(header["unreadable"])
-    frames, times = arrays
-    return Clip(frames=frames, times=times, **header["clip"])
+        return ClipError(str(header["unreadable"]))
+    if "plan" in header:
+        return Plan.unpack(cast("PlanFacts", header["plan"]), arrays)
+    clips = cast("list[_ClipFacts]", header["clips"])
+    pairs = zip(arrays[::2], arrays[1::2], strict=True)
+    return [Clip(frames=f, times=t, **facts) for (f, t), facts in zip(pairs, clips, strict=True)]
+
+
+def _require_clips(found: list[Clip] | Plan | ClipError) -> list[Clip] | ClipError:
+    assert not isinstance(found, Plan), "plans are for a GpuPool"
+    return found

@@ -1,4 +1,4 @@
-"""How many clips of a run the GPU decoded, how many the CPU, and why those."""
+"""Counts of the clips that GPU and CPU decoded in a run, with the reasons for the CPU."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jungle.video.types import Clip, ClipError
 MOST_REASONS = 4
 
 
-class Tally:
-    """Counts the clips of a run that was meant for the GPU."""
+class DecodeStats:
+    """Counts of the clips of a run that was meant for the GPU."""
 
     def __init__(self) -> None:
         self.on_gpu = self.failed = 0
@@ -28,8 +28,8 @@ class Tally:
         else:
             self.on_cpu[clip.on_cpu or "unknown"] += 1
 
-    def say(self) -> None:
-        """Log the one line, where there was anything to count."""
+    def log(self) -> None:
+        """Log the counts in one line, if there are any."""
         if self.on_gpu or self.on_cpu or self.failed:
             log.info(str(self))
 
@@ -42,6 +42,6 @@ class Tally:
         return f"{line}, {self.failed} not at all" if self.failed else line
 
 
-def name_of(path: str) -> str:
-    """A file's name as it may stand in a line of text."""
+def printable_name(path: str) -> str:
+    """Return a file's name without characters that would break a line of text."""
     return "".join(c if c.isprintable() else "?" for c in Path(path).name)

@@ -1,4 +1,4 @@
-"""Where a run's clips are decoded: as asked, or with `decoder.device=auto` where a short trial was faster.
+"""Choose where a run's clips are decoded: as configured, or by a short trial with `decoder.device=auto`.
 
 The choice changes frames by about a level of 255, and so the features' fingerprint: it is made once a run
 and kept.
@@ -12,19 +12,65 @@ from pathlib import Path
 
 from jungle import system
 from jungle.console import log
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 from jungle.files import write_json
-from jungle.video import ClipSpec
-from jungle.video.decoders import decord
-from jungle.video.workers import device_trial as where
+from jungle.video.decoders import decord, torchcodec
+from jungle.video.types import ClipSpec
 
 CHOICE = "decoding.json"
 WAIT_S = 900.0  # for the first process of the run to choose
 
 
-def settle(
+def to_gpu(spec: ClipSpec) -> ClipSpec | None:
+    """Return the spec for decoding on a GPU; `auto` means torchcodec.
+
+    None if its decoder cannot, or frames are cut on the CPU.
+    """
+    if spec.focus != "whole":
+        return None
+    decoder = {"auto": "torchcodec"}.get(spec.decoder, spec.decoder)
+    return replace(spec, decoder=decoder, device="cuda") if decoder in ("torchcodec", "decord") else None
+
+
+def to_cpu(spec: ClipSpec, decoder: str | None = None) -> ClipSpec:
+    """Return the spec for the CPU; PyAV replaces torchcodec of a GPU unless `decoder` is given."""
+    was_gpu = spec.device == "cuda" and spec.decoder == "torchcodec"
+    return replace(spec, decoder=decoder or ("auto" if was_gpu else spec.decoder), device="cpu")
+
+
+def require_gpu(decoder: str, device: str) -> None:
+    """Check that `decoder.device=gpu` works on this machine.
+
+    Args:
+        decoder: its name.
+        device: the torch device of the model.
+
+    Raises:
+        UsageError: it does not; one line that names what to do.
+    """
+    if decoder == "pyav":
+        raise UsageError(
+            "decoder=pyav decodes on the CPU only: use decoder=torchcodec decoder.device=cuda, "
+            "or leave decoder.device out"
+        )
+    if decoder == "decord" and not decord.has_cuda():
+        raise UsageError(
+            "decoder=decord decoder.device=gpu: this decord has no CUDA (PyPI's wheels are CPU-only). "
+            "Build one by the recipe in Dockerfile (docker build --target decord-cuda --output wheels .), or "
+            "use decoder=torchcodec decoder.device=cuda"
+        )
+    if not device.startswith("cuda"):
+        raise UsageError(
+            f"decoder={decoder} decoder.device=cuda: the model runs on the CPU, since no GPU can be used "
+            "here or none was asked for (jungle doctor tells). Leave decoder.device out, or set it to cpu"
+        )
+    if decoder != "decord":
+        torchcodec.load()
+
+
+def select_device(
     spec: ClipSpec,
-    asked: str,
+    device_setting: str,
     paths: Sequence[str],
     *,
     device: str,
@@ -33,26 +79,26 @@ def settle(
     stored: Callable[[ClipSpec], bool] = lambda _: False,
     folder: Path | None = None,
 ) -> ClipSpec:
-    """The spec with the device to decode on, and the decoder that works there.
+    """Return the spec with the device to decode on, and the decoder that works there.
 
     Args:
-        spec: how clips are read; its decoder is the one asked for.
-        asked: `auto`, `cpu`, `gpu` or `cuda`.
+        spec: how clips are read; its decoder is the configured one.
+        device_setting: `auto`, `cpu`, `gpu` or `cuda`.
         paths: the run's clips.
         device: the torch device of the model.
         workers: decoding processes.
         timeout_s: seconds a clip may take.
-        stored: tells whether features made by a spec are at hand: they decide before any trial.
-        folder: of the run, where the choice is kept for its other processes and for when it goes on.
+        stored: whether features of a spec are in the store already: they decide before any trial.
+        folder: of the run, where the choice is kept for its other processes and for resuming.
 
     Raises:
-        UsageError: the GPU is asked for and cannot be had.
+        UsageError: the GPU is configured and cannot be used.
     """
-    if asked == "cpu":
-        return where.on_cpu(spec)
-    gpu, cpu = where.on_gpu(spec), where.on_cpu(spec)
-    if asked != "auto":
-        where.require_gpu(spec.decoder, device)
+    if device_setting == "cpu":
+        return to_cpu(spec)
+    gpu, cpu = to_gpu(spec), to_cpu(spec)
+    if device_setting != "auto":
+        require_gpu(spec.decoder, device)
         assert gpu is not None
         return gpu
     if gpu is None or not device.startswith("cuda"):
@@ -61,24 +107,26 @@ def settle(
         return cpu
     if gpu.decoder == "decord" and not decord.has_cuda():
         return cpu
-    known = _kept(folder)
-    if known is None:
-        for made_by in (gpu, cpu):
-            if stored(made_by):
-                verdict = where.Verdict(made_by is gpu, "decoding where the features at hand were decoded")
+    use_gpu = _read_choice(folder)
+    if use_gpu is None:
+        from jungle.video.workers import device_trial  # here: it loads torch
+
+        for candidate in (gpu, cpu):
+            if stored(candidate):
+                use_gpu, why = candidate is gpu, "decoding where the stored features were decoded"
                 break
         else:
-            options = {"device": device, "workers": workers, "timeout_s": timeout_s}
-            verdict = where.choose(cpu, gpu, paths, **options)
-        log.info(verdict.why)
-        known = verdict.gpu
+            use_gpu, why = device_trial.compare_devices(
+                cpu, gpu, paths, device=device, workers=workers, timeout_s=timeout_s
+            )
+        log.info(why)
         if folder is not None:
-            write_json(folder / CHOICE, {"gpu": verdict.gpu, "why": verdict.why})
-    return gpu if known else cpu
+            write_json(folder / CHOICE, {"gpu": use_gpu, "why": why})
+    return gpu if use_gpu else cpu
 
 
-def _kept(folder: Path | None) -> bool | None:
-    """What this run has chosen before; other processes than the first wait for it to choose."""
+def _read_choice(folder: Path | None) -> bool | None:
+    """Return what this run has chosen before; processes other than the first wait until it has chosen."""
     if folder is None:
         return None
     file, until = folder / CHOICE, time.monotonic() + WAIT_S
@@ -91,6 +139,6 @@ def _kept(folder: Path | None) -> bool | None:
     return bool(json.loads(file.read_text(encoding="utf-8"))["gpu"])
 
 
-def same_place(spec: ClipSpec, settled: ClipSpec) -> ClipSpec:
-    """Another spec of the same run, decoded where the settled one is."""
-    return replace(spec, decoder=settled.decoder, device=settled.device)
+def copy_device(spec: ClipSpec, selected: ClipSpec) -> ClipSpec:
+    """Return another spec of the same run, decoded where the selected one is."""
+    return replace(spec, decoder=selected.decoder, device=selected.device)

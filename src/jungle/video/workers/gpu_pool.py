@@ -1,30 +1,42 @@
-"""Clips decoded by torchcodec on a GPU: looked into by worker processes, decoded by threads, given in order.
+"""Decode clips with torchcodec on a GPU: worker processes open them, threads decode, results come in order.
 
 A worker process opens each file, lists its frames and picks: a file that hangs or kills a demuxer costs that
-process. Sound files of a codec that NVDEC has come back as a `Plan`, which a thread of this process carries
-out on the GPU (which cannot be used after a fork, and whose frames cannot cross processes and stay there).
-The worker reads all others itself, through PyAV, as it does whatever the GPU then turns out not to decode.
+process. Sound files of a codec that NVDEC decodes come back as a `Plan`, which a thread of this process
+carries out on the GPU (it cannot be used after a fork, and its frames cannot be moved between processes). The
+worker reads all others itself, through PyAV, and also whatever the GPU then fails to decode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any
 
 from jungle.console import log
 from jungle.errors import UserError
 from jungle.video.decoders import nvdec, torchcodec
 from jungle.video.decoders.gpu_plan import Plan
 from jungle.video.types import Clip, ClipError, ClipSpec
-from jungle.video.workers.decode_pool import MEMORY_GB, DecodePool, Job, Source, Transform, pack, unpack
-from jungle.video.workers.decode_stats import Tally, name_of
-from jungle.video.workers.process_pool import TaskFailed, WorkerPool, in_order
+from jungle.video.workers.decode_pool import (
+    MEMORY_GB,
+    DecodePool,
+    Job,
+    Order,
+    ReadTask,
+    Source,
+    Transform,
+    unpack,
+)
+from jungle.video.workers.decode_stats import DecodeStats, printable_name
+from jungle.video.workers.process_pool import TaskFailed, WorkerPool, run_in_order
 from jungle.video.workers.protocol import Answer
-from jungle.video.workers.timeout_threads import MOST_HUNG, GivenUp, HardyThreads, Task
+from jungle.video.workers.timeout_threads import MOST_HUNG, Call, GivenUp, TimeoutThreads
 
 THREADS = 8  # more than any card has NVDEC engines: some threads seek or wait while others decode
 Decode = Callable[[Plan, ClipSpec, str], Clip]
+Reading = Future[Clip | ClipError]
+"""A worker's reading of a clip that the GPU did not decode."""
+Planned = Call[tuple[Job, Plan], Clip | tuple[str, Reading]]
+"""A clip in the threads: decoded there, or why not and what is read instead."""
 
 
 def open_pool(
@@ -36,9 +48,9 @@ def open_pool(
     transform: Transform | None = None,
     source: Source | None = None,
 ) -> DecodePool | GpuPool:
-    """The pool that reads clips as a spec says, for a model on `device`.
+    """Open the pool that reads clips as a spec says, for a model on `device`.
 
-    `transform` and `source` work in the worker processes, and so only for clips that are decoded there.
+    `transform` and `source` run in the worker processes, and so only for clips that are decoded there.
 
     Raises:
         UserError: torchcodec cannot be loaded.
@@ -53,15 +65,15 @@ def open_pool(
 
 
 class GpuPool:
-    """Reads clips with torchcodec on a GPU; see `DecodePool`, whose `map` this has too.
+    """Read clips with torchcodec on a GPU; `map` is that of `DecodePool`.
 
     Args:
         spec: how each clip is turned into frames.
         device: the GPU, where the frames stay.
-        workers: processes that look into files and decode what the GPU does not; at least one.
+        workers: processes that open files and decode what the GPU does not; at least one.
         timeout_s: seconds a clip may take, in each of the two places.
         threads: clips that the GPU decodes at once.
-        decode: what a thread does with a plan.
+        decode: carries out a plan in a thread.
     """
 
     def __init__(
@@ -74,12 +86,12 @@ class GpuPool:
         threads: int = THREADS,
         decode: Decode = nvdec.decode,
     ) -> None:
-        self.spec, self.device, self.tally = spec, device, Tally()
+        self.spec, self.device, self.stats = spec, device, DecodeStats()
         self._decode = decode
-        self._workers = WorkerPool(
-            _Look(spec), workers=max(1, workers), timeout_s=timeout_s, memory_gb=MEMORY_GB
+        self._workers: WorkerPool[Order] = WorkerPool(
+            ReadTask((spec,)), workers=max(1, workers), timeout_s=timeout_s, memory_gb=MEMORY_GB
         )
-        self._threads = HardyThreads(self._on_gpu, threads=threads, timeout_s=timeout_s)
+        self._threads = TimeoutThreads(self._decode_plan, threads=threads, timeout_s=timeout_s)
 
     def __enter__(self) -> GpuPool:
         return self
@@ -88,91 +100,75 @@ class GpuPool:
         self.close()
 
     def close(self) -> None:
-        """End the workers and the threads; say how many clips the GPU has decoded."""
+        """End the workers and the threads; log how many clips the GPU decoded."""
         self._threads.close()
         self._workers.close()
-        self.tally.say()
+        self.stats.log()
 
     def map(self, jobs: Iterable[Job], *, ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
-        """Read clips, in the order of `jobs`; frames are tensors on the device, or arrays where the CPU read.
+        """Read clips, in the order of `jobs`; frames are tensors on the device, or arrays from the CPU.
 
         Args:
             jobs: drawn one by one as room is made.
             ahead: at most this many clips are held or worked on beyond the one being given.
 
         Raises:
-            UserError: the GPU's decoder has hung again and again, or cannot work on this machine.
+            UserError: the GPU's decoder has hung several times, or cannot work on this machine.
         """
-        for job, future in in_order(jobs, ahead, self._begin):
-            clip = self._end(job, self._workers.outcome(future))
-            self.tally.add(clip)
+        for job, future in run_in_order(jobs, ahead, self._begin):
+            clip = self._finish(job, self._workers.wait(future))
+            self.stats.add(clip)
             yield job, nvdec.lend(clip) if isinstance(clip, Clip) else clip
 
-    def _begin(self, job: Job) -> Future[Any]:
-        """Have a worker look into a file; what it plans goes on to the threads at once."""
+    def _begin(self, job: Job) -> Future[Clip | ClipError | Planned]:
+        """Have a worker open a file; its plan goes to the threads at once."""
 
-        def then(answer: Answer) -> Clip | ClipError | Task:
-            header, arrays = answer
-            if "plan" in header:
-                return self._threads.submit((job, Plan.unpacked(header["plan"], arrays)))
-            return unpack(header, arrays)
+        def then(answer: Answer) -> Clip | ClipError | Planned:
+            found = unpack(answer)
+            return self._threads.submit((job, found)) if isinstance(found, Plan) else _first(found)
 
-        return self._workers.submit((job, ""), then)
+        return self._workers.submit_then((job, ""), then)
 
-    def _on_gpu(self, order: tuple[Job, Plan]) -> Clip | tuple[str, Future[Any]]:
-        """In a thread: the clip, or why not, and the worker's reading of it that is under way instead."""
-        job, plan = order
+    def _decode_plan(self, item: tuple[Job, Plan]) -> Clip | tuple[str, Reading]:
+        """Decode in a thread; if the GPU fails, say why and start the worker's reading."""
+        job, plan = item
         try:
             return self._decode(plan, self.spec, self.device)
         except ClipError as error:
-            return str(error), self._on_cpu(job)
+            return str(error), self._read_on_cpu(job)
 
-    def _on_cpu(self, job: Job) -> Future[Any]:
-        return self._workers.submit((job, "pyav"), lambda answer: unpack(*answer))
+    def _read_on_cpu(self, job: Job) -> Reading:
+        def then(answer: Answer) -> Clip | ClipError:
+            found = unpack(answer)
+            assert not isinstance(found, Plan)  # none is made for the CPU
+            return _first(found)
 
-    def _end(self, job: Job, found: Clip | ClipError | Task | TaskFailed) -> Clip | ClipError:
+        return self._workers.submit_then((job, "pyav"), then)
+
+    def _finish(self, job: Job, found: Clip | ClipError | Planned | TaskFailed) -> Clip | ClipError:
         if isinstance(found, TaskFailed):
             return ClipError(str(found))
-        if not isinstance(found, Task):
+        if not isinstance(found, Call):
             return found
         try:
-            made = self._threads.wait(found)
+            result = self._threads.wait(found)
         except GivenUp as error:
-            log.warning(f"{name_of(job.path)}: the GPU's decoder gave {error}; the CPU decodes it instead")
+            name = printable_name(job.path)
+            log.warning(f"{name}: the GPU's decoder gave {error}; the CPU decodes it instead")
             if self._threads.hung >= MOST_HUNG:
                 raise UserError(
-                    f"the GPU's decoder has hung on {self._threads.hung} clips, "
-                    f"the last {name_of(job.path)}: go on with decoder.device=cpu, and see jungle doctor"
+                    f"the GPU's decoder has hung on {self._threads.hung} clips, the last {name}: "
+                    "start again with decoder.device=cpu, and see jungle doctor"
                 ) from None
-            return self._instead("it hung on the GPU", self._on_cpu(job))
-        return made if isinstance(made, Clip) else self._instead(*made)
+            return self._wait_for_cpu("it hung on the GPU", self._read_on_cpu(job))
+        return result if isinstance(result, Clip) else self._wait_for_cpu(*result)
 
-    def _instead(self, why: str, future: Future[Any]) -> Clip | ClipError:
-        """A clip that a worker reads because the GPU did not."""
-        found = self._workers.outcome(future)
+    def _wait_for_cpu(self, why: str, reading: Reading) -> Clip | ClipError:
+        found = self._workers.wait(reading)
         if isinstance(found, TaskFailed):
             return ClipError(str(found))
         return found.replace(on_cpu=why) if isinstance(found, Clip) else found
 
 
-class _Look:
-    """The task of a worker: plan a clip for the GPU, or read it."""
-
-    def __init__(self, spec: ClipSpec) -> None:
-        self.spec = spec
-
-    def prepare(self) -> None:
-        from jungle.video import reader  # noqa: F401
-
-    def __call__(self, order: tuple[Job, str]) -> Answer:
-        from jungle.video.reader import look
-
-        job, decoder = order
-        try:
-            found = look(job.path, job.spec(self.spec, decoder), job.seed)
-        except ClipError as error:
-            return {"unreadable": str(error)}, []
-        if isinstance(found, Clip):
-            return pack(found)
-        facts, arrays = found.packed()
-        return {"plan": facts}, arrays
+def _first(found: list[Clip] | ClipError) -> Clip | ClipError:
+    return found if isinstance(found, ClipError) else found[0]

@@ -16,16 +16,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 from jungle import streams
 from jungle.errors import UserError
 from jungle.video.workers.protocol import Answer, receive_answer, send
 from jungle.video.workers.worker_main import Task
 
-START_S = 120.0  # a worker that has not said hello by then never will; a cold disk takes 20 s
+START_S = 120.0  # for a worker to start; a cold disk takes 20 s
 GRACE_S = 10.0  # over its time limit, before a worker that should have ended itself is killed
-J = TypeVar("J")
+J = TypeVar("J")  # a job
+R = TypeVar("R")
 _BOOT = """import sys
 sys.path[:] = {path!r}
 from jungle.video.workers.worker_main import serve
@@ -34,36 +35,36 @@ serve({fd}, {parent}, {memory})
 
 
 class TaskFailed(Exception):
-    """The task gave no answer; `str()` is one line that says why."""
+    """The task returned no answer; `str()` is one line that says why."""
 
 
 class TaskRefused(Exception):
-    """The task cannot work at all on this machine, whatever it is given."""
+    """The task cannot work on this machine, whatever the job."""
 
 
-class Worker:
-    """One process that does one task at a time. Not for more than one thread at once.
+class Worker(Generic[J]):
+    """One process that does one job at a time. Use it from one thread at a time.
 
     Args:
         task: picklable by reference; called in the worker as `task(job)`.
         memory_bytes: of private memory that the worker may take.
     """
 
-    def __init__(self, task: Task, memory_bytes: int) -> None:
+    def __init__(self, task: Task[J], memory_bytes: int) -> None:
         self._task = pickle.dumps(task)
         self._memory = memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self.starts = 0
-        """Processes started so far: each over the first stands for a hang or a death."""
+        """Processes started so far: each one after the first replaced one that hung or died."""
 
     @property
     def pid(self) -> int:
-        """Of the process; 0 where none runs."""
+        """Process id; 0 if none runs."""
         return self._process.pid if self._process is not None else 0
 
-    def do(self, job: Any, timeout_s: float) -> Answer:
-        """Have one job done; a worker that hangs or dies is replaced at the next call.
+    def do(self, job: J, timeout_s: float) -> Answer:
+        """Run one job; a worker that hangs or dies is replaced at the next call.
 
         Raises:
             TaskFailed: the task took too long or its process died.
@@ -114,7 +115,7 @@ class Worker:
             raise TaskRefused(str(header["refused"]))
 
     def _end(self, timeout_s: float, late: bool) -> str:
-        """Make sure that the process is gone and say why it went."""
+        """Make sure that the process is gone, and return why it ended."""
         process = self._process
         assert process is not None
         if not late:
@@ -127,13 +128,13 @@ class Worker:
         if late or code == -signal.SIGALRM:
             return f"no answer within {timeout_s:g} s"
         if code == -signal.SIGKILL:
-            return "its process was killed, most likely for want of memory"
+            return "its process was killed, most likely out of memory"
         if code is not None and code < 0:
             return f"its process crashed ({signal.Signals(-code).name})"
         return f"its process ended with code {code}"
 
     def abort(self) -> None:
-        """Kill the process from another thread: a `do` that waits for it fails at once."""
+        """Kill the process from another thread: a waiting `do` fails at once."""
         process = self._process
         if process is not None:
             process.kill()
@@ -149,34 +150,33 @@ class Worker:
             self._socket = None
 
 
-class WorkerPool:
-    """Threads of this process, each with one worker process of its own: jobs in, answers out, in order.
+class WorkerPool(Generic[J]):
+    """Threads of this process, each with one worker process: jobs in, answers out, in order.
 
     Args:
-        task: what the workers do, picklable by reference; see `jungle.video.workers.worker_main`.
+        task: called in the workers, picklable by reference; see `jungle.video.workers.worker_main`.
         workers: processes.
         timeout_s: seconds a job may take.
         memory_gb: private memory that each worker may take.
     """
 
-    def __init__(self, task: Task, *, workers: int, timeout_s: float, memory_gb: float) -> None:
+    def __init__(self, task: Task[J], *, workers: int, timeout_s: float, memory_gb: float) -> None:
         self.timeout_s = timeout_s
         self._task, self._memory = task, int(memory_gb * (1 << 30))
         self._threads = ThreadPoolExecutor(max_workers=max(1, workers), thread_name_prefix="clips")
         self._own = threading.local()
-        self.workers: list[Worker] = []
+        self.workers: list[Worker[J]] = []
         self._closed = False
 
-    def submit(self, job: Any, then: Callable[[Answer], Any] | None = None) -> Future[Any]:
-        """Queue one job; the future raises `TaskFailed` or `TaskRefused`.
+    def submit(self, job: J) -> Future[Answer]:
+        """Queue one job; the future raises `TaskFailed` or `TaskRefused`."""
+        return self._threads.submit(self._do, job)
 
-        Args:
-            job: what the task is called with.
-            then: makes the future's result of the task's answer, as soon as it is there.
-        """
-        return self._threads.submit(lambda: self._do(job) if then is None else then(self._do(job)))
+    def submit_then(self, job: J, then: Callable[[Answer], R]) -> Future[R]:
+        """Queue one job, with `then` called on its answer as soon as it is there; see `submit`."""
+        return self._threads.submit(lambda: then(self._do(job)))
 
-    def _do(self, job: Any) -> Answer:
+    def _do(self, job: J) -> Answer:
         if self._closed:
             raise TaskFailed("the pool is closed")
         worker = getattr(self._own, "worker", None)
@@ -186,7 +186,7 @@ class WorkerPool:
         return worker.do(job, self.timeout_s)
 
     def map(self, jobs: Iterable[J], ahead: int) -> Iterator[tuple[J, Answer | TaskFailed]]:
-        """Have jobs done and give their answers in the order of the jobs.
+        """Run jobs and yield their answers in the order of the jobs.
 
         Args:
             jobs: drawn one by one as room is made.
@@ -195,11 +195,11 @@ class WorkerPool:
         Raises:
             UserError: the task cannot work on this machine.
         """
-        for job, future in in_order(jobs, ahead, self.submit):
-            yield job, self.outcome(future)
+        for job, future in run_in_order(jobs, ahead, self.submit):
+            yield job, self.wait(future)
 
-    def outcome(self, future: Future[Any]) -> Any:
-        """Wait for a job; give its result or its `TaskFailed`.
+    def wait(self, future: Future[R]) -> R | TaskFailed:
+        """Wait for a job; return its result or its `TaskFailed`.
 
         Raises:
             UserError: the task cannot work on this machine.
@@ -211,7 +211,7 @@ class WorkerPool:
         except TaskFailed as error:
             return error
 
-    def __enter__(self) -> WorkerPool:
+    def __enter__(self) -> WorkerPool[J]:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -228,11 +228,11 @@ class WorkerPool:
             worker.close()
 
 
-def in_order(
-    jobs: Iterable[J], ahead: int, begin: Callable[[J], Future[Any]]
-) -> Iterator[tuple[J, Future[Any]]]:
-    """Begin at most `ahead` jobs beyond the one being given; cancel what is begun where the caller leaves."""
-    queue: deque[tuple[J, Future[Any]]] = deque()
+def run_in_order(
+    jobs: Iterable[J], ahead: int, begin: Callable[[J], Future[R]]
+) -> Iterator[tuple[J, Future[R]]]:
+    """Begin at most `ahead` jobs beyond the one being given; cancel the others if the caller stops early."""
+    queue: deque[tuple[J, Future[R]]] = deque()
     source = iter(jobs)
     try:
         while True:

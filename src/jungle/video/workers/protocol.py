@@ -1,6 +1,6 @@
 """Messages between a process and its workers: JSON and raw arrays over a socket.
 
-What comes back from a worker is never a pickle: it reads untrusted files, so it is not trusted.
+A worker's answer is never a pickle: it reads untrusted files, so it is not trusted.
 """
 
 from __future__ import annotations
@@ -9,25 +9,26 @@ import json
 import math
 import socket
 import struct
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
-Answer = tuple[dict[str, Any], list[np.ndarray]]
-"""What a task gives: facts that JSON can hold, and arrays."""
+Facts = Mapping[str, object]
+Answer = tuple[Facts, list[np.ndarray]]
+"""Result of a task: facts that JSON can hold, and arrays."""
 
 MAX_HEADER = 64 << 20
 MAX_ARRAY = 16 << 30  # bytes
 
 
-def send_answer(connection: socket.socket, header: dict[str, Any], arrays: list[np.ndarray]) -> None:
+def send_answer(connection: socket.socket, header: Facts, arrays: list[np.ndarray]) -> None:
     """Send facts and arrays."""
     arrays = [np.ascontiguousarray(a) for a in arrays]
     forms = [(a.dtype.str, a.shape) for a in arrays]
     send(connection, json.dumps([header, forms]).encode())
     for array in arrays:
         if array.size:
-            connection.sendall(_bytes_of(array))
+            connection.sendall(_view_bytes(array))
 
 
 def receive_answer(connection: socket.socket) -> Answer:
@@ -35,22 +36,22 @@ def receive_answer(connection: socket.socket) -> Answer:
 
     Raises:
         EOFError: the other side is gone.
-        ValueError: this is no answer.
+        ValueError: the bytes are not an answer.
     """
     header, forms = json.loads(receive_bytes(connection, MAX_HEADER))
     arrays = []
     for dtype, shape in forms:
         kind = np.dtype(dtype)
         if kind.hasobject or math.prod(shape) * kind.itemsize > MAX_ARRAY:
-            raise ValueError("no array that may pass")
+            raise ValueError("an array of objects or of too many bytes")
         array = np.empty(shape, kind)
         if array.size:
-            _fill(connection, _bytes_of(array))
+            _fill(connection, _view_bytes(array))
         arrays.append(array)
     return header, arrays
 
 
-def _bytes_of(array: np.ndarray) -> memoryview:
+def _view_bytes(array: np.ndarray) -> memoryview:
     return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # arrays are buffers
 
 
@@ -60,7 +61,7 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def receive_bytes(connection: socket.socket, limit: int = 1 << 40) -> bytes:
-    """Receive what `send` sent; raises EOFError where the other side is gone."""
+    """Receive what `send` sent; raises EOFError if the other side is gone."""
     size = bytearray(8)
     _fill(connection, memoryview(size))
     length = struct.unpack("<Q", size)[0]

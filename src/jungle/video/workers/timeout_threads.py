@@ -1,7 +1,7 @@
-"""Threads for work that may hang: what takes too long is given up, and another thread takes its place.
+"""Threads for work that may hang: a call that takes too long is given up, and another thread takes its place.
 
-A thread cannot be killed, so one that hangs stays behind; after a few the work is stopped with a sentence.
-They are daemons: the process can end whatever they do.
+A thread cannot be killed, so one that hangs stays behind; after `MOST_HUNG` of them the caller stops.
+The threads are daemons: the process can end whatever they do.
 """
 
 from __future__ import annotations
@@ -10,70 +10,72 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Generic, TypeVar
 
 MOST_HUNG = 3
-LOOK_S = 0.5  # between looks at the clock
+POLL_S = 0.5  # between two looks at the clock
+I = TypeVar("I")  # noqa: E741
+R = TypeVar("R")
 
 
 class GivenUp(Exception):
     """Work that took too long; `str()` is one line that says so."""
 
 
-class Task:
-    """One piece of work, queued, running or done."""
+class Call(Generic[I, R]):
+    """One call, queued, running or done."""
 
-    def __init__(self, item: Any) -> None:
+    def __init__(self, item: I) -> None:
         self.item = item
         self.began: float | None = None
         self.done = threading.Event()
-        self.value: Any = None
+        self.value: R | None = None
         self.error: BaseException | None = None
 
 
-class HardyThreads:
-    """Threads that call `work(item)`, in the order asked.
+class TimeoutThreads(Generic[I, R]):
+    """Threads that call `work(item)`, in the order submitted.
 
     Args:
-        work: called in a thread of its own.
-        threads: how many at once.
+        work: called in one of the threads.
+        threads: how many calls run at once.
         timeout_s: seconds one call may take.
     """
 
-    def __init__(self, work: Callable[[Any], Any], *, threads: int, timeout_s: float) -> None:
+    def __init__(self, work: Callable[[I], R], *, threads: int, timeout_s: float) -> None:
         self.timeout_s, self.hung = timeout_s, 0
         self._work = work
-        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Call[I, R] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._running: set[Task] = set()
+        self._running: set[Call[I, R]] = set()
         self._threads = threads
         self._closed = False
         for _ in range(threads):
             self._start()
 
-    def submit(self, item: Any) -> Task:
-        """Queue one piece of work."""
-        task = Task(item)
-        self._queue.put(task)
-        return task
+    def submit(self, item: I) -> Call[I, R]:
+        """Queue one call."""
+        call: Call[I, R] = Call(item)
+        self._queue.put(call)
+        return call
 
-    def wait(self, task: Task) -> Any:
-        """Wait for the result of a task, and meanwhile give up whatever has run for too long.
+    def wait(self, call: Call[I, R]) -> R:
+        """Wait for the result of a call, and meanwhile give up all calls that have run for too long.
 
         Raises:
             GivenUp: it has taken too long, or the threads are closed.
             BaseException: what the work raised.
         """
-        while not task.done.wait(min(LOOK_S, self.timeout_s)):
-            self._give_up_the_late()
+        while not call.done.wait(min(POLL_S, self.timeout_s)):
+            self._give_up_late_calls()
             if self._closed:
                 raise GivenUp("stopped")
-        if task.error is not None:
-            raise task.error
-        return task.value
+        if call.error is not None:
+            raise call.error
+        return call.value  # type: ignore[return-value]  # set by the thread
 
     def close(self) -> None:
-        """Start nothing more; threads end with what they are doing."""
+        """Start no more calls; threads end after the calls that they are in."""
         self._closed = True
         for _ in range(self._threads + self.hung):
             self._queue.put(None)
@@ -82,30 +84,30 @@ class HardyThreads:
         threading.Thread(target=self._serve, daemon=True, name="gpu-decoding").start()
 
     def _serve(self) -> None:
-        while (task := self._queue.get()) is not None and not self._closed:
+        while (call := self._queue.get()) is not None and not self._closed:
             with self._lock:
-                task.began = time.monotonic()
-                self._running.add(task)
+                call.began = time.monotonic()
+                self._running.add(call)
             value, error = None, None
             try:
-                value = self._work(task.item)
+                value = self._work(call.item)
             except BaseException as e:
                 error = e
             with self._lock:
-                if task not in self._running:
-                    return  # given up long ago, another thread has taken this one's place
-                self._running.remove(task)
-                task.value, task.error = value, error
-            task.done.set()
+                if call not in self._running:
+                    return  # given up before; another thread has taken this one's place
+                self._running.remove(call)
+                call.value, call.error = value, error
+            call.done.set()
 
-    def _give_up_the_late(self) -> None:
+    def _give_up_late_calls(self) -> None:
         now = time.monotonic()
         with self._lock:
-            late = [t for t in self._running if t.began is not None and now - t.began > self.timeout_s]
-            for task in late:
-                self._running.remove(task)
+            late = [c for c in self._running if c.began is not None and now - c.began > self.timeout_s]
+            for call in late:
+                self._running.remove(call)
                 self.hung += 1
-                task.error = GivenUp(f"no answer within {self.timeout_s:g} s")
-        for task in late:
-            task.done.set()
+                call.error = GivenUp(f"no answer within {self.timeout_s:g} s")
+        for call in late:
+            call.done.set()
             self._start()
