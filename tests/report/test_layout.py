@@ -50,7 +50,7 @@ def test_classes_without_a_clip_stand_behind_a_line(tmp_path) -> None:
     assert heads == ["blank", "hog", "pangolin"]  # one that no clip has, but one was taken for
     assert "3 classes have no clip here" in words(page)
     assert "lion, pangolin, zorilla." in words(page)
-    assert 'title="1 of 1 hog clips taken for pangolin"' in page
+    assert 'title="1 of 1 hog clips mistaken for pangolin"' in page
 
 
 def test_one_class_without_a_clip_is_one_class(tmp_path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from jungle.data.predictions import without_answers_of_failed
 from jungle.report import charts, write_report
-from jungle.report.formatting import percent, plain, score
+from jungle.report.formatting import format_percent, format_score, remove_hidden
 from tests.report.report_cases import CLASSES, said
 
 VOID = {"meta", "img", "line", "circle", "path", "br", "link"}
@@ -68,12 +68,12 @@ def test_a_training_run_shows_what_it_must(trained):
     words = Page(trained).words
     for expected in (
         "On 6 test clips the most probable class is right for 4",
-        "wild boar taken for blank 1 of 2",
-        "Could not be read 2 clips",
+        "wild boar mistaken for blank 1 of 2",
+        "Unreadable clips 2 clips",
         "2 0 bytes",
         "model.backbone lite0",
         "model.size 180, 320",
-        "calibration error",
+        "expected calibration error",
         "Validation log loss",
         "ridge",
     ):
@@ -160,7 +160,7 @@ def test_a_name_that_leads_out_of_the_root_is_not_read(tmp_path, videos):
     )
     page = Page(path.read_text(encoding="utf-8"))
     assert "img" not in page.tags
-    assert "its file is not known here" in page.words
+    assert "its file is unknown" in page.words
 
 
 @pytest.mark.parametrize("statuses", [[], ["failed"], ["failed", "failed"]])
@@ -178,7 +178,7 @@ def test_a_decoder_that_is_not_installed_costs_the_pictures_only(tmp_path, table
     def refuse(*_, **__):
         raise UserError("the decoder is not installed")
 
-    monkeypatch.setattr(strips, "draw", refuse)
+    monkeypatch.setattr(strips, "draw_strips", refuse)
     path = write_report(
         tmp_path, title="x", predictions={"test": table}, classes=CLASSES, task="exclusive", clips=clips
     )
@@ -225,7 +225,7 @@ def test_many_failures_and_classes_stay_readable(tmp_path):
     text = path.read_text(encoding="utf-8")
     page = Page(text)
     assert 'class="matrix"' not in text
-    assert "class 3 taken for class 44 1 of 2" in page.words
+    assert "class 3 mistaken for class 44 1 of 2" in page.words
     assert "And 1034 more in failures.csv" in page.words
 
 
@@ -234,26 +234,56 @@ def test_curves_leave_out_what_is_no_number():
         {"epoch": 0, "val/log_loss": 0.4, "train/loss": float("nan")},
         {"epoch": 1, "val/log_loss": 0.2},
     ]
-    (chart,) = charts.curves([*history, {"epoch": 2, "val/log_loss": 0.3, "val/map": None}])
-    assert chart.title == "Validation log loss"
-    assert len(chart.lines[0].points) == 3
-    assert chart.mark == chart.lines[0].points[1][0]
-    assert charts.curves([]) == []
-    assert charts.curves([{"epoch": 0, "train/loss": 1.0}])[0].lines[0].points
+    (chart,) = charts.learning_curves([*history, {"epoch": 2, "val/log_loss": 0.3, "val/map": None}])
+    assert (chart.title, chart.series) == ("Validation log loss", ("log loss",))
+    best, lines = chart.spec["layer"]
+    assert [row["y"] for row in lines["data"]["values"]] == [0.4, 0.2, 0.3]
+    assert best["data"]["values"] == [{"x": 1}]
+    assert charts.learning_curves([]) == []
+    assert len(charts.learning_curves([{"epoch": 0, "train/loss": 1.0}])) == 1
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.013, 0.017), (3, 3), (0, 0), (-2, 1e6)])
-def test_ticks_are_round_and_cover_the_range(low, high):
-    found = charts.ticks(low, high, 4)
-    assert found[0] <= low
-    assert found[-1] >= high
-    assert 2 <= len(found) <= 8
+@pytest.mark.parametrize("values", [(0.0, 1.0), (0.013, 0.017), (3.0, 3.0), (0.0,), (-2.0, 1e6)])
+def test_a_chart_of_any_range_is_drawn_and_says_its_numbers(values):
+    history = [{"epoch": i, "train/loss": value} for i, value in enumerate(values)]
+    (chart,) = charts.learning_curves(history)
+    svg = charts.draw({"x": chart})["x"].svg
+    assert "NaN" not in svg
+    assert "undefined" not in svg
+    for i, value in enumerate(values):
+        assert f"<title>training, epoch {i}: {value:.4g}</title>" in svg
+    assert "var(--leaf)" in svg  # a colour of the page, light or dark
+
+
+def test_names_in_a_chart_are_text(tmp_path):
+    evil = '</svg><script>alert(1)</script>"><img src=x onerror=alert(1)>${datum.x}'
+    chart = charts.Chart(evil, charts._line_spec(evil, {evil: [(0.0, 1.0), (1.0, 2.0)]}, 1.0), (evil, "b"))
+    assert set(Page(str(charts.draw({"x": chart})["x"].svg)).tags) <= {
+        "svg",
+        "g",
+        "path",
+        "line",
+        "text",
+        "title",
+    }
+    assert evil in Page(str(charts.draw({"x": chart})["x"].svg)).words
+
+
+@pytest.mark.parametrize("program", ["import os; os.abort()", "import no_such_module", "print('no JSON')"])
+def test_charts_that_cannot_be_drawn_do_not_cost_the_report(program, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(charts, "DRAW", program)
+    history = [{"epoch": 0, "train/loss": 1.0}]
+    path = write_report(
+        tmp_path, title="x", predictions={}, classes=CLASSES, task="exclusive", history=history
+    )
+    assert "This chart could not be drawn" in Page(path.read_text(encoding="utf-8")).words
+    assert "the report has no charts: " in caplog.text
 
 
 def test_numbers_are_written_as_people_read_them():
-    assert percent(0.943) == "94\N{NARROW NO-BREAK SPACE}%"
-    assert percent(0.999) == "99.9\N{NARROW NO-BREAK SPACE}%"
-    assert percent(1.0) == "100\N{NARROW NO-BREAK SPACE}%"
-    assert percent(1e-6) == "<0.1\N{NARROW NO-BREAK SPACE}%"
-    assert score(float("nan")) == score(None) == "–"
-    assert plain("a\x00b\u202e") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+    assert format_percent(0.943) == "94\N{NARROW NO-BREAK SPACE}%"
+    assert format_percent(0.999) == "99.9\N{NARROW NO-BREAK SPACE}%"
+    assert format_percent(1.0) == "100\N{NARROW NO-BREAK SPACE}%"
+    assert format_percent(1e-6) == "<0.1\N{NARROW NO-BREAK SPACE}%"
+    assert format_score(float("nan")) == format_score(None) == "–"
+    assert remove_hidden("a\x00b\u202e") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from jungle.report import strips
-from jungle.report.strips import Wanted
+from jungle.report.strips import StripRequest
 
 
 @pytest.fixture(scope="module")
@@ -16,12 +16,12 @@ def drawn(videos, tmp_path_factory):
     attention = np.full(12, 0.05)
     attention[7] = 0.45
     times = np.arange(12) / 6
-    return strips.draw(
+    return strips.draw_strips(
         [
-            Wanted("seen", str(videos / "c0.avi"), times, attention),
-            Wanted("bad", str(text), times, attention),
-            Wanted("plain", str(videos / "c1.avi"), times),
-            Wanted("unknown", str(videos / "c2.avi")),
+            StripRequest("seen", str(videos / "c0.avi"), times, attention),
+            StripRequest("bad", str(text), times, attention),
+            StripRequest("plain", str(videos / "c1.avi"), times),
+            StripRequest("unknown", str(videos / "c2.avi")),
         ]
     )
 
@@ -64,16 +64,16 @@ def test_a_clip_that_cannot_be_read_has_a_reason(drawn):
 
 
 def test_pictures_that_take_too_much_room_are_made_smaller(videos, monkeypatch):
-    wanted = [Wanted("a", str(videos / "c0.avi"))]
+    wanted = [StripRequest("a", str(videos / "c0.avi"))]
     monkeypatch.setattr(strips, "MOST_BYTES", 1)
     monkeypatch.setattr(strips, "QUALITIES", (95, 5))
-    small = strips.draw(wanted)
+    small = strips.draw_strips(wanted)
     monkeypatch.setattr(strips, "MOST_BYTES", 10**9)
-    large = strips.draw(wanted)
+    large = strips.draw_strips(wanted)
     assert len(small["a"].cells[0].image) < len(large["a"].cells[0].image)
 
 
 def test_time_that_is_used_up_is_said(videos):
-    drawn = strips.draw([Wanted(f"{i}", str(videos / "c0.avi")) for i in range(3)], budget_s=0)
+    drawn = strips.draw_strips([StripRequest(f"{i}", str(videos / "c0.avi")) for i in range(3)], budget_s=0)
     assert drawn["0"].cells
     assert "not drawn" in drawn["2"].reason

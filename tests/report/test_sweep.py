@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jungle.report import sweep
-from jungle.report.sweep import draw_sweep, lines_of
+from jungle.report.sweep import draw_sweep, group_trials
 
 SCORE = "val/log_loss"
 
@@ -31,14 +31,14 @@ def drawn(monkeypatch, tmp_path, *args: Any) -> list[str]:
 
 
 def test_folds_are_one_line_and_the_best_mean_is_first() -> None:
-    lines = lines_of(trials(), ["head", "data.fold"], SCORE, "min")
+    lines = group_trials(trials(), ["head", "data.fold"], SCORE, "min")
     assert [(x.label, x.mean) for x in lines] == [
         ("head=mean", 0.25),
         ("head=gru", pytest.approx(0.3)),
         ("head=max", 0.5),
     ]
-    assert lines_of(trials(), ["head", "data.fold"], SCORE, "max")[0].label == "head=max"
-    apart = lines_of(trials(), ["head"], SCORE, "min")  # without data.fold they are the same settings
+    assert group_trials(trials(), ["head", "data.fold"], SCORE, "max")[0].label == "head=max"
+    apart = group_trials(trials(), ["head"], SCORE, "min")  # without data.fold they are the same settings
     assert len(apart) == 3
 
 

@@ -1,57 +1,57 @@
-"""Geometry of the report's charts: numbers in, positions in a drawing box out; the template draws them."""
+"""Charts of the report pages as Vega-Lite specifications, and their drawing as SVG."""
 
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from xml.etree import ElementTree
 
+from markupsafe import Markup
+
+from jungle.console import log
 from jungle.report.evaluation import Calibration
 
-WIDTH, HEIGHT = 320.0, 190.0  # units of the drawing box; it is scaled to the page
-LEFT, RIGHT, TOP, BOTTOM = 38.0, 12.0, 12.0, 26.0
+Spec = dict[str, object]
+"""A Vega-Lite specification. Names from elsewhere stand in its data, never in its field names."""
 
-
-@dataclass(frozen=True)
-class Line:
-    """One series."""
-
-    name: str
-    points: list[tuple[float, float, str]]
-    """x, y, and what to say of the point."""
-
-    @property
-    def path(self) -> str:
-        """SVG path data through the points."""
-        return " ".join(f"{'L' if i else 'M'}{x:.1f} {y:.1f}" for i, (x, y, _) in enumerate(self.points))
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A small line chart."""
-
-    title: str
-    lines: list[Line]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
-    mark: float | None = None
-    """x of the epoch whose weights were kept."""
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = LEFT
-    right: float = WIDTH - RIGHT
-    top: float = TOP
-    bottom: float = HEIGHT - BOTTOM
-
-
+COLOURS = ("var(--leaf)", "var(--clay)", "var(--sky)")  # of the page's style sheet, for light and dark
+MOST_POINTS = 200  # of a series, with a mark each
+TIMEOUT_S = 60
 PANELS = (
     ("Training loss", {"train/loss": "training"}),
     ("Validation log loss", {"val/log_loss": "log loss"}),
     ("Validation scores", {"val/accuracy": "accuracy", "val/macro_f1": "macro F1", "val/map": "mAP"}),
 )
+# vl_convert draws with a JavaScript engine that aborts its process where the address space is limited
+# (ulimit -v) and must not be forked, so it never runs in the process of a training run.
+DRAW = """import json, sys, vl_convert
+json.dump([vl_convert.vegalite_to_svg(spec) for spec in json.load(sys.stdin)], sys.stdout)"""
 
 
-def curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
-    """Draw the numbers of each epoch; series without numbers are left out, and charts without series."""
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Chart to draw."""
+
+    title: str
+    spec: Spec
+    series: tuple[str, ...] = ()
+    """Names for the legend, in the order of `COLOURS`."""
+    note: str = ""
+    """Text in place of a legend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Drawn chart; `svg` is None where it could not be drawn."""
+
+    chart: Chart
+    svg: Markup | None
+
+
+def learning_curves(history: Sequence[Mapping[str, object]]) -> list[Chart]:
+    """Return charts of the scores by epoch; series and charts without numbers are left out."""
     losses = [(y, x) for x, y in _series(history, "val/log_loss")]
     best = min(losses)[1] if losses else None
     charts = []
@@ -59,101 +59,151 @@ def curves(history: Sequence[Mapping[str, Any]]) -> list[Chart]:
         series = {label: _series(history, key) for key, label in names.items()}
         series = {label: points for label, points in series.items() if points}
         if series:
-            charts.append(_chart(title, series, best))
+            charts.append(Chart(title, _line_spec(title, series, best), tuple(series)))
     return charts
 
 
-def _series(history: Sequence[Mapping[str, Any]], key: str) -> list[tuple[float, float]]:
-    found = [(_epoch(row, i), _number(row.get(key))) for i, row in enumerate(history)]
-    return [(x, y) for x, y in found if y is not None]
+def _series(history: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float]]:
+    points = [(_number(row.get("epoch"), i), _number(row.get(key))) for i, row in enumerate(history)]
+    return [(x, y) for x, y in points if x is not None and y is not None]
 
 
-def _epoch(row: Mapping[str, Any], i: int) -> float:
-    epoch = _number(row.get("epoch"))
-    return float(i) if epoch is None else epoch
-
-
-def _number(value: Any) -> float | None:
+def _number(value: object, default: float | None = None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
+        return default
     return float(value)
 
 
-def _chart(title: str, series: Mapping[str, list[tuple[float, float]]], best: float | None) -> Chart:
-    xs = [x for points in series.values() for x, _ in points]
-    ys = [y for points in series.values() for _, y in points]
-    x_ticks, y_ticks = ticks(min(xs), max(xs), 5, whole=True), ticks(min(ys), max(ys), 4)
-    x_low, x_high = min(xs), max(xs)
-    y_low, y_high = min(y_ticks[0], min(ys)), max(y_ticks[-1], max(ys))
-
-    def at_x(x: float) -> float:
-        if x_high == x_low:
-            return (LEFT + WIDTH - RIGHT) / 2
-        return LEFT + (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
-
-    def at_y(y: float) -> float:
-        span = (y_high - y_low) or 1.0
-        return HEIGHT - BOTTOM - (y - y_low) / span * (HEIGHT - TOP - BOTTOM)
-
-    lines = [
-        Line(name, [(at_x(x), at_y(y), f"{name}, epoch {x:.0f}: {y:.4g}") for x, y in points])
+def _line_spec(title: str, series: Mapping[str, Sequence[tuple[float, float]]], best: float | None) -> Spec:
+    epochs = [x for points in series.values() for x, _ in points]
+    x_scale = {"domain": [min(epochs), max(epochs)], "nice": False}
+    rows = [
+        {"x": x, "y": y, "series": name, "text": f"{name}, epoch {x:.0f}: {y:.4g}"}
         for name, points in series.items()
+        for x, y in points
     ]
-    mark = at_x(best) if best is not None and x_low <= best <= x_high else None
-    x_shown = [(at_x(t), f"{t:.0f}") for t in x_ticks if x_low <= t <= x_high]
-    y_shown = [(at_y(t), f"{t:g}") for t in y_ticks]
-    return Chart(title, lines, x_shown, y_shown, mark)
+    x_axis = {"format": "d", "tickMinStep": 1, "tickCount": 5, "grid": False}
+    few = max(map(len, series.values())) <= MOST_POINTS
+    points = {"filled": True, "size": 16 if len(rows) > len(series) else 40, "opacity": 1} if few else False
+    lines = {
+        "mark": {"type": "line", "point": points, "strokeWidth": 2, "strokeJoin": "round"},
+        "encoding": {
+            "x": {"field": "x", "type": "quantitative", "scale": x_scale, "axis": x_axis},
+            "y": {
+                "field": "y",
+                "type": "quantitative",
+                "scale": {"zero": False},
+                "axis": {"tickCount": 4, "format": "~g"},
+            },
+            "color": {
+                "field": "series",
+                "scale": {"domain": list(series), "range": list(COLOURS)},
+                "legend": None,
+            },
+            "description": {"field": "text"},
+        },
+        "data": {"values": rows},
+    }
+    layers = [lines]
+    if best is not None and min(epochs) <= best <= max(epochs):
+        rule = {"type": "rule", "color": "var(--soft)", "strokeDash": [3, 3], "aria": False}
+        place = {"field": "x", "type": "quantitative", "scale": x_scale, "axis": x_axis}
+        layers.insert(0, {"mark": rule, "encoding": {"x": place}, "data": {"values": [{"x": best}]}})
+    return _base_spec(f"{title} by epoch", 320, 190) | {"layer": layers}
 
 
-def ticks(low: float, high: float, about: int, whole: bool = False) -> list[float]:
-    """Round numbers from at most `low` to at least `high`, 1, 2 or 5 times a power of ten apart."""
-    if high - low < 1e-12:
-        pad = 1.0 if whole else abs(high) * 0.1 or 0.1
-        low, high = low - pad, high + pad
-    rough = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * (1 - 1e-9))
-    if whole:
-        step = max(1.0, round(step))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 12) for i in range(first, last + 1)]
-
-
-@dataclass(frozen=True)
-class Reliability:
-    """A reliability diagram: the stated probability rightwards, how often it came true upwards."""
-
-    points: list[tuple[float, float, float, str]]
-    """x, y, radius, what to say."""
-    error: float
-    size: float = 240.0
-    left: float = 34.0
-    bottom: float = 214.0
-    top: float = 16.0
-    right: float = 238.0
-    ticks: list[float] = field(default_factory=lambda: [0.0, 0.25, 0.5, 0.75, 1.0])
-
-    def x(self, p: float) -> float:
-        """Position of a probability."""
-        return self.left + p * (self.right - self.left)
-
-    def y(self, p: float) -> float:
-        """Position of a share."""
-        return self.bottom - p * (self.bottom - self.top)
-
-
-def reliability(found: Calibration) -> Reliability:
-    """Draw a dot a bin, its area by the number of answers in it."""
-    empty = Reliability([], found.error)
-    most = max(found.counts, default=0) or 1
-    points = [
-        (
-            empty.x(p),
-            empty.y(share),
-            3.0 + 8.0 * math.sqrt(n / most),
-            f"{n} answers: stated {p:.0%} on average, true {share:.0%} of the time",
-        )
-        for p, share, n in zip(found.stated, found.happened, found.counts, strict=True)
+def reliability_diagram(name: str, found: Calibration) -> Chart:
+    """Return a reliability diagram: stated probability against observed frequency, a dot per bin."""
+    rows = [
+        {
+            "x": 100 * stated,
+            "y": 100 * happened,
+            "n": n,
+            "text": f"{n} answers: stated {stated:.0%} on average, true {happened:.0%} of the time",
+        }
+        for stated, happened, n in zip(found.stated, found.happened, found.counts, strict=True)
         if n
     ]
-    return Reliability(points, found.error)
+
+    def place(field: str, title: str) -> Spec:
+        axis = {"values": [0, 25, 50, 75, 100], "title": title}
+        return {"field": field, "type": "quantitative", "scale": {"domain": [0, 100]}, "axis": axis}
+
+    x, y = place("x", "stated probability, %"), place("y", "observed frequency, %")
+    most = max((row["n"] for row in rows), default=1)
+    diagonal = {
+        "mark": {"type": "line", "color": "var(--soft)", "strokeDash": [4, 4], "strokeWidth": 1.2},
+        "encoding": {"x": x, "y": y},
+        "data": {"values": [{"x": 0, "y": 0}, {"x": 100, "y": 100}]},
+    }
+    dots = {
+        "mark": {"type": "circle", "color": COLOURS[0], "opacity": 0.8, "stroke": "var(--sheet)"},
+        "encoding": {
+            "x": x,
+            "y": y,
+            "size": {
+                "field": "n",
+                "type": "quantitative",
+                "scale": {"domain": [0, most], "range": [30, 340]},
+                "legend": None,
+            },
+            "description": {"field": "text"},
+        },
+        "data": {"values": rows},
+    }
+    spec = _base_spec(f"Reliability diagram, {name}", 280, 270) | {"layer": [diagonal, dots]}
+    return Chart(name, spec, note=f"expected calibration error {found.error:.3f}")
+
+
+def _base_spec(description: str, width: int, height: int) -> Spec:
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "description": description,
+        "width": width,
+        "height": height,
+        "autosize": {"type": "fit", "contains": "padding"},
+        "padding": 4,
+        "config": {
+            "background": None,
+            "view": {"stroke": None},
+            "axis": {
+                **{"domain": False, "ticks": False, "title": None, "labelPadding": 6, "labelFontSize": 10},
+                **{"gridColor": "var(--line)", "labelColor": "var(--soft)", "titleColor": "var(--soft)"},
+                **{"titleFontSize": 10, "titleFontWeight": "normal", "titlePadding": 8},
+            },
+        },
+    }
+
+
+def draw(charts: Mapping[str, Chart], timeout_s: float = TIMEOUT_S) -> dict[str, Drawing]:
+    """Draw charts as SVG in a process of its own; one that fails costs the charts, not the report."""
+    if not charts:
+        return {}
+    svgs: list[Markup] | list[None]
+    try:
+        specs = json.dumps([chart.spec for chart in charts.values()], allow_nan=False)
+        done = subprocess.run(
+            [sys.executable, "-P", "-c", DRAW],  # -P: a file of the working folder is not imported
+            input=specs,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=True,
+        )
+        svgs = [_with_titles(svg) for svg in json.loads(done.stdout)]
+    except (OSError, subprocess.SubprocessError, ValueError, ElementTree.ParseError) as e:
+        said = str(getattr(e, "stderr", "") or e).strip().splitlines()
+        log.warning(f"the report has no charts: {said[-1] if said else e}")
+        svgs = [None] * len(charts)
+    return {key: Drawing(chart, svg) for (key, chart), svg in zip(charts.items(), svgs, strict=True)}
+
+
+def _with_titles(svg: str) -> Markup:
+    """Return the SVG for an HTML page: without namespaces, each mark's label as its title for the pointer."""
+    root = ElementTree.fromstring(svg)
+    root.set("role", "img")
+    for mark in list(root.iter()):
+        mark.tag = mark.tag.rpartition("}")[2]
+        if mark.tag == "path" and (label := mark.get("aria-label")):
+            ElementTree.SubElement(mark, "title").text = label
+    return Markup(ElementTree.tostring(root, encoding="unicode"))

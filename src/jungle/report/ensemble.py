@@ -14,7 +14,7 @@ from jungle.ensemble.stack import Stack
 from jungle.report import charts, evaluation
 from jungle.report.evaluation import Outcome
 from jungle.report.formatting import SPLITS
-from jungle.report.shown_paths import places_of
+from jungle.report.path_display import PathDisplay, find_roots
 from jungle.report.template import write_page
 
 TRIED = {
@@ -63,13 +63,24 @@ def write_ensemble_report(
         OSError: the folder cannot be written.
     """
     board = next(b for b in boards.values() if b is not None)
+    diagrams = {
+        (j.split, i): chart
+        for j in judged
+        for i, chart in enumerate(
+            _diagrams(j, boards[j.split], probs[j.split], (calibrated or {}).get(j.split))
+        )
+    }
+    drawings = charts.draw({f"{split} {i}": chart for (split, i), chart in diagrams.items()})
     write_page(
         path,
         "ensemble.html.j2",
-        places_of([path.parent], whole=whole_paths),
+        PathDisplay(find_roots([path.parent]), whole_paths),
         kind="ensemble",
         title=f"{len(board.names)} models together" if len(board.names) > 1 else "".join(board.names),
-        splits=[_split(j, boards[j.split], probs[j.split], (calibrated or {}).get(j.split)) for j in judged],
+        splits=[
+            _split(j) | {"reliability": [drawings[f"{s} {i}"] for s, i in diagrams if s == j.split]}
+            for j in judged
+        ],
         calibrates=any((calibrated or {}).values()),
         fitted=(stack.stacker, stack.calibration) != ("mean", "none"),
         classes=list(board.classes),
@@ -89,21 +100,23 @@ def write_ensemble_report(
     return path
 
 
-def _split(
+def _diagrams(
     judged: Judged, board: Board | None, probs_NC: np.ndarray, calibrated: Sequence[np.ndarray] | None
-) -> dict[str, Any]:
+) -> list[charts.Chart]:
+    """Return the reliability diagrams of the ensemble and of its best member on one split."""
     assert board is not None
     known = board.judged_N
     member = board.names.index(judged.best)
     best = completed(board, member) if calibrated is None else calibrated[member]
-    seen = {"ensemble": probs_NC, f"best member, {judged.best}": best}
     names = [c for c, k in zip(board.clips.table["clip"], known.tolist(), strict=True) if k]
-    drawn = []
-    for name, p_NC in seen.items():
+    diagrams = []
+    for name, p_NC in (("Ensemble", probs_NC), (f"Best member, {judged.best}", best)):
         found = Outcome(names, p_NC[known].astype(np.float64), board.targets_NC[known].astype(np.float64))
-        drawn.append(
-            {"name": name, "reliability": charts.reliability(evaluation.calibration(found, board.task))}
-        )
+        diagrams.append(charts.reliability_diagram(name, evaluation.compute_calibration(found, board.task)))
+    return diagrams
+
+
+def _split(judged: Judged) -> dict[str, Any]:
     loss, gain = judged.scores["log_loss"], judged.gain["log_loss"]
     worst = max(m.log_loss for m in judged.members)
     shown = [c for c in judged.classes if c[1]]
@@ -121,7 +134,6 @@ def _split(
         "classes": sorted(shown, key=lambda c: -c[3]),
         "absent": [c[0] for c in judged.classes if not c[1]],
         "absent_share": sum(c[3] for c in judged.classes if not c[1]),
-        "drawn": drawn,
     }
 
 

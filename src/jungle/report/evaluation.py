@@ -48,7 +48,7 @@ class Calibration:
     """Expected calibration error: the mean distance of the two, weighted by counts (Naeini et al., 2015)."""
 
 
-def judge(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> Outcome:
+def match_labels(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> Outcome:
     """Join predictions with the clips table by `clip`.
 
     Clips without any label are left out, and those that could not be read, as in the run's metrics.
@@ -65,18 +65,18 @@ def judge(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]
     return Outcome(said["clip"].to_list(), probs, np.stack(targets, axis=1))
 
 
-def unreadable(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> int:
+def count_unreadable(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> int:
     """Count the clips that have a label and could not be read: no figure is of them."""
     known = pl.any_horizontal(pl.col(c).is_not_null() for c in classes if c in clips.columns)
     return len(tables.failed_ones(predictions).join(clips.filter(known), on="clip", how="semi"))
 
 
-def has_truth(clips: pl.DataFrame | None, classes: Sequence[str]) -> bool:
+def has_labels(clips: pl.DataFrame | None, classes: Sequence[str]) -> bool:
     """Tell whether the clips table says of any clip what is in it."""
     return clips is not None and any(c in clips.columns and clips[c].is_not_null().any() for c in classes)
 
 
-def priors_log_loss(outcome: Outcome, clips: pl.DataFrame, classes: Sequence[str]) -> float | None:
+def compute_prior_log_loss(outcome: Outcome, clips: pl.DataFrame, classes: Sequence[str]) -> float | None:
     """The log loss of answering every clip with the shares of the training clips; None without such clips."""
     if "split" not in clips.columns or any(c not in clips.columns for c in classes):
         return None
@@ -89,7 +89,7 @@ def priors_log_loss(outcome: Outcome, clips: pl.DataFrame, classes: Sequence[str
     return value if math.isfinite(value) else None
 
 
-def headline(
+def collect_scores(
     outcome: Outcome, classes: Sequence[str], task: str, given: Mapping[str, float]
 ) -> dict[str, float]:
     """Scores of a split by name: those `given` (from the run's metrics), the rest computed."""
@@ -99,7 +99,7 @@ def headline(
     return {**scores.all_scores(outcome.probs_NC, outcome.targets_NC, tuple(classes), task), **given}
 
 
-def confusion(outcome: Outcome) -> np.ndarray:
+def compute_confusion_matrix(outcome: Outcome) -> np.ndarray:
     """Count `[C, C]`: rows are true classes, columns the most probable class.
 
     A clip of several classes counts once in the row of each, with its other true classes set aside: finding
@@ -117,7 +117,7 @@ def confusion(outcome: Outcome) -> np.ndarray:
     return counts_CC
 
 
-def calibration(outcome: Outcome, task: str, bins: int = 10) -> Calibration:
+def compute_calibration(outcome: Outcome, task: str, bins: int = 10) -> Calibration:
     """Compare stated probabilities with what happened.
 
     Exclusive classes: the probability of the most probable class. Several classes a clip: every probability.
@@ -139,7 +139,7 @@ def calibration(outcome: Outcome, task: str, bins: int = 10) -> Calibration:
     return Calibration(stated, happened, counts, error)
 
 
-def interval(right: int, n: int) -> tuple[float, float]:
+def compute_interval(right: int, n: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson, 1927): what other clips of the same kind might have given."""
     if n == 0:
         return 0.0, 1.0

@@ -1,8 +1,10 @@
-"""`report.html`: one file that shows what a run did, with no script and nothing to fetch."""
+"""Report page of a training or prediction run: `report.html`, one file without scripts or links to others."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -10,13 +12,54 @@ import polars as pl
 from jungle.report import charts, evaluation, gallery, summary
 from jungle.report.evaluation import Outcome
 from jungle.report.formatting import SPLITS
-from jungle.report.shown_paths import Places, places_of
+from jungle.report.path_display import PathDisplay, find_roots
 from jungle.report.template import write_page
 from jungle.video import ClipSpec
 
 MAX_CLIPS = 32
-MAX_CONFUSION = 40  # classes; a larger matrix says nothing to the eye
-MAX_FAILURES = 200  # shown; the rest are in failures.csv
+MAX_CONFUSION = 40  # classes; a larger matrix cannot be read
+MAX_FAILURES = 200  # listed; the rest are in failures.csv
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Results of one class; scores are None where they are undefined."""
+
+    name: str
+    clips: int
+    f1: float | None
+    ap: float | None
+    log_loss: float | None
+    mistaken: tuple[str, int] | None
+    """The class that it is most often mistaken for, and how often."""
+
+
+@dataclass(frozen=True, slots=True)
+class SplitResults:
+    """Everything that the page shows of one split with labels."""
+
+    key: str
+    name: str
+    scores: Mapping[str, float]
+    prior_log_loss: float | None
+    """Of predicting the class shares of the training clips."""
+    labelled: int
+    right: int
+    unreadable: int
+    interval: tuple[float, float]
+    rows: list[ClassRow]
+    shown: list[int]
+    """Classes in the confusion matrix: those in a clip or predicted for one."""
+    matrix: list[list[int]] | None
+    """Counts by true and predicted class; None where there are too many classes."""
+    totals: list[int]
+    pairs: list[tuple[str, str, int, int]]
+    """Most frequent confusions: true class, predicted class, clips, clips of the true class."""
+
+    @property
+    def absent(self) -> list[str]:
+        """Names of classes without clips."""
+        return [row.name for row in self.rows if not row.clips]
 
 
 def write_report(
@@ -30,9 +73,9 @@ def write_report(
     clips: pl.DataFrame | None = None,
     root: Path | None = None,
     metrics: Mapping[str, float] | None = None,
-    history: Sequence[Mapping[str, Any]] | None = None,
+    history: Sequence[Mapping[str, object]] | None = None,
     failures: Sequence[tuple[str, str]] = (),
-    config_summary: Mapping[str, Any] | None = None,
+    config_summary: Mapping[str, object] | None = None,
     clip_spec: ClipSpec | None = None,
     max_clips: int = MAX_CLIPS,
     budget_s: float = 60,
@@ -41,140 +84,147 @@ def write_report(
 ) -> Path:
     """Write `report.html` into `folder`; return its path.
 
-    With labels in `clips` it is the report of a training run: scores, confusion, calibration, right and
-    wrong clips. Without, it is that of a prediction run: what was found, the surest and the least sure.
+    With labels in `clips` it reports a training run: scores, confusion matrix, calibration, correct and wrong
+    clips. Without labels it reports a prediction run: what was found, confident and uncertain predictions.
 
     Args:
         folder: where the report goes.
         title: its heading.
-        about: what stands below it first, as the model.
+        about: the first words below the heading, such as the model.
         predictions: a predictions table for each split (`val`, `test`), or one under any name.
         classes: class names, in any order that the tables have as columns.
         task: `exclusive` or `multilabel`.
         clips: a clips table; its `path` says where the videos are.
-        root: the folder of the videos, where `clips` is None or names no path.
-        metrics: flat scores (`test/accuracy`, ...); those that are missing are computed.
+        root: the folder of the videos, where `clips` is None or has no paths.
+        metrics: flat scores (`test/accuracy`, ...); missing ones are computed.
         history: the scores of each epoch, flat.
         failures: clips that could not be read, each with its reason.
         config_summary: settings to show; sections become `section.key`.
         clip_spec: how the model read the clips, so that the pictures are the frames it saw.
-        max_clips: most strips of frames.
-        budget_s: seconds that reading clips for the strips may take.
-        roots: folders whose files are named by what comes below them; of other absolute paths the page says
-            the last name alone.
-        whole_paths: whether absolute paths are shown as they are.
+        max_clips: maximal number of clips with pictures.
+        budget_s: seconds for reading the clips for the pictures.
+        roots: folders whose files are shown relative to them; of other absolute paths the page shows the last
+            name only.
+        whole_paths: whether absolute paths are shown in full.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    labelled = evaluation.has_truth(clips, classes)
-    judged: dict[str, Outcome] = {}
-    if clips is not None and labelled:
-        judged = {s: evaluation.judge(table, clips, classes) for s, table in predictions.items()}
-        judged = {s: o for s, o in judged.items() if len(o)}
-    order = [s for s in ("test", "val") if s in judged] + [s for s in judged if s not in SPLITS]
+    labelled: dict[str, Outcome] = {}
+    if clips is not None and evaluation.has_labels(clips, classes):
+        labelled = {s: evaluation.match_labels(table, clips, classes) for s, table in predictions.items()}
+        labelled = {s: o for s, o in labelled.items() if len(o)}
+    order = [s for s in ("test", "val") if s in labelled] + [s for s in labelled if s not in SPLITS]
     table = pl.concat(predictions.values()) if predictions else None
-    unlabelled = summary.find(table, classes, task) if table is not None and not judged else None
+    found = summary.summarise(table, classes, task) if table is not None and not labelled else None
+    curves = {chart.title: chart for chart in charts.learning_curves(history or ())}
+    reliability = {
+        s: charts.reliability_diagram(
+            SPLITS.get(s, s).capitalize(), evaluation.compute_calibration(labelled[s], task)
+        )
+        for s in order
+    }
     videos = gallery.Videos(clips, root, clip_spec, budget_s)
-    cards: list[gallery.Gallery] = []
-    if order:
-        split = order[0]
-        named = SPLITS.get(split, split)
-        cards = gallery.of_truth(judged[split], predictions[split], classes, named, videos, max_clips)
-    elif unlabelled is not None and table is not None:
-        cards = gallery.of_found(unlabelled, table, classes, videos, max_clips)
+    galleries: list[gallery.Gallery] = []
+    with ThreadPoolExecutor(1) as pool:  # charts are drawn while clips are read
+        drawn = pool.submit(charts.draw, curves | reliability)
+        if order:
+            split = order[0]
+            galleries = gallery.build_labelled(
+                labelled[split], predictions[split], classes, SPLITS.get(split, split), videos, max_clips
+            )
+        elif found is not None and table is not None:
+            galleries = gallery.build_unlabelled(found, table, classes, videos, max_clips)
+        drawings = drawn.result()
     splits = [
-        _split(s, judged[s], clips, classes, task, metrics or {})
-        | {"unreadable": evaluation.unreadable(predictions[s], clips, classes)}
+        _summarise_split(s, labelled[s], predictions[s], clips, classes, task, metrics or {})
         for s in order
         if clips is not None
     ]
     path = Path(folder) / "report.html"
-    shown = table["clip"].to_list() if table is not None else []
-    places = places_of([root, *roots, folder], shown, whole_paths)
+    names = table["clip"].to_list() if table is not None else []
+    paths = PathDisplay(find_roots([root, *roots, folder], names), whole_paths)
     write_page(
         path,
         "page.html.j2",
-        places,
+        paths,
         kind="training run" if splits else "prediction run",
         title=title,
         about=about,
         task=task,
         classes=list(classes),
         splits=splits,
-        found=unlabelled,
-        asked=len(table) if table is not None else 0,
+        found=found,
+        requested=len(table) if table is not None else 0,
         degraded=int((table["status"] == "degraded").sum()) if table is not None else 0,
-        curves=charts.curves(history or ()),
-        galleries=cards,
+        curves=[drawings[key] for key in curves],
+        reliability=[drawings[key] for key in reliability],
+        galleries=galleries,
         failures=list(failures)[:MAX_FAILURES],
         more_failures=max(len(failures) - MAX_FAILURES, 0),
-        reasons=_reasons(failures),
-        config=_flat(config_summary or {}, places),
-        counts=_counts(clips),
+        reasons=_count_reasons(failures),
+        config=_flatten(config_summary or {}, paths),
+        counts=_count_splits(clips),
     )
     return path
 
 
-def _split(
+def _summarise_split(
     name: str,
-    judged: Outcome,
+    outcome: Outcome,
+    predictions: pl.DataFrame,
     clips: pl.DataFrame,
     classes: Sequence[str],
     task: str,
     metrics: Mapping[str, float],
-) -> dict[str, Any]:
-    """Everything the template shows of one split with known truth."""
+) -> SplitResults:
     given = {k.removeprefix(f"{name}/"): v for k, v in metrics.items() if k.startswith(f"{name}/")}
-    scores = evaluation.headline(judged, classes, task, given)
-    counts_CC = evaluation.confusion(judged)
-    labelled = int((judged.targets_NC == 1).any(1).sum())
-    right = int(judged.right_N.sum())
-    rows = []
-    for i, c in enumerate(classes):
-        wrong = counts_CC[i].copy()
-        wrong[i] = 0
-        mistaken = (classes[int(wrong.argmax())], int(wrong.max())) if wrong.max() > 0 else None
-        numbers = {k: scores.get(f"class/{c}/{k}") for k in ("f1", "ap", "log_loss")}
-        rows.append(
-            {"name": c, "clips": int((judged.targets_NC[:, i] == 1).sum()), "mistaken": mistaken, **numbers}
+    scores = evaluation.collect_scores(outcome, classes, task, given)
+    counts_CC = evaluation.compute_confusion_matrix(outcome)
+    labelled = int((outcome.targets_NC == 1).any(1).sum())
+    right = int(outcome.right_N.sum())
+    wrong_CC = counts_CC * (1 - np.eye(len(classes), dtype=int))
+    rows = [
+        ClassRow(
+            name=c,
+            clips=int((outcome.targets_NC[:, i] == 1).sum()),
+            f1=scores.get(f"class/{c}/f1"),
+            ap=scores.get(f"class/{c}/ap"),
+            log_loss=scores.get(f"class/{c}/log_loss"),
+            mistaken=(classes[int(wrong_C.argmax())], int(wrong_C.max())) if wrong_C.max() > 0 else None,
         )
-    totals_C = counts_CC.sum(1)
-    shown = np.flatnonzero((totals_C > 0) | (counts_CC.sum(0) > 0)).tolist()  # in a clip, or said of one
-    pairs = [(int(counts_CC[t, p]), t, p) for t, p in zip(*np.nonzero(counts_CC), strict=True) if t != p]
-    return {
-        "key": name,
-        "name": SPLITS.get(name, name),
-        "scores": scores,
-        "priors": evaluation.priors_log_loss(judged, clips, classes),
-        "labelled": labelled,
-        "right": right,
-        "interval": evaluation.interval(right, labelled),
-        "rows": rows,
-        "shown": shown,
-        "matrix": counts_CC.tolist() if len(shown) <= MAX_CONFUSION else None,
-        "totals": totals_C.tolist(),
-        "absent": [row["name"] for row in rows if not row["clips"]],
-        "pairs": [
-            (classes[t], classes[p], n, int(counts_CC[t].sum()))
-            for n, t, p in sorted(pairs, key=lambda x: (-x[0], x[1], x[2]))[
-                : 8 if len(shown) <= MAX_CONFUSION else 24
-            ]
+        for i, (c, wrong_C) in enumerate(zip(classes, wrong_CC, strict=True))
+    ]
+    shown = np.flatnonzero((counts_CC.sum(1) > 0) | (counts_CC.sum(0) > 0)).tolist()
+    fits = len(shown) <= MAX_CONFUSION
+    pairs = sorted((-int(wrong_CC[t, p]), int(t), int(p)) for t, p in np.argwhere(wrong_CC > 0))
+    return SplitResults(
+        key=name,
+        name=SPLITS.get(name, name),
+        scores=scores,
+        prior_log_loss=evaluation.compute_prior_log_loss(outcome, clips, classes),
+        labelled=labelled,
+        right=right,
+        unreadable=evaluation.count_unreadable(predictions, clips, classes),
+        interval=evaluation.compute_interval(right, labelled),
+        rows=rows,
+        shown=shown,
+        matrix=counts_CC.tolist() if fits else None,
+        totals=counts_CC.sum(1).tolist(),
+        pairs=[
+            (classes[t], classes[p], -n, int(counts_CC[t].sum())) for n, t, p in pairs[: 8 if fits else 24]
         ],
-        "reliability": charts.reliability(evaluation.calibration(judged, task)),
-    }
+    )
 
 
-def _reasons(failures: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
-    """How often each reason stands there, most often first."""
-    counts: dict[str, int] = {}
-    for _, reason in failures:
-        counts[reason] = counts.get(reason, 0) + 1
+def _count_reasons(failures: Sequence[tuple[str, str]]) -> list[tuple[str, int]]:
+    """Return the most frequent reasons with their counts."""
+    counts = Counter(reason for _, reason in failures)
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:8]
 
 
-def _counts(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
-    """Clips of each split, in the order of a run."""
+def _count_splits(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
+    """Return the number of clips of each split."""
     if clips is None or "split" not in clips.columns:
         return []
     counts = dict(clips.drop_nulls("split").group_by("split").len().iter_rows())
@@ -182,17 +232,15 @@ def _counts(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
     return [(names[s], counts[s]) for s in ("train", "val", "test", "unlabelled") if s in counts]
 
 
-def _flat(config: Mapping[str, Any], places: Places, before: str = "") -> list[tuple[str, str]]:
-    """Settings as `section.key` and a word; those that are null or empty are left out."""
-    word = places.path
+def _flatten(config: Mapping[str, object], paths: PathDisplay, prefix: str = "") -> list[tuple[str, str]]:
+    """Return settings as (`section.key`, value); null and empty ones are left out."""
     rows: list[tuple[str, str]] = []
     for key, value in config.items():
         if isinstance(value, Mapping):
-            rows += _flat(value, places, f"{before}{key}.")
+            rows += _flatten(value, paths, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
-            rows += [(f"{before}{key}", ", ".join(word(str(v)) for v in value))] if value else []
+            rows += [(f"{prefix}{key}", ", ".join(paths.shorten(str(v)) for v in value))] if value else []
         elif value is not None and value != "":
-            rows.append(
-                (f"{before}{key}", str(value).lower() if isinstance(value, bool) else word(str(value)))
-            )
+            text = str(value).lower() if isinstance(value, bool) else paths.shorten(str(value))
+            rows.append((f"{prefix}{key}", text))
     return rows

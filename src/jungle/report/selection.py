@@ -7,24 +7,24 @@ import numpy as np
 from jungle.report.evaluation import Outcome
 
 
-def errors(outcome: Outcome, most: int) -> list[int]:
+def select_errors(outcome: Outcome, most: int) -> list[int]:
     """Rows of wrong clips, the most confident first."""
     wrong = np.flatnonzero(~outcome.right_N & (outcome.targets_NC == 1).any(1))
     return _by(wrong, -outcome.probs_NC.max(1), outcome.clips)[:most]
 
 
-def right(outcome: Outcome, most: int) -> list[int]:
+def select_correct(outcome: Outcome, most: int) -> list[int]:
     """Rows of right clips, the most confident of every class in turn."""
     good = np.flatnonzero(outcome.right_N)
     return _in_turn(good, outcome.top_N, outcome.probs_NC.max(1), outcome.clips, most)
 
 
-def surest(probs_NC: np.ndarray, clips: Sequence[str], most: int, said_N: np.ndarray) -> list[int]:
+def select_confident(probs_NC: np.ndarray, clips: Sequence[str], most: int, said_N: np.ndarray) -> list[int]:
     """Rows of the most confident clips of every class in turn, of those in which a class was found."""
     return _in_turn(np.flatnonzero(said_N), probs_NC.argmax(1), probs_NC.max(1), clips, most)
 
 
-def least_sure(probs_NC: np.ndarray, clips: Sequence[str], most: int) -> list[int]:
+def select_uncertain(probs_NC: np.ndarray, clips: Sequence[str], most: int) -> list[int]:
     """Rows of the clips whose most probable class is least probable."""
     return _by(np.arange(len(clips)), probs_NC.max(1), clips)[:most]
 

@@ -1,4 +1,4 @@
-"""Strips of frames for the report: a few small pictures a clip, with the model's attention under them."""
+"""Strips of frames for reports: a few small pictures per clip with the model's attention below them."""
 
 import base64
 import io
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from PIL import Image
 
 from jungle.video import Clip, ClipError, ClipSpec, Frames
 from jungle.video.workers.decode_pool import DecodePool, Job
@@ -19,8 +20,8 @@ QUALITIES = (74, 55, 35)
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A clip to draw, the times of the frames that the model saw and what it thought of each."""
+class StripRequest:
+    """Clip to draw, with the times and attention weights of the frames that the model saw."""
 
     clip: str
     path: str
@@ -30,10 +31,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Bar:
-    """The attention weight of one frame that the model saw."""
+    """Attention weight of one frame that the model saw."""
 
     height: float
-    """From 0 to 1, the clip's greatest weight being 1."""
+    """From 0 to 1, relative to the clip's greatest weight."""
     weight: float
     shown: bool
     """Whether the picture above is the one nearest to this frame."""
@@ -41,19 +42,19 @@ class Bar:
 
 @dataclass(frozen=True)
 class Cell:
-    """One picture and the stretch of the clip that it stands for."""
+    """Picture of one stretch of a clip."""
 
     image: str
     """A data URI."""
     seconds: float
     bars: list[Bar] = field(default_factory=list)
     peak: bool = False
-    """Whether the model looked here most."""
+    """Whether the clip's greatest attention weight is here."""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """The pictures of a clip, or why there are none."""
+    """Pictures of a clip, or the reason why there are none."""
 
     cells: list[Cell]
     reason: str = ""
@@ -63,13 +64,13 @@ class Strip:
 
 @dataclass(frozen=True)
 class Shrink:
-    """Makes a clip's frames small, in the process that read them. Picklable."""
+    """Shrinks a clip's frames in the process that reads them; picklable."""
 
     side: int
 
     def __call__(self, clip: Clip, _job: object) -> Clip:
-        """Return the clip with frames of at most `side` pixels a side, their shape kept."""
-        import cv2
+        """Return the clip with frames of at most `side` pixels on the longer side."""
+        import cv2  # here: the process that only draws does not need it
 
         height, width = clip.frames.shape[1:3]
         scale = min(1.0, self.side / max(height, width))
@@ -81,8 +82,12 @@ class Shrink:
         )
 
 
-def draw(
-    wanted: Sequence[Wanted], spec: ClipSpec | None = None, *, budget_s: float = 60, timeout_s: float = 20
+def draw_strips(
+    wanted: Sequence[StripRequest],
+    spec: ClipSpec | None = None,
+    *,
+    budget_s: float = 60,
+    timeout_s: float = 20,
 ) -> dict[str, Strip]:
     """Read and draw the clips; return a strip for each by clip name.
 
@@ -124,10 +129,10 @@ def draw(
     return strips
 
 
-def _strip(clip: Clip, wanted: Wanted, quality: int) -> Strip:
-    """Cut what the model saw into equal stretches; show of each the frame it looked at most."""
-    attention = np.asarray(wanted.attention, float)
-    times = np.asarray(wanted.times, float)
+def _strip(clip: Clip, request: StripRequest, quality: int) -> Strip:
+    """Cut what the model saw into equal stretches; show the frame of each with the most attention."""
+    attention = np.asarray(request.attention, float)
+    times = np.asarray(request.times, float)
     if not len(times) or len(attention) != len(times):
         attention = np.zeros(len(times) or len(clip.times))
         times = times if len(times) else clip.times
@@ -148,8 +153,6 @@ def _strip(clip: Clip, wanted: Wanted, quality: int) -> Strip:
 
 
 def _jpeg(frame_HWC: np.ndarray, quality: int) -> str:
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.fromarray(frame_HWC).save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

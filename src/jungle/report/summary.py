@@ -1,4 +1,4 @@
-"""What a model found in clips whose truth nobody has told: counts a class, blanks, how sure it is."""
+"""Summary of predictions without labels: clips per class, blanks, confidence."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from jungle.data.text import is_blank
 
 
 @dataclass(frozen=True)
-class Found:
-    """What is in the clips that could be read."""
+class Summary:
+    """Summary of the clips that could be read."""
 
     clips: list[str]
     """Names `[N]`."""
@@ -27,26 +27,26 @@ class Found:
     """Clips without an animal; None where no class has a name that says so."""
     blank_classes: list[str]
     """The classes whose names say so: `leer` is one."""
-    sure: list[int]
+    confidence: list[int]
     """Clips by the probability of their most probable class, in ten equal bins."""
 
 
-def find(table: pl.DataFrame, classes: Sequence[str], task: str) -> Found:
-    """Count what the predictions say; clips that could not be read are left out."""
+def summarise(table: pl.DataFrame, classes: Sequence[str], task: str) -> Summary:
+    """Summarise a predictions table; clips that could not be read are left out."""
     read = read_ones(table)
     probs_NC = np.stack([read[c].to_numpy().astype(np.float64) for c in classes], axis=1)
     top_N = probs_NC.argmax(1)
     said_NC = np.eye(len(classes), dtype=bool)[top_N] if task == "exclusive" else probs_NC >= 0.5
     counts = sorted(zip(classes, said_NC.sum(0).tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-    named_blank = [i for i, c in enumerate(classes) if is_blank(c)]
-    sure = np.bincount(np.minimum((probs_NC.max(1) * 10).astype(int), 9), minlength=10).tolist()
-    return Found(
+    blanks = [i for i, c in enumerate(classes) if is_blank(c)]
+    confidence = np.bincount(np.minimum((probs_NC.max(1) * 10).astype(int), 9), minlength=10).tolist()
+    return Summary(
         clips=read["clip"].to_list(),
         probs_NC=probs_NC,
         counts=counts,
         said_N=np.asarray(said_NC.any(1)),
         nothing=int((~said_NC.any(1)).sum()),
-        blank=int(said_NC[:, named_blank].any(1).sum()) if named_blank else None,
-        blank_classes=[classes[i] for i in named_blank],
-        sure=sure,
+        blank=int(said_NC[:, blanks].any(1).sum()) if blanks else None,
+        blank_classes=[classes[i] for i in blanks],
+        confidence=confidence,
     )

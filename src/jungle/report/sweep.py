@@ -26,7 +26,7 @@ class Line:
         return sum(self.scores) / len(self.scores)
 
 
-def lines_of(trials: pl.DataFrame, settings: Sequence[str], score: str, best_is: str) -> list[Line]:
+def group_trials(trials: pl.DataFrame, settings: Sequence[str], score: str, best_is: str) -> list[Line]:
     """Return the lines of a sweep, the best first; trials that differ in their fold alone are one.
 
     Args:
@@ -49,7 +49,7 @@ def lines_of(trials: pl.DataFrame, settings: Sequence[str], score: str, best_is:
 
 
 def draw_sweep(trials: pl.DataFrame, settings: Sequence[str], score: str, best_is: str, out: Path) -> None:
-    """Draw finished trials as dots over one axis; see `lines_of`.
+    """Draw finished trials as dots over one axis; see `group_trials`.
 
     Args:
         trials: one row a trial.
@@ -60,7 +60,7 @@ def draw_sweep(trials: pl.DataFrame, settings: Sequence[str], score: str, best_i
     """
     from matplotlib.figure import Figure
 
-    every = lines_of(trials, settings, score, best_is)
+    every = group_trials(trials, settings, score, best_is)
     lines = every[:MOST]
     folds = max((len(x.scores) for x in lines), default=0)
     rows = [1.0 + 0.62 * x.label.count("\n") for x in lines]

@@ -190,7 +190,7 @@ def _log(
     epoch: int | None,
 ) -> None:
     """Tell the run's logger what its best checkpoint came to."""
-    judged = {s: evaluation.judge(table, clips.table, clips.classes) for s, table in tables.items()}
+    judged = {s: evaluation.match_labels(table, clips.table, clips.classes) for s, table in tables.items()}
     judged = {s: found for s, found in judged.items() if len(found)}
     shown = []
     with timed("logging the results"):

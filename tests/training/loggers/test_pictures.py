@@ -30,7 +30,7 @@ def test_half_of_the_clips_are_the_surest_mistakes(monkeypatch: pytest.MonkeyPat
         asked.extend(w.path for w in wanted)
         return {w.clip: Strip([], "broken") for w in wanted}
 
-    monkeypatch.setattr(strips, "draw", draw)
+    monkeypatch.setattr(strips, "draw_strips", draw)
 
     def shown(most: int):
         return pictures.shown_clips(Outcome(NAMES, probs, targets), table, clips, ("a", "b"), SPEC, most)

@@ -10,7 +10,7 @@ from jungle.console import log
 from jungle.errors import UserError
 from jungle.report import selection, strips
 from jungle.report.evaluation import Outcome
-from jungle.report.strips import Strip, Wanted
+from jungle.report.strips import Strip, StripRequest
 from jungle.training.loggers.results import Confusion, ShownClip
 from jungle.video import ClipSpec
 
@@ -39,8 +39,8 @@ def shown_clips(
         spec: how the model read the clips.
         most: how many clips.
     """
-    wrong = selection.errors(judged, max(most - int(judged.right_N.sum()), (most + 1) // 2))
-    rows = [*wrong, *selection.right(judged, most - len(wrong))]
+    wrong = selection.select_errors(judged, max(most - int(judged.right_N.sum()), (most + 1) // 2))
+    rows = [*wrong, *selection.select_correct(judged, most - len(wrong))]
     names = [judged.clips[row] for row in rows]
     drawn = _drawn(names, table, clips, spec)
     found = []
@@ -63,14 +63,14 @@ def shown_clips(
 def _drawn(names: list[str], table: pl.DataFrame, clips: pl.DataFrame, spec: ClipSpec) -> dict[str, Strip]:
     said = table.filter(pl.col("clip").is_in(names)).join(clips.select("clip", "path"), on="clip")
     wanted = [
-        Wanted(clip, path, times or (), attention or ())
+        StripRequest(clip, path, times or (), attention or ())
         for clip, path, times, attention in said.select("clip", "path", "times", "attention").iter_rows()
         if path is not None
     ]
     if not wanted:
         return {}
     try:
-        return strips.draw(wanted, spec, budget_s=BUDGET_S)
+        return strips.draw_strips(wanted, spec, budget_s=BUDGET_S)
     except UserError as e:
         log.warning(f"warning: no pictures of clips are logged: {e}")
         return {w.clip: Strip([], str(e)) for w in wanted}

@@ -76,7 +76,7 @@ class Confusion:
 
 def confusion(judged: Outcome, classes: Sequence[str]) -> Confusion | None:
     """Count the confusions of the classes that were there, or said; None where too many to be shown."""
-    counts_CC = evaluation.confusion(judged)
+    counts_CC = evaluation.compute_confusion_matrix(judged)
     there: list[int] = np.flatnonzero(counts_CC.sum(0) + counts_CC.sum(1)).tolist()
     if len(there) > MOST_CLASSES:
         log.info(f"no confusion matrix is logged: {len(there)} classes occur, {MOST_CLASSES} can be shown")

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from jungle.report import write_report
-from jungle.report.shown_paths import Places, places_of
+from jungle.report.path_display import PathDisplay, find_roots
 from tests.report.report_cases import CLASSES, said
 
 ROOTS = ("/home/anna/My Clips/kruger", "/home/anna/work")
@@ -32,9 +32,9 @@ ROOTS = ("/home/anna/My Clips/kruger", "/home/anna/work")
     ],
 )
 def test_a_path_is_below_a_known_folder_or_a_name(path: str, shown: str) -> None:
-    assert Places(ROOTS).path(path) == shown
-    assert Places(ROOTS).text(path) == shown
-    assert Places(ROOTS, whole=True).path(path) == path
+    assert PathDisplay(ROOTS).shorten(path) == shown
+    assert PathDisplay(ROOTS).shorten_all(path) == shown
+    assert PathDisplay(ROOTS, whole=True).shorten(path) == path
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_path_is_below_a_known_folder_or_a_name(path: str, shown: str) -> None
     ],
 )
 def test_paths_in_a_sentence(text: str, shown: str) -> None:
-    assert Places(ROOTS).text(text) == shown
+    assert PathDisplay(ROOTS).shorten_all(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -63,13 +63,13 @@ def test_paths_in_a_sentence(text: str, shown: str) -> None:
     ],
 )
 def test_other_text_stays(text: str) -> None:
-    assert Places(ROOTS).text(text) == text
+    assert PathDisplay(ROOTS).shorten_all(text) == text
 
 
 def test_clips_that_are_whole_paths_are_told_apart_by_what_is_below_their_folder() -> None:
     clips = ["/mnt/card/cam1/1.mp4", "/mnt/card/cam2/1.mp4"]
-    places = places_of([None], clips)
-    assert [places.path(c) for c in clips] == ["cam1/1.mp4", "cam2/1.mp4"]
+    paths = PathDisplay(find_roots([None], clips))
+    assert [paths.shorten(c) for c in clips] == ["cam1/1.mp4", "cam2/1.mp4"]
 
 
 @pytest.mark.parametrize("whole", [False, True])
