@@ -15,7 +15,7 @@ import pytest
 from jungle.errors import UserError
 from jungle.features import index as indices
 from jungle.features.fingerprint import fingerprint
-from jungle.features.mmap import Maps
+from jungle.features.mmap import ShardMaps
 from jungle.features.safetensors_io import write_tensors
 from jungle.features.store import FeatureStore
 
@@ -470,7 +470,7 @@ def test_handles_and_index_stay_bounded_over_many_shards(tmp_path, monkeypatch):
     assert (store.folder / indices.CACHE).exists()
     monkeypatch.setattr(indices, "read_shard", lambda path: pytest.fail("the cached index holds this shard"))
     store = open_toy(tmp_path)
-    store._maps = Maps(store.folder, most_open=8)
+    store._maps = ShardMaps(store.folder, most_open=8)
     before = open_handles()
     kept = store.read_many(keys_of(300))
     assert open_handles() - before <= 3 * 8

@@ -112,8 +112,8 @@ def test_a_store_of_version_0_1_is_found_until_the_normalisation_changes(
 ) -> None:
     caplog.set_level(logging.INFO)
     old = old_store(tmp_path)
-    assert FeatureStore.folder_of(tmp_path, "a", spec_of()) == old.folder
-    assert FeatureStore.folder_of(tmp_path, "a", {**spec_of(), "pool": "max"}) != old.folder
+    assert FeatureStore.find_folder(tmp_path, "a", spec_of()) == old.folder
+    assert FeatureStore.find_folder(tmp_path, "a", {**spec_of(), "pool": "max"}) != old.folder
     for _ in range(2):
         found = FeatureStore.open(tmp_path, "a", spec_of())
         assert found.folder == old.folder

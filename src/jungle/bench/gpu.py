@@ -15,7 +15,7 @@ import torch
 from jungle.bench.footage import render_all
 from jungle.console import log, result
 from jungle.errors import UserError
-from jungle.features.extract import run
+from jungle.features.extract import run_backbone
 from jungle.features.spec import compute_dtype
 from jungle.files import write_json
 from jungle.models.backbones.backbone import Backbone
@@ -156,7 +156,7 @@ def _measure(way: str, spec: ClipSpec, jobs: list[Job], device: str, workers: in
     dtype = compute_dtype(device)
     with open_pool(spec, device=device, workers=workers, timeout_s=TIMEOUT_S) as pool:
         for batch in _batches(pool.map(jobs[: 2 * STEP], ahead=ahead)):
-            run(model, batch, device, dtype)
+            run_backbone(model, batch, device, dtype)
         began, waited, done = time.perf_counter(), 0.0, 0
         batches = _batches(pool.map(jobs, ahead=ahead))
         while True:
@@ -165,7 +165,7 @@ def _measure(way: str, spec: ClipSpec, jobs: list[Job], device: str, workers: in
             waited += time.perf_counter() - before
             if batch is None:
                 break
-            run(model, batch, device, dtype)  # returns arrays, so it has waited for the GPU
+            run_backbone(model, batch, device, dtype)  # returns arrays, so it has waited for the GPU
             done += len(batch)
         took = time.perf_counter() - began
     return {"way": way, "clips_s": clips_s, "clips_s_model": done / took, "idle": waited / took}

@@ -27,7 +27,7 @@ from jungle.config.compose import composed
 from jungle.config.folder import config_dir
 from jungle.console import log, result
 from jungle.devices import device_of
-from jungle.features.extract import placed, run
+from jungle.features.extract import place_model, run_backbone
 from jungle.features.spec import compute_dtype
 from jungle.files import write_json, write_text
 from jungle.models.backbones.concat import make_backbone
@@ -168,13 +168,15 @@ def _measure_backbone(name: str, device: str, seconds: float, clips: int) -> tup
     """Return how clips become a backbone's frames, and its frames/s, in bf16 on a GPU, with their cost."""
     cfg, spec = _compose(BACKBONES[name])
     backbone = make_backbone(spec)
-    model = placed(backbone, device)
+    model = place_model(backbone, device)
     shape = (torch.get_num_threads(), 4) if device == "cpu" else (1, 64)  # clips, frames of each
     clips_NTHWC = np.random.default_rng(0).integers(0, 256, (*shape, *backbone.size, 3), dtype=np.uint8)
     noise: list[Any] = [SimpleNamespace(frames=frames) for frames in clips_NTHWC]
     log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
     dtype = compute_dtype(device)
-    frames_s = math.prod(shape) * _calls_per_second(lambda _: run(model, noise, device, dtype), seconds)
+    frames_s = math.prod(shape) * _calls_per_second(
+        lambda _: run_backbone(model, noise, device, dtype), seconds
+    )
     frames = cfg.frames.count
     return build.clip_specs(cfg, backbone)[1], {
         "backbone": name,

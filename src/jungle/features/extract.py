@@ -1,4 +1,4 @@
-"""Run frozen backbones over every clip that their feature stores lack, once, on all devices."""
+"""Run frozen backbones once, on all devices, over every clip that their feature stores lack."""
 
 import logging
 import os
@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
 
+import numpy as np
 import torch
 
 from jungle import streams
@@ -16,6 +16,7 @@ from jungle.console import Progress, log
 from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features.spec import Extraction, Wanted
+from jungle.features.writer import Writer
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.cpu_parallel import map_parallel
 from jungle.names import escaped
@@ -32,10 +33,10 @@ def extract(
     devices: Sequence[str],
     backbones: Sequence[Backbone] = (),
 ) -> None:
-    """Fill the store of each plan with what it lacks of `wanted`, each device doing a share.
+    """Fill the store of each plan with the `wanted` clips that it lacks, each device doing a share.
 
-    A clip is decoded once for all plans; where the GPU decodes, once for each. Killed at any time, the same
-    call goes on from the clips already stored. `backbones` saves building them where there is one device.
+    A clip is decoded once for all plans; if the GPU decodes, once for each. After a kill the same call
+    resumes with the clips not stored yet. `backbones` saves building them if there is one device.
 
     Raises:
         UserError: more than `max_failed_fraction` of the clips cannot be read.
@@ -44,28 +45,28 @@ def extract(
         for i, plan in enumerate(plans):
             extract([plan], wanted, devices, backbones[i : i + 1])
         return
-    todo = _lacking(plans, wanted)
-    alike: dict[str, Todo] = {}
+    todo = _list_todo(plans, wanted)
+    unique: dict[str, Todo] = {}
     for item in todo:
-        alike.setdefault(item[0].content.key, item)
-    if alike:
-        _on_devices(plans, list(alike.values()), devices, backbones, len(wanted))
-    if len(alike) < len(todo) and (left := _lacking(plans, wanted, say=False)):
-        # Of clips that look alike one was read, and not in full: any of the others may be sound.
-        _on_devices(plans, left, devices, backbones, len(wanted))
+        unique.setdefault(item[0].content.key, item)
+    if unique:
+        _extract_on_devices(plans, list(unique.values()), devices, backbones, len(wanted))
+    if len(unique) < len(todo) and (left := _list_todo(plans, wanted, log_counts=False)):
+        # Of clips with one content key only one was read, not in full: others may be sound.
+        _extract_on_devices(plans, left, devices, backbones, len(wanted))
 
 
 Todo = tuple[Wanted, tuple[int, ...]]
 """A clip, and the numbers of the plans whose stores lack it."""
 
 
-def _lacking(plans: Sequence[Extraction], wanted: Sequence[Wanted], say: bool = True) -> list[Todo]:
+def _list_todo(plans: Sequence[Extraction], wanted: Sequence[Wanted], log_counts: bool = True) -> list[Todo]:
     unique = {w.content: w for w in wanted}
     which: dict[Content, tuple[int, ...]] = {}
     for i, plan in enumerate(plans):
         store = plan.open()
         lacking = store.lacking(unique)
-        if lacking and say:
+        if lacking and log_counts:
             log.info(
                 f"features: {len(unique) - len(lacking)} of {count(len(unique), 'clip')} in {store.folder}, "
                 f"{len(lacking)} to do"
@@ -75,7 +76,7 @@ def _lacking(plans: Sequence[Extraction], wanted: Sequence[Wanted], say: bool = 
     return [(w, which[w.content]) for w in unique.values() if w.content in which]
 
 
-def _on_devices(
+def _extract_on_devices(
     plans: Sequence[Extraction],
     todo: Sequence[Todo],
     devices: Sequence[str],
@@ -83,41 +84,47 @@ def _on_devices(
     total: int,
 ) -> None:
     if len(devices) == 1:
-        _share(plans, todo, devices[0], backbones, total)
+        _extract_share(plans, todo, devices[0], backbones, total)
     else:
         context = torch.multiprocessing.get_context("spawn")
         shares = [(plans, todo[i :: len(devices)], device, (), total) for i, device in enumerate(devices)]
-        processes = [context.Process(target=_share_in_process, args=s, daemon=False) for s in shares]
+        processes = [context.Process(target=_extract_share_in_process, args=s, daemon=False) for s in shares]
         for process in processes:
             process.start()
         for process in processes:
             process.join()
         if failed := [p.exitcode for p in processes if p.exitcode]:
             raise UserError(
-                f"a process that computes features ended with code {failed[0]}; its last lines say why"
+                f"a process that computes features ended with code {failed[0]}; see its last lines"
             )
 
 
-def _share_in_process(*args: Any) -> None:
-    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # Several CPU devices share the cores.
-    torch.set_num_threads(max(1, torch.get_num_threads() // 2))
-    try:
-        _share(*args)
-    except UserError as e:
-        streams.say(f"error: {escaped(str(e))}", error=True)
-        sys.exit(1)
-
-
-def _share(
+def _extract_share_in_process(
     plans: Sequence[Extraction],
     todo: Sequence[Todo],
     device: str,
     backbones: Sequence[Backbone],
     total: int,
 ) -> None:
-    models = [placed(m, device) for m in (backbones or [Backbone(p.backbone) for p in plans])]
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Several CPU devices share the cores.
+    torch.set_num_threads(max(1, torch.get_num_threads() // 2))
+    try:
+        _extract_share(plans, todo, device, backbones, total)
+    except UserError as e:
+        streams.say(f"error: {escaped(str(e))}", error=True)
+        sys.exit(1)
+
+
+def _extract_share(
+    plans: Sequence[Extraction],
+    todo: Sequence[Todo],
+    device: str,
+    backbones: Sequence[Backbone],
+    total: int,
+) -> None:
+    models = [place_model(m, device) for m in (backbones or [Backbone(p.backbone) for p in plans])]
     per_step = 2 * torch.get_num_threads() if device == "cpu" else 8
     most = max(max(p.max_failed_fraction for p in plans) * total, 1)
     failed = 0
@@ -128,7 +135,7 @@ def _share(
 
         def flush(i: int, least: int) -> None:
             if len(waiting[i]) >= least:
-                _store(writers[i], models[i], waiting[i], device, plans[i].dtype)
+                _store_features(writers[i], models[i], waiting[i], device, plans[i].dtype)
                 waiting[i] = []
 
         for number, which, found in _read(plans, todo, device, per_step, stack):
@@ -141,7 +148,7 @@ def _share(
                 if failed > most:
                     raise UserError(
                         f"{failed} of {count(total, 'clip')} could not be read (last: {item.clip}: {found}). "
-                        "Is the disk well? max_failed_fraction says how many are let pass"
+                        "Check the disk; max_failed_fraction sets how many may fail"
                     )
             else:
                 for i, clip in zip(which, found, strict=True):
@@ -159,7 +166,7 @@ def _read(
     per_step: int,
     stack: ExitStack,
 ) -> Iterator[tuple[int, tuple[int, ...], list[Clip] | ClipError]]:
-    """Yield each clip's place in `todo`, the plans that want it, and the clip as each of those sees it."""
+    """Yield each clip's place in `todo`, the numbers of the plans that lack it, and a `Clip` for each."""
     workers, timeout_s = plans[0].workers, plans[0].timeout_s
     ahead = 2 * max(workers, 1) + per_step
     jobs = (Job(str(n), w.path, specs=which) for n, (w, which) in enumerate(todo))
@@ -173,8 +180,12 @@ def _read(
         yield int(job.key), job.specs, clip if isinstance(clip, ClipError) else [clip]
 
 
-def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], device: str, dtype: str) -> None:
-    for (item, clip), features in zip(clips, run(model, [c for _, c in clips], device, dtype), strict=True):
+def _store_features(
+    writer: Writer, model: Backbone, clips: list[tuple[Wanted, Clip]], device: str, dtype: str
+) -> None:
+    for (item, clip), features in zip(
+        clips, run_backbone(model, [c for _, c in clips], device, dtype), strict=True
+    ):
         try:
             key = item.content.key_of(clip.status)
             writer.add(key, item.clip, features, clip.times, clip.status, clip.reason)
@@ -182,13 +193,13 @@ def _store(writer: Any, model: Backbone, clips: list[tuple[Wanted, Clip]], devic
             raise UserError(f"{item.clip}: the features of {model.spec.name} cannot be stored: {e}") from None
 
 
-def placed(model: Backbone, device: str) -> Backbone:
-    """Return the model as features are made by it there."""
+def place_model(model: Backbone, device: str) -> Backbone:
+    """Return the model ready to compute features on a device."""
     model = model.eval()
     return model.folded() if device == "cpu" else model.to(device)
 
 
-def run(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list[Any]:
+def run_backbone(model: Backbone, clips: Sequence[Clip], device: str, dtype: str) -> list[np.ndarray]:
     """Return the features of each clip, float32 `[T, D]` on the CPU."""
 
     def features(frames_NHWC: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Which clips a feature store holds, and where: the rows of all shards, found by key.
+"""Index of a feature store: the rows of all shards, found by key.
 
 The shards are the truth. `index.safetensors` is only a copy of their rows, so that a store of thousands of
 shards opens with one read: it may be stale, deleted or overwritten by another process at any time, and what
@@ -9,14 +9,13 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jungle.console import log
 from jungle.data.content_key import Content
 from jungle.errors import UserError
-from jungle.features.safetensors_io import Damaged, read_header, read_tensor, write_tensors
+from jungle.features.safetensors_io import Damaged, open_tensors, read_tensor, write_tensors
 from jungle.features.shard import FAILED, OK, Rows, Shard, join, read_rows, read_shard
 from jungle.files import replacing
 from jungle.wording import count
@@ -35,8 +34,8 @@ class Index:
 
     def __init__(self, shards: Sequence[Shard] = (), rows: Rows | None = None, uncached: int = 0) -> None:
         self.shards, self.rows, self.uncached = tuple(shards), rows, uncached
-        self.known = self._order = np.zeros(0, np.int64)
-        """The row of each known key, sorted by key."""
+        self.row_of_key = self._order = np.zeros(0, np.int64)
+        """int64 `[K]`: the row of each distinct key, sorted by key."""
         if rows is None:
             return
         self.shard_of = np.repeat(np.arange(len(shards), dtype=np.uint32), [s.rows for s in shards])
@@ -48,25 +47,25 @@ class Index:
         rank = np.argsort(np.argsort([s.name for s in shards])).astype(np.uint32)
         self._order = np.lexsort((rank[self.shard_of], rows.status == FAILED, rows.keys))
         again = rows.keys[self._order[1:]] == rows.keys[self._order[:-1]]
-        self.known = np.delete(self._order, again.nonzero()[0] + 1) if again.any() else self._order
+        self.row_of_key = np.delete(self._order, again.nonzero()[0] + 1) if again.any() else self._order
 
     def find(self, keys: Sequence[str]) -> np.ndarray:
-        """Return the row of each key, -1 where it is not known."""
+        """Return the row of each key, -1 if it is not there."""
         if self.rows is None or not keys:
             return np.full(len(keys), -1)
         column = self.rows.keys
         coded = [k.encode("utf-8", "replace") for k in keys]
-        # All of the column's width: numpy would otherwise widen the whole column at every search
+        # Of the column's width: numpy would otherwise widen the whole column at every search
         wanted = np.array([k if len(k) <= column.itemsize else b"" for k in coded], column.dtype)
         at = np.searchsorted(column, wanted, sorter=self._order)
         rows = self._order[np.minimum(at, len(column) - 1)]
         return np.where(column[rows] == wanted, rows, -1)
 
     def find_contents(self, contents: Sequence[Content]) -> np.ndarray:
-        """Return the row of each clip, -1 where it is not known.
+        """Return the row of each clip, -1 if it is not there.
 
-        What was made of a reading that was not sound counts only while the file is as it was then. A row of
-        earlier versions that is not sound and does not tell does not count.
+        A row of an unsound reading counts only while the file has not been written since. Unsound rows of
+        earlier versions, which do not say when, do not count.
         """
         rows = self.find([c.key for c in contents])
         if self.rows is None:
@@ -77,7 +76,7 @@ class Index:
         return rows
 
     @property
-    def keys(self) -> Any:
+    def keys(self) -> np.ndarray:
         """Bytes strings [R]: the key of each row."""
         return np.zeros(0, "S1") if self.rows is None else self.rows.keys
 
@@ -110,7 +109,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     for shard in base.shards:
         if there[shard.name] != shard.size:
             why = f"it has {there[shard.name]:,} bytes where {shard.size:,} were written"
-            raise damaged(folder / shard.name, why)
+            raise damage_error(folder / shard.name, why)
     shards, tables = list(base.shards), [base.rows] if base.rows is not None else []
     for name in sorted(there.keys() - {s.name for s in base.shards}):
         try:
@@ -118,7 +117,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
         except FileNotFoundError:  # deleted since it was listed
             continue
         except Damaged as e:
-            raise damaged(folder / name, e) from e
+            raise damage_error(folder / name, e) from e
         except OSError as e:
             raise UserError(f"{folder / name} cannot be read: {e.strerror or e}.") from e
         shards.append(shard)
@@ -127,7 +126,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     index = Index(shards, join(tables), base.uncached + fresh) if fresh else base
     for shard in shards:
         if shard.frames and shard.dim != index.dim:
-            raise damaged(
+            raise damage_error(
                 folder / shard.name, f"its features have {shard.dim} values a frame, others {index.dim}"
             )
     return index
@@ -151,7 +150,7 @@ def save(folder: Path, index: Index) -> None:
         log.debug(f"{folder / CACHE} is not renewed: {e}")
 
 
-def damaged(path: Path, why: object) -> UserError:
+def damage_error(path: Path, why: object) -> UserError:
     """Return the error for a shard that cannot be used."""
     return UserError(
         f"{path} is damaged ({why}). Delete it and start again: the clips in it are extracted again."
@@ -170,11 +169,10 @@ def _shards_in(folder: Path) -> dict[str, int]:
 def _read_cache(folder: Path) -> Index:
     """Return the cached index, empty where there is none or it is not whole."""
     try:
-        with open(folder / CACHE, "rb") as file:
-            tensors = read_header(file)
-            rows = read_rows(file, tensors, MAX_CACHE)
-            sizes = read_tensor(file, tensors["sizes"], MAX_CACHE)
-            names = read_tensor(file, tensors["shards"], MAX_CACHE).tobytes().decode().split("\0")
+        with open_tensors(folder / CACHE) as file:
+            rows = read_rows(file, MAX_CACHE)
+            sizes = read_tensor(file, "sizes", MAX_CACHE)
+            names = read_tensor(file, "shards", MAX_CACHE).tobytes().decode().split("\0")
         shards = [Shard(n, *map(int, s)) for n, s in zip(names, sizes, strict=True)]
         ends = np.cumsum([s.rows for s in shards])
         frames = np.add.reduceat(rows.frames.astype(np.int64), np.concatenate([[0], ends[:-1]]))
@@ -190,5 +188,5 @@ def _read_cache(folder: Path) -> Index:
     except FileNotFoundError:
         pass
     except (Damaged, OSError, KeyError, ValueError, TypeError, IndexError) as e:
-        log.warning(f"{folder / CACHE} is passed over and made again: {e}")
+        log.warning(f"{folder / CACHE} is ignored and written again: {e}")
     return Index()

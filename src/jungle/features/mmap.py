@@ -1,7 +1,8 @@
-"""Mapped shards: features are read where they lie in the page cache, from a bounded set of open files."""
+"""Memory-mapped shards: features are read from the page cache without copies, from a bounded set of files."""
 
 import mmap
 import os
+import resource
 import threading
 import weakref
 from collections import OrderedDict
@@ -11,22 +12,22 @@ from pathlib import Path
 import numpy as np
 
 from jungle.errors import UserError
-from jungle.features.index import damaged
+from jungle.features.index import damage_error
 from jungle.features.shard import Shard
 
 MOST_OPEN = 256  # mapped shards, each of which holds a file handle
 
 
-class Maps:
-    """The mapped shards of one folder; the least recently used are let go.
+class ShardMaps:
+    """The mapped shards of one folder; the least recently used are closed.
 
-    An array that was read keeps its shard mapped. Where a caller keeps arrays of so many shards that handles
-    could run out, it is given copies instead, so that handles stay within three times `most_open`.
+    An array keeps its shard mapped. A caller that keeps arrays of so many shards that file handles could run
+    out gets copies instead, so that handles stay within three times `most_open`.
     """
 
     def __init__(self, folder: Path, most_open: int | None = None) -> None:
         self.folder = folder
-        self.most_open = most_open or _affordable()
+        self.most_open = most_open or _default_most_open()
         self._open: OrderedDict[str, mmap.mmap] = OrderedDict()
         self._alive: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -39,9 +40,8 @@ class Maps:
         """
         with self._lock:
             maps = [self._map(shard) for shard, _, _ in pieces] if len(pieces) <= self.most_open else None
-            if maps and hasattr(
-                mmap, "MADV_WILLNEED"
-            ):  # tell the disk of the whole batch before waiting for the first clip of it
+            # Request the whole batch from the disk before waiting for its first clip.
+            if maps and hasattr(mmap, "MADV_WILLNEED"):
                 for map_, (shard, start, frames) in zip(maps, pieces, strict=True):
                     row = 2 * shard.dim
                     at = (shard.values_at + start * row) // mmap.PAGESIZE * mmap.PAGESIZE
@@ -49,7 +49,7 @@ class Maps:
             return [self._features(*piece) for piece in pieces]
 
     def __len__(self) -> int:
-        """Mapped shards, those that only a caller's array keeps included."""
+        """Return the number of mapped shards, with those that only a caller's array keeps."""
         return len(self._alive)
 
     def _features(self, shard: Shard, start: int, frames: int) -> tuple[np.ndarray, np.ndarray]:
@@ -72,13 +72,13 @@ class Maps:
             try:
                 size = os.fstat(handle).st_size
                 if size != shard.size:  # a read past the end of a mapped file would kill the process
-                    raise damaged(path, f"it has {size:,} bytes where {shard.size:,} were written")
+                    raise damage_error(path, f"it has {size:,} bytes where {shard.size:,} were written")
                 map_ = mmap.mmap(handle, 0, prot=mmap.PROT_READ)
             finally:
                 os.close(handle)
         except OSError as e:
             raise UserError(
-                f"{path} cannot be read: {e.strerror or e}. Where it was deleted, start again: "
+                f"{path} cannot be read: {e.strerror or e}. If it was deleted, start again: "
                 "the clips in it are extracted again."
             ) from e
         self._alive.add(map_)
@@ -88,10 +88,6 @@ class Maps:
         return map_
 
 
-def _affordable() -> int:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return MOST_OPEN
+def _default_most_open() -> int:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MOST_OPEN if limit == resource.RLIM_INFINITY else min(MOST_OPEN, max(limit // 8, 8))

@@ -1,4 +1,4 @@
-"""Reads stored features for a loader."""
+"""Reader of stored features for a loader."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -9,7 +9,8 @@ from jungle.data.loader import Sample
 from jungle.features.store import Features, FeatureStore
 
 CHUNK = 64  # clips asked of the store at once
-NO_FILE, NOT_THERE = "its file cannot be read", "its features are not there: its file changed meanwhile"
+NO_FILE = "its file cannot be read"
+NOT_THERE = "its features are not in the store: its file has changed"
 
 
 class FeatureReader:
@@ -27,7 +28,7 @@ class FeatureReader:
     def __init__(self, stores: Sequence[FeatureStore], contents: Mapping[int, Content]) -> None:
         self.stores = list(stores)
         self._keys = [dict(zip(contents, s.held(list(contents.values())), strict=True)) for s in stores]
-        """Under which key each store has each clip."""
+        """For each store: clip number -> key."""
         self.unread: dict[int, str] = {}
         self.damaged: set[int] = set()
         for store, keys in zip(self.stores, self._keys, strict=True):
@@ -46,17 +47,16 @@ class FeatureReader:
         for start in range(0, len(wanted), CHUNK):
             chunk = wanted[start : start + CHUNK]
             good = [n for n in chunk if n in self._keys[0] and n not in self.unread]
-            asked = zip(self.stores, self._keys, strict=True)
-            read = zip(
-                *(store.read_many([keys[n] or "" for n in good]) for store, keys in asked), strict=True
-            )
-            found = {n: _side_by_side(parts) for n, parts in zip(good, read, strict=True)}
+            by_store = zip(self.stores, self._keys, strict=True)
+            parts = [store.read_many([keys[n] or "" for n in good]) for store, keys in by_store]
+            read = zip(*parts, strict=True)
+            found = {n: _concatenate(parts) for n, parts in zip(good, read, strict=True)}
             for number in chunk:
                 yield number, found.get(number) or self.unread.get(number, NO_FILE)
 
 
-def _side_by_side(parts: Sequence[Features]) -> Sample | str:
-    """Return what all of a clip's features are together, or why they do not go together."""
+def _concatenate(parts: Sequence[Features]) -> Sample | str:
+    """Return the features of several stores side by side, or why they do not fit together."""
     first = parts[0]
     if len(parts) == 1:
         return Sample(first.values, first.times, first.status, first.reason)

@@ -1,21 +1,17 @@
-"""The safetensors file format, read and written without copying what is large.
+"""Safetensors files: read by the `safetensors` package, written in an order of our own.
 
-The format is eight bytes (the length of a JSON header, little-endian), the header, then the tensors end
-to end. The `safetensors` package reads these files too; it is not used here because it returns copies of
-whole tensors, where the feature store maps a few frames out of a large one. A header is never trusted: every
-name, shape and offset is checked against the size of the file before anything is allocated, and nothing in
-it can run.
+The package writes tensors sorted by type and name, each from one array. A shard's features have to lie at its
+end, where they are mapped, and come in one array a clip: so the writer is ours.
 """
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 
 DTYPES = {
     "U8": np.dtype("<u1"),
@@ -25,7 +21,6 @@ DTYPES = {
     "F32": np.dtype("<f4"),
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
-MAX_HEADER = 1 << 16  # bytes; the headers written here have under 1,000
 ALIGN = 64  # bytes; a cache line, so that mapped tensors are aligned for any element type
 
 
@@ -33,19 +28,44 @@ class Damaged(Exception):
     """A file is not what its header or the index says. The text is the reason, without the file's name."""
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """Where one tensor lies in its file."""
+@contextmanager
+def open_tensors(path: Path) -> Iterator[safe_open]:
+    """Open a safetensors file of which the header fits the size.
 
-    dtype: np.dtype
-    shape: tuple[int, ...]
-    at: int
-    """Bytes from the start of the file."""
+    Raises:
+        Damaged: the header is not valid, or a tensor read in the block is not in the file.
+        OSError: it cannot be read.
+    """
+    try:
+        with safe_open(path, "np") as file:
+            yield file
+    except SafetensorError as e:
+        raise Damaged(f"not a whole safetensors file: {e}") from e
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes in the file."""
-        return math.prod(self.shape) * self.dtype.itemsize
+
+def tensor_type(file: safe_open, name: str) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return the type and shape of a tensor, without reading it.
+
+    Raises:
+        Damaged: it has another type than those of the feature store.
+    """
+    view = file.get_slice(name)
+    if view.get_dtype() not in DTYPES:
+        raise Damaged(f"its {name} are of type {view.get_dtype()}")
+    return DTYPES[view.get_dtype()], tuple(view.get_shape())
+
+
+def read_tensor(file: safe_open, name: str, most: int) -> np.ndarray:
+    """Read one tensor into memory.
+
+    Raises:
+        Damaged: it has more than `most` bytes.
+    """
+    dtype, shape = tensor_type(file, name)
+    nbytes = math.prod(shape) * dtype.itemsize
+    if nbytes > most:
+        raise Damaged(f"a table in it has {nbytes:,} bytes, over the limit of {most:,}")
+    return file.get_tensor(name)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, np.ndarray | Sequence[np.ndarray]]) -> None:
@@ -57,8 +77,8 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray | Sequence[np.nda
         OSError: the file cannot be written in full.
     """
     header, at, unaligned = {}, 0, 0
-    for name, value in tensors.items():
-        parts = _parts(value)
+    columns = {n: [v] if isinstance(v, np.ndarray) else v for n, v in tensors.items()}
+    for name, parts in columns.items():
         shape = [sum(len(p) for p in parts), *parts[0].shape[1:]]
         nbytes = sum(p.nbytes for p in parts)
         header[name] = {"dtype": NAMES[parts[0].dtype], "shape": shape, "data_offsets": [at, at + nbytes]}
@@ -69,64 +89,7 @@ def write_tensors(path: Path, tensors: Mapping[str, np.ndarray | Sequence[np.nda
     text += b" " * (-(8 + len(text) + unaligned) % ALIGN)
     with open(path, "wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for value in tensors.values():
-            for part in _parts(value):
+        for parts in columns.values():
+            for part in parts:
                 if part.nbytes:
                     file.write(np.ascontiguousarray(part).data.cast("B"))
-
-
-def read_header(file: BinaryIO) -> dict[str, Tensor]:
-    """Return where each tensor of an open safetensors file lies, in file order.
-
-    Raises:
-        Damaged: the header is not valid, or the tensors do not fill the file exactly.
-    """
-    size = os.fstat(file.fileno()).st_size
-    length = int.from_bytes(file.read(8), "little") if size >= 8 else size
-    if length > min(MAX_HEADER, size - 8):
-        raise Damaged("its header is cut off or too long")
-    try:
-        header = json.loads(file.read(length))
-        tensors = dict(_entries(header, 8 + length))
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as e:
-        raise Damaged("its header is not a safetensors header") from e
-    end = 8 + length
-    for tensor in tensors.values():
-        if tensor.at != end:
-            raise Damaged("its tensors do not lie end to end")
-        end += tensor.nbytes
-    if end != size:
-        raise Damaged(f"it has {size:,} bytes where its header says {end:,}")
-    return tensors
-
-
-def read_tensor(file: BinaryIO, tensor: Tensor, most: int) -> np.ndarray:
-    """Read one tensor into memory.
-
-    Raises:
-        Damaged: it has more than `most` bytes, or the file ends before it does.
-    """
-    if tensor.nbytes > most:
-        raise Damaged(f"a table in it has {tensor.nbytes:,} bytes, over the limit of {most:,}")
-    file.seek(tensor.at)
-    data = file.read(tensor.nbytes)
-    if len(data) != tensor.nbytes:
-        raise Damaged("it ends before its tensors do")
-    return np.frombuffer(data, tensor.dtype).reshape(tensor.shape)
-
-
-def _entries(header: dict, start: int) -> Iterator[tuple[str, Tensor]]:
-    entries = [(name, entry) for name, entry in header.items() if name != "__metadata__"]
-    for name, entry in sorted(entries, key=lambda item: item[1]["data_offsets"]):
-        begin, end = entry["data_offsets"]
-        shape = entry["shape"]
-        if not all(type(n) is int and 0 <= n < 1 << 48 for n in (begin, end, *shape)) or len(shape) > 2:
-            raise ValueError("sizes are whole numbers")
-        tensor = Tensor(DTYPES[entry["dtype"]], tuple(shape), start + begin)
-        if tensor.nbytes != end - begin:
-            raise ValueError("a shape and its offsets disagree")
-        yield name, tensor
-
-
-def _parts(value: np.ndarray | Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-    return [value] if isinstance(value, np.ndarray) else value

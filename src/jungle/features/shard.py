@@ -16,13 +16,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
+from safetensors import safe_open
 
-from jungle.features.safetensors_io import Damaged, Tensor, read_header, read_tensor, write_tensors
+from jungle.features.safetensors_io import Damaged, open_tensors, read_tensor, tensor_type, write_tensors
 from jungle.files import replacing
 
+COLUMNS = ("keys", "clips", "reasons", "status", "frames", "crc")
 STATUSES = ("ok", "degraded", "failed")
 OK, FAILED = STATUSES.index("ok"), STATUSES.index("failed")
 MAX_KEY = 256  # bytes; keys are held in memory at the length of the longest
@@ -145,34 +146,31 @@ def read_shard(path: Path) -> tuple[Shard, Rows]:
         Damaged: the file is not a whole shard.
         OSError: it cannot be read.
     """
-    with open(path, "rb") as file:
-        tensors = read_header(file)
-        if tuple(tensors) != ("keys", "clips", "reasons", "status", "frames", "crc", "times", "values"):
+    with open_tensors(path) as file:
+        names = file.offset_keys()
+        if {*names} != {*COLUMNS, "times", "values"}:
             raise Damaged("it is not a shard of a feature store")
-        rows = read_rows(file, tensors, MAX_COLUMN)
-        times, values = tensors["times"], tensors["values"]
+        rows = read_rows(file, MAX_COLUMN)
+        times, (values_type, values_shape) = tensor_type(file, "times"), tensor_type(file, "values")
     frames = int(rows.frames.sum(dtype=np.int64))
     if (
-        (times.dtype, values.dtype) != (np.dtype("<f4"), np.dtype("<f2"))
-        or times.shape != (frames,)
-        or len(values.shape) != 2
-        or values.shape[0] != frames
+        times != (np.dtype("<f4"), (frames,))
+        or values_type != np.dtype("<f2")
+        or len(values_shape) != 2
+        or values_shape[0] != frames
+        or (frames and names[-2:] != ["times", "values"])
     ):
         raise Damaged("its rows and its features disagree")
-    end = values.at + values.nbytes
-    return Shard(path.name, end, len(rows.status), frames, values.shape[1]), rows
+    return Shard(path.name, path.stat().st_size, len(rows.status), frames, values_shape[1]), rows
 
 
-def read_rows(file: BinaryIO, tensors: dict[str, Tensor], most: int) -> Rows:
+def read_rows(file: safe_open, most: int) -> Rows:
     """Read the columns that describe clips, each of at most `most` bytes, and check that they fit each other.
 
     Raises:
         Damaged: they do not.
     """
-    columns = {
-        name: read_tensor(file, tensors[name], most)
-        for name in ("keys", "clips", "reasons", "status", "frames", "crc")
-    }
+    columns = {name: read_tensor(file, name, most) for name in COLUMNS}
     status, frames, crc = columns["status"], columns["frames"], columns["crc"]
     n = len(status) if status.ndim == 1 else 0
     texts = {name: columns[name].tobytes() for name in ("keys", "clips", "reasons")}

@@ -1,8 +1,9 @@
-"""What features are wanted of which clips, and all that shapes them."""
+"""Requests for features: of which clips, and everything that shapes them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -16,7 +17,7 @@ from jungle.video import ClipSpec
 
 @dataclass(frozen=True)
 class Wanted:
-    """A clip whose features are wanted: the keys of its content, its name for people, where it lies."""
+    """A clip whose features are wanted: its content keys, its name for people, its path."""
 
     content: Content
     clip: str
@@ -25,13 +26,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Extraction:
-    """How features are made: plain and picklable, so that other processes can do a share of it."""
+    """How features are computed: plain and picklable, so that other processes can do a share."""
 
     backbone: BackboneSpec
     clip: ClipSpec
     store: Path
     name: str
-    spec: dict[str, Any]
+    spec: Mapping[str, object]
     workers: int
     timeout_s: float = 60.0
     dtype: str = "float32"
@@ -42,8 +43,22 @@ class Extraction:
         return FeatureStore.open(self.store, self.name, self.spec)
 
 
-def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: str) -> dict[str, Any]:
-    """Return everything that shapes a feature, as plain types: what a store is keyed by."""
+class FeatureSpec(TypedDict):
+    """Everything that shapes a feature, as plain types."""
+
+    version: int
+    backbone: str
+    weights: str
+    taps: object
+    pool: str
+    mean: object
+    std: object
+    dtype: str
+    clip: dict[str, object]
+
+
+def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: str) -> FeatureSpec:
+    """Return everything that shapes a feature, as plain types; its fingerprint names the store."""
     own = backbone.to_dict()
     return {
         "version": 1,
@@ -60,7 +75,7 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
 
 def feature_specs(
     backbone: Backbone | Joined, clip: ClipSpec, weights_hash: str, dtype: str
-) -> list[dict[str, Any]]:
+) -> list[FeatureSpec]:
     """Return the `feature_spec` of each backbone that one is made of: joined ones keep a store each."""
     if not isinstance(backbone, Joined):
         return [feature_spec(backbone, clip, weights_hash, dtype)]

@@ -1,4 +1,4 @@
-"""The feature store: what a frozen backbone saw in each clip, kept once and read at random.
+"""The feature store: the features of a frozen backbone for each clip, written once and read at random.
 
 One store is one folder, `<name>-<fingerprint>`, for one spec: everything that shapes the features. It holds
 `spec.json`, shards (see `shard.py`), and a cached index of them (see `index.py`). Why it is built this way,
@@ -13,12 +13,12 @@ with the measurements, is in `docs/feature-store.md`.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,8 +26,8 @@ from jungle.console import log
 from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features import index as indices
-from jungle.features.fingerprint import canonical, differences, fingerprint
-from jungle.features.mmap import Maps
+from jungle.features.fingerprint import canonical_spec, describe_differences, fingerprint
+from jungle.features.mmap import ShardMaps
 from jungle.features.shard import FAILED, STATUSES, row_crc
 from jungle.features.writer import Writer
 from jungle.files import write_json
@@ -39,8 +39,8 @@ __all__ = ["FeatureStore", "Features", "fingerprint"]
 FORMAT = 1
 SPEC = "spec.json"
 RULES = 2
-"""By which clips were read: 2 since frames that a decoder made up are not taken for sound. Stores of version
-0.1 do not tell, and stay in use."""
+"""Version of the rules by which clips were read: 2 since frames that a decoder made up count as damaged.
+Stores of version 0.1 have none, and stay in use."""
 LATER = ("mean", "std")
 """Entries of a spec that stores of version 0.1 lack. Such a store notes them beside its spec when it is first
 opened, and is not used for a spec in which they differ."""
@@ -49,7 +49,7 @@ MAX_SPEC = 1 << 16  # bytes
 
 @dataclass(frozen=True)
 class Features:
-    """What a backbone saw in one clip. The arrays are read-only and may lie in a mapped file."""
+    """Features of one clip. The arrays are read-only and may be views of a mapped file."""
 
     values: np.ndarray
     """float16 [T, D]."""
@@ -62,35 +62,35 @@ class Features:
 
 
 class FeatureStore:
-    """The features of many clips, by key. Made by `open`; pickles as its folder; reads from any thread."""
+    """Features of many clips, by key. Made by `open`; pickles as its folder; any thread may read."""
 
-    def __init__(self, root: Path, name: str, spec: dict[str, Any]) -> None:
+    def __init__(self, root: Path, name: str, spec: Mapping[str, object]) -> None:
         self._opened_with = (root, name, spec)
-        self.folder = self.folder_of(root, name, spec)
-        older = self.folder == _folder(root, name, _without_later(spec))
-        self.spec = canonical(_without_later(spec) if older else spec)
+        self.folder = self.find_folder(root, name, spec)
+        older = self.folder == _folder(root, name, _drop_later(spec))
+        self.spec = canonical_spec(_drop_later(spec) if older else spec)
         self._check_spec()
-        if older and self.spec != canonical(spec):
-            self._note_later(canonical(spec))
-        self._maps = Maps(self.folder)
+        if older and self.spec != canonical_spec(spec):
+            self._note_later(canonical_spec(spec))
+        self._maps = ShardMaps(self.folder)
         self._index = indices.load(self.folder)
         indices.save(self.folder, self._index)
 
     @staticmethod
-    def folder_of(root: Path, name: str, spec: dict[str, Any]) -> Path:
-        """Return where the store of `spec` lies, whether it is there or not.
+    def find_folder(root: Path, name: str, spec: Mapping[str, object]) -> Path:
+        """Return the folder of the store of `spec`, whether it exists or not.
 
-        One of version 0.1 is used where there is no newer one, and it is not known to be of another spec.
+        A store of version 0.1 is used if there is no newer one and it has not noted another spec.
         """
-        folder, older = _folder(root, name, spec), _folder(root, name, _without_later(spec))
+        folder, older = _folder(root, name, spec), _folder(root, name, _drop_later(spec))
         if folder.is_dir() or not older.is_dir():
             return folder
-        noted = _held(older / SPEC).get("later")
-        return older if noted in (None, _later(canonical(spec))) else folder
+        noted = _read_spec(older / SPEC).get("later")
+        return older if noted in (None, _pick_later(canonical_spec(spec))) else folder
 
     @classmethod
-    def open(cls, root: Path, name: str, spec: dict[str, Any]) -> "FeatureStore":
-        """Open the store of `spec` under `root`; it is made where it does not exist.
+    def open(cls, root: Path, name: str, spec: Mapping[str, object]) -> "FeatureStore":
+        """Open the store of `spec` under `root`; create it if it does not exist.
 
         Args:
             root: the folder of all stores.
@@ -109,7 +109,7 @@ class FeatureStore:
 
     def __len__(self) -> int:
         """Clips that have features."""
-        return int((self._status(self._index.known) != FAILED).sum())
+        return int((self._status(self._index.row_of_key) != FAILED).sum())
 
     @property
     def dim(self) -> int | None:
@@ -133,7 +133,7 @@ class FeatureStore:
     def lacking(self, contents: Iterable[Content]) -> list[Content]:
         """Return those of the clips that are still to do, in order, each once.
 
-        One that was read, and not in full, is to do again when its file was written since.
+        A clip that was not read in full is to do again if its file was written since.
         """
         wanted = list(dict.fromkeys(contents))
         return [c for c, held in zip(wanted, self.held(wanted), strict=True) if held is None]
@@ -142,10 +142,10 @@ class FeatureStore:
         """Return the key under which the store has each clip, or None."""
         rows = self._index.find_contents(contents).tolist()
         keys = self._index.keys
-        return [None if row < 0 else _text(keys[row]) for row in rows]
+        return [None if row < 0 else _decode(bytes(keys[row])) for row in rows]
 
     def refresh(self) -> None:
-        """See what other writers published since.
+        """Load what other writers have published since.
 
         Raises:
             UserError: a shard is damaged.
@@ -160,26 +160,26 @@ class FeatureStore:
         rows = self._index.rows
         if rows is None:
             return {}
-        failed = self._index.known[self._status(self._index.known) == FAILED]
+        failed = self._index.row_of_key[self._status(self._index.row_of_key) == FAILED]
         keys: list[bytes] = rows.keys[failed].tolist()
-        return {_text(k): _text(rows.reasons[i]) for k, i in zip(keys, failed.tolist(), strict=True)}
+        return {_decode(k): _decode(rows.reasons[i]) for k, i in zip(keys, failed.tolist(), strict=True)}
 
     def table(self) -> "pl.DataFrame":
         """Return one row a clip (`key`, `clip`, `status`, `reason`, `frames`), sorted by key."""
-        import polars as pl  # here: workers that read features do without it
+        import polars as pl  # here: processes that only read features do without it
 
         schema = {"key": pl.Utf8, "clip": pl.Utf8, "status": pl.Utf8, "reason": pl.Utf8, "frames": pl.UInt32}
-        rows, known = self._index.rows, self._index.known.tolist()
+        rows, known = self._index.rows, self._index.row_of_key.tolist()
         if rows is None:
             return pl.DataFrame(schema=schema)
         keys: list[bytes] = rows.keys[known].tolist()
         clips, reasons, status = rows.clips, rows.reasons, rows.status.tolist()
         return pl.DataFrame(
             {
-                "key": [_text(k) for k in keys],
-                "clip": [_text(clips[i]) for i in known],
+                "key": [_decode(k) for k in keys],
+                "clip": [_decode(clips[i]) for i in known],
                 "status": [STATUSES[status[i]] for i in known],
-                "reason": [_text(reasons[i]) for i in known],
+                "reason": [_decode(reasons[i]) for i in known],
                 "frames": rows.frames[known],
             },
             schema=schema,
@@ -208,7 +208,7 @@ class FeatureStore:
         index = self._index
         found, table, verified = index.find(keys), index.rows, index.verified
         if table is None or (found < 0).any() or (table.status[found] == FAILED).any():
-            raise self._no_features(keys)
+            raise self._missing_error(keys)
         pieces = [
             (index.shards[s], start, frames)
             for s, start, frames in zip(
@@ -224,12 +224,12 @@ class FeatureStore:
         ):
             if not verified[row]:
                 if row_crc(values_TD, times_T) != table.crc[row]:
-                    raise indices.damaged(
+                    raise indices.damage_error(
                         self.folder / shard.name, "a clip's features do not match their checksum"
                     )
                 verified[row] = True
             status = int(table.status[row])
-            reason = _text(table.reasons[row]) if status else ""
+            reason = _decode(table.reasons[row]) if status else ""
             out.append(Features(values_TD, times_T, STATUSES[status], reason))
         return out
 
@@ -248,7 +248,7 @@ class FeatureStore:
     def _status(self, rows: np.ndarray) -> np.ndarray:
         return np.zeros(0, np.uint8) if self._index.rows is None else self._index.rows.status[rows]
 
-    def _no_features(self, keys: Sequence[str]) -> KeyError:
+    def _missing_error(self, keys: Sequence[str]) -> KeyError:
         failures = self.failures()
         for key in keys:
             if key in failures:
@@ -271,7 +271,7 @@ class FeatureStore:
             held = json.loads(text)
             spec, version = held["spec"], held["format"]
             if held.get("rules") != RULES:
-                _say_old(self.folder)
+                _warn_of_old_rules(self.folder)
         except (ValueError, KeyError, TypeError, RecursionError) as e:
             raise UserError(f"{path} is damaged. Delete that one file: it is written again.") from e
         if version != FORMAT:
@@ -279,12 +279,12 @@ class FeatureStore:
                 f"{self.folder} has format {version!r}, not {FORMAT}: another version of jungle wrote it."
             )
         if spec != self.spec:
-            what = differences(spec, self.spec) if isinstance(spec, dict) else "not a spec"
+            what = describe_differences(spec, self.spec) if isinstance(spec, dict) else "not a spec"
             raise UserError(f"{self.folder} holds features of another spec ({what}). Move that folder away.")
 
-    def _note_later(self, spec: dict[str, Any]) -> None:
-        """Note in a store of version 0.1 what its spec lacks, as it is now, so that a change is noticed."""
-        held = _held(self.folder / SPEC)
+    def _note_later(self, spec: Mapping[str, object]) -> None:
+        """Add the entries that the spec of a version 0.1 store lacks, so that a change is noticed."""
+        held = _read_spec(self.folder / SPEC)
         if "later" in held:
             return
         log.info(
@@ -292,24 +292,24 @@ class FeatureStore:
             "are taken to be those of the backbone now"
         )
         with suppress(OSError):  # a folder that may only be read is said again the next time
-            write_json(self.folder / SPEC, {**held, "later": _later(spec)})
+            write_json(self.folder / SPEC, {**held, "later": _pick_later(spec)})
 
 
-def _folder(root: Path, name: str, spec: dict[str, Any]) -> Path:
+def _folder(root: Path, name: str, spec: Mapping[str, object]) -> Path:
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
     return Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
 
 
-def _without_later(spec: dict[str, Any]) -> dict[str, Any]:
+def _drop_later(spec: Mapping[str, object]) -> dict[str, object]:
     return {k: v for k, v in spec.items() if k not in LATER}
 
 
-def _later(spec: dict[str, Any]) -> dict[str, Any]:
+def _pick_later(spec: Mapping[str, object]) -> dict[str, object]:
     return {k: spec[k] for k in LATER if k in spec}
 
 
-def _held(path: Path) -> dict[str, Any]:
-    """Return what a spec.json holds; nothing where it cannot be read, which is said when it is opened."""
+def _read_spec(path: Path) -> dict[str, object]:
+    """Return the content of a spec.json; empty if it cannot be read, which `_check_spec` reports."""
     try:
         with open(path, "rb") as file:
             held = json.loads(file.read(MAX_SPEC))
@@ -319,13 +319,13 @@ def _held(path: Path) -> dict[str, Any]:
 
 
 @cache
-def _say_old(folder: Path) -> None:
-    """Say once that a store may hold features of frames that were never filmed."""
+def _warn_of_old_rules(folder: Path) -> None:
+    """Warn once that a store may hold features of frames that were never filmed."""
     log.warning(
         f"{folder}: some of its clips were read by version 0.1, which could take damaged frames for sound "
         "ones; delete the folder to read them again"
     )
 
 
-def _text(text: bytes) -> str:
+def _decode(text: bytes) -> str:
     return text.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Adds clips to a feature store: gathers some, then publishes them as one shard.
+"""Writer of a feature store: collects clips, then publishes them as one shard.
 
 Any number of writers may fill the same store from any number of machines. Each publishes files of its own
 under names that no other can take, so none waits for another and nothing is locked; a clip that two of them
@@ -24,7 +24,7 @@ MAX_ROWS = MAX_COLUMN // (2 * MAX_TEXT)
 
 
 class Writer:
-    """Gathers clips and publishes them together. Made by `FeatureStore.writer`; for one thread.
+    """Collector of clips that publishes them together. Create it with `FeatureStore.writer`; for one thread.
 
     A kill loses what was added since the last shard was published, never more.
     """
@@ -63,7 +63,7 @@ class Writer:
             raise ValueError(
                 f"{clip}: status {status!r} is neither ok nor degraded; failed clips go to fail()"
             )
-        values_TD, times_T = _checked(clip, values, times)
+        values_TD, times_T = _check_arrays(clip, values, times)
         if self._dim not in (None, values_TD.shape[1]):
             raise ValueError(
                 f"{clip}: {values_TD.shape[1]} values a frame, in a store of {self._dim}: "
@@ -77,7 +77,7 @@ class Writer:
         self._flush_if_due()
 
     def fail(self, key: str, clip: str, reason: str) -> None:
-        """Note that a clip has no features, and why, so that it is not tried again unless asked.
+        """Record that a clip has no features, and why, so that it is not tried again unless requested.
 
         Raises:
             UserError: the shard that this clip filled cannot be written.
@@ -89,7 +89,7 @@ class Writer:
         """Publish what was added, if anything was.
 
         Raises:
-            UserError: it cannot be written, say for want of disk room. It is kept, for another try.
+            UserError: it cannot be written, for example on a full disk. It is kept for another try.
         """
         if not self._keys:
             return
@@ -123,7 +123,7 @@ class Writer:
         except UserError as e:
             if kind is None:
                 raise
-            log.warning(e)  # what ended the block is the error to show
+            log.warning(e)  # the exception that ended the block is the one to show
         self._published()
 
     def _row(self, key: str, clip: str, status: int, reason: str, frames: int, crc: int) -> None:
@@ -131,8 +131,8 @@ class Writer:
         if not 0 < len(coded) <= MAX_KEY or b"\0" in coded:
             raise ValueError(f"{clip}: a key has 1 to {MAX_KEY} bytes and no NUL, not {key[:80]!r}")
         self._keys.append(coded)
-        self._clips.append(_text(clip))
-        self._reasons.append(_text(reason))
+        self._clips.append(_encode(clip))
+        self._reasons.append(_encode(reason))
         self._status.append(status)
         self._frames.append(frames)
         self._crc.append(crc)
@@ -155,7 +155,7 @@ class Writer:
         self._bytes, self._since = 0, 0.0
 
 
-def _checked(clip: str, values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _check_arrays(clip: str, values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return own copies of `values` as float16 and `times` as float32, or say what is wrong with them."""
     if values.ndim != 2 or 0 in values.shape or times.shape != values.shape[:1]:
         raise ValueError(
@@ -175,7 +175,7 @@ def _checked(clip: str, values: np.ndarray, times: np.ndarray) -> tuple[np.ndarr
     return values_TD, times_T
 
 
-def _text(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")[:MAX_TEXT].replace(b"\0", b" ")
 
 

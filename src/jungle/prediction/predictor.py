@@ -89,7 +89,7 @@ def settled(
 def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list[Any] | None:
     """Open the stores of what a member's backbones see; None where one of them is not there."""
     shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
-    if not all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
+    if not all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
         return None
     return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
 

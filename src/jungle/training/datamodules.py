@@ -134,7 +134,7 @@ def settled(
 
     def stored(made: ClipSpec) -> bool:
         shapes = feature_specs(backbone, made, weights_hash, compute_dtype(device))
-        return all(FeatureStore.folder_of(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
+        return all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
 
     eval_spec = device_selection.select_device(
         eval_spec,
