@@ -29,7 +29,7 @@ from jungle.prediction import metadata
 from jungle.training import build, datamodules
 from jungle.training import clips as training_clips
 from jungle.training.callbacks import StepSeed, StopOnNan
-from jungle.training.fit import quiet
+from jungle.training.fit import silence_libraries
 from jungle.training.tuning.batch_size import again
 from jungle.video import ClipSpec
 
@@ -72,7 +72,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     """
     cfg = composed("train", list(settings), config_dir())
     _check(cfg, steps, warmup)
-    quiet()
+    silence_libraries()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     bench = _Bench.create(cfg, steps, warmup)
     found = bench.measure_finetuning() if cfg.model.mode == "finetune" else bench.measure_head()

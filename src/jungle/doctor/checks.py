@@ -15,7 +15,7 @@ from jungle.doctor.machine import GIB
 from jungle.doctor.rows import Row, bad, good, warning
 from jungle.files import expanded
 from jungle.models.backbones.bundled_weights import bundled_weights
-from jungle.training.loggers import run_logger
+from jungle.training.loggers.wandb_key import has_key
 from jungle.wording import count
 
 PYTHONS = ((3, 11), (3, 14))  # from, below
@@ -211,7 +211,7 @@ def wandb() -> Row:
     mode = os.environ.get("WANDB_MODE", "")
     if mode in ("offline", "disabled", "dryrun"):
         return good("W&B", f"{mode} by WANDB_MODE")
-    if run_logger.has_key():
+    if has_key():
         return good("W&B", "logged in; runs go online")
     return warning(
         "W&B", "not logged in; runs are kept offline", "wandb login, or logger=tensorboard, or logger=csv"

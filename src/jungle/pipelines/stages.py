@@ -8,7 +8,7 @@ from typing import Any
 
 from jungle import runs
 from jungle.config.recipe import PLACE, Recipe, Stage
-from jungle.training.loggers.run_names import free
+from jungle.training.loggers.run_names import prefer_variable
 
 DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
 SAMPLE = ("data=sample", "data.sample_clips=40")
@@ -109,9 +109,9 @@ def _group(jobs: list[Job], name: str) -> None:
     made_of = json.dumps([job.folder.parent.name for job in trained])
     group = f"{name} {hashlib.blake2b(made_of.encode(), digest_size=4).hexdigest()}"
     for job in trained:
-        if job.config.logger.group is None and (shared := free(group, "WANDB_RUN_GROUP")):
+        if job.config.logger.group is None and (shared := prefer_variable("WANDB_RUN_GROUP", group)):
             job.args.append(f"logger.group={quoted(shared)}")
-        if job.config.logger.job_type is None and (kind := free(job.stage.name, "WANDB_JOB_TYPE")):
+        if job.config.logger.job_type is None and (kind := prefer_variable("WANDB_JOB_TYPE", job.stage.name)):
             job.args.append(f"logger.job_type={quoted(kind)}")
 
 

@@ -20,7 +20,8 @@ from jungle.models.inference import predict_batches
 from jungle.parquet import read_parquet, write_parquet
 from jungle.report import evaluation, write_report
 from jungle.training.loggers import run_logger
-from jungle.training.loggers.pictures import shown_clips
+from jungle.training.loggers.pictures import draw_clips
+from jungle.training.loggers.results import Results
 from jungle.video import ClipSpec
 from jungle.wording import count
 
@@ -196,12 +197,16 @@ def _log(
     with timed("logging the results"):
         if cfg.logger.clips and "val" in judged:
             spec = ClipSpec.from_dict(model.about["clip"])
-            told = (tables["val"], clips.table, clips.classes, spec)
-            shown = shown_clips(judged["val"], *told, most=cfg.logger.clips)
-        results = run_logger.Results(
-            clips.classes, scores, judged, shown, epoch, best if best.is_file() else None
-        )
-        run_logger.tell(logger, cfg, results)
+            shown = draw_clips(
+                judged["val"],
+                table=tables["val"],
+                clips=clips.table,
+                classes=clips.classes,
+                spec=spec,
+                most=cfg.logger.clips,
+            )
+        results = Results(clips.classes, scores, judged, shown, epoch, best if best.is_file() else None)
+        run_logger.log_results(logger, cfg, results)
 
 
 def _report(

@@ -13,6 +13,7 @@ from jungle.report.evaluation import Outcome
 from jungle.report.strips import Cell, Strip
 from jungle.training.loggers import pictures
 from jungle.training.loggers.results import Confusion
+from jungle.training.loggers.tensorboard_run import draw_confusion
 from jungle.video import ClipSpec, Frames
 
 SPEC = ClipSpec(frames=Frames("uniform", 4))
@@ -33,7 +34,9 @@ def test_half_of_the_clips_are_the_surest_mistakes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(strips, "draw_strips", draw)
 
     def shown(most: int):
-        return pictures.shown_clips(Outcome(NAMES, probs, targets), table, clips, ("a", "b"), SPEC, most)
+        return pictures.draw_clips(
+            Outcome(NAMES, probs, targets), table=table, clips=clips, classes=("a", "b"), spec=SPEC, most=most
+        )
 
     assert [s.clip for s in shown(3)] == ["0.mp4", "2.mp4", "4.mp4"]
     assert [s.clip for s in shown(5)] == ["0.mp4", "2.mp4", "5.mp4", "4.mp4", "3.mp4"]
@@ -52,19 +55,19 @@ def cell(colour: tuple[int, int, int], peak: bool = False) -> Cell:
 
 
 def test_frames_stand_side_by_side_with_a_line_under_what_was_looked_at() -> None:
-    picture = pictures.joined(Strip([cell((200, 0, 0)), cell((0, 0, 200), peak=True)]))
+    picture = pictures.join_frames(Strip([cell((200, 0, 0)), cell((0, 0, 200), peak=True)]))
     assert picture is not None
     assert picture.shape == (80 + 4, 160 + 2 + 160, 3)
     assert picture[40, 80, 0] > 180 > 20 > picture[40, 80, 2]
     assert picture[40, 240, 2] > 180
     assert tuple(picture[-1, 240]) == pictures.MARKED
     assert tuple(picture[-1, 80]) == (255, 255, 255)
-    assert pictures.joined(Strip([], "broken")) is None
+    assert pictures.join_frames(Strip([], "broken")) is None
 
 
 def test_a_confusion_matrix_is_darkest_where_most_clips_are() -> None:
     names = ["blank", "$\\frac{$", "hog"]
-    drawn = pictures.of_confusion(Confusion(names, np.array([[9, 0, 1], [0, 1, 0], [5, 0, 0]])), "val")
+    drawn = draw_confusion(Confusion(names, np.array([[9, 0, 1], [0, 1, 0], [5, 0, 0]])), "val")
     height, width, colours = drawn.shape
     assert colours == 3
     assert min(height, width) > 300

@@ -12,19 +12,19 @@ from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.report.evaluation import Outcome
 from jungle.training.loggers import run_logger
-from jungle.training.loggers.results import Results, confusion, precision_recall
-from jungle.training.loggers.run_names import Names
+from jungle.training.loggers.results import Results, compute_curves, count_confusions
+from jungle.training.loggers.run_names import RunNames
 from tests.conftest import Command, survey_args
 from tests.training.loggers.conftest import CLASSES
 from tests.training.loggers.offline import OfflineRun
 
-NAMES = Names("lite0, fold 1", "mara 2024", "fold")
+NAMES = RunNames("lite0, fold 1", "mara 2024", "fold")
 
 
 def logged(results: Results, folder: Path, *words: str) -> Any:
     cfg = overrides.composed("train", list(words), config_dir())
     logger = run_logger.make_logger(cfg, folder, NAMES)
-    run_logger.tell(logger, cfg, results)
+    run_logger.log_results(logger, cfg, results)
     return logger
 
 
@@ -32,7 +32,7 @@ def logged(results: Results, folder: Path, *words: str) -> Any:
 def offline(results: Results, tmp_path: Path) -> OfflineRun:
     words = ["logger.tags=[night,dry season]", "logger.entity=rangers", "logger.project=mara", "seed=5"]
     logger = logged(results, tmp_path / "run", *words, "logger.checkpoint=true", "logger.mode=offline")
-    run_logger.finish(logger)
+    run_logger.close(overrides.composed("train", [], config_dir()), logger)
     return OfflineRun(tmp_path / "run")
 
 
@@ -149,7 +149,7 @@ def test_a_logger_that_fails_ends_no_run(results: Results, caplog: pytest.LogCap
         def log_metrics(self, _: object) -> None:
             raise OSError("no space left\non device")
 
-    run_logger.tell(Full(), overrides.composed("train", [], config_dir()), results)
+    run_logger.log_results(Full(), overrides.composed("train", [], config_dir()), results)
     assert "the results could not be logged (no space left); metrics.json" in caplog.text
 
 
@@ -157,18 +157,18 @@ def test_no_matrix_of_too_many_classes(caplog: pytest.LogCaptureFixture) -> None
     n = 101
     many = Outcome([str(i) for i in range(n)], np.eye(n), np.eye(n))
     with caplog.at_level("INFO"):
-        assert confusion(many, [str(i) for i in range(n)]) is None
+        assert count_confusions(many, [str(i) for i in range(n)]) is None
     assert "101 classes occur, 100 can be shown" in caplog.text
     few = Outcome(many.clips[:3], many.probs_NC[:3], many.targets_NC[:3])
-    found = confusion(few, [str(i) for i in range(n)])
+    found = count_confusions(few, [str(i) for i in range(n)])
     assert found is not None
     assert found.classes == ["0", "1", "2"]
-    assert sum(len(c.recall_P) for c in precision_recall(many, [str(i) for i in range(n)])) <= 9_000
+    assert sum(len(c.recall_P) for c in compute_curves(many, [str(i) for i in range(n)])) <= 9_000
 
 
 def test_precision_at_a_recall_is_the_best_from_there_on() -> None:
     probs = np.array([[0.9], [0.8], [0.7], [0.6]])
     targets = np.array([[1.0], [0.0], [1.0], [np.nan]])
-    (curve,) = precision_recall(Outcome(["a", "b", "c", "d"], probs, targets), ["x"])
+    (curve,) = compute_curves(Outcome(["a", "b", "c", "d"], probs, targets), ["x"])
     at = dict(zip(np.round(curve.recall_P, 2), curve.precision_P, strict=True))
     assert (at[0.0], at[0.5], at[0.51], at[1.0]) == pytest.approx((1, 1, 2 / 3, 2 / 3))

@@ -14,7 +14,7 @@ from jungle.errors import UsageError
 from jungle.pipelines import recipe as recipes
 from jungle.pipelines.stages import jobs_of
 from jungle.training.loggers import wandb_run
-from jungle.training.loggers.run_names import Names
+from jungle.training.loggers.run_names import RunNames, name_run
 
 BEST = config_dir() / "experiment" / "primatrix" / "best.yaml"
 
@@ -24,14 +24,14 @@ def config(*words: str) -> TrainConfig:
 
 
 def test_a_run_is_named_by_its_settings_or_as_told(tmp_path: Path) -> None:
-    assert Names.of(config(), tmp_path) == Names("tf_efficientnet_lite0 frozen attention", None, "train")
+    assert name_run(config(), tmp_path) == RunNames("tf_efficientnet_lite0 frozen attention", None, "train")
     told = config("name=mara", "logger.group=all", "logger.job_type=final")
-    assert Names.of(told, tmp_path) == Names("mara", "all", "final")
+    assert name_run(told, tmp_path) == RunNames("mara", "all", "final")
 
 
 def test_the_folds_of_one_command_are_a_group(tmp_path: Path) -> None:
     one, two, other = (
-        Names.of(config("name=mara", "data.folds=3", f"data.fold={k}", f"seed={seed}"), tmp_path)
+        name_run(config("name=mara", "data.folds=3", f"data.fold={k}", f"seed={seed}"), tmp_path)
         for k, seed in ((0, 1), (2, 1), (2, 9))
     )
     assert (one.name, two.name, one.job_type) == ("mara, fold 0", "mara, fold 2", "fold")
@@ -42,15 +42,15 @@ def test_the_trials_of_a_sweep_are_a_group(tmp_path: Path) -> None:
     trial = tmp_path / "2026-01-01_00-00-00" / "7"
     trial.mkdir(parents=True)
     (trial / runs.TRIAL).write_text("{}")
-    found = Names.of(config("name=mara", "data.folds=3", "data.fold=2"), trial)
-    assert found == Names("mara, fold 2, trial 7", "sweep 2026-01-01_00-00-00", "trial")
+    found = name_run(config("name=mara", "data.folds=3", "data.fold=2"), trial)
+    assert found == RunNames("mara, fold 2, trial 7", "sweep 2026-01-01_00-00-00", "trial")
 
 
 def test_what_the_environment_says_is_left_to_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WANDB_NAME", "WANDB_RUN_GROUP", "WANDB_JOB_TYPE"):
         monkeypatch.setenv(name, "mine")
-    assert Names.of(config("data.folds=3", "data.fold=0"), tmp_path) == Names(None, None, None)
-    assert Names.of(config("name=a", "logger.group=b"), tmp_path) == Names("a", "b", None)
+    assert name_run(config("data.folds=3", "data.fold=0"), tmp_path) == RunNames(None, None, None)
+    assert name_run(config("name=a", "logger.group=b"), tmp_path) == RunNames("a", "b", None)
 
 
 def test_a_recipes_runs_are_grouped_and_are_what_their_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,25 +92,25 @@ def test_where_numbers_go_is_no_part_of_what_a_run_is(tmp_path: Path) -> None:
 
 def test_a_run_keeps_its_id_and_no_two_have_one(tmp_path: Path) -> None:
     folders = [tmp_path / stage / "fold3" for stage in ("lite0-1a2b", "lite1-3c4d")]
-    ids = [wandb_run._id(folder) for folder in folders]
+    ids = [wandb_run._choose_id(folder) for folder in folders]
     assert ids[0] is not None
     assert ids[0].startswith("lite0-1a2b-fold3-")
-    assert ids[0] != wandb_run._id(folders[0])
+    assert ids[0] != wandb_run._choose_id(folders[0])
     for began, name in (("20260101_000000", "older"), ("20260102_000000", "2026-01-01_00-00-00")):
         (folders[0] / "wandb" / f"offline-run-{began}-{name}").mkdir(parents=True)
     (folders[0] / "wandb" / "latest-run").mkdir()
-    assert wandb_run._id(folders[0]) == "2026-01-01_00-00-00"
+    assert wandb_run._choose_id(folders[0]) == "2026-01-01_00-00-00"
 
 
 def test_an_agents_id_is_left_to_it_a_persons_is_for_one_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "mine")
-    assert wandb_run._id(tmp_path) is None
+    assert wandb_run._choose_id(tmp_path) is None
     monkeypatch.setenv(system.STARTER, "1")
-    assert wandb_run._id(tmp_path) is not None
+    assert wandb_run._choose_id(tmp_path) is not None
     monkeypatch.setenv("WANDB_SWEEP_ID", "s")
-    assert wandb_run._id(tmp_path) is None
+    assert wandb_run._choose_id(tmp_path) is None
 
 
 @pytest.mark.parametrize(

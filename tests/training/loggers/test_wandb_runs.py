@@ -14,10 +14,11 @@ from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.errors import UserError
 from jungle.training.loggers import run_logger, wandb_run
-from jungle.training.loggers.run_names import Names
+from jungle.training.loggers.run_names import RunNames
+from jungle.training.loggers.wandb_key import has_key
 from tests.conftest import ROOT
 
-NAMES = Names("run", None, "train")
+NAMES = RunNames("run", None, "train")
 KEY = "0123456789" * 4  # of nobody
 
 
@@ -83,7 +84,7 @@ def test_a_key_and_no_network_keeps_the_run_offline(
     kind: str, silent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = {"closed": "http://127.0.0.1:9", "silent": silent}[kind]
-    monkeypatch.setattr(wandb_run, "_host", lambda: host)
+    monkeypatch.setattr(wandb_run, "_find_host", lambda: host)
     with pytest.raises(
         UserError, match=rf"logger\.mode=online: {host} does not answer; give logger\.mode=off"
     ):
@@ -91,7 +92,7 @@ def test_a_key_and_no_network_keeps_the_run_offline(
     run_logger.check(config("auto"))
     run_logger.check(config("offline"))
     made: list[bool] = []
-    monkeypatch.setattr(wandb_run, "_wandb", lambda *_, online: made.append(online) or Begun())
+    monkeypatch.setattr(wandb_run, "_make_logger", lambda *_, online: made.append(online) or Begun())
     with caplog.at_level("INFO"):
         run_logger.make_logger(config("auto"), tmp_path, NAMES)
     assert made == [False]
@@ -118,7 +119,7 @@ def test_a_server_that_refuses_the_run_leaves_it_offline(
         logger = run_logger.make_logger(config("auto"), tmp_path, NAMES)
         assert time.monotonic() - began < 120
         logger.log_metrics({"a": 1.0})
-        run_logger.finish(logger)
+        run_logger.close(config("auto"), logger)
         assert "W&B refuses the run" in caplog.text
         assert KEY not in caplog.text
         assert list(tmp_path.glob("wandb/offline-run-*"))
@@ -134,9 +135,9 @@ def test_whatever_else_fails_in_wandb(mode, says, tmp_path, monkeypatch, caplog)
     def fails(*_: object, **__: object) -> None:
         raise RuntimeError("a bad day\nand more of it")
 
-    monkeypatch.setattr(wandb_run, "_wandb", fails)
-    monkeypatch.setattr(wandb_run, "_unusable", lambda *_, **__: None)
-    monkeypatch.setattr(wandb_run, "_host", lambda: "https://wandb.invalid")
+    monkeypatch.setattr(wandb_run, "_make_logger", fails)
+    monkeypatch.setattr(wandb_run, "_find_obstacle", lambda *_, **__: None)
+    monkeypatch.setattr(wandb_run, "_find_host", lambda: "https://wandb.invalid")
     if says is None:
         assert run_logger.make_logger(config(mode), tmp_path, NAMES) is False
         assert "history.json alone keeps the numbers" in caplog.text
@@ -149,10 +150,10 @@ def test_whatever_else_fails_in_wandb(mode, says, tmp_path, monkeypatch, caplog)
 def test_a_key_is_found_for_the_server_that_is_used(tmp_path, monkeypatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert not run_logger.has_key("https://wandb.our-lab.org")
+    assert not has_key("https://wandb.our-lab.org")
     (tmp_path / "netrc").write_text(f"machine tracking.our-lab.org\n  login user\n  password {KEY}\n")
-    assert run_logger.has_key("https://tracking.our-lab.org")
-    assert not run_logger.has_key("https://api.elsewhere.org")
+    assert has_key("https://tracking.our-lab.org")
+    assert not has_key("https://api.elsewhere.org")
 
 
 def test_only_the_first_process_begins_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +169,7 @@ def test_an_end_without_a_network_is_a_line(monkeypatch: pytest.MonkeyPatch, cap
         raise TimeoutError
 
     monkeypatch.setattr(wandb, "finish", late)
-    wandb_run.finish()
+    wandb_run.close_run()
     assert "W&B did not take all of the run within 600 s: it is whole in its folder" in caplog.text
 
 
@@ -178,6 +179,6 @@ def test_a_runs_state_of_git_is_where_it_is_given_or_where_the_program_lies(
     mine = tmp_path / "mine" / "scripts"
     mine.mkdir(parents=True)
     monkeypatch.chdir(mine)
-    assert wandb_run._repository() == str(ROOT)
+    assert wandb_run._find_repository() == str(ROOT)
     (tmp_path / "mine" / ".git").mkdir()
-    assert wandb_run._repository() == str(tmp_path / "mine")
+    assert wandb_run._find_repository() == str(tmp_path / "mine")

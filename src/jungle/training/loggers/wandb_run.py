@@ -1,14 +1,15 @@
 """W&B: a run that begins and ends with or without a network, and what its page shows."""
 
-import netrc
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Literal
+
+import wandb
+from pytorch_lightning.loggers import Logger, WandbLogger
 
 from jungle import __version__, network, system
 from jungle.config import TrainConfig
@@ -19,10 +20,11 @@ from jungle.training.loggers.results import (
     Confusion,
     Curve,
     Results,
-    confusion,
-    precision_recall,
+    compute_curves,
+    count_confusions,
 )
-from jungle.training.loggers.run_names import Names
+from jungle.training.loggers.run_names import RunNames
+from jungle.training.loggers.wandb_key import OFFLINE_MODES, has_key
 from jungle.wording import counted
 
 NO_KEY = "no key found (wandb login puts runs online)"
@@ -33,25 +35,24 @@ SESSION = re.compile(r"(?:offline-)?run-(?P<began>\d{8}_\d{6})-(?P<id>[\w.-]{1,1
 OFFLINE = "the run is kept offline in its folder (wandb sync sends it later)"
 
 
-def check(cfg: TrainConfig) -> None:
-    """Refuse `logger.mode=online` where W&B cannot be reached or refuses the key, before anything is read.
+def check_online() -> None:
+    """Refuse `logger.mode=online` where W&B cannot be reached or refuses the key.
 
     Raises:
         UserError: which of these, and what to give instead.
     """
-    asked = cfg.logger.name == "wandb" and cfg.logger.mode == "online" and system.rank() == 0
-    if asked and (why := _unusable(_host())):
+    if why := _find_obstacle(_find_host()):
         raise UserError(
             f"logger.mode=online: {why}; give logger.mode=offline (wandb sync sends the run later), or "
             "logger=none"
         )
 
 
-def begin(cfg: TrainConfig, folder: Path, names: Names) -> Any:
+def open_run(cfg: TrainConfig, folder: Path, names: RunNames) -> Logger | Literal[False]:
     """Return Lightning's logger for W&B, its run begun; False where W&B cannot be used at all.
 
     W&B goes online where a key is found (`wandb login`, or WANDB_API_KEY) and its host answers, else it keeps
-    the run in the run's folder: `wandb sync` sends it later. A run that goes on keeps its W&B run.
+    the run in the run's folder: `wandb sync` sends it later. A resumed run keeps its W&B run.
 
     Raises:
         UserError: `logger.mode=online`, and W&B refuses the run.
@@ -59,37 +60,34 @@ def begin(cfg: TrainConfig, folder: Path, names: Names) -> Any:
     os.environ.setdefault("WANDB_SILENT", "true")
     mode = cfg.logger.mode
     if system.rank() > 0:  # only the first process speaks to W&B
-        return _wandb(cfg, folder, names, online=False)
+        return _make_logger(cfg, folder, names, online=False)
     if mode == "auto":
-        host = _host()
-        why = _unusable(host, known=False) if has_key(host) else NO_KEY
+        host = _find_host()
+        why = _find_obstacle(host, ask_key=False) if has_key(host) else NO_KEY
         if why:
             log.info(f"W&B: {why}: {OFFLINE}")
         mode = "offline" if why else "online"
     if mode == "online":
         try:
-            return _started(_wandb(cfg, folder, names, online=True))
+            return _start(_make_logger(cfg, folder, names, online=True))
         except Exception as e:
             if cfg.logger.mode == "online":
-                raise UserError(f"logger.mode=online: W&B refuses the run: {gist(e)}") from None
-            log.warning(f"warning: W&B refuses the run ({gist(e)}): {OFFLINE}")
-            _forget()
+                raise UserError(f"logger.mode=online: W&B refuses the run: {_gist(e)}") from None
+            log.warning(f"warning: W&B refuses the run ({_gist(e)}): {OFFLINE}")
+            wandb.teardown()  # nothing of the refused run is left, so that the next begins like the first
     try:
-        return _started(_wandb(cfg, folder, names, online=False))
+        return _start(_make_logger(cfg, folder, names, online=False))
     except Exception as e:
         if cfg.logger.mode == "offline":
-            raise UserError(f"logger=wandb cannot be used: {gist(e)}; give logger=none") from None
-        log.warning(f"warning: W&B cannot be used ({gist(e)}): history.json alone keeps the numbers")
+            raise UserError(f"logger=wandb cannot be used: {_gist(e)}; give logger=none") from None
+        log.warning(f"warning: W&B cannot be used ({_gist(e)}): history.json alone keeps the numbers")
         return False
 
 
-def _wandb(cfg: TrainConfig, folder: Path, names: Names, online: bool) -> Any:
-    import wandb
-    from pytorch_lightning.loggers import WandbLogger
-
-    asked: dict[str, Any] = {"init_timeout": START_S, "git_root": _repository()}
+def _make_logger(cfg: TrainConfig, folder: Path, names: RunNames, online: bool) -> WandbLogger:
+    settings = wandb.Settings(init_timeout=START_S, git_root=_find_repository())
     if online and "finish_timeout_raises" in wandb.Settings.model_fields:  # earlier ones wait without end
-        asked |= {"finish_timeout": END_S, "finish_timeout_raises": True}
+        settings.finish_timeout, settings.finish_timeout_raises = END_S, True
     return WandbLogger(
         project=cfg.logger.project or os.environ.get("WANDB_PROJECT") or "jungle",
         entity=cfg.logger.entity,
@@ -97,16 +95,16 @@ def _wandb(cfg: TrainConfig, folder: Path, names: Names, online: bool) -> Any:
         group=names.group,
         job_type=names.job_type,
         tags=cfg.logger.tags or None,
-        id=_id(folder),
+        id=_choose_id(folder),
         resume="allow",
         save_dir=folder,
         mode="online" if online else "offline",
         config={"jungle_version": __version__, **cfg.model_dump(mode="json")},
-        settings=wandb.Settings(**asked),
+        settings=settings,
     )
 
 
-def _repository() -> str | None:
+def _find_repository() -> str | None:
     """Return the git repository that a run is of: where the command is given, else where this program lies.
 
     W&B itself looks where the run is kept, which may be another disk.
@@ -118,7 +116,7 @@ def _repository() -> str | None:
     return None
 
 
-def _id(folder: Path) -> str | None:
+def _choose_id(folder: Path) -> str | None:
     """Return the id of a run: the one it has already, or a new one; None where W&B's environment has it.
 
     An agent of W&B's own sweeps has chosen the id; a person may have, for one run and not for those that it
@@ -135,30 +133,29 @@ def _id(folder: Path) -> str | None:
     return f"{re.sub(r'[^A-Za-z0-9.-]', '-', plain)[-LONGEST_ID + 9 :]}-{secrets.token_hex(4)}"
 
 
-def tell(logger: Any, results: Results, with_checkpoint: bool) -> None:
-    """Log what summary, charts and tables of a finished run show, and the best checkpoint if asked."""
-    import wandb
-
+def log_results(logger: Logger, cfg: TrainConfig, results: Results) -> None:
+    """Log summary, charts and tables of a finished run, and the best checkpoint where the config asks."""
+    assert isinstance(logger, WandbLogger)
     run = logger.experiment
-    run.summary.update({f"best_{name}": value for name, value in results.of_classes.items()})
+    run.summary.update({f"best_{name}": value for name, value in results.class_scores.items()})
     if results.epoch is not None:
         run.summary["best_epoch"] = results.epoch
-    media: dict[str, Any] = {}
-    for split, judged in results.splits.items():
+    media: dict[str, object] = {}
+    for split, outcome in results.splits.items():
         rows = results.class_rows(split)
-        media[f"best_{split}/classes"] = _table(CLASS_COLUMNS, rows)
-        if (found := confusion(judged, results.classes)) is not None:
-            media[f"best_{split}/confusion"] = _confusion_chart(found, split)
-        if curves := precision_recall(judged, results.classes):
-            media[f"best_{split}/precision_recall"] = _curves_chart(curves, split)
-    if results.shown:
-        media["best_val/examples"] = _clips_table(results)
+        media[f"best_{split}/classes"] = wandb.Table(columns=list(CLASS_COLUMNS), data=rows)
+        if (confusion := count_confusions(outcome, results.classes)) is not None:
+            media[f"best_{split}/confusion"] = _chart_confusion(confusion, split)
+        if curves := compute_curves(outcome, results.classes):
+            media[f"best_{split}/precision_recall"] = _chart_curves(curves, split)
+    if results.clips:
+        media["best_val/examples"] = _tabulate_clips(results)
         if not getattr(run, "offline", True):
-            number = counted(len(results.shown), "validation clips")
+            number = counted(len(results.clips), "validation clips")
             log.info(f"W&B: {number} sent with pictures (logger.clips=0: none)")
-    with _kept_in(Path(logger.save_dir)):
+    with _keep_data_in(Path(logger.save_dir or ".")):
         run.log(media)
-    if with_checkpoint and results.checkpoint is not None:
+    if cfg.logger.checkpoint and results.checkpoint is not None:
         scores = {f"best_{name}": value for name, value in results.headline.items()}
         artifact = wandb.Artifact(f"model-{run.id}", type="model", metadata=scores)
         # It stays in the run's folder as it is: no copy of it is needed.
@@ -167,7 +164,7 @@ def tell(logger: Any, results: Results, with_checkpoint: bool) -> None:
 
 
 @contextmanager
-def _kept_in(folder: Path) -> Iterator[None]:
+def _keep_data_in(folder: Path) -> Iterator[None]:
     """Have W&B keep pictures of tables in the run's folder until they are sent, not in the home folder."""
     if os.environ.get("WANDB_DATA_DIR"):
         yield
@@ -179,33 +176,22 @@ def _kept_in(folder: Path) -> Iterator[None]:
         del os.environ["WANDB_DATA_DIR"]
 
 
-def _table(columns: Sequence[str], rows: list[list[Any]]) -> Any:
-    import wandb
-
-    names: list[Any] = list(columns)
-    return wandb.Table(columns=names, data=rows)
-
-
-def _confusion_chart(found: Confusion, split: str) -> Any:
-    import wandb
-
+def _chart_confusion(confusion: Confusion, split: str) -> object:
     rows = [
-        [true, said, int(found.counts_CC[t, p])]
-        for t, true in enumerate(found.classes)
-        for p, said in enumerate(found.classes)
+        [true, predicted, int(confusion.counts_CC[t, p])]
+        for t, true in enumerate(confusion.classes)
+        for p, predicted in enumerate(confusion.classes)
     ]
     columns = ["Actual", "Predicted", "nPredictions"]
     return wandb.plot_table(
         vega_spec_name="wandb/confusion_matrix/v1",
-        data_table=_table(columns, rows),
+        data_table=wandb.Table(columns=[*columns], data=rows),
         fields={name: name for name in columns},
         string_fields={"title": f"{split}: clips by true and most probable class"},
     )
 
 
-def _curves_chart(curves: list[Curve], split: str) -> Any:
-    import wandb
-
+def _chart_curves(curves: list[Curve], split: str) -> object:
     rows = [
         [curve.name, round(float(recall), 4), round(float(precision), 4)]
         for curve in curves
@@ -213,7 +199,7 @@ def _curves_chart(curves: list[Curve], split: str) -> Any:
     ]
     return wandb.plot_table(
         vega_spec_name="wandb/area-under-curve/v0",
-        data_table=_table(("class", "recall", "precision"), rows),
+        data_table=wandb.Table(columns=["class", "recall", "precision"], data=rows),
         fields={"x": "recall", "y": "precision", "class": "class"},
         string_fields={
             "title": f"{split}: precision and recall",
@@ -223,9 +209,7 @@ def _curves_chart(curves: list[Curve], split: str) -> Any:
     )
 
 
-def _clips_table(results: Results) -> Any:
-    import wandb
-
+def _tabulate_clips(results: Results) -> wandb.Table:
     rows = [
         [
             s.clip,
@@ -236,61 +220,48 @@ def _clips_table(results: Results) -> Any:
             *map(float, s.probs_C),
             s.reason,
         ]
-        for s in results.shown
+        for s in results.clips
     ]
     probabilities = [f"p({c})" for c in results.classes]
     columns = ["clip", "frames", "truth", "most probable", "right", *probabilities, "why no picture"]
-    return _table(columns, rows)
+    return wandb.Table(columns=[*columns], data=rows)
 
 
-def _started(logger: Any) -> Any:
-    """Return the logger, its run begun: with the first epoch a refusal would end the training."""
+def _start(logger: WandbLogger) -> WandbLogger:
+    """Begin the logger's run: with the first epoch a refusal would end the training."""
     assert logger.experiment is not None
     return logger
 
 
-def _forget() -> None:
-    """Leave nothing behind of a run that W&B refused, so that the next begins as if it were the first."""
-    import wandb
-
-    wandb.teardown()
-
-
-def _host() -> str:
+def _find_host() -> str:
     """Return the address of the W&B server that this person uses."""
-    import wandb
-
     return str(wandb.setup().settings.base_url)
 
 
-def _unusable(host: str, known: bool = True) -> str | None:
+def _find_obstacle(host: str, ask_key: bool = True) -> str | None:
     """Return why W&B cannot be used online; None where it can.
 
     Args:
         host: address of its server.
-        known: whether to ask if it knows the key, too.
+        ask_key: whether to ask the server if it knows the key, too.
     """
-    import wandb
-
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+    if os.environ.get("WANDB_MODE") in OFFLINE_MODES:
         return f"WANDB_MODE={os.environ['WANDB_MODE']} is set"
     if not network.answers(host):
         return f"{host} does not answer"
-    if not known:
+    if not ask_key:
         return None
     if not has_key(host):
         return NO_KEY
     try:
         wandb.login(prompt=False, verify=True)
     except Exception as e:
-        return gist(e)
+        return _gist(e)
     return None
 
 
-def finish() -> None:
+def close_run() -> None:
     """Close the run, so that the next one of this process gets its own."""
-    import wandb
-
     try:
         wandb.finish()
     except TimeoutError:
@@ -300,24 +271,6 @@ def finish() -> None:
         )
 
 
-def has_key(host: str = "") -> bool:
-    """Tell whether a W&B key is at hand, in the environment or in netrc; the key itself is not read.
-
-    Args:
-        host: address of a server that is not W&B's own.
-    """
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
-        return False
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-
-    own = urlsplit(host).hostname
-    try:
-        return any("wandb" in h or h == own for h in netrc.netrc(os.environ.get("NETRC")).hosts)
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def gist(error: Exception) -> str:
+def _gist(error: Exception) -> str:
     """Return what an error says, as a part of a sentence."""
     return first_line(error, 200).rstrip(". ")

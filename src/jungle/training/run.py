@@ -1,0 +1,134 @@
+"""A training run, from labelled clips to a checkpoint, its predictions and a report."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import polars
+import pytorch_lightning as pl
+import torch
+
+from jungle import runs, system
+from jungle.config import TrainConfig
+from jungle.console import log, timed
+from jungle.data.clips import Clips
+from jungle.data.validation import counts_table, sites_line
+from jungle.errors import UserError
+from jungle.models.archives import load_archive
+from jungle.models.backbones.concat import make_backbone
+from jungle.models.compilation import check_compiler, explained
+from jungle.models.optimizer import check_groups
+from jungle.prediction import metadata
+from jungle.training import build, datamodules, evaluation
+from jungle.training import clips as training_clips
+from jungle.training.checkpointing import has_ended
+from jungle.training.loggers import run_logger
+from jungle.training.loggers.run_names import name_run
+from jungle.training.run_inputs import RunInputs
+from jungle.training.tuning import search
+from jungle.wording import counted
+
+
+def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] | None = None) -> None:
+    """Train as a config says, or resume the run in `folder`.
+
+    Args:
+        cfg: the settings.
+        folder: of the run; gets everything that is made.
+        loaded: the clips, and those that are not on disk, where they were loaded before.
+    """
+    pl.seed_everything(cfg.seed, workers=True, verbose=False)
+    # Of the settings as given; searches turn some into numbers.
+    fingerprint, names = cfg.fingerprint(), name_run(cfg, folder)
+    datamodules.check_devices(cfg)
+    search.check(cfg, folder)
+    if cfg.trainer.compile:
+        check_compiler(build.devices_of(cfg)[0])
+    run_logger.check(cfg)
+    backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
+    clips, lost = loaded or training_clips.load(cfg)
+    task = build.task_of(cfg, clips)
+    soft = training_clips.soft_labels(cfg, clips, task)
+    if system.rank() == 0:
+        there = clips.where(polars.Series([n not in lost for n in range(len(clips))], dtype=polars.Boolean))
+        kinds = counted(len(clips.classes), "classes")
+        log.info(f"{counted(len(there), 'clips')}, {kinds}, task {task}\n{counts_table(there)}")
+        if "site" in clips.table.columns:
+            log.info(sites_line(there))
+    weights_hash = backbone.weights_hash()
+    given = _keep_inputs(cfg, folder, clips, weights_hash) if system.rank() == 0 else None
+    seen = datamodules.seen(cfg, folder, clips, backbone, weights_hash)
+    about = datamodules.about(cfg, clips, seen)
+
+    def fresh(asked: TrainConfig) -> Any:
+        return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
+
+    trained_on = int(clips.of("train").labelled().sum())
+    specs = (seen.train_spec, seen.eval_spec)
+    cfg = search.with_batch_size(cfg, folder, fresh, specs, trained_on)
+    data = datamodules.data_of(cfg, clips, seen, lost, soft, () if given is None else given.contents)
+    if cfg.model.mode == "frozen":
+        # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
+        torch.set_num_threads(max(1, torch.get_num_threads() // 2))
+    logger = False
+    try:
+        if given is not None:
+            given.note_damaged(folder, {*data.damaged, *data.failures})
+        datamodules.check_left(clips, data, cfg.max_failed_fraction, lost)
+        cfg = search.with_rate(cfg, folder, fresh, data)
+        logger = run_logger.make_logger(cfg, folder, names)
+        trainer = build.trainer_of(cfg, folder, logger)
+        model = build.model_of(cfg, backbone, clips, task, about)
+        with explained():
+            _fit(cfg, folder, trainer, model, data)
+            evaluation.finish(cfg, folder, trainer, model, data, clips)
+    finally:
+        if given is not None:
+            given.note_damaged(folder, {*data.damaged, *data.failures})
+        run_logger.close(cfg, logger)
+        datamodules.close(data)
+    if trainer.is_global_zero:
+        runs.mark(folder, fingerprint, "finished")
+
+
+def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> RunInputs:
+    """Write what the run learns from, beside its settings, into its folder, and return it.
+
+    Raises:
+        UsageError: the run was begun with other inputs.
+    """
+    try:
+        before = RunInputs.load(folder)
+    except UserError as e:
+        runs.check_unchanged(folder, [str(e)])
+        raise
+    now = RunInputs.gather(cfg, clips, before)
+    now.digests["backbone"] = weights_hash
+    now.digests["data.micro"] = "none" if metadata.micro_folder(cfg.data) is None else "some"
+    if before is not None:
+        runs.check_unchanged(folder, now.changes_since(before))
+    now.save(folder)
+    return now
+
+
+def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
+    last = folder / "checkpoints" / "last.ckpt"
+    ckpt = str(last) if last.is_file() else None
+    if ckpt is not None:
+        saved = _load_last(last)
+        if has_ended(saved, cfg.max_epochs):
+            log.info("training had ended; evaluating its best checkpoint")
+            return
+        try:
+            check_groups(saved, model.parameter_groups())
+        except UserError as e:
+            raise UserError(f"{last}: {e}") from None
+    with timed("training"):
+        trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
+
+
+def _load_last(last: Path) -> dict[str, Any]:
+    try:
+        return load_archive(last)
+    except UserError as e:
+        raise UserError(f"{last}: {e}; delete it to train again from the beginning") from None
