@@ -14,7 +14,7 @@ from jungle.cli import overrides
 from jungle.cli.main import COMPOSED, VERBS, _joined
 from jungle.config.compose import variants
 from jungle.config.folder import config_dir
-from jungle.pipelines import recipe
+from jungle.pipelines import recipe, recipe_files
 from tests.conftest import ROOT, Command
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,7 +56,7 @@ def test_every_command_is_a_command(line: str) -> None:
     elif words[0] == "python" and words[1].endswith(".py"):
         assert (ROOT / words[1]).is_file()
         args = [w for w in words[2:] if w not in ("--help", "-m")]
-        if file := recipe.find(args, config_dir()):
+        if file := recipe_files.find_recipe(args, config_dir()):
             assert recipe.main([*args, "plan=true"], file, config_dir()) == 0
             return
         overrides.composed(words[1].removesuffix(".py"), args, config_dir())

@@ -236,3 +236,8 @@ def _folders(root: Path) -> list[Path]:
         return [f for f in root.iterdir() if f.is_dir() and not f.is_symlink()]
     except OSError:
         return []
+
+
+def list_trials(folder: Path) -> list[Path]:
+    """Return the folders of a sweep's trials, in their order."""
+    return sorted((f.parent for f in folder.glob(f"*/{TRIAL}")), key=lambda f: (len(f.name), f.name))

@@ -12,8 +12,7 @@ from jungle.cli import overrides
 from jungle.config import resuming
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
-from jungle.pipelines import recipe as recipes
-from jungle.pipelines import sweep
+from jungle.pipelines import recipe_files, sweep_results
 from jungle.plain import read
 
 BASE = ["data=folders", "data.root=/nonexistent"]
@@ -428,7 +427,7 @@ def test_the_note_of_a_trial_is_read_through_the_gate(tmp_path: Path, note: Any)
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "trial.json").write_text(json.dumps(note))
     with pytest.raises(UsageError, match=r"trial\.json"):
-        sweep.summarise(tmp_path)
+        sweep_results.summarise(tmp_path)
 
 
 @pytest.mark.parametrize("evil", ["hydra.run.dir=/x", "--multirun", "name='${oc.env:SECRET}'", "evil=1"])
@@ -439,12 +438,12 @@ def test_the_words_of_a_recipe_pass_the_gate(tmp_path: Path, evil: str) -> None:
             yaml.safe_dump({"about": "x", where: [evil], "stages": [{"name": "a", "verb": "train"}]})
         )
         with pytest.raises(UsageError, match=r"r\.yaml"):
-            recipes.read(file)
+            recipe_files.read_recipe(file)
     file.write_text(
         yaml.safe_dump({"about": "x", "stages": [{"name": "a", "verb": "train", "args": [evil]}]})
     )
     with pytest.raises(UsageError, match=r"r\.yaml"):
-        recipes.read(file)
+        recipe_files.read_recipe(file)
 
 
 def test_the_gate_counts_before_it_builds(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from wandb.sdk.launch.sweeps import utils as agents
 from jungle.cli import main, overrides
 from jungle.config import options
 from jungle.config.folder import config_dir
-from jungle.pipelines import recipe as recipes
+from jungle.pipelines import recipe_files
 from tests.conftest import ROOT
 
 SWEEP = yaml.safe_load((ROOT / "docs" / "wandb-sweep.yaml").read_text())
@@ -62,7 +62,7 @@ def test_the_sweep_of_the_docs_looks_for_the_best_of_a_run_on_ones_own_clips() -
     ],
 )
 def test_only_settings_lose_their_dashes(verb: str, typed: list[str], meant: list[str]) -> None:
-    assert options.undashed(verb, typed, recipes.WORDS if verb == "train" else ()) == meant
+    assert options.undashed(verb, typed, recipe_files.WORDS if verb == "train" else ()) == meant
 
 
 def test_the_doors_take_them(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -127,7 +127,9 @@ def test_a_template_row_of_another_folder_is_another_clip(tmp_path) -> None:
     found = [ClipRequest(c, f"/v/{c}") for c in ("cam1/1.mp4", "cam2/2.mp4", "cam2/3.mp4", "cam1/3.mp4")]
 
     def rows(*names: str) -> list[str | None]:
-        return [a.path for a in requests._matched(Template(tmp_path / "t.csv", "clip", [*names], []), found)]
+        return [
+            a.path for a in requests.match_template(Template(tmp_path / "t.csv", "clip", [*names], []), found)
+        ]
 
     assert rows("cam1/1.mp4", "cam9/2.mp4") == ["/v/cam1/1.mp4", None]
     assert rows("x/1.mp4", "x/2.mp4") == ["/v/cam1/1.mp4", "/v/cam2/2.mp4"]

@@ -11,8 +11,8 @@ from timm.models import group_parameters
 
 from jungle.config import TrainConfig
 from jungle.config.folder import config_dir
-from jungle.pipelines import recipe
-from jungle.pipelines.stages import Job, jobs_of
+from jungle.pipelines import recipe_files
+from jungle.pipelines.stages import Job, compose_recipe
 
 FILE = config_dir() / "experiment" / "primatrix" / "first_place.yaml"
 
@@ -28,7 +28,9 @@ FIRST_TRAINED = {
 
 @cache
 def jobs(tiny: bool) -> list[Job]:
-    return jobs_of(recipe.read(FILE), "primatrix/first_place", [], tiny, config_dir())[0]
+    return compose_recipe(
+        recipe_files.read_recipe(FILE), "primatrix/first_place", [], tiny=tiny, configs=config_dir()
+    )[0]
 
 
 def configs(tiny: bool = False) -> dict[str, TrainConfig]:

@@ -10,8 +10,8 @@ from jungle.cli.main import main
 from jungle.config.folder import config_dir
 from jungle.config.recipe import Stage
 from jungle.errors import UserError
-from jungle.pipelines import foresight, recipe, subprocesses
-from jungle.pipelines.stages import Job, jobs_of
+from jungle.pipelines import foresight, recipe_files, subprocesses
+from jungle.pipelines.stages import Job, compose_recipe
 from jungle.sample import library
 
 
@@ -25,7 +25,9 @@ def nothing_runs(monkeypatch, tmp_path) -> list[list[str]]:
 
 def foreseen(*given: str, tiny: bool = False) -> tuple[str, ...]:
     file = config_dir() / "experiment" / "primatrix" / "micro.yaml"
-    jobs, root, _ = jobs_of(recipe.read(file), "primatrix/micro", list(given), tiny, config_dir())
+    jobs, root, _ = compose_recipe(
+        recipe_files.read_recipe(file), "primatrix/micro", list(given), tiny=tiny, configs=config_dir()
+    )
     return tuple(map(str, foresight.foresee(jobs, root)))
 
 

@@ -18,8 +18,8 @@ from jungle.config import check
 from jungle.config.folder import config_dir
 from jungle.config.recipe import Recipe
 from jungle.errors import UsageError
-from jungle.pipelines import recipe
-from jungle.pipelines.stages import jobs_of
+from jungle.pipelines import recipe, recipe_files
+from jungle.pipelines.stages import compose_recipe
 from jungle.sample import library
 from jungle.training.run_inputs import current
 from tests.conftest import ROOT
@@ -39,7 +39,7 @@ def plan(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
 def test_every_stage_composes_and_is_planned(name: str, scale: str, tmp_path, capsys) -> None:
     code, said = plan(capsys, f"experiment={name}", f"scale={scale}", f"paths.runs={tmp_path / 'runs'}")
     assert code == 0, said
-    found = recipe.read(config_dir() / "experiment" / f"{name}.yaml")
+    found = recipe_files.read_recipe(config_dir() / "experiment" / f"{name}.yaml")
     stages = (found.small() if scale == "tiny" else found).stages
     assert all(stage.name in said for stage in stages)
     left_out = f"scale=tiny leaves out {', '.join(found.left_out)}"
@@ -96,7 +96,12 @@ def test_settings_name_the_folders(tmp_path) -> None:
 
     def folders(*given: str, tiny: bool = False) -> list[Path]:
         args = [f"paths.runs={tmp_path}", *given]
-        return [j.folder for j in jobs_of(recipe.read(file), "primatrix/best", args, tiny, config_dir())[0]]
+        return [
+            j.folder
+            for j in compose_recipe(
+                recipe_files.read_recipe(file), "primatrix/best", args, tiny=tiny, configs=config_dir()
+            )[0]
+        ]
 
     plain = folders()
     assert plain == folders()
@@ -108,8 +113,8 @@ def test_settings_name_the_folders(tmp_path) -> None:
 def test_help_says_what_a_recipe_is_and_takes(capsys) -> None:
     assert main(["train", "experiment=primatrix/best", "--help"]) == 0
     said = capsys.readouterr().out
-    assert recipe.read(config_dir() / "experiment" / "primatrix" / "best.yaml").about in said
-    assert all(f"    {word}=" in said for word in recipe.WORDS)
+    assert recipe_files.read_recipe(config_dir() / "experiment" / "primatrix" / "best.yaml").about in said
+    assert all(f"    {word}=" in said for word in recipe_files.WORDS)
     assert "moving2" in said
     assert max(map(len, said.splitlines())) < 120
     assert main(["train", "experiment=primatrix/bst", "--help"]) == 2
@@ -119,7 +124,9 @@ def test_a_small_scale_needs_no_data(tmp_path) -> None:
     def data_of(*given: str, tiny: bool) -> tuple[str, int | None]:
         file = config_dir() / "experiment" / "primatrix" / "first_place.yaml"
         args = [f"paths.runs={tmp_path}", *given]
-        job = jobs_of(recipe.read(file), "primatrix/first_place", args, tiny, config_dir())[0][0]
+        job = compose_recipe(
+            recipe_files.read_recipe(file), "primatrix/first_place", args, tiny=tiny, configs=config_dir()
+        )[0][0]
         return job.config.data.format, job.config.data.sample_clips
 
     assert data_of(tiny=False)[0] == "primatrix"
@@ -232,8 +239,12 @@ def test_stages_of_other_labels_are_set_aside(survey: Path, tmp_path: Path, capl
     labels.write_text((survey / "labels.csv").read_text())
     name = "primatrix/best"
     given = ["data=csv", f"data.root={survey}", f"data.labels={labels}", f"paths.runs={tmp_path / 'runs'}"]
-    jobs, root, _ = jobs_of(
-        recipe.read(config_dir() / "experiment" / f"{name}.yaml"), name, given, True, config_dir()
+    jobs, root, _ = compose_recipe(
+        recipe_files.read_recipe(config_dir() / "experiment" / f"{name}.yaml"),
+        name,
+        given,
+        tiny=True,
+        configs=config_dir(),
     )
     trained = [job for job in jobs if job.stage.verb == "train"]
     for job in trained[:2]:
@@ -244,7 +255,7 @@ def test_stages_of_other_labels_are_set_aside(survey: Path, tmp_path: Path, capl
     recipe._set_changed_aside(jobs)
     assert all(job.finished for job in trained[:2])
     labels.write_text(labels.read_text().replace("hog_02.mp4,hog", "hog_02.mp4,lion"))
-    recipe._set_changed_aside(jobs, only_said=True)
+    recipe._set_changed_aside(jobs, dry_run=True)
     assert all(job.finished for job in trained[:2])
     recipe._set_changed_aside(jobs)
     assert not any(job.finished for job in jobs)

@@ -7,8 +7,8 @@ import pytest
 from jungle.cli.main import main
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
-from jungle.pipelines import recipe
-from jungle.pipelines.stages import Job, jobs_of
+from jungle.pipelines import recipe, recipe_files
+from jungle.pipelines.stages import Job, compose_recipe
 from jungle.training.pseudo_label_rounds import Rounds
 
 NAME = "primatrix/third_place"
@@ -32,11 +32,12 @@ NINE = {
 @pytest.fixture(scope="module")
 def jobs(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, list[Job]]:
     """The commands of its stages, improved, and of some of them original: composing takes a while."""
-    given, whole = [f"paths.runs={tmp_path_factory.mktemp('runs')}"], recipe.read(FILE)
+    given, whole = [f"paths.runs={tmp_path_factory.mktemp('runs')}"], recipe_files.read_recipe(FILE)
     some = [s for s in whole.stages if s.name in ("attention_nasnet", "gru_inception", "blank_joined")]
     letter = whole.model_copy(update={"stages": some})
     return {
-        o: jobs_of(r, NAME, given, False, config_dir(), o)[0] for o, r in ((False, whole), (True, letter))
+        o: compose_recipe(r, NAME, given, tiny=False, configs=config_dir(), original=o)[0]
+        for o, r in ((False, whole), (True, letter))
     }
 
 
@@ -83,7 +84,7 @@ def test_fidelity_is_of_recipes_that_know_an_original(tmp_path: Path, capsys) ->
     assert main(["train", f"experiment={NAME}", "fidelity=exact", *where]) == 2
     assert "fidelity is improved or original" in capsys.readouterr().err
     with pytest.raises(UsageError, match="says nothing"):
-        recipe.preparations(
+        recipe.find_preparations(
             ["experiment=primatrix/best", "fidelity=original", *where],
             config_dir() / "experiment" / "primatrix" / "best.yaml",
             config_dir(),

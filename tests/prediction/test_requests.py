@@ -34,7 +34,7 @@ def make_run(root: Path, clips: Path, split: str = "test") -> Path:
 
 def clips_of(*args: object) -> list[str]:
     cfg: PredictConfig = overrides.composed("predict", [str(a) for a in args], config_dir())
-    return [a.clip for a in requests.clips_of(cfg, None)]
+    return [a.clip for a in requests.find_requests(cfg, None)]
 
 
 def test_a_runs_folder_its_checkpoint_and_latest_have_its_test_clips(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from jungle.data import predictions
 from jungle.errors import UsageError
 from jungle.export.submission import read_template, write_submission
-from jungle.prediction.requests import ClipRequest, _matched
+from jungle.prediction.requests import ClipRequest, match_template
 
 CLASSES = ("leopard", "écureuil", "blank")
 FOUND = [
@@ -34,19 +34,19 @@ def template(tmp_path, *names, head="filename,leopard,écureuil,blank"):
     ],
 )
 def test_rows_are_found_as_labels_are(tmp_path, name, hit):
-    asks = _matched(template(tmp_path, name, "cam2/IMG_1.MP4"), FOUND)
+    asks = match_template(template(tmp_path, name, "cam2/IMG_1.MP4"), FOUND)
     assert asks[0] == ClipRequest(name, None if hit is None else FOUND[hit].path)
     assert asks[1].path == FOUND[2].path
 
 
 def test_what_fits_two_videos_or_two_rows_is_asked(tmp_path):
     with pytest.raises(UsageError, match=r"IMG_1\.MP4 \(cam1/IMG_1\.MP4 or cam2/IMG_1\.MP4\)"):
-        _matched(template(tmp_path, "IMG_1.MP4", "cam1/IMG_0.MP4"), FOUND)
+        match_template(template(tmp_path, "IMG_1.MP4", "cam1/IMG_0.MP4"), FOUND)
     two = [ClipRequest("a/x.MP4", "/disk/1"), ClipRequest("a/x.Mp4", "/disk/2")]
     with pytest.raises(UsageError, match=r"fits several videos.*a/x\.mp4 \(a/x\.MP4 or a/x\.Mp4\)"):
-        _matched(template(tmp_path, "a/x.mp4"), two)
+        match_template(template(tmp_path, "a/x.mp4"), two)
     with pytest.raises(UsageError, match="are both the video"):
-        _matched(template(tmp_path, "cam1/IMG_0.MP4", "cam1/IMG_0.mp4"), FOUND)
+        match_template(template(tmp_path, "cam1/IMG_0.MP4", "cam1/IMG_0.mp4"), FOUND)
     with pytest.raises(UsageError, match=r"must name each clip once: a\.mp4 comes twice"):
         template(tmp_path, "a.mp4", "a.mp4")
 

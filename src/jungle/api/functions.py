@@ -108,7 +108,7 @@ class Predictor:
         several = [str(videos)] if isinstance(videos, (str, Path)) else list(map(str, videos))
         cfg = cfg.model_copy(update={"videos": several, "ckpt": []})
         preflight.check(cfg)
-        asks = requests.clips_of(cfg, None)
+        asks = requests.find_requests(cfg, None)
         own = [m.model.backbone for m in self._loaded]
         try:
             with tempfile.TemporaryDirectory() as folder, Rows(Path(folder), {}, self.classes, False) as rows:
@@ -191,9 +191,9 @@ def train(overrides: Sequence[str] = ()) -> Trained:
     if several := next((w for w in words if w.startswith(("-", "sweep=", "+sweep="))), None):
         raise UsageError(f"{several}: jungle.train trains one model: give it to train.py")
     from jungle.config.folder import config_dir
-    from jungle.pipelines.recipe import find
+    from jungle.pipelines.recipe_files import find_recipe
 
-    if (recipe := find(words, config_dir())) is not None:
+    if (recipe := find_recipe(words, config_dir())) is not None:
         raise UsageError(f"experiment={recipe.stem}: a recipe trains several models: give it to train.py")
     return _trained(words)
 

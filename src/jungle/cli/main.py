@@ -216,14 +216,16 @@ def _look(cfg: Any) -> None:
 def _run(verb: str, argv: list[str]) -> int:
     recipe, argv = None, options.undashed(verb, argv)
     if verb == "train":
-        from jungle.pipelines import recipe as recipes
+        from jungle.pipelines import recipe_files
 
-        argv = options.undashed(verb, argv, recipes.WORDS)
-        recipe = recipes.find(argv, config_dir())
+        argv = options.undashed(verb, argv, recipe_files.WORDS)
+        recipe = recipe_files.find_recipe(argv, config_dir())
         if recipe is None:
-            recipes.check_words(argv, config_dir())
+            recipe_files.check_words(argv, config_dir())
     if {"--help", "-h"} & set(argv):
-        known = recipes.usage(recipe, config_dir()) if recipe else help.text(verb, argv, config_dir())
+        known = (
+            recipe_files.format_usage(recipe, config_dir()) if recipe else help.text(verb, argv, config_dir())
+        )
         streams.say(known)
         return 0
     from jungle.cli import overrides
@@ -231,6 +233,8 @@ def _run(verb: str, argv: list[str]) -> int:
 
     signal.signal(signal.SIGTERM, _stop)
     if recipe is not None:
+        from jungle.pipelines import recipe as recipes  # here, since it imports polars
+
         return recipes.main(argv, recipe, config_dir())
     code = 0
     checked = overrides.is_checked(argv)

@@ -10,7 +10,7 @@ from jungle.config.compose import composed, variants
 from jungle.config.folder import config_dir
 from jungle.console import log, result, speak, timed
 from jungle.errors import UsageError
-from jungle.pipelines import preflight, recipe
+from jungle.pipelines import preflight, recipe, recipe_files
 from jungle.pipelines.preparation import Preparations
 from jungle.wording import counted
 
@@ -93,8 +93,8 @@ def _features(
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:
     """Return the checked config of each backbone, what a recipe notes of it, and the steps asked for."""
     before, steps = None, ("features",)
-    if (file := recipe.find(argv, config_dir())) is not None:
-        before, steps = recipe.preparations(argv, file, config_dir())
+    if (file := recipe_files.find_recipe(argv, config_dir())) is not None:
+        before, steps = recipe.find_preparations(argv, file, config_dir())
         found = before.frozen
     else:
         found = [composed("train", given, config_dir()) for given in variants(argv)]

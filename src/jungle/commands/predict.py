@@ -47,7 +47,7 @@ def main(raw: Any) -> None:
         check_out(cfg.out, keys, cfg.decoder.name)
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
         _check_devices(cfg)
-    requests = asked.clips_of(cfg, template)
+    requests = asked.find_requests(cfg, template)
     clips = [a.clip for a in requests]
     if cfg.out is not None and not cfg.overwrite:
         check_clips(cfg.out, clips)

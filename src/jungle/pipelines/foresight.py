@@ -1,4 +1,4 @@
-"""What would stop a recipe, found by a look at this machine before anything runs."""
+"""Errors that would stop a recipe, found before anything runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from jungle.pipelines.stages import Job
 
 
 def foresee(jobs: Sequence[Job], root: Path) -> tuple[UserError, ...]:
-    """Return what would stop those of the training runs that are not finished, each said once.
+    """Return the errors that would stop unfinished training runs, each once.
 
     Args:
         jobs: of the stages that are to run.

@@ -1,21 +1,25 @@
-"""The plan of a recipe: what exists, what will run, and how long that takes where it has been measured."""
+"""The plan of a recipe: finished stages, stages to run, and how long these take where it was measured."""
 
 import sys
 from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
 
 from jungle.config.recipe import Recipe
 from jungle.pipelines.preparation import Preparations
 from jungle.pipelines.stages import Job
 from jungle.wording import count
 
-TELLING = ("model", "head", "stacker", "calibration", "experiment")
-"""Settings that say what a stage is."""
-WIDE = 160  # columns, where no terminal says how many it has
+SHOWN = ("model", "head", "stacker", "calibration", "experiment")
+"""Settings of a stage that the plan shows."""
+WIDTH = 160  # columns, where there is no terminal
 
 
-def show(
+def print_plan(
     recipe: Recipe,
     name: str,
+    *,
     before: Preparations,
     jobs: list[Job],
     seconds: dict[str, list[float]],
@@ -27,39 +31,36 @@ def show(
     Args:
         recipe: its stages.
         name: of the recipe, as it is typed.
-        before: what is made before its stages.
+        before: its preparations.
         jobs: the commands of its stages.
         seconds: how long runs took, by `<scale>/<stage>`.
         scale: `full` or `tiny`.
-        notes: lines below it: what a scale leaves out, what would stop it.
+        notes: lines below it: stages that a scale leaves out, errors that would stop it.
     """
-    from rich.console import Console
-    from rich.table import Table
-
     table = Table(title=f"{name}: {recipe.about}", title_justify="left", box=None, pad_edge=False)
     for column in ("stage", "what", "finished", "to run"):
         table.add_column(column)
     for step in before.steps:
-        table.add_row(step, *_step(step, before))
+        table.add_row(step, *_describe_step(step, before))
     for stage in recipe.stages:
         mine = [j for j in jobs if j.stage is stage]
         done = sum(j.finished for j in mine)
-        known = seconds.get(f"{scale}/{stage.name}", [])
+        measured = seconds.get(f"{scale}/{stage.name}", [])
         left = len(mine) - done
-        time_left = _duration(sum(known) / len(known) * left if known else None)
-        what = " ".join(a for a in stage.args if a.split("=")[0] in TELLING)
+        time_left = _format_duration(sum(measured) / len(measured) * left if measured else None)
+        what = " ".join(a for a in stage.args if a.split("=")[0] in SHOWN)
         table.add_row(
             stage.name,
             f"{stage.verb.replace('_', ' ')} {what}".strip(),
             f"{done} of {len(mine)}",
             time_left if left else "-",
         )
-    Console(stderr=True, width=None if sys.stderr.isatty() else WIDE).print(table)
+    Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH).print(table)
     for note in notes:
         print(note, file=sys.stderr)
 
 
-def _step(step: str, before: Preparations) -> tuple[str, str, str]:
+def _describe_step(step: str, before: Preparations) -> tuple[str, str, str]:
     """Return what a step before the stages does, how much of it is there, and how long the rest takes."""
     what = {
         "metadata": "index every clip's file",
@@ -67,14 +68,14 @@ def _step(step: str, before: Preparations) -> tuple[str, str, str]:
     }[step]
     found = before.done(step)
     if found is None:
-        return what, "not begun", _duration(None)
+        return what, "not begun", _format_duration(None)
     done, clips = found
     rate = before.rate(step)
-    left = _duration((clips - done) / rate if rate else None)
+    left = _format_duration((clips - done) / rate if rate else None)
     return what, f"{done} of {count(clips, 'clip')}", left if done < clips else "-"
 
 
-def _duration(seconds: float | None) -> str:
+def _format_duration(seconds: float | None) -> str:
     if seconds is None:
         return "not measured"
     if seconds < 90:

@@ -1,7 +1,7 @@
-"""What a recipe makes before its stages: what its clips' files tell, and what frozen backbones see in them.
+"""Preparations of a recipe: metadata of its clips' files, and features of its frozen backbones.
 
 Both are kept where every training run looks for them, below `paths.cache`. Beside the recipe's own runs
-stands a note of what was asked for, by which a plan says how much of it is there and how long the rest takes.
+stands a note of the clips and stores, from which a plan tells how much is done and how long the rest takes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
@@ -20,18 +20,18 @@ from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features import index
 from jungle.features.fingerprint import fingerprint
+from jungle.features.spec import Wanted
 from jungle.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from jungle.features.spec import Wanted
-
+from jungle.parquet import read_parquet, write_parquet
+from jungle.prediction.metadata import INDEX
+from jungle.video.indexing.index import as_text, looked_at
 
 NOTED = ("key", "if_damaged", "path")
 """Columns of the note of clips; without all of them, as of earlier versions, it counts as none."""
 
 
 class Preparations:
-    """The steps that a recipe's training runs have in common.
+    """Steps that a recipe's training runs have in common.
 
     Args:
         root: the recipe's folder.
@@ -39,7 +39,7 @@ class Preparations:
     """
 
     def __init__(self, root: Path, configs: Sequence[TrainConfig]) -> None:
-        seeing = frozen_of(configs)
+        seeing = select_frozen(configs)
         self.frozen = list(seeing.values())
         """One config for each kind of features."""
         self.indexed = next((c for c in configs if c.data.metadata == "index"), None)
@@ -54,11 +54,6 @@ class Preparations:
 
     def begin(self, clips: Sequence[Wanted]) -> None:
         """Note the clips, those whose files can be read."""
-        import polars as pl
-
-        from jungle.parquet import write_parquet
-        from jungle.video.indexing.index import as_text
-
         paths = [as_text(str(Path(c.path).absolute())) for c in clips]
         keys = [(c.content.key, c.content.if_damaged) for c in clips]
         columns = [*zip(*keys, strict=True), paths] if clips else [[]] * len(NOTED)
@@ -91,16 +86,11 @@ class Preparations:
         """
         if not self._clips.is_file():
             return None
-        from jungle.parquet import read_parquet
-
         try:
             clips = read_parquet(self._clips, list(NOTED))
         except UserError:
             return None
         if step == "metadata":
-            from jungle.prediction.metadata import INDEX
-            from jungle.video.indexing.index import looked_at
-
             known = looked_at(self._cache / INDEX)
             return int(clips["path"].is_in(known.implode()).sum()), len(clips)
 
@@ -116,7 +106,7 @@ class Preparations:
         return read_json(self._note).get("rates", {}).get(step)
 
 
-def frozen_of(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
+def select_frozen(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
     """Return one config for each kind of features, by the fingerprint of the settings that shape them."""
     return {
         fingerprint(c.model_dump(mode="json", include={"model", "frames", "decoder"})): c

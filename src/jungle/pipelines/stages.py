@@ -1,28 +1,33 @@
-"""The commands that the stages of a recipe are, and the folders of what they make."""
+"""Stages of a recipe: their commands, and the folders of what they make."""
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from jungle import runs
+from jungle.config import TrainConfig
+from jungle.config.compose import composed
 from jungle.config.recipe import PLACE, Recipe, Stage
+from jungle.config.words import quoted
+from jungle.data.formats import primatrix
 from jungle.training.loggers.run_names import prefer_variable
 
 DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
 SAMPLE = ("data=sample", "data.sample_clips=40")
-"""What a small scale runs on where no data are given."""
+"""The data of a small scale where none are given."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Job:
     """One command of a stage."""
 
     stage: Stage
     folder: Path
-    args: list[str] = field(default_factory=list)
-    config: Any = None
+    args: tuple[str, ...] = ()
+    config: TrainConfig | None = None
     """The checked config of a training run."""
 
     @property
@@ -35,16 +40,22 @@ class Job:
     @property
     def command(self) -> list[str]:
         """The words that run it."""
-        from jungle.config.words import quoted  # not above: --help needs no Hydra
-
         where = "hydra.run.dir" if self.stage.verb == "train" else "out"
         words = self.stage.verb.split("_")
         return [*words, *self.args, f"{where}={quoted(self.folder)}"]
 
 
-def jobs_of(
-    recipe: Recipe, name: str, given: list[str], tiny: bool, configs: Path, original: bool = False
-) -> tuple[list[Job], Path, Any]:
+class ComposedRecipe(NamedTuple):
+    """The commands of a recipe, its folder, and the config of its first training run."""
+
+    jobs: list[Job]
+    folder: Path
+    first: TrainConfig
+
+
+def compose_recipe(
+    recipe: Recipe, name: str, given: Sequence[str], *, tiny: bool, configs: Path, original: bool = False
+) -> ComposedRecipe:
     """Compose and check the command of every stage.
 
     Args:
@@ -55,15 +66,9 @@ def jobs_of(
         configs: the folder of configs.
         original: whether it is the old solution's to the letter, where its recipe says how.
 
-    Returns:
-        The commands, the recipe's folder, and the config of its first training run.
-
     Raises:
         UsageError: a setting is not valid.
     """
-    from jungle.config.compose import composed
-    from jungle.config.words import quoted
-
     jobs: list[Job] = []
     folders: dict[str, Path] = {}
     root, first = Path(), None
@@ -74,7 +79,7 @@ def jobs_of(
         letter = [*recipe.original, *stage.original] if original else []
         small = [*sample, *recipe.tiny, *stage.tiny] if tiny else []
         if stage.verb == "train":
-            args = _last(recipe.args, args, letter, small, given)
+            args = _merge(recipe.args, args, letter, small, given)
             folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
             folds = None if folds == 1 else folds
             cfg = composed("train", [*args, *_fold(folds, 0)], configs)
@@ -83,39 +88,43 @@ def jobs_of(
             folder = root / "members" / f"{stage.name}-{cfg.fingerprint()[:8]}"
             for k in range(folds) if folds else (None,):
                 where = folder / ("run" if k is None else f"fold{k}")
-                jobs.append(Job(stage, where, [*args, *_fold(folds, k)], cfg))
+                jobs.append(Job(stage, where, (*args, *_fold(folds, k)), cfg))
         else:
             members = [str(folders[m]) for m in stage.members]
             own = [a for a in given if a.startswith("paths.")]
             args = [
                 f"members=[{','.join(quoted(m) for m in members)}]",
-                *_last(args, stage.original if original else [], stage.tiny if tiny else [], own),
+                *_merge(args, stage.original if original else [], stage.tiny if tiny else [], own),
             ]
             key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
             folder = root / f"{stage.name}-{key}"
             composed(stage.verb, [*args, f"out={quoted(folder)}"], configs)
-            jobs.append(Job(stage, folder, args))
+            jobs.append(Job(stage, folder, tuple(args)))
         folders[stage.name] = folder
     assert first is not None
-    _group(jobs, name)
-    return jobs, root, first
+    return ComposedRecipe(_group(jobs, name), root, first)
 
 
-def _group(jobs: list[Job], name: str) -> None:
-    """Have W&B show a recipe's training runs together, each as what its stage is, unless told otherwise."""
-    from jungle.config.words import quoted
-
-    trained = [job for job in jobs if job.stage.verb == "train" and job.config.logger.name == "wandb"]
+def _group(jobs: list[Job], name: str) -> list[Job]:
+    """Group a recipe's training runs for W&B, each of its stage's kind, unless settings say otherwise."""
+    trained = [job for job in jobs if job.config is not None and job.config.logger.name == "wandb"]
     made_of = json.dumps([job.folder.parent.name for job in trained])
     group = f"{name} {hashlib.blake2b(made_of.encode(), digest_size=4).hexdigest()}"
-    for job in trained:
+
+    def add_words(job: Job) -> Job:
+        words: list[str] = []
+        if job.config is None or job.config.logger.name != "wandb":
+            return job
         if job.config.logger.group is None and (shared := prefer_variable("WANDB_RUN_GROUP", group)):
-            job.args.append(f"logger.group={quoted(shared)}")
+            words.append(f"logger.group={quoted(shared)}")
         if job.config.logger.job_type is None and (kind := prefer_variable("WANDB_JOB_TYPE", job.stage.name)):
-            job.args.append(f"logger.job_type={quoted(kind)}")
+            words.append(f"logger.job_type={quoted(kind)}")
+        return replace(job, args=(*job.args, *words))
+
+    return [add_words(job) for job in jobs]
 
 
-def _last(*groups: list[str]) -> list[str]:
+def _merge(*groups: Sequence[str]) -> list[str]:
     """Return settings of which the later ones count: Hydra takes no group twice."""
     found: dict[str, str] = {}
     for arg in (a for group in groups for a in group):
@@ -128,12 +137,11 @@ def _fold(folds: int | None, k: int | None) -> list[str]:
     return [f"data.folds={folds}", f"data.fold={k}"] if folds else []
 
 
-def template_of(given: str, cfg: Any) -> Path | None:
+def find_template(given: str, cfg: TrainConfig) -> Path | None:
     """Return the submission format: the one given, the data's own, or the one that lies beside it."""
-    if given or cfg.data.template:
-        return Path(given or cfg.data.template)
+    if template := given or cfg.data.template:
+        return Path(template)
     if cfg.data.format not in ("sample", "primatrix", "primatrix_micro"):
         return None
-    from jungle.data.formats.primatrix import find_template
-
-    return find_template(cfg.data.root, cfg.data.labels)
+    assert cfg.data.root is not None
+    return primatrix.find_template(cfg.data.root, cfg.data.labels)

@@ -6,25 +6,28 @@ or runs out of memory takes nothing with it, and nothing of one (process group, 
 for the next.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
 from jungle import runs
 from jungle.config import TrainConfig, gate, resuming, typed
-from jungle.config.words import parsed, quoted, text_of, word_of
-from jungle.console import log, result
-from jungle.errors import SomeFailed, UsageError, UserError, first_line
-from jungle.files import read_json, replacing, write_json
+from jungle.config.words import parsed, quoted, text_of
+from jungle.console import log
+from jungle.errors import UsageError, UserError, first_line
+from jungle.files import read_json, write_json
 from jungle.pipelines import subprocesses
-from jungle.plain import read
+
+if TYPE_CHECKING:
+    from jungle.training.run_inputs import Comparisons
 
 _FOLDER = "hydra.sweep.dir="
 
@@ -45,7 +48,7 @@ def choose(cfg: Any, argv: list[str]) -> Path:
         raise UsageError("a sweep starts its own processes: give trainer.devices=N instead of torchrun")
 
     def changes(folder: Path) -> list[str]:
-        return next((found for job in _jobs(folder) if (found := _trials().changes_in(job))), [])
+        return next((c for trial in runs.list_trials(folder) if (c := _comparisons().changes_in(trial))), [])
 
     digest = _digest(argv)
     return runs.unfinished(
@@ -54,9 +57,9 @@ def choose(cfg: Any, argv: list[str]) -> Path:
 
 
 @cache
-def _trials() -> Any:
-    """Return what compares trials' inputs with those of today, loaded once a process."""
-    from jungle.training.run_inputs import Comparisons
+def _comparisons() -> Comparisons:
+    """Return the comparisons of trials' inputs with those of today, made once a process."""
+    from jungle.training.run_inputs import Comparisons  # here: --help needs no polars
 
     return Comparisons()
 
@@ -68,7 +71,7 @@ def folder_of(argv: list[str]) -> Path | None:
 
 
 def run(folder: Path, argv: list[str], go: Callable[[], Any]) -> None:
-    """Run the trials by `go`, then write what came out.
+    """Run the trials by `go`, then write the table of results.
 
     Raises:
         SomeFailed: the sweep is done, but some trials failed.
@@ -78,6 +81,8 @@ def run(folder: Path, argv: list[str], go: Callable[[], Any]) -> None:
     with runs.hold(folder):
         runs.mark(folder, digest, "running")
         go()
+        from jungle.pipelines.sweep_results import summarise  # here: --help needs no polars
+
         summarise(folder)
         runs.mark(folder, digest, "finished")
 
@@ -115,7 +120,7 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
             f"{folder} holds a trial of other settings ({other}); give resume=never to start a new sweep"
         )
     if done.get("state") == "finished":
-        runs.check_unchanged(folder, _trials().changes_in(folder, cfg))
+        runs.check_unchanged(folder, _comparisons().changes_in(folder, cfg))
     else:
         write_json(folder / runs.TRIAL, note)
         if why := _trained(folder, cfg, [*options, *overrides]):
@@ -131,7 +136,7 @@ def _failed(folder: Path, note: dict[str, Any], why: str) -> None:
 
 def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
     """Train a trial in a process of its own; return why it failed, empty where it did not."""
-    from jungle.pipelines import preflight  # here: it needs polars, which --help does not
+    from jungle.pipelines import preflight  # here: --help needs no polars
 
     try:
         # The process looks as well, but has no folder yet in which to note what it refuses.
@@ -141,87 +146,5 @@ def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
     code = subprocesses.run(["train", *words, f"hydra.run.dir={quoted(folder)}"])
     if not code:
         return ""
-    said = f"killed by signal {-code}; for want of memory?" if code < 0 else f"exit code {code}"
+    said = f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"
     return runs.state(folder).get("reason") or said
-
-
-def _jobs(folder: Path) -> list[Path]:
-    """Return the folders of a sweep's trials, in their order."""
-    return sorted((f.parent for f in folder.glob(f"*/{runs.TRIAL}")), key=lambda f: (len(f.name), f.name))
-
-
-@dataclass(frozen=True)
-class Noted:
-    """What stands in the folder of a trial."""
-
-    overrides: list[str]
-    monitor: str
-    best_is: str
-    """`min` or `max`."""
-    reason: str
-
-
-def _noted(file: Path) -> Noted:
-    """Read what a trial was: it is told in a table, and not run.
-
-    Raises:
-        UsageError: it is no note of a trial.
-    """
-    found = read(file)
-    if not isinstance(found, dict) or not isinstance(found.get("monitor"), str):
-        raise UsageError(f"{file}: not the note of a trial; delete its folder to run it again")
-    overrides = gate.check_words("train", found.get("overrides"), file, run=False)
-    monitor = found["monitor"]
-    best_is = found.get("mode")
-    if best_is not in ("min", "max"):  # as in notes of earlier versions
-        best_is = "min" if "loss" in monitor else "max"
-    return Noted(overrides, monitor, best_is, str(found.get("reason") or ""))
-
-
-def summarise(folder: Path) -> None:
-    """Write `sweep_results.csv` and `sweep.png` into the sweep's folder, and say so.
-
-    Raises:
-        SomeFailed: trials that failed, by number; the table has their reasons.
-    """
-    import polars as pl
-
-    from jungle.data.spreadsheets import write_csv
-    from jungle.report.sweep import draw_sweep
-
-    jobs = _jobs(folder)
-    if not jobs:
-        return
-    facts = {job: _noted(job / runs.TRIAL) for job in jobs}
-    monitor = facts[jobs[0]].monitor
-    settings = [
-        {o.key_or_group: word_of(o).partition("=")[2] for o in parsed(facts[job].overrides)} for job in jobs
-    ]
-    swept = [k for k in settings[0] if len({s.get(k) for s in settings}) > 1]
-    rows = []
-    for job, chosen in zip(jobs, settings, strict=True):
-        done = runs.state(job).get("state") == "finished"
-        scores = read_json(job / "metrics.json") if done else {}
-        rows.append(
-            {
-                "trial": job.name,
-                "status": "ok" if done else "failed",
-                "reason": None if done else facts[job].reason or "not run to its end",
-                **{k: chosen.get(k) for k in swept},
-                monitor: scores.get(monitor),
-                **{k: v for k, v in scores.items() if "/class/" not in k and k != monitor},
-                "checkpoint": str(job / "checkpoints" / "best.ckpt") if done else None,
-            }
-        )
-    columns = list(dict.fromkeys(k for row in sorted(rows, key=len, reverse=True) for k in row))
-    table = pl.DataFrame({c: [row.get(c) for row in rows] for c in columns}, strict=False)
-    write_csv(table, folder / "sweep_results.csv")
-    with replacing(folder / "sweep.png") as part:
-        draw_sweep(table.filter(pl.col("status") == "ok"), swept, monitor, facts[jobs[0]].best_is, part)
-    result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")
-    failed = table.filter(pl.col("status") == "failed")["trial"].to_list()
-    if failed:
-        raise SomeFailed(
-            f"{len(failed)} of {len(rows)} trials failed ({', '.join(failed)}); their reasons are in "
-            f"{folder / 'sweep_results.csv'}, the same command tries them again"
-        )

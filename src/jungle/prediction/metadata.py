@@ -15,6 +15,7 @@ from jungle.data.index_lookup import rows_of
 from jungle.data.metadata import FACTS, MICRO, SEEN_OF, facts_of
 from jungle.errors import UsageError
 from jungle.files import Lock, absent
+from jungle.video.indexing.index import as_text, index_clips
 
 INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
@@ -132,8 +133,6 @@ def of_clips(
 
 def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
     """Keep one index of all files that were ever asked for; processes at once wait for each other."""
-    from jungle.video.indexing.index import as_text, index_clips
-
     files = [str(Path(p).absolute()) if p and os.path.isfile(p) else None for p in paths]
     there = sorted({f for f in files if f})
     known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})

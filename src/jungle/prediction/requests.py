@@ -1,16 +1,37 @@
-"""Which clips a prediction is for: `videos=`, a template's, or the test clips of the checkpoint's own run."""
+"""Clips to predict: `videos=`, a template's, or the test clips of the checkpoint's own run."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Protocol
+
+import polars as pl
 
 from jungle.config import PredictConfig
 from jungle.console import log
+from jungle.data.clips import Clips
+from jungle.data.formats import find_clips
+from jungle.data.paths import Matches, match_clips, name_clips
+from jungle.data.validation_report import shown
 from jungle.errors import UsageError
 from jungle.wording import counted
 
 
-@dataclass(frozen=True)
+class Template(Protocol):
+    """The rows of a submission format: its file, and the names of its clips."""
+
+    @property
+    def file(self) -> Path:
+        """The file that was read."""
+        ...
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Names of clips, in its order."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class ClipRequest:
     """One clip to predict: its id in the results and where it lies; no `path` where no file was found."""
 
@@ -18,45 +39,39 @@ class ClipRequest:
     path: str | None
 
 
-def clips_of(cfg: PredictConfig, template: Any) -> list[ClipRequest]:
+def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipRequest]:
     """Return the clips to predict, in order; with a template, its rows and only those.
 
     Raises:
         UserError: nothing is there to predict.
     """
     if cfg.videos is not None:
-        from jungle.data.formats import find_clips
-
         found = [ClipRequest(f.clip, f.path) for f in find_clips(cfg.videos)]
-        return found if template is None else _matched(template, found)
-    run, table = _run_clips(cfg.ckpt[0])
+        return found if template is None else match_template(template, found)
+    run, table = _read_run(cfg.ckpt[0])
     if table is None:
         raise UsageError(
             "which clips? Give videos=<folder, glob, list or video> (the checkpoint's run is not beside it)"
         )
     every = [ClipRequest(c, p) for c, p in table.select("clip", "path").iter_rows()]
     if template is not None:
-        return _on_disk(_matched(template, every), run)
-    import polars as pl
-
+        return _check_on_disk(match_template(template, every), run)
     test = table.filter(pl.col("split") == "test") if "split" in table.columns else table.clear()
     if not len(test):
         raise UsageError(
             f"which clips? The run {run} had no test clips; give videos=<folder, glob, list or video>"
         )
-    return _on_disk([ClipRequest(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
+    return _check_on_disk([ClipRequest(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
 
 
-def _run_clips(ckpt: Path) -> tuple[Path, Any]:
+def _read_run(ckpt: Path) -> tuple[Path, pl.DataFrame | None]:
     """Return the run that a checkpoint lies in, or that a folder is, and its clips table or None."""
-    from jungle.data.clips import Clips
-
     run = ckpt if ckpt.is_dir() else ckpt.resolve().parent.parent
     file = run / "clips.parquet"
     return run, Clips.read(file).table if file.is_file() else None
 
 
-def _on_disk(requests: list[ClipRequest], run: Path) -> list[ClipRequest]:
+def _check_on_disk(requests: list[ClipRequest], run: Path) -> list[ClipRequest]:
     """Return the clips of a run, of which one at least is still where it was.
 
     Raises:
@@ -70,7 +85,7 @@ def _on_disk(requests: list[ClipRequest], run: Path) -> list[ClipRequest]:
     return requests
 
 
-def _matched(template: Any, found: list[ClipRequest]) -> list[ClipRequest]:
+def match_template(template: Template, found: list[ClipRequest]) -> list[ClipRequest]:
     """Return each row of the template with its file: by whole name, else by a unique file name.
 
     Names are read as those of tables and lists are: case and accents are forgiven where one clip alone fits.
@@ -78,11 +93,6 @@ def _matched(template: Any, found: list[ClipRequest]) -> list[ClipRequest]:
     Raises:
         UsageError: none of its clips is among the videos, or a row fits several.
     """
-    import polars as pl
-
-    from jungle.data.paths import Matches, match_clips, name_clips
-    from jungle.data.validation_report import shown
-
     whole = {a.clip: a for a in found}
     last: dict[str, list[ClipRequest]] = {}
     for ask in found:

@@ -11,8 +11,8 @@ from jungle.config import TrainConfig, resuming
 from jungle.config import train as config_train
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
-from jungle.pipelines import recipe as recipes
-from jungle.pipelines.stages import jobs_of
+from jungle.pipelines import recipe_files
+from jungle.pipelines.stages import compose_recipe
 from jungle.training.loggers import wandb_run
 from jungle.training.loggers.run_names import RunNames, name_run
 
@@ -54,11 +54,11 @@ def test_what_the_environment_says_is_left_to_wandb(tmp_path: Path, monkeypatch:
 
 
 def test_a_recipes_runs_are_grouped_and_are_what_their_stage_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = recipes.read(BEST)
+    whole = recipe_files.read_recipe(BEST)
     recipe = whole.model_copy(update={"stages": whole.stages[:2]})
 
     def args(*given: str) -> list[list[str]]:
-        jobs, _, _ = jobs_of(recipe, "primatrix/best", list(given), True, config_dir())
+        jobs, _, _ = compose_recipe(recipe, "primatrix/best", list(given), tiny=True, configs=config_dir())
         return [[a for a in job.args if a.startswith("logger")] for job in jobs]
 
     assert args() == [["logger=none"]] * 2

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+from matplotlib.figure import Figure
 
 from jungle.config import TrainConfig
 from jungle.errors import UserError
@@ -106,8 +107,6 @@ def suggested(rates: list[float], losses: list[float]) -> float | None:
 
 def draw(rates: list[float], losses: list[float], rate: float | None, path: Path) -> None:
     """Draw the loss by the rate, and where the rate was chosen."""
-    from matplotlib.figure import Figure
-
     finite = [x for x in losses if np.isfinite(x)]
     # Not pyplot, whose choice of a backend is that of the notebook this may run in.
     figure = Figure(figsize=(7, 4), layout="constrained")
