@@ -32,7 +32,7 @@ from jungle.features.spec import Wanted
 from jungle.features.store import FeatureStore
 from jungle.models.backbones.concat import make_backbone
 from jungle.training import build, datamodules
-from jungle.training.fit import quiet
+from jungle.training.fit import silence_libraries
 
 STORED = 2048
 GROUP = 256
@@ -109,7 +109,7 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
         steps: measured steps, after a tenth as many for warm-up.
     """
     with PeakMemory() as peak:
-        quiet()
+        silence_libraries()
         cfg = composed("train", [*settings, "model.pretrained=false"], config_dir())
         backbone = make_backbone(build.backbone_spec(cfg))
         shape = (cfg.frames.count, backbone.dim)
