@@ -29,7 +29,7 @@ from rich.table import Table
 
 from jungle.bench.processes import open_pool, own_memory_mb, run_alone
 from jungle.console import log, speak
-from jungle.errors import UsageError, UserError, nearest
+from jungle.errors import UsageError, UserError, suggest
 from jungle.features.store import FeatureStore
 from jungle.files import write_json
 
@@ -234,7 +234,7 @@ def bench_store(
     """
     for name in formats:
         if name not in LAYOUTS:
-            raise UsageError(f"formats: {name!r} is not a format.{nearest(name, LAYOUTS)}")
+            raise UsageError(f"formats: {name!r} is not a format.{suggest(name, LAYOUTS)}")
     if clips < BATCH:
         raise UsageError(f"clips={clips}: at least {BATCH} are needed, one batch.")
     found = []

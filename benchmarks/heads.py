@@ -19,9 +19,9 @@ from typing import Any
 import pytorch_lightning as pl
 
 from jungle.config import TrainConfig
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
-from jungle.console import Progress, result, speak, timed
+from jungle.console import Progress, log_time, print_result, speak
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json, write_text
 from jungle.models.backbones.concat import make_backbone
@@ -59,7 +59,7 @@ def bench_heads(
     names = list(heads) or sorted(f.stem for f in (folder / "head").glob("*.yaml"))
     if seeds < 1:
         raise UsageError(f"--seeds={seeds}: give 1 or more")
-    configs = {n: composed("train", [*settings, *f"head={n}".split()], folder) for n in names}
+    configs = {n: compose("train", [*settings, *f"head={n}".split()], folder) for n in names}
     first = configs[names[0]]
     if first.model.mode != "frozen":
         raise UsageError(
@@ -81,7 +81,7 @@ def bench_heads(
     write_json(out / "heads.json", rows)
     table = _markdown(rows)
     write_text(out / "heads.md", table)
-    result(table)
+    print_result(table)
     return rows
 
 
@@ -134,7 +134,7 @@ class _Runs:
             spec = build.clip_specs(cfg, backbone)[1]
             known = metadata.of_training(cfg, clips, datamodules.workers_of(cfg))
             about = training_clips.about(clips, spec, weights_hash, known)
-            with timed("features"):
+            with log_time("features"):
                 data, _ = datamodules.stored_features(cfg, clips, backbone, spec, weights_hash)
             data.facts = known
             data.failures.update(lost)

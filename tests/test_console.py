@@ -1,6 +1,6 @@
 import pytest
 
-from jungle.wording import counted
+from jungle.wording import tally
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from jungle.wording import counted
     ],
 )
 def test_one_thing_is_in_the_singular(count: int, what: str, said: str) -> None:
-    assert counted(count, what) == said
+    assert tally(count, what) == said

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from jungle.cli.main import main
-from jungle.devices import device_of
+from jungle.devices import resolve_device
 from jungle.errors import UsageError
 
 
@@ -25,10 +25,10 @@ def test_a_device_is_one_that_is_there(gpus, asked, found, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     if " " not in found:
-        assert device_of(asked) == found
+        assert resolve_device(asked) == found
         return
     with pytest.raises(UsageError, match=found):
-        device_of(asked, "--device ")
+        resolve_device(asked, "--device ")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

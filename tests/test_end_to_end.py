@@ -68,7 +68,7 @@ def test_the_metrics_are_of_the_predictions(trained: Path) -> None:
     clips = Clips.read(trained / "clips.parquet").of("test")
     assert table["clip"].to_list() == clips.table["clip"].to_list()
     saved = json.loads((trained / "metrics.json").read_text())
-    assert log_loss(predictions.probabilities(table), clips.targets()) == pytest.approx(
+    assert log_loss(predictions.get_probabilities(table), clips.targets()) == pytest.approx(
         saved["test/log_loss"]
     )
     assert [sum(a) for a in table["attention"]] == pytest.approx([1.0] * len(table), abs=1e-4)
@@ -98,7 +98,9 @@ def test_predicting_videos_gives_the_runs_own_answers(
         assert str(folder) not in (trained / "report.html").read_text()
     own = predictions.read(trained / "predictions_test.parquet")
     joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
-    np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
+    np.testing.assert_allclose(
+        predictions.get_probabilities(joined), predictions.get_probabilities(own), atol=1e-5
+    )
 
 
 def test_a_run_folder_means_its_best_and_latest_is_no_failed_run(
@@ -147,7 +149,9 @@ def test_an_ensemble_is_the_mean(trained: Path, survey: Path, command: Command, 
             "report=false",
         )
         assert done.returncode == 0, done.stderr[-3000:]
-        tables.append(predictions.probabilities(predictions.read(tmp_path / name / "predictions.parquet")))
+        tables.append(
+            predictions.get_probabilities(predictions.read(tmp_path / name / "predictions.parquet"))
+        )
     assert not np.allclose(tables[0], tables[1])
     np.testing.assert_allclose(tables[2], (tables[0] + tables[1]) / 2, atol=1e-6)
 
@@ -170,7 +174,7 @@ def test_a_broken_clip_is_a_row_with_a_reason(
         "empty.mp4": "failed",
         "text.avi": "failed",
     }
-    assert predictions.failed_ones(table)["lion"].to_list() == [None, None]
+    assert predictions.select_failed(table)["lion"].to_list() == [None, None]
     assert pl.read_csv(tmp_path / "out" / "failures.csv")["clip"].to_list() == ["empty.mp4", "text.avi"]
 
 
@@ -196,7 +200,7 @@ def test_a_broken_clip_does_not_stop_training(survey: Path, command: Command, tm
     reasons = dict(pl.read_csv(run / "failures.csv").iter_rows())
     assert set(reasons) == set(lost)
     assert reasons["clips/gone.mp4"] == "no such file"
-    failed = predictions.failed_ones(predictions.read(run / "predictions_val.parquet"))
+    failed = predictions.select_failed(predictions.read(run / "predictions_val.parquet"))
     assert failed["clip"].to_list() == ["clips/damaged.mp4", "clips/gone.mp4"]
     assert failed["lion"].to_list() == [None, None]
     metrics = json.loads((run / "metrics.json").read_text())
@@ -280,7 +284,7 @@ def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
         )
         assert ours["clip"].equals(theirs["clip"])
         np.testing.assert_allclose(
-            predictions.probabilities(ours), predictions.probabilities(theirs), atol=1e-4
+            predictions.get_probabilities(ours), predictions.get_probabilities(theirs), atol=1e-4
         )
 
 
@@ -316,7 +320,7 @@ def test_two_processes_end_as_one_does(survey: Path, command: Command, tmp_path:
         assert table["clip"].equals(tables[0]["clip"])
         assert set(table["status"]) == {"ok"}
         np.testing.assert_allclose(
-            predictions.probabilities(table), predictions.probabilities(tables[0]), atol=1e-3
+            predictions.get_probabilities(table), predictions.get_probabilities(tables[0]), atol=1e-3
         )
 
 

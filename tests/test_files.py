@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jungle.errors import UserError
-from jungle.files import NAME_BYTES, expanded, named_after, replacing, write_text
+from jungle.files import NAME_BYTES, expand_user, name_beside, replace_atomically, write_text
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ from jungle.files import NAME_BYTES, expanded, named_after, replacing, write_tex
     ],
 )
 def test_an_error_of_the_disk_names_the_file(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(OSError, match="No space") as raised, replacing(tmp_path / "a.parquet"):
+    with pytest.raises(OSError, match="No space") as raised, replace_atomically(tmp_path / "a.parquet"):
         raise error
     assert raised.value.errno == errno.ENOSPC
     assert raised.value.filename == str(tmp_path / "a.parquet")
@@ -25,7 +25,7 @@ def test_an_error_of_the_disk_names_the_file(tmp_path: Path, error: Exception) -
 
 
 def test_another_error_stays_what_it_is(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no number"), replacing(tmp_path / "a.csv"):
+    with pytest.raises(ValueError, match="no number"), replace_atomically(tmp_path / "a.csv"):
         raise ValueError("no number")
 
 
@@ -41,7 +41,7 @@ def test_names_as_long_as_the_disk_takes_can_be_written(tmp_path: Path, name: st
 
 def test_the_temporary_name_is_hidden_short_and_keeps_the_suffix(tmp_path: Path) -> None:
     for name in ("a.parquet", "x" * 240 + ".safetensors", "no suffix"):
-        with replacing(tmp_path / name) as part:
+        with replace_atomically(tmp_path / name) as part:
             assert part.name.startswith(".")
             assert ".part" in part.name
             assert part.suffix in (Path(name).suffix, ".part")
@@ -52,25 +52,25 @@ def test_the_temporary_name_is_hidden_short_and_keeps_the_suffix(tmp_path: Path)
 def test_a_name_that_the_disk_refuses_is_told_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     for name, said in (("x" * 256, "too long"), ("folder", "Is a directory")):
-        with pytest.raises(OSError, match=said) as raised, replacing(tmp_path / name):
+        with pytest.raises(OSError, match=said) as raised, replace_atomically(tmp_path / name):
             raise AssertionError("the work began")
         assert raised.value.filename == str(tmp_path / name)
     assert [f.name for f in tmp_path.iterdir()] == ["folder"]
 
 
 def test_what_is_named_after_a_file_has_a_name_that_can_be(tmp_path: Path) -> None:
-    assert named_after(tmp_path / "a.csv", ".", ".lock") == tmp_path / ".a.csv.lock"
+    assert name_beside(tmp_path / "a.csv", ".", ".lock") == tmp_path / ".a.csv.lock"
     long, other = (tmp_path / (letter * 251 + ".csv") for letter in "xy")
-    beside = named_after(long, ".", ".journal")
+    beside = name_beside(long, ".", ".journal")
     beside.write_text("a")
     assert beside.name.endswith(".journal")
-    assert beside == named_after(long, ".", ".journal")
-    assert beside not in (named_after(long, ".", ".lock"), named_after(other, ".", ".journal"))
+    assert beside == name_beside(long, ".", ".journal")
+    assert beside not in (name_beside(long, ".", ".lock"), name_beside(other, ".", ".journal"))
 
 
 def test_a_folder_that_is_named_as_a_user_would_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="there is no user nosuchuser"):
-        expanded("~nosuchuser/x")
+        expand_user("~nosuchuser/x")
     (tmp_path / "~nosuchuser").mkdir()
-    assert expanded("~nosuchuser") == Path("~nosuchuser")
+    assert expand_user("~nosuchuser") == Path("~nosuchuser")

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import COMPOSED, VERBS, _joined
-from jungle.config.compose import variants
+from jungle.cli.main import COMPOSED, VERBS, _join_verb
+from jungle.config.compose import expand_variants
 from jungle.config.folder import config_dir
 from jungle.pipelines import recipe, recipe_files
 from tests.conftest import ROOT, Command
@@ -43,7 +43,7 @@ def test_every_setting_in_the_readme_composes() -> None:
             args = [w for w in shlex.split(words) if w != "-m"]
             if args == ["0.08"]:
                 args = ["decoder.crop_bottom=0.08"]
-            overrides.composed("train", args, config_dir())
+            overrides.compose("train", args, config_dir())
 
 
 @pytest.mark.parametrize("line", sorted({*COMMANDS, *INLINE}))
@@ -59,15 +59,15 @@ def test_every_command_is_a_command(line: str) -> None:
         if file := recipe_files.find_recipe(args, config_dir()):
             assert recipe.main([*args, "plan=true"], file, config_dir()) == 0
             return
-        overrides.composed(words[1].removesuffix(".py"), args, config_dir())
+        overrides.compose(words[1].removesuffix(".py"), args, config_dir())
     elif words[0] == "jungle":
-        words = ["jungle", *_joined(words[1:])]
+        words = ["jungle", *_join_verb(words[1:])]
         assert words[1] in VERBS
         if words[1] == "extract":
-            for given in variants(words[2:]):
-                overrides.composed("train", given, config_dir())
+            for given in expand_variants(words[2:]):
+                overrides.compose("train", given, config_dir())
         if words[1] in COMPOSED:
-            overrides.composed(words[1], words[2:], config_dir())
+            overrides.compose(words[1], words[2:], config_dir())
     elif words[:2] == ["docker", "build"]:
         stage = words[words.index("--target") + 1]
         assert re.search(

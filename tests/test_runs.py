@@ -9,7 +9,7 @@ import pytest
 
 from jungle import links, runs
 from jungle.errors import UsageError, UserError
-from jungle.files import Held, Lock, replacing, write_json, write_text
+from jungle.files import Held, Lock, replace_atomically, write_json, write_text
 from tests.conftest import Command, survey_args
 
 
@@ -40,8 +40,8 @@ def test_latest_leads_to_a_run_on_any_disk(disk: int | None, tmp_path: Path) -> 
         run = make_run(root, name)
         runs.point_latest(run)
         typed = root / "latest" / "checkpoints" / "best.ckpt"
-        assert links.through(typed).resolve() == (run / runs.BEST).resolve()
-        assert runs.checkpoint_of(links.through(root / "latest")).read_text() == "weights"
+        assert links.follow_latest(typed).resolve() == (run / runs.BEST).resolve()
+        assert runs.resolve_checkpoint(links.follow_latest(root / "latest")).read_text() == "weights"
     assert (root / "latest").is_symlink() == (disk is None)
     assert {f.name for f in root.iterdir()} == {"first", "second", "latest"}
 
@@ -62,11 +62,11 @@ def test_a_disk_without_links_is_said_and_the_config_reads_what_is_there(
         runs.point_latest(run)
     assert "no links" in caplog.text
     typed = root / "latest"
-    cfg = overrides.composed("predict", [f"ckpt={typed}/checkpoints/best.ckpt"], config_dir())
+    cfg = overrides.compose("predict", [f"ckpt={typed}/checkpoints/best.ckpt"], config_dir())
     assert cfg.ckpt == [run / runs.BEST]
-    cfg = overrides.composed("ensemble_check", [f"members={typed}"], config_dir())
+    cfg = overrides.compose("ensemble_check", [f"members={typed}"], config_dir())
     assert cfg.members == [str(run)]
-    cfg = overrides.composed("train", ["model=finetune", f"model.warm_start={typed}/a.ckpt"], config_dir())
+    cfg = overrides.compose("train", ["model=finetune", f"model.warm_start={typed}/a.ckpt"], config_dir())
     assert cfg.model.warm_start == run / "a.ckpt"
 
 
@@ -90,7 +90,7 @@ def test_what_is_named_latest_and_is_a_persons_own_stays(own: str, tmp_path: Pat
     (tmp_path / "latest").write_text(own)
     runs.point_latest(run)
     assert (tmp_path / "latest").read_text() == own
-    assert links.through(tmp_path / "latest" / "x") == tmp_path / "latest" / "x"
+    assert links.follow_latest(tmp_path / "latest" / "x") == tmp_path / "latest" / "x"
     (tmp_path / "latest").unlink()
     (tmp_path / "latest").mkdir()
     runs.point_latest(run)
@@ -104,10 +104,10 @@ def test_a_mistyped_checkpoint_of_a_run_names_the_one_that_it_has(tmp_path: Path
         with pytest.raises(
             UserError, match=r"no such file; there is best\.ckpt: ckpt=\S*checkpoints/best\.ckpt$"
         ):
-            runs.checkpoint_of(typed)
+            runs.resolve_checkpoint(typed)
     (run / runs.BEST).unlink()
     with pytest.raises(UserError, match="has no checkpoint any more"):
-        runs.checkpoint_of(run)
+        runs.resolve_checkpoint(run)
 
 
 def test_a_checkpoint_that_is_given_twice_counts_once(tmp_path: Path, caplog) -> None:
@@ -115,7 +115,7 @@ def test_a_checkpoint_that_is_given_twice_counts_once(tmp_path: Path, caplog) ->
     (other / runs.BEST).write_text("another")  # as long as the first's, or not: its content counts
     (first / runs.BEST).write_text("weights")
     with caplog.at_level("WARNING", "jungle"):
-        assert runs.once([first, first / runs.BEST, copy, other]) == [first, other]
+        assert runs.drop_repeated([first, first / runs.BEST, copy, other]) == [first, other]
     assert [r.getMessage() for r in caplog.records] == [
         f"ckpt={again}: the same model as {first}, so it counts once" for again in (first / runs.BEST, copy)
     ]
@@ -127,30 +127,30 @@ def test_a_run_without_a_checkpoint_names_the_last_that_has_one(tmp_path: Path) 
     (tmp_path / "latest").symlink_to("new")  # as version 0.1 left it
     for typed in (bare, tmp_path / "latest", tmp_path / "latest" / runs.BEST):
         with pytest.raises(UserError, match=r"stopped before its first checkpoint.*ckpt=\S*old$"):
-            runs.checkpoint_of(typed)
+            runs.resolve_checkpoint(typed)
     with runs.hold(bare), pytest.raises(UserError, match="is being trained"):
-        runs.checkpoint_of(bare / runs.BEST)
+        runs.resolve_checkpoint(bare / runs.BEST)
     runs.mark(bare, "f", "running", "the disk is full")
     with pytest.raises(UserError, match=r"failed before its first checkpoint \(the disk is full\)"):
-        runs.checkpoint_of(bare)
+        runs.resolve_checkpoint(bare)
     with pytest.raises(UserError, match="not a run's folder"):
-        runs.checkpoint_of(tmp_path)
+        runs.resolve_checkpoint(tmp_path)
     with pytest.raises(UserError, match=r"no such file\. There is old"):
-        runs.checkpoint_of(tmp_path / "olt")
+        runs.resolve_checkpoint(tmp_path / "olt")
 
 
 def test_what_has_not_ended_is_said(tmp_path: Path) -> None:
     old = make_run(tmp_path, "old")
     runs.point_latest(old)
-    assert runs.unended(tmp_path / "latest" / runs.BEST) is None
+    assert runs.explain_unfinished(tmp_path / "latest" / runs.BEST) is None
     new = make_run(tmp_path, "new", "running", best=False)
     os.utime(new / "config.yaml", (2e9, 2e9))
-    assert "the later one, new, has no checkpoint yet" in str(runs.unended(old / runs.BEST))
+    assert "the later one, new, has no checkpoint yet" in str(runs.explain_unfinished(old / runs.BEST))
     write_text(new / runs.BEST, "weights")
-    assert "new, was stopped before its end" in str(runs.unended(new / runs.BEST))
+    assert "new, was stopped before its end" in str(runs.explain_unfinished(new / runs.BEST))
     with runs.hold(new):
-        assert "new, is still being trained" in str(runs.unended(new / runs.BEST))
-    assert runs.unended(tmp_path / "elsewhere.ckpt") is None
+        assert "new, is still being trained" in str(runs.explain_unfinished(new / runs.BEST))
+    assert runs.explain_unfinished(tmp_path / "elsewhere.ckpt") is None
 
 
 def test_resume_latest_is_the_run_that_was_started_last(tmp_path: Path) -> None:
@@ -160,12 +160,12 @@ def test_resume_latest_is_the_run_that_was_started_last(tmp_path: Path) -> None:
     ):
         run = make_run(root, name, "running", best, reason)
         os.utime(run / "config.yaml", (i, i))
-    assert runs.named("latest", tmp_path) == root / "d"
+    assert runs.resolve_run("latest", tmp_path) == root / "d"
     os.utime(root / "b" / "config.yaml", (9, 9))
     os.utime(root / "c" / "config.yaml", (99, 99))  # it came to nothing
-    assert runs.named("latest", tmp_path) == root / "b"
+    assert runs.resolve_run("latest", tmp_path) == root / "b"
     with pytest.raises(UsageError, match="no training run"):
-        runs.named("latest", tmp_path / "nowhere")
+        runs.resolve_run("latest", tmp_path / "nowhere")
 
 
 def test_a_refused_run_leaves_nothing_and_what_is_not_its_own_stays(tmp_path: Path) -> None:
@@ -216,10 +216,10 @@ def test_modes_and_syncing_are_niceties_a_broken_disk_is_none(
     monkeypatch.setattr(os, "fsync", refused)
     file = tmp_path / "a.txt"
     if number == errno.EIO:
-        with pytest.raises(OSError, match=r"a\.txt"), replacing(file) as part:
+        with pytest.raises(OSError, match=r"a\.txt"), replace_atomically(file) as part:
             part.write_text("a")
         assert not file.exists()
         return
-    with replacing(file) as part:
+    with replace_atomically(file) as part:
         part.write_text("a")
     assert file.read_text() == "a"

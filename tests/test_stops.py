@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from jungle.cli.main import guarded
+from jungle.cli.main import run_guarded
 from jungle.errors import Stopped, UserError
 
 
@@ -27,16 +27,16 @@ def fails_as_it_is_interrupted(stop: BaseException, error: Exception, chained: b
 )
 @pytest.mark.parametrize("error", [AttributeError("'NoneType'"), RuntimeError("half-way"), OSError("bad")])
 def test_what_fails_since_it_was_interrupted_is_no_fault(stop, code, said, error, chained, capsys) -> None:
-    assert guarded(lambda: fails_as_it_is_interrupted(stop, error, chained)) == code
+    assert run_guarded(lambda: fails_as_it_is_interrupted(stop, error, chained)) == code
     assert capsys.readouterr().err == said
 
 
 def test_what_a_user_must_know_is_said_though_it_was_interrupted(capsys) -> None:
     full = OSError(28, "No space left on device", "last.ckpt")
-    assert guarded(lambda: fails_as_it_is_interrupted(KeyboardInterrupt(), full, False)) == 1
+    assert run_guarded(lambda: fails_as_it_is_interrupted(KeyboardInterrupt(), full, False)) == 1
     assert "No space left on device" in capsys.readouterr().err
     told = UserError("last.ckpt: is damaged")
-    assert guarded(lambda: fails_as_it_is_interrupted(KeyboardInterrupt(), told, False)) == 1
+    assert run_guarded(lambda: fails_as_it_is_interrupted(KeyboardInterrupt(), told, False)) == 1
     assert "is damaged" in capsys.readouterr().err
 
 
@@ -45,4 +45,4 @@ def test_a_fault_of_its_own_stays_one() -> None:
         raise AttributeError("a fault")
 
     with pytest.raises(AttributeError, match="a fault"):
-        guarded(broken)
+        run_guarded(broken)

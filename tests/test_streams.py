@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from jungle import streams
-from jungle.console import log, result
+from jungle.console import log, print_result
 from jungle.errors import UserError
-from jungle.names import MOST, check_class_names, class_fault, escaped, shown
+from jungle.names import MOST, check_class_names, escape, find_class_fault, show
 from tests.conftest import ROOT, write_video
 
 
@@ -109,7 +109,7 @@ def test_results_and_log_lines_steer_no_terminal(
         log.warning("a \x1b[31m%s\nb\x9b\u202e", "\x07")
     finally:
         log.removeHandler(handler)
-    result("out: \x1b]0;x\x07")
+    print_result("out: \x1b]0;x\x07")
     said = capfd.readouterr()
     assert said.err == "a \\x1b[31m\\x07\nb\\x9b\\u202e\n"
     assert said.out == "out: \\x1b]0;x\\x07\n"
@@ -127,7 +127,7 @@ def test_results_and_log_lines_steer_no_terminal(
     ],
 )
 def test_a_name_is_shown_on_one_line(name: str, seen: str) -> None:
-    assert shown(name) == escaped(name) == seen
+    assert show(name) == escape(name) == seen
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_a_name_is_shown_on_one_line(name: str, seen: str) -> None:
     ],
 )
 def test_what_cannot_name_a_class(name: object) -> None:
-    assert class_fault(name)
+    assert find_class_fault(name)
     with pytest.raises(UserError, match="a class cannot be named") as refused:
         check_class_names(["lion", name])
     assert str(refused.value).isprintable()
@@ -188,7 +188,7 @@ def test_what_cannot_name_a_class(name: object) -> None:
     ],
 )
 def test_what_may_name_a_class(name: str) -> None:
-    assert class_fault(name) is None
+    assert find_class_fault(name) is None
 
 
 def test_all_names_that_are_wrong_are_said_at_once() -> None:
@@ -199,6 +199,6 @@ def test_all_names_that_are_wrong_are_said_at_once() -> None:
 
 def test_numbers_of_streams_are_left_free() -> None:
     read, write = os.pipe()
-    assert streams.above(read) == read
+    assert streams.move_above_streams(read) == read
     os.close(read)
     os.close(write)

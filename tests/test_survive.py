@@ -59,7 +59,7 @@ def same_answers(a: Path, b: Path) -> None:
         ours, theirs = (predictions.read(run / f"predictions_{split}.parquet") for run in (a, b))
         assert ours["clip"].equals(theirs["clip"])
         np.testing.assert_allclose(
-            predictions.probabilities(ours), predictions.probabilities(theirs), atol=TOLERANCE
+            predictions.get_probabilities(ours), predictions.get_probabilities(theirs), atol=TOLERANCE
         )
 
 
@@ -101,7 +101,7 @@ def test_sigterm_saves_within_a_step_and_resume_alone_goes_on(
     assert 0 < step < 800
     assert json.loads((run / "run.json").read_text())["state"] == "running"
     assert (run.parent / "latest").resolve() == run.resolve()  # it has a best checkpoint
-    assert "was stopped before its end" in str(runs.unended(last.with_name("best.ckpt")))
+    assert "was stopped before its end" in str(runs.explain_unfinished(last.with_name("best.ckpt")))
     log = (run / "train.log").read_text()
     assert "Traceback" not in log
     assert "weights_only" not in log  # what Lightning says of itself

@@ -5,11 +5,11 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 
 
 @cache
-def backbone_names() -> frozenset[str]:
+def list_backbones() -> frozenset[str]:
     """Return the name of every model that the installed timm can build."""
     spec = find_spec("timm")
     if spec is None or not spec.submodule_search_locations:
@@ -30,8 +30,8 @@ def check_backbone(name: str) -> None:
     Raises:
         UsageError: with the nearest names.
     """
-    names = backbone_names()
+    names = list_backbones()
     if names and name.split(".")[0] not in names:
         raise UsageError(
-            f"model.backbone={name}: timm has no such model.{nearest(name.split('.')[0], names)}"
+            f"model.backbone={name}: timm has no such model.{suggest(name.split('.')[0], names)}"
         )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from jungle import streams
-from jungle.names import escaped
+from jungle.names import escape
 
 T = TypeVar("T")
 log = logging.getLogger("jungle")
@@ -16,7 +16,7 @@ log = logging.getLogger("jungle")
 
 def _clean(record: logging.LogRecord) -> bool:
     """Spell out what would steer a terminal: names of clips and folders are other people's text."""
-    record.msg, record.args = escaped(record.getMessage(), kept="\n\t"), None
+    record.msg, record.args = escape(record.getMessage(), kept="\n\t"), None
     return True
 
 
@@ -84,7 +84,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 
 
 @contextmanager
-def timed(what: str) -> Iterator[None]:
+def log_time(what: str) -> Iterator[None]:
     """Log how long a block took."""
     began = time.monotonic()
     yield
@@ -92,7 +92,7 @@ def timed(what: str) -> Iterator[None]:
 
 
 @contextmanager
-def muted() -> Iterator[None]:
+def mute_log() -> Iterator[None]:
     """Log nothing within the block: for work that will be done, and reported, again."""
     before, log.disabled = log.disabled, True
     try:
@@ -106,6 +106,6 @@ def speak() -> None:
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr)
 
 
-def result(text: str) -> None:
+def print_result(text: str) -> None:
     """Print one line of the verb's result on stdout, where scripts read it."""
-    streams.say(escaped(text, kept="\n\t"))
+    streams.say(escape(text, kept="\n\t"))

@@ -8,13 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jungle.errors import UsageError
-from jungle.wording import counted
+from jungle.wording import tally
 
 DEVICES = Path("/dev")
 _OTHERS = ("kfd", "dxg", "nvmap", "nvhost-ctrl", "nvgpu")  # AMD, WSL, Jetson: no file nvidia<number>
 
 
-def most_gpus() -> int | None:
+def count_gpus() -> int | None:
     """Return how many GPUs torch can find here at most, without importing it; None: not known."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and visible.split(",")[0].strip() in ("", "-1"):
@@ -52,7 +52,7 @@ def require_gpus(wanted: int | Sequence[int], have: int | None, asked: str, inst
         raise UsageError(f"{asked}: no GPU can be used here (jungle doctor says why): {instead}")
     setting = asked.split("=", 1)[0]
     fix = "they are numbered from 0" if numbers else f"give {setting}={have}, or {setting}=-1 for all"
-    raise UsageError(f"{asked}: this machine has {counted(have, 'GPUs')}: {fix}")
+    raise UsageError(f"{asked}: this machine has {tally(have, 'GPUs')}: {fix}")
 
 
 def require_trainer(accelerator: str, devices: int | list[int], have: int | None) -> None:
@@ -78,7 +78,7 @@ def require_trainer(accelerator: str, devices: int | list[int], have: int | None
     require_gpus(devices, have, named if have == 0 and accelerator != "auto" else shown, "trainer=cpu works")
 
 
-def device_of(asked: str, setting: str = "device=") -> str:
+def resolve_device(asked: str, setting: str = "device=") -> str:
     """Return `cpu` or `cuda:<number>` for `auto`, `cpu`, `cuda` or `cuda:<number>`.
 
     Args:

@@ -34,7 +34,7 @@ class Stopped(BaseException):
         )
 
 
-def first_line(error: BaseException, most: int | None = None, lines: int = 1) -> str:
+def shorten_error(error: BaseException, most: int | None = None, lines: int = 1) -> str:
     """Return what an error says, as one line; its kind where it says nothing.
 
     Args:
@@ -46,7 +46,7 @@ def first_line(error: BaseException, most: int | None = None, lines: int = 1) ->
     return " ".join(said[:lines])[:most] or type(error).__name__
 
 
-def nearest(word: str, choices: Iterable[object], n: int = 3) -> str:
+def suggest(word: str, choices: Iterable[object], n: int = 3) -> str:
     """Return ` Nearest: a, b.` for the valid names closest to `word`, or all of them where few exist."""
     names = sorted(str(c) for c in choices)
     close = difflib.get_close_matches(word, names, n=n, cutoff=0.5)

@@ -28,7 +28,7 @@ SUFFIX_BYTES = 16  # of a suffix that a writer may know a format by
 MAX_JSON = 64 << 20  # bytes
 
 
-def expanded(path: str | Path) -> Path:
+def expand_user(path: str | Path) -> Path:
     """Return a path with `~` and `~name` as the folders that they stand for.
 
     Raises:
@@ -44,7 +44,7 @@ def expanded(path: str | Path) -> Path:
 
 
 @contextmanager
-def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
+def replace_atomically(path: str | Path, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it is synced and renamed to `path`.
 
     Without `sync` a power cut may leave a renamed file without its content.
@@ -85,7 +85,7 @@ def replacing(path: str | Path, sync: bool = True) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def named_after(path: Path, prefix: str = "", suffix: str = "") -> Path:
+def name_beside(path: Path, prefix: str = "", suffix: str = "") -> Path:
     """The file `<prefix><name of path><suffix>` beside `path`: a note, a journal or a lock.
 
     Where that is longer than a name may be, a hash stands for the name of `path`, the same one each time.
@@ -111,7 +111,7 @@ def _sync(path: Path) -> None:
                 raise
 
 
-def absent(path: Path, what: str = "file") -> str:
+def describe_absent(path: Path, what: str = "file") -> str:
     """Return what to say of a file that is not there: with the one beside it that was probably meant.
 
     Args:
@@ -189,7 +189,7 @@ class Lock:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8 to `path` in one step."""
-    with replacing(path) as part:
+    with replace_atomically(path) as part:
         part.write_text(text, encoding="utf-8")
 
 

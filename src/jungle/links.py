@@ -20,7 +20,7 @@ def point(link: Path, folder: str) -> bool:
     Raises:
         OSError: the disk takes neither a link nor a file.
     """
-    if not link.is_symlink() and link.exists() and target(link) is None:
+    if not link.is_symlink() and link.exists() and read_target(link) is None:
         return True
     beside = link.with_name(f".{link.name}.{os.getpid()}")
     beside.unlink(missing_ok=True)
@@ -37,7 +37,7 @@ def point(link: Path, folder: str) -> bool:
             beside.unlink(missing_ok=True)
 
 
-def target(link: Path) -> Path | None:
+def read_target(link: Path) -> Path | None:
     """Return the folder that `link` leads to; None where it is no link, or leads nowhere."""
     try:
         if link.is_symlink():
@@ -54,7 +54,7 @@ def target(link: Path) -> Path | None:
         return None
 
 
-def through(path: Path) -> Path:
+def follow_latest(path: Path) -> Path:
     """Return a path in which each `latest` that is a text file has become the folder that it names."""
     if NAME not in path.parts:
         return path
@@ -62,5 +62,5 @@ def through(path: Path) -> Path:
     for part in path.parts:
         found = found / part
         if part == NAME and found.is_file():
-            found = target(found) or found
+            found = read_target(found) or found
     return found

@@ -19,7 +19,7 @@ MOST = 200  # letters of a class's name
 _JOINERS = "\u200c\u200d"  # within a word they are spelling, in Persian and in the scripts of India
 
 
-def class_fault(name: object) -> str | None:
+def find_class_fault(name: object) -> str | None:
     """Return what keeps a name from being that of a class, as in `... is empty`; None where it may be."""
     if not isinstance(name, str):
         return f"is {type(name).__name__}, not text"
@@ -43,20 +43,20 @@ def check_class_names(names: Iterable[object], fix: str = "Rename it.") -> None:
     Raises:
         UserError: with the first five, what is wrong with each, and `fix`.
     """
-    wrong = [(name, fault) for name in names if (fault := class_fault(name))]
+    wrong = [(name, fault) for name in names if (fault := find_class_fault(name))]
     if wrong:
-        first = "; ".join(f"'{shown(name, 60)}': it {fault}" for name, fault in wrong[:5])
+        first = "; ".join(f"'{show(name, 60)}': it {fault}" for name, fault in wrong[:5])
         more = f"; and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise UserError(f"a class cannot be named {first}{more}. {fix}")
 
 
-def shown(value: object, most: int = 120) -> str:
+def show(value: object, most: int = 120) -> str:
     """`value` as one safe line: other people's text must not steer a terminal; what it hides is spelt out."""
-    text = escaped(str(value)[: most + 1])
+    text = escape(str(value)[: most + 1])
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
-def escaped(text: str, kept: str = "") -> str:
+def escape(text: str, kept: str = "") -> str:
     r"""`text` with letters that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), those of `kept` apart."""
     if text.isprintable():
         return text

@@ -8,20 +8,20 @@ import urllib.request
 LOOK_S = 3.0
 
 
-def answers(url: str, seconds: float = LOOK_S) -> bool:
+def is_reachable(url: str, seconds: float = LOOK_S) -> bool:
     """Tell whether the host of an http(s) address says anything within so many seconds, be it a refusal.
 
     Proxies of the environment are used. A host that takes the connection and stays silent does not answer.
     """
     found: list[bool] = []
     # In a thread, since looking up a name may take longer than any time limit of a socket.
-    thread = threading.Thread(target=lambda: found.append(_asked(url, seconds)), daemon=True)
+    thread = threading.Thread(target=lambda: found.append(_responds(url, seconds)), daemon=True)
     thread.start()
     thread.join(seconds)
     return found == [True]
 
 
-def _asked(url: str, seconds: float) -> bool:
+def _responds(url: str, seconds: float) -> bool:
     if not url.startswith(("http://", "https://")):
         return False
     request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "jungle"})

@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from jungle.errors import UserError, first_line
-from jungle.files import replacing
-from jungle.names import escaped, shown
+from jungle.errors import UserError, shorten_error
+from jungle.files import replace_atomically
+from jungle.names import escape, show
 from jungle.system import free_memory
 
 MAX_ROWS = 20_000_000
@@ -45,7 +45,7 @@ def write_parquet(table: pl.DataFrame, path: str | Path, sync: bool = True) -> N
     # Polars would report an error within the footer as one of the format; Python names the disk's.
     text = io.BytesIO()
     table.write_parquet(text)
-    with replacing(path, sync) as part:
+    with replace_atomically(path, sync) as part:
         part.write_bytes(text.getbuffer())
 
 
@@ -69,22 +69,22 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pl.D
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as held:
             _check(held, size, columns)
         # Polars knows no name of a file that is not UTF-8.
-        known_name = escaped(str(path)) == str(path)
+        known_name = escape(str(path)) == str(path)
         source = path if known_name else io.BytesIO(Path(path).read_bytes())
         scan = pl.scan_parquet(source, glob=False, hive_partitioning=False)
         if columns is not None:
             known = scan.collect_schema().names()
             if lost := [c for c in columns if c not in known]:
-                raise UserError(f"{path}: it has no column {shown(lost[0])}.")
+                raise UserError(f"{path}: it has no column {show(lost[0])}.")
             scan = scan.select(columns)
         table = scan.collect()
         _check_texts(table)
     except _Odd as e:
         raise UserError(f"{path}: {e}.") from None
     except OSError as e:
-        raise UserError(f"{path}: cannot be read: {e.strerror or shown(e)}.") from None
+        raise UserError(f"{path}: cannot be read: {e.strerror or show(e)}.") from None
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as e:
-        said = shown(first_line(e))
+        said = show(shorten_error(e))
         raise UserError(f"{path}: not a Parquet table: {said}") from None
     return table
 
@@ -118,7 +118,7 @@ def _check(held: mmap.mmap, size: int, columns: Sequence[str] | None) -> None:
     try:
         reader = _Thrift(held, size - 8 - length, size - 8)
         footer = reader.struct()
-        leaves = _leaves(footer[2])
+        leaves = _list_leaves(footer[2])
         rows, groups = footer.get(3, 0), footer.get(4, [])
         wanted = None if columns is None else set(columns)
         for group in groups:
@@ -148,7 +148,7 @@ def _check(held: mmap.mmap, size: int, columns: Sequence[str] | None) -> None:
         )
 
 
-def _leaves(elements: list[dict[int, Any]]) -> list[_Column]:
+def _list_leaves(elements: list[dict[int, Any]]) -> list[_Column]:
     """Return the columns that hold values, in their order; of nested ones the outermost name."""
     found: list[_Column] = []
     open_: list[list[Any]] = []  # [name of the outermost, children to come]
@@ -166,12 +166,12 @@ def _leaves(elements: list[dict[int, Any]]) -> list[_Column]:
         if children:
             open_.append([name, children])
             if len(open_) > 2 * MAX_LEVELS:
-                raise _Odd(f"column {shown(name)}: lists within lists, deeper than {MAX_LEVELS}")
+                raise _Odd(f"column {show(name)}: lists within lists, deeper than {MAX_LEVELS}")
             continue
         kind = element[1]
         width = element.get(2, 0) if kind == _FIXED else _WIDTHS[kind]
         if kind == _FIXED and not 0 < width <= MAX_CELL:
-            raise _Odd(f"column {shown(name)}: its cells have {width:,} bytes, more than {MAX_CELL:,}")
+            raise _Odd(f"column {show(name)}: its cells have {width:,} bytes, more than {MAX_CELL:,}")
         found.append(_Column(name, kind, width + (8 * len(open_) if len(open_) > 1 else 0)))
     return found
 
@@ -195,7 +195,7 @@ def _add(
             raise ValueError("a page has no size")
         if _PREFIXED in (data.get(2 if 5 in header else 4), within.get(2)):
             raise _Odd(
-                f"column {shown(leaf.name)} is written as DELTA_BYTE_ARRAY, which is not read, because its "
+                f"column {show(leaf.name)} is written as DELTA_BYTE_ARRAY, which is not read, because its "
                 "size cannot be told. Write it with PLAIN or dictionary encoding, or as CSV"
             )
         values += data.get(1, 0)
@@ -212,20 +212,20 @@ def _check_texts(table: pl.DataFrame) -> None:
         _Odd: naming the column.
     """
     total = 0
-    for name, texts in _texts(table):
+    for name, texts in _iter_texts(table):
         lengths = texts.bin.size() if texts.dtype == pl.Binary else texts.str.len_bytes()
         longest = int(lengths.max() or 0)  # type: ignore[arg-type]  # lengths are numbers
         total += int(lengths.cast(pl.UInt64).sum()) + len(texts)
         if longest > MAX_CELL:
-            raise _Odd(f"column {shown(name)}: a cell has {longest:,} bytes, more than {MAX_CELL:,}")
+            raise _Odd(f"column {show(name)}: a cell has {longest:,} bytes, more than {MAX_CELL:,}")
         if total > MAX_TEXT:
             raise _Odd(
-                f"column {shown(name)}: its texts come to more than {MAX_TEXT >> 20} MiB. Keep only the "
+                f"column {show(name)}: its texts come to more than {MAX_TEXT >> 20} MiB. Keep only the "
                 "columns needed, or split it"
             )
 
 
-def _texts(table: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
+def _iter_texts(table: pl.DataFrame) -> Iterator[tuple[str, pl.Series]]:
     """Yield every text column, those within lists and structs too, with the name of the outermost."""
     left = [(column.name, column) for column in table.get_columns()]
     while left:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from jungle.errors import UsageError, first_line
+from jungle.errors import UsageError, shorten_error
 
 BYTES = 1 << 20
 """The most that a file may hold."""
@@ -30,7 +30,7 @@ def read(file: Path) -> Any:
             raise UsageError(f"{file}: more than {BYTES >> 20} MB: no file of settings")
         text = raw.decode("utf-8-sig")
         if file.suffix == ".json":
-            found = json.loads(text, object_pairs_hook=lambda pairs: _once(pairs, file))
+            found = json.loads(text, object_pairs_hook=lambda pairs: _build_unique(pairs, file))
             _check_size(found, file)
             return found
         depth = nodes = 0
@@ -59,10 +59,10 @@ def read(file: Path) -> Any:
         where = f"line {e.problem_mark.line + 1}: " if e.problem_mark else ""
         raise UsageError(f"{file}: {where}{e.problem or e.context}; not YAML") from None
     except (yaml.YAMLError, ValueError, RecursionError) as e:
-        raise UsageError(f"{file}: cannot be read ({first_line(e, 120)})") from None
+        raise UsageError(f"{file}: cannot be read ({shorten_error(e, 120)})") from None
 
 
-def twice(keys: Iterable[Any]) -> Any | None:
+def find_repeated(keys: Iterable[Any]) -> Any | None:
     """Return the first key that was before, None where all differ; `0`, `00`, `0.0` and `"0"` are one."""
     seen: set[str] = set()
     for key in keys:
@@ -81,15 +81,15 @@ def _check_once(keys: Sequence[tuple[Any, int]], file: Path) -> None:
         keys: each with its line.
         file: for the message.
     """
-    key = twice(key for key, _ in keys)
+    key = find_repeated(key for key, _ in keys)
     if key is not None:
-        lines = [line for other, line in keys if twice((key, other)) is not None]
+        lines = [line for other, line in keys if find_repeated((key, other)) is not None]
         where = f"line {lines[0]}" if len(set(lines)) == 1 else f"lines {lines[0]} and {lines[1]}"
         raise UsageError(f"{file}: {key} is set twice ({where}): keep one")
 
 
-def _once(pairs: list[tuple[str, Any]], file: Path) -> dict[str, Any]:
-    if (key := twice(key for key, _ in pairs)) is not None:
+def _build_unique(pairs: list[tuple[str, Any]], file: Path) -> dict[str, Any]:
+    if (key := find_repeated(key for key, _ in pairs)) is not None:
         raise UsageError(f"{file}: {key} is set twice: keep one")
     return dict(pairs)
 
@@ -117,9 +117,9 @@ def _check_size(found: Any, file: Path) -> None:
         waiting += [(v, depth + 1) for v in inner]
 
 
-def without_empty(settings: Any) -> Any:
+def drop_empty(settings: Any) -> Any:
     """Leave out of nested settings what is null or an empty list or group, at any depth."""
     if not isinstance(settings, dict):
         return settings
-    kept = {k: without_empty(v) for k, v in settings.items()}
+    kept = {k: drop_empty(v) for k, v in settings.items()}
     return {k: v for k, v in kept.items() if v not in (None, [], {})}

@@ -11,7 +11,7 @@ from typing import Any
 from jungle import links
 from jungle.console import log
 from jungle.errors import UsageError, UserError
-from jungle.files import Held, Lock, absent, read_json, write_json
+from jungle.files import Held, Lock, describe_absent, read_json, write_json
 
 STATE = "run.json"
 TRIAL = "trial.json"  # in the folder of a sweep's trial
@@ -26,26 +26,26 @@ Changes = Callable[[Path], list[str]]
 """What has changed of the inputs of the run in a folder since it began; empty if nothing has."""
 
 
-def named(resume: str, runs: Path) -> Path:
+def resolve_run(resume: str, runs: Path) -> Path:
     """Return the folder that `resume=latest` or `resume=<run folder>` means.
 
     Raises:
         UsageError: no run is there.
     """
-    folder = newest(runs / "train") if resume == links.NAME else links.through(Path(resume))
+    folder = find_newest(runs / "train") if resume == links.NAME else links.follow_latest(Path(resume))
     if folder is None or not (folder / STATE).is_file():
         raise UsageError(f"resume={resume}: no training run there (a run folder holds {STATE})")
     return folder
 
 
-def unfinished(root: Path, is_same: Callable[[str], bool], look: bool, changes: Changes) -> Path:
+def find_unfinished(root: Path, is_same: Callable[[str], bool], look: bool, changes: Changes) -> Path:
     """Return the latest unfinished folder of a command which nobody works in, else a new name.
 
     `is_same` tells a fingerprint of that command. A folder whose inputs have changed is left as it is, and
     that is said.
     """
     if look and root.is_dir():
-        for folder in sorted(_folders(root), reverse=True):
+        for folder in sorted(_list_runs(root), reverse=True):
             found = state(folder)
             same = is_same(found.get("fingerprint", ""))
             if same and found.get("state") == "running" and not is_held(folder):
@@ -128,10 +128,10 @@ def point_latest(folder: Path) -> None:
         log.warning(f"{latest} cannot be kept ({e.strerror}): use the run's own folder")
 
 
-def newest(root: Path) -> Path | None:
+def find_newest(root: Path) -> Path | None:
     """Return the run in a folder that was started, or gone on with, last; one that failed at once is none."""
     found = []
-    for folder in _folders(root):
+    for folder in _list_runs(root):
         known = state(folder)
         failed = known.get("reason") and not any((folder / "checkpoints").glob("*.ckpt"))
         with suppress(OSError):
@@ -140,7 +140,7 @@ def newest(root: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
+def resolve_checkpoint(path: Path, setting: str = "ckpt") -> Path:
     """Return the checkpoint that a path means: the file itself, or the best one of a run's folder.
 
     Raises:
@@ -155,7 +155,7 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
         if path.is_dir():
             raise UserError(f"{setting}={path}: not a run's folder: it has no {BEST}.")
         raise UserError(
-            f"{setting}={path}: {absent(path)} A training run prints where its best checkpoint is."
+            f"{setting}={path}: {describe_absent(path)} A training run prints where its best checkpoint is."
         )
     if (best := run / BEST).is_file():
         raise UserError(f"{setting}={path}: no such file; there is {best.name}: {setting}={best}")
@@ -169,13 +169,13 @@ def checkpoint_of(path: Path, setting: str = "ckpt") -> Path:
         if known.get("state") == "finished"
         else "was stopped before its first checkpoint; the command that started it goes on"
     )
-    others = [f for f in _folders(run.resolve().parent) if (f / BEST).is_file() and state(f)]
+    others = [f for f in _list_runs(run.resolve().parent) if (f / BEST).is_file() and state(f)]
     last = max(others, key=lambda f: (f / BEST).stat().st_mtime, default=None)
     fix = f"The last run that has one: {setting}={run.parent / last.name}" if last else ""
     raise UserError(f"{setting}={path}: this run {why}. {fix}".rstrip())
 
 
-def once(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
+def drop_repeated(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
     """Return the checkpoints, each once, and say which was given twice: a mean with itself is no ensemble.
 
     Args:
@@ -187,7 +187,7 @@ def once(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
     """
     kept: dict[Path, Path] = {}
     for path in paths:
-        file = checkpoint_of(path, setting)
+        file = resolve_checkpoint(path, setting)
         size = file.stat().st_size
         same = [k for k in kept if k.stat().st_size == size and filecmp.cmp(k, file, shallow=False)]
         if same:
@@ -197,7 +197,7 @@ def once(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
     return list(kept.values())
 
 
-def unended(file: Path) -> str | None:
+def explain_unfinished(file: Path) -> str | None:
     """Return what to say of a checkpoint that may not be the one that was meant; None for others.
 
     Its run has not ended; or it is that of `latest`, and a later run has no checkpoint yet.
@@ -206,10 +206,10 @@ def unended(file: Path) -> str | None:
     if state(run).get("state") == "running":
         how = "is still being trained" if is_held(run) else "was stopped before its end"
         return f"{file}: its run, {run.name}, {how}: this is its best checkpoint so far"
-    latest = links.target(run.parent / links.NAME)
+    latest = links.read_target(run.parent / links.NAME)
     if latest is None or latest.resolve() != run:
         return None
-    last = newest(run.parent)
+    last = find_newest(run.parent)
     if last is None or last.name == run.name or (last / BEST).is_file():
         return None
     return f"{file}: of the run {run.name}; the later one, {last.name}, has no checkpoint yet"
@@ -231,7 +231,7 @@ def remove_refused(folder: Path) -> None:
         return  # not empty, or not ours
 
 
-def _folders(root: Path) -> list[Path]:
+def _list_runs(root: Path) -> list[Path]:
     try:
         return [f for f in root.iterdir() if f.is_dir() and not f.is_symlink()]
     except OSError:

@@ -65,7 +65,7 @@ def silence(stream: object) -> None:
         os.close(nothing)
 
 
-def above(number: int) -> int:
+def move_above_streams(number: int) -> int:
     """Return the number of an open file where it is none of the streams', else another one of the same file.
 
     The one given is closed then.

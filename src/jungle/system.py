@@ -77,12 +77,12 @@ def hide_modules(*names: str) -> Iterator[None]:
 
 def end_with_starter() -> None:
     """Let this process end when the one that started it is gone: another device's, or a sweep (`STARTER`)."""
-    starter = os.getppid() if rank() > 0 else int(os.environ.get(STARTER, 0))
+    starter = os.getppid() if get_rank() > 0 else int(os.environ.get(STARTER, 0))
     if starter:
         threading.Thread(target=end_with, args=(starter,), daemon=True).start()
 
 
-def rank() -> int:
+def get_rank() -> int:
     """Return this process's rank in a DDP run, 0 where there is none."""
     for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK"):
         if os.environ.get(name, "").isdigit():

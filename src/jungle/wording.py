@@ -20,30 +20,30 @@ def count(n: int, what: str, many: str = "") -> str:
     return f"{n} {what if n == 1 else many or what + ending}"
 
 
-def counted(count: int, what: str) -> str:
+def tally(count: int, what: str) -> str:
     """`count` things in words: `counted(1, "clips are not on disk")` is `1 clip is not on disk`.
 
     The first word is the thing, in the plural; its verb, if any, is the first one that follows.
     """
-    return f"{count} {_agreed(what, things=count, doing=count)}"
+    return f"{count} {_agree(what, things=count, doing=count)}"
 
 
-def some(count: int, total: int, what: str) -> str:
+def tally_part(count: int, total: int, what: str) -> str:
     """`count` of several things in words: `some(1, 16, "frames are damaged")` is `1 of 16 frames is damaged`.
 
     The first word is the things, in the plural; its verb is the first one that follows.
     """
-    return f"{count} of {total} {_agreed(what, things=total, doing=count)}"
+    return f"{count} of {total} {_agree(what, things=total, doing=count)}"
 
 
-def lasting(seconds: float) -> str:
+def format_seconds(seconds: float) -> str:
     """Return a span of time in the unit that fits it: `42 seconds`, `12 minutes`, `3.5 hours`."""
     if seconds < 90:
         return count(round(seconds), "second")
     return count(round(seconds / 60), "minute") if seconds < 90 * 60 else f"{seconds / 3600:,.1f} hours"
 
 
-def _agreed(what: str, things: int, doing: int) -> str:
+def _agree(what: str, things: int, doing: int) -> str:
     """Return words whose noun is of so many things, and whose verb is of those that do it."""
     thing, *words = what.split(" ")
     verb = next((i for i, word in enumerate(words) if word in VERBS), None)

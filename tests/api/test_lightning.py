@@ -16,7 +16,7 @@ import jungle
 from jungle import ClipClassifier, ClipDataModule
 from jungle.api.functions import Trained
 from jungle.api.lightning import OF_A_RUN, OF_A_TRAINER
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.data import predictions
 from jungle.errors import UsageError, UserError
@@ -46,7 +46,7 @@ def clips(survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 def probabilities(table: pl.DataFrame) -> pl.DataFrame:
     """The answers of a table by file name: ids of clips are relative to what was asked for."""
     named = table.with_columns(pl.col("clip").str.split("/").list.last()).sort("clip")
-    return named.select("clip", "status", *predictions.classes_of(table))
+    return named.select("clip", "status", *predictions.get_classes(table))
 
 
 def test_the_page_runs(clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
@@ -120,7 +120,7 @@ def test_frames_are_answered_as_predict_does_and_a_broken_clip_has_its_row(
     assert {"mask_BT", "times_BT", "targets_BC", "number_B", "weight_B", "status", "reason"} <= set(batch)
     found = data.table_of(mine.predict(model, datamodule=data) or [])
     assert len(found) == 8
-    failed = predictions.failed_ones(found)
+    failed = predictions.select_failed(found)
     assert failed["clip"].to_list() == ["broken.mp4"]
     assert failed["reason"][0]
     own = model.backbone
@@ -172,7 +172,7 @@ def test_files_that_are_not_there_are_named_before_anything_is_read(clips: Path)
 
 
 def test_settings_that_are_refused_are_settings() -> None:
-    whole = composed("train", [], config_dir())
+    whole = compose("train", [], config_dir())
     for name in (*OF_A_RUN, *OF_A_TRAINER):
         at: Any = whole
         for part in name.split("."):

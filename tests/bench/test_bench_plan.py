@@ -74,7 +74,7 @@ def test_a_gpu_outdoes_theirs_and_makes_all_features_in_four_hours(tmp_path: Pat
 
 def test_level_one_is_the_third_places() -> None:
     """Four attention models, three GRUs and one of joined backbones; blank or not is of those again."""
-    cfgs = [overrides.composed("train", [*s, *plan.LEARNING], config_dir()) for s in plan.MODELS.values()]
+    cfgs = [overrides.compose("train", [*s, *plan.LEARNING], config_dir()) for s in plan.MODELS.values()]
     assert [c.head.name for c in cfgs] == ["primatrix_attention"] * 4 + ["primatrix_gru"] * 3 + [
         "primatrix_attention"
     ]

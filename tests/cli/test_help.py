@@ -42,7 +42,7 @@ def test_every_setting_has_its_line(args: list[str], capsys: pytest.CaptureFixtu
 
 
 def test_a_choice_brings_its_own_settings_and_words() -> None:
-    plain, tuned = (help.text("train", args, config_dir()) for args in ([], ["model=finetune"]))
+    plain, tuned = (help.format_help("train", args, config_dir()) for args in ([], ["model=finetune"]))
     assert "model.unfreeze=all" in tuned
     assert "model.unfreeze" not in plain
     assert "which part is trained" in tuned
@@ -53,11 +53,11 @@ def test_a_choice_brings_its_own_settings_and_words() -> None:
 
 def test_a_misspelt_choice_is_named_in_help_too() -> None:
     with pytest.raises(UsageError, match="nasnet_frozen"):
-        help.text("train", ["model=nasnt_frozen"], config_dir())
+        help.format_help("train", ["model=nasnt_frozen"], config_dir())
 
 
 def test_defaults_in_help_are_those_of_the_config() -> None:
-    cfg = overrides.composed("train", [], config_dir())
-    shown = help.text("train", [], config_dir())
+    cfg = overrides.compose("train", [], config_dir())
+    shown = help.format_help("train", [], config_dir())
     assert f"frames.count={cfg.frames.count} " in shown
     assert f"seed={cfg.seed} " in shown

@@ -7,12 +7,12 @@ import pytest
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
-from jungle.plain import without_empty
+from jungle.plain import drop_empty
 from tests.conftest import ROOT
 
 
 def composed(*args: str, verb: str = "train"):
-    return overrides.composed(verb, list(args), config_dir())
+    return overrides.compose(verb, list(args), config_dir())
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_fingerprint_is_of_what_shapes_the_result() -> None:
     assert composed().fingerprint() != composed("seed=1").fingerprint()
     # A setting that a later version brings, empty, leaves an unfinished run its own.
     told = {"a": None, "b": {"c": []}, "d": 0, "e": False, "f": "", "g": {"h": 1, "i": None}}
-    assert without_empty(told) == {"d": 0, "e": False, "f": "", "g": {"h": 1}}
+    assert drop_empty(told) == {"d": 0, "e": False, "f": "", "g": {"h": 1}}
     assert composed().fingerprint() != composed("data.folds=2", "data.fold=0").fingerprint()
 
 
@@ -92,7 +92,7 @@ def test_the_fingerprint_is_of_what_shapes_the_result() -> None:
 def test_a_group_of_another_command_is_told_as_such(verb: str, given: str) -> None:
     args = [] if verb == "preview" else ["videos=x", "out=x.parquet"]
     with pytest.raises(UsageError, match=f"^{given.split('=')[0]}= is no setting of jungle {verb}; "):
-        overrides.composed(verb, [*args, given], config_dir())
+        overrides.compose(verb, [*args, given], config_dir())
 
 
 @pytest.mark.parametrize("args", [["--help"], ["trainr.devices=2"], ["--cfg", "job"]])
@@ -125,10 +125,10 @@ def test_a_strangers_config_cannot_reach_what_hydra_builds(tmp_path, evil: str) 
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment/good.yaml").write_text("# @package _global_\nseed: 7\n")
     (tmp_path / "experiment/evil.yaml").write_text(f"# @package _global_\nhydra: {{{evil}}}\n")
-    made = overrides.composed("train", ["experiment=good"], config_dir(), str(tmp_path))
+    made = overrides.compose("train", ["experiment=good"], config_dir(), str(tmp_path))
     assert made.seed == 7
     with pytest.raises(UsageError, match=f"hydra.{evil.split(':')[0]}.* only the command line"):
-        overrides.composed("train", ["experiment=evil"], config_dir(), str(tmp_path))
+        overrides.compose("train", ["experiment=evil"], config_dir(), str(tmp_path))
 
 
 @pytest.mark.parametrize("option", ["--config-path=/x", "--config-dir=/nowhere"])
@@ -167,4 +167,4 @@ def test_values_that_only_fail_later_are_refused_now(wrong: str, says: str) -> N
 @pytest.mark.parametrize("word", ["head=null", "sweep=null", "+experiment=null"])
 def test_a_group_that_is_null_is_answered(word: str) -> None:
     with pytest.raises(UsageError, match="=null: no such"):
-        overrides.composed("train", ["data=csv", "data.labels=x", word], config_dir())
+        overrides.compose("train", ["data=csv", "data.labels=x", word], config_dir())

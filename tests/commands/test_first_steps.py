@@ -37,7 +37,7 @@ def clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def composed(*words: str, verb: str = "train"):
-    return overrides.composed(verb, list(words), config_dir())
+    return overrides.compose(verb, list(words), config_dir())
 
 
 NOT_THE_SAMPLES = (

@@ -4,7 +4,7 @@ from PIL import Image
 
 from jungle.cli.main import main
 from jungle.commands.preview import GAP, LINE, SHOWN, WIDTH
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 
 
@@ -56,6 +56,6 @@ def test_what_is_wrong_is_said(wrong: str, capsys) -> None:
 
 
 def test_clips_are_read_as_training_reads_them_where_nothing_is_said() -> None:
-    by_verb = {verb: composed(verb, [], config_dir()).decoder for verb in ("preview", "train")}
+    by_verb = {verb: compose(verb, [], config_dir()).decoder for verb in ("preview", "train")}
     assert by_verb["preview"].name == by_verb["train"].name == "auto"
     assert by_verb["preview"].device == by_verb["train"].device

@@ -37,7 +37,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., dict[str, Any]]]:
     """Run `train.py` up to where it would train; return what training is given, and what is written."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli_main, "_look", lambda cfg: None)
+    monkeypatch.setattr(cli_main, "_check_machine", lambda cfg: None)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     seen: dict[str, Any] = {}

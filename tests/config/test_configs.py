@@ -39,7 +39,7 @@ NEEDED = {
 
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_is_valid(choice: str) -> None:
-    overrides.composed("train", [choice, *NEEDED.get(choice, [])], config_dir())
+    overrides.compose("train", [choice, *NEEDED.get(choice, [])], config_dir())
 
 
 def test_no_config_names_code_to_run() -> None:

@@ -21,7 +21,7 @@ BASE = ["data=folders", "data.root=/nonexistent"]
 @pytest.fixture(scope="module")
 def settings() -> dict[str, Any]:
     """The settings of a run, as data, and its fingerprint."""
-    cfg = overrides.composed("train", BASE, config_dir())
+    cfg = overrides.compose("train", BASE, config_dir())
     return {"data": cfg.model_dump(mode="json", exclude=set(resuming.OURS)), "fingerprint": cfg.fingerprint()}
 
 
@@ -49,7 +49,7 @@ class Stranger:
 
     def resumed(self, *more: str) -> overrides.Command:
         """Give the command that goes on with it."""
-        return overrides.prepared("train", [f"resume={self.folder}", *more], config_dir())
+        return overrides.prepare_command("train", [f"resume={self.folder}", *more], config_dir())
 
     def refused(self, says: str = ".", *more: str) -> str:
         """See it refused in one line, with nothing written."""
@@ -186,14 +186,14 @@ def test_settings_as_data_pass_the_types(stranger: Stranger, more: dict[str, Any
 
 
 def test_a_look_up_in_data_is_text(stranger: Stranger) -> None:
-    stranger.settings["fingerprint"] = overrides.composed(
+    stranger.settings["fingerprint"] = overrides.compose(
         "train", [*BASE, "name=${oc.env:SECRET}"], config_dir()
     ).fingerprint()
     again = Stranger(stranger.folder.parent / "again", stranger.settings)
     found = again.data(name="${oc.env:SECRET}").resumed().settings
     assert found is not None
     assert found["name"] == "${oc.env:SECRET}"
-    assert overrides.as_config(found)["name"] == "${oc.env:SECRET}"
+    assert overrides.make_config(found)["name"] == "${oc.env:SECRET}"
 
 
 def test_places_are_those_of_the_caller(stranger: Stranger, caplog: pytest.LogCaptureFixture) -> None:
@@ -251,7 +251,7 @@ def test_runs_of_version_0_1_go_on(stranger: Stranger) -> None:
     assert one.settings is not None
     assert one.settings["data"]["root"] == "/nonexistent"
     assert one.argv[-2:] == [f"hydra.run.dir='{stranger.folder}'", "hydra.output_subdir=null"]
-    asked = overrides.composed("train", [*BASE, "optim.lr=auto"], config_dir())
+    asked = overrides.compose("train", [*BASE, "optim.lr=auto"], config_dir())
     stranger.settings["fingerprint"] = asked.fingerprint()
     two = Stranger(stranger.folder.parent / "two", stranger.settings)
     plain = asked.model_dump(mode="json", exclude={"resume"})
@@ -272,11 +272,11 @@ def test_a_run_goes_on_with_its_head_and_neutral_settings_of_the_command(tmp_pat
         "data.only=[blank,other (primate)]",
         "head=gru",
     ]
-    cfg = overrides.composed("train", words, config_dir())
+    cfg = overrides.compose("train", words, config_dir())
     folder = tmp_path / "it's ${x}"
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps({"fingerprint": cfg.fingerprint(), "state": "running"}))
-    resuming.keep(folder, cfg)
+    resuming.save_settings(folder, cfg)
     given = [
         f"resume={folder}",
         "report=false",
@@ -284,8 +284,10 @@ def test_a_run_goes_on_with_its_head_and_neutral_settings_of_the_command(tmp_pat
         "checkpoint.every_n_minutes=3",
         "+head=gru",
     ]
-    command = overrides.prepared("train", given, config_dir())
-    again = overrides.prepared("train", command.argv, config_dir())  # as the processes of other devices do
+    command = overrides.prepare_command("train", given, config_dir())
+    again = overrides.prepare_command(
+        "train", command.argv, config_dir()
+    )  # as the processes of other devices do
     assert again == command
     assert "head.units=128" not in command.argv  # the run's own already: Hydra's default head has none
     made = overrides.check(type(cfg), command.settings)
@@ -293,11 +295,11 @@ def test_a_run_goes_on_with_its_head_and_neutral_settings_of_the_command(tmp_pat
     assert made.fingerprint() == cfg.fingerprint()
     assert made.data == cfg.data
     with pytest.raises(UsageError, match="other settings"):
-        overrides.prepared("train", [f"resume={folder}", "seed=3"], config_dir())
-    whole = overrides.prepared("train", [*words, f"resume={folder}"], config_dir())
+        overrides.prepare_command("train", [f"resume={folder}", "seed=3"], config_dir())
+    whole = overrides.prepare_command("train", [*words, f"resume={folder}"], config_dir())
     assert whole.settings is not None
     with pytest.raises(UsageError, match=r"no setting data\.rot"):
-        overrides.prepared("train", [f"resume={folder}", "data.rot=3"], config_dir())
+        overrides.prepare_command("train", [f"resume={folder}", "data.rot=3"], config_dir())
 
 
 def folder_of(tmp_path: Path, files: dict[str, str]) -> str:
@@ -406,7 +408,9 @@ def test_trials_get_the_folder_of_configs(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     option = folder_of(tmp_path / "cfg", {"experiment/e.yaml": GLOBAL + "seed: 7\n"})
     for given in ([option], [*option.split("=")]):
-        command = overrides.prepared("train", ["-m", *given, "experiment=e", "head=mean,max"], config_dir())
+        command = overrides.prepare_command(
+            "train", ["-m", *given, "experiment=e", "head=mean,max"], config_dir()
+        )
         assert command.handed_on == (option,)
         assert command.argv[0] == option
 

@@ -13,7 +13,7 @@ from jungle.errors import UsageError
 )
 def test_a_switch_is_no_number(word: str) -> None:
     with pytest.raises(UsageError, match="number belongs there"):
-        overrides.composed("train", [word], config_dir())
+        overrides.compose("train", [word], config_dir())
 
 
 @pytest.mark.parametrize(("verb", "fix"), [("train", "-m"), ("index", "has no sweeps")])
@@ -32,7 +32,7 @@ def test_a_sweep_is_asked_for_in_one_way(verb: str, fix: str) -> None:
 )
 def test_what_predict_does_not_take(word: str, said: str) -> None:
     with pytest.raises(UsageError) as error:
-        overrides.composed("predict", ["ckpt=a.ckpt", word], config_dir())
+        overrides.compose("predict", ["ckpt=a.ckpt", word], config_dir())
     assert said in str(error.value)
 
 

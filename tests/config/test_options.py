@@ -34,8 +34,8 @@ def test_the_words_of_an_agent_are_understood(form: str) -> None:
         "data.limit": None,
         "data.only": ["a b", "c"],
     }
-    words = options.undashed("train", command_of(chosen, form))
-    cfg = overrides.composed("train", words, config_dir())
+    words = options.strip_dashes("train", command_of(chosen, form))
+    cfg = overrides.compose("train", words, config_dir())
     assert (cfg.head.name, cfg.optim.lr, cfg.report, cfg.data.limit) == ("gru", 0.002, False, None)
     assert (cfg.data.only, cfg.data.format, cfg.logger.name) == (["a b", "c"], "csv", "wandb")
 
@@ -44,8 +44,8 @@ def test_the_sweep_of_the_docs_looks_for_the_best_of_a_run_on_ones_own_clips() -
     assert SWEEP["metric"] == {"name": "best_val/log_loss", "goal": "minimize"}
     spread = {k: v.get("values") or (v["min"], v["max"]) for k, v in SWEEP["parameters"].items()}
     for at in (0, -1):
-        words = options.undashed("train", command_of({k: v[at] for k, v in spread.items()}))
-        cfg = overrides.composed("train", words, config_dir())
+        words = options.strip_dashes("train", command_of({k: v[at] for k, v in spread.items()}))
+        cfg = overrides.compose("train", words, config_dir())
         assert (cfg.head.name, cfg.optim.lr) == (spread["head"][at], spread["optim.lr"][at])
         assert str(cfg.data.root) == "/clips"
 
@@ -62,7 +62,7 @@ def test_the_sweep_of_the_docs_looks_for_the_best_of_a_run_on_ones_own_clips() -
     ],
 )
 def test_only_settings_lose_their_dashes(verb: str, typed: list[str], meant: list[str]) -> None:
-    assert options.undashed(verb, typed, recipe_files.WORDS if verb == "train" else ()) == meant
+    assert options.strip_dashes(verb, typed, recipe_files.WORDS if verb == "train" else ()) == meant
 
 
 def test_the_doors_take_them(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

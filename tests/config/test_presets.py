@@ -27,7 +27,7 @@ def choices(group: str) -> list[str]:
     [*LIGHT, "model.grad_checkpointing=true"], [*LIGHT, "optim.layer_decay=0.8", "optim.backbone_lr=1e-4"],
 ], ids=lambda args: " ".join(a.removeprefix("model.backbone=") for a in args))  # fmt: skip
 def test_it_is_built_and_takes_a_step(args: list[str], clips: Clips) -> None:
-    cfg = overrides.composed("train", [*args, *SMALL], config_dir())
+    cfg = overrides.compose("train", [*args, *SMALL], config_dir())
     torch.manual_seed(0)
     task = build.task_of(cfg, clips)
     model = build.model_of(cfg, Backbone(build.backbone_spec(cfg)), clips, task, {})

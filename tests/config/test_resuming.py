@@ -39,7 +39,7 @@ def words(root: Path, *more: str) -> list[str]:
 
 @cache
 def base() -> TrainConfig:
-    return overrides.composed("train", words(Path("nowhere")), config_dir())
+    return overrides.compose("train", words(Path("nowhere")), config_dir())
 
 
 def config(root: Path, **more: object) -> TrainConfig:
@@ -51,7 +51,7 @@ def config(root: Path, **more: object) -> TrainConfig:
 def begin(folder: Path, cfg: TrainConfig, state: str = "running") -> Path:
     """Leave what a run leaves that was stopped in its training."""
     folder.mkdir(parents=True, exist_ok=True)
-    resuming.keep(folder, cfg)
+    resuming.save_settings(folder, cfg)
     current(cfg).save(folder)
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "checkpoints" / "last.ckpt").touch()
@@ -70,7 +70,7 @@ def test_moved_clips_of_the_same_content_go_on(data: Path, tmp_path: Path) -> No
     run = begin(tmp_path / "run", config(data))
     new = move(data)
     args = [f"resume={run}", f"data.root={new}", f"data.labels={new}/labels.csv"]
-    settings = overrides.prepared("train", args, config_dir()).settings
+    settings = overrides.prepare_command("train", args, config_dir()).settings
     assert settings is not None
     assert settings["data"]["root"] == str(new)
     assert settings["data"]["val_fraction"] == 0.4
@@ -82,7 +82,7 @@ def test_moved_clips_of_other_content_are_refused(data: Path, tmp_path: Path) ->
     write_video(new / "b/1.mp4", None, 77, frames=3)
     args = [f"resume={run}", f"data.root={new}", f"data.labels={new}/labels.csv"]
     with pytest.raises(UsageError, match=r"files of clips were replaced: 1 \(b/1.mp4\)"):
-        overrides.prepared("train", args, config_dir())
+        overrides.prepare_command("train", args, config_dir())
 
 
 def test_a_moved_run_of_version_0_1_cannot_know_its_clips(data: Path, tmp_path: Path) -> None:
@@ -92,13 +92,13 @@ def test_a_moved_run_of_version_0_1_cannot_know_its_clips(data: Path, tmp_path: 
     new = move(data)
     args = [f"resume={run}", f"data.root={new}", f"data.labels={new}/labels.csv"]
     with pytest.raises(UsageError, match=r"version 0\.1 kept nothing"):
-        overrides.prepared("train", args, config_dir())
+        overrides.prepare_command("train", args, config_dir())
 
 
 def test_other_settings_are_told(data: Path, tmp_path: Path) -> None:
     run = begin(tmp_path / "run", config(data))
     with pytest.raises(UsageError, match=r"had other settings \(seed was 0, is now 3\); give resume"):
-        overrides.prepared("train", [f"resume={run}", "seed=3"], config_dir())
+        overrides.prepare_command("train", [f"resume={run}", "seed=3"], config_dir())
     pseudo = config(data).data.model_copy(update={"pseudo": "self"})
     sites = config(data).data.model_copy(update={"sites": Path("s")})
     for more, said in (
@@ -107,7 +107,7 @@ def test_other_settings_are_told(data: Path, tmp_path: Path) -> None:
         ({"data": pseudo}, "data.pseudo was null, is now self"),
         ({"data": sites}, "data.sites was null, is now s"),
     ):
-        other = resuming.difference(run, config(data, **more))
+        other = resuming.compare_settings(run, config(data, **more))
         assert str(other) == said
         assert other is not None
         assert not other.is_a_move
@@ -118,7 +118,7 @@ def test_settings_that_are_not_those_of_the_run_prove_no_move(data: Path, tmp_pa
     saved = json.loads((run / "settings.json").read_text())
     (run / "settings.json").write_text(json.dumps({**saved, "seed": 9}))
     now = config(move(data), seed=9)
-    other = resuming.difference(run, now)
+    other = resuming.compare_settings(run, now)
     assert other is not None
     assert not other.is_a_move
 
@@ -133,7 +133,7 @@ def test_a_run_that_goes_on_with_moved_clips_keeps_their_new_place(
     train.main(_raw(config(new)))
     assert trained == [(new, run)]
     assert runs.state(run)["fingerprint"] == config(new).fingerprint()
-    assert resuming.saved(run).settings["data"]["root"] == str(new)  # type: ignore[index]
+    assert resuming.read_saved(run).settings["data"]["root"] == str(new)  # type: ignore[index]
     write_video(new / "b/1.mp4", None, 77, frames=3)
     begun = (run / "run.json").read_text()
     with pytest.raises(UsageError, match="files of clips were replaced"):

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.overrides import prepared
+from jungle.cli.overrides import prepare_command
 from jungle.config import gate
-from jungle.config.compose import composed, one_line
+from jungle.config.compose import compose, summarize_error
 from jungle.config.folder import config_dir
-from jungle.config.words import parsed
-from jungle.errors import UsageError, first_line
-from jungle.plain import read, twice
+from jungle.config.words import parse_words
+from jungle.errors import UsageError, shorten_error
+from jungle.plain import find_repeated, read
 
 
 @pytest.mark.parametrize(
@@ -18,16 +18,18 @@ from jungle.plain import read, twice
 )
 def test_of_one_word(value: str) -> None:
     with pytest.raises(UsageError, match="is set twice within it: keep one"):
-        parsed([f"model.unfreeze={value}"])
+        parse_words([f"model.unfreeze={value}"])
 
 
 def test_of_one_word_of_python() -> None:
     with pytest.raises(UsageError, match="0 is set twice within it"):
-        composed("train", ["model=finetune", "model.unfreeze={0: head, 0: all}"], config_dir())
+        compose("train", ["model=finetune", "model.unfreeze={0: head, 0: all}"], config_dir())
 
 
 def test_keys_that_differ_pass() -> None:
-    assert len(parsed(["model.unfreeze={0: head, 2: all}", "a=[{x: 1}, {x: 2}]", "b='{0: a, 0: b}'"])) == 3
+    assert (
+        len(parse_words(["model.unfreeze={0: head, 2: all}", "a=[{x: 1}, {x: 2}]", "b='{0: a, 0: b}'"])) == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,30 +62,32 @@ def test_of_a_folder_of_configs_and_of_json(tmp_path: Path) -> None:
 
 
 def test_numbers_are_one_key_however_they_are_written() -> None:
-    assert twice([0, 1, 0.0]) == 0.0
-    assert twice(["0", 0]) == 0
-    assert twice(["00", "0"]) == "0"
-    assert twice([0, 1, "a", "A", 1.5, True is None]) is not None  # False counts as 0 in Python's own dict
-    assert twice([0, 1, "a", "A", 1.5]) is None
+    assert find_repeated([0, 1, 0.0]) == 0.0
+    assert find_repeated(["0", 0]) == 0
+    assert find_repeated(["00", "0"]) == "0"
+    assert (
+        find_repeated([0, 1, "a", "A", 1.5, True is None]) is not None
+    )  # False counts as 0 in Python's own dict
+    assert find_repeated([0, 1, "a", "A", 1.5]) is None
 
 
 def test_settings_given_twice(caplog) -> None:
-    prepared("train", ["seed=1", "seed=2", "--cfg=job"], config_dir())
+    prepare_command("train", ["seed=1", "seed=2", "--cfg=job"], config_dir())
     assert "seed=1 and seed=2: seed= is given twice; the last is taken" in caplog.text
     caplog.clear()
-    prepared("train", ["seed=1", "seed=1", "--cfg=job"], config_dir())
+    prepare_command("train", ["seed=1", "seed=1", "--cfg=job"], config_dir())
     assert caplog.text == ""
     with pytest.raises(UsageError, match=r"several values are a list: videos=\[one,another\]"):
-        prepared("predict", ["ckpt=x.ckpt", "videos=a", "videos=b"], config_dir())
+        prepare_command("predict", ["ckpt=x.ckpt", "videos=a", "videos=b"], config_dir())
     with pytest.raises(UsageError, match="write both in one"):
-        prepared(
+        prepare_command(
             "train", ["model=finetune", "model.unfreeze={0: head}", "model.unfreeze={2: all}"], config_dir()
         )
 
 
 def test_the_first_line_of_an_error() -> None:
-    assert first_line(ValueError("\n\n  a \nb\nc")) == "a"
-    assert first_line(ValueError("a\n\nb\nc"), lines=2) == "a b"
-    assert first_line(ValueError("abcdef"), 3) == "abc"
-    assert first_line(KeyError()) == "KeyError"
-    assert one_line(ValueError("Could not.\nDo this.\nMore")) == "Could not. Do this."
+    assert shorten_error(ValueError("\n\n  a \nb\nc")) == "a"
+    assert shorten_error(ValueError("a\n\nb\nc"), lines=2) == "a b"
+    assert shorten_error(ValueError("abcdef"), 3) == "abc"
+    assert shorten_error(KeyError()) == "KeyError"
+    assert summarize_error(ValueError("Could not.\nDo this.\nMore")) == "Could not. Do this."

@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 from jungle.cli import overrides
 from jungle.config import CONFIGS
 from jungle.config.folder import config_dir
-from jungle.config.kinds import OTHER, Kind, keys_of, kind_of
-from jungle.config.words import as_meant, parsed, quoted, split, text_of
+from jungle.config.kinds import OTHER, Kind, get_kind, list_keys
+from jungle.config.words import get_text, parse_words, quote, split, to_hydra_words
 from jungle.errors import UsageError
 from jungle.pipelines import sweep as pipelines_sweep
 
@@ -62,20 +62,23 @@ NAMES = [
 
 def value(word: str) -> Any:
     """Return what a config gets of a word."""
-    return OmegaConf.to_container(OmegaConf.create({"x": parsed([word])[0].value()}), resolve=True)["x"]  # type: ignore[index]
+    return OmegaConf.to_container(OmegaConf.create({"x": parse_words([word])[0].value()}), resolve=True)["x"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_text_is_what_was_typed(name: str) -> None:
-    [videos, out] = as_meant("predict", [f"videos={name}", f"out={name}"])
+    [videos, out] = to_hydra_words("predict", [f"videos={name}", f"out={name}"])
     assert value(videos) == value(out) == name
-    assert as_meant("predict", [videos, out]) == [videos, out]  # as the other processes of a run read it
+    assert to_hydra_words("predict", [videos, out]) == [
+        videos,
+        out,
+    ]  # as the other processes of a run read it
 
 
 @pytest.mark.parametrize("name", ["2021", "1e3", "Kruger, South", "${x} é", "true", "other (primate)"])
 def test_a_text_passes_through_hydra_whole(name: str) -> None:
-    assert overrides.composed("predict", ["ckpt=a.ckpt", f"videos={name}"], config_dir()).videos == name
-    cfg = overrides.composed("train", ["data=folders", f"data.root={name}", f"name={name}"], config_dir())
+    assert overrides.compose("predict", ["ckpt=a.ckpt", f"videos={name}"], config_dir()).videos == name
+    cfg = overrides.compose("train", ["data=folders", f"data.root={name}", f"name={name}"], config_dir())
     assert (cfg.data.root, cfg.name) == (Path(name), name)
 
 
@@ -99,21 +102,21 @@ def test_a_text_passes_through_hydra_whole(name: str) -> None:
 )
 def test_the_elements_of_a_list_are_texts(typed: str, meant: list[str]) -> None:
     for verb, key in (("train", "data.classes"), ("predict", "videos"), ("ensemble_stack", "members")):
-        [word] = as_meant(verb, [f"{key}={typed}"])
+        [word] = to_hydra_words(verb, [f"{key}={typed}"])
         assert value(word) == meant
-        [override] = parsed([word])  # as a sweep hands it to its trials
+        [override] = parse_words([word])  # as a sweep hands it to its trials
         trial = f"{key}={override.get_value_element_as_str()}"
-        assert value(as_meant(verb, [trial])[0]) == meant
+        assert value(to_hydra_words(verb, [trial])[0]) == meant
 
 
 def test_a_comma_is_a_sweep_with_m_alone() -> None:
     def of(word: str, sweep: bool) -> list[str]:
-        [meant] = as_meant("train", [word], sweep=sweep)
-        [override] = parsed([meant])
+        [meant] = to_hydra_words("train", [word], sweep=sweep)
+        [override] = parse_words([meant])
         if not override.is_sweep_override():
             return [value(meant)]
         trials = [f"data.root={v}" for v in override.sweep_string_iterator()]
-        assert as_meant("train", trials) == trials
+        assert to_hydra_words("train", trials) == trials
         return [value(t) for t in trials]
 
     assert of("data.root=Kruger, South", False) == ["Kruger, South"]
@@ -146,7 +149,7 @@ def test_a_comma_is_a_sweep_with_m_alone() -> None:
 )
 def test_what_is_no_value_is_told(verb: str, word: str, says: str) -> None:
     with pytest.raises(UsageError, match=says) as error:
-        as_meant(verb, [word])
+        to_hydra_words(verb, [word])
     assert len(str(error.value)) < 250
     assert "\n" not in str(error.value)
 
@@ -156,18 +159,18 @@ def test_several_that_are_there_are_a_list(tmp_path: Path, monkeypatch: pytest.M
     for name in ("a.ckpt", "b.ckpt"):
         Path(name).touch()
     with pytest.raises(UsageError, match=r"write ckpt=\[a.ckpt,b.ckpt\]"):
-        as_meant("predict", ["ckpt=a.ckpt,b.ckpt"])
+        to_hydra_words("predict", ["ckpt=a.ckpt,b.ckpt"])
     Path("a.ckpt,b.ckpt").touch()
-    assert value(as_meant("predict", ["ckpt=a.ckpt,b.ckpt"])[0]) == "a.ckpt,b.ckpt"
+    assert value(to_hydra_words("predict", ["ckpt=a.ckpt,b.ckpt"])[0]) == "a.ckpt,b.ckpt"
 
 
 def test_null_is_nothing_and_quotes_are_hydras() -> None:
-    assert value(as_meant("train", ["data.root=null"])[0]) is None
-    assert value(as_meant("train", ["data.root='null'"])[0]) == "null"
-    assert value(as_meant("train", [r"name='it\'s'"])[0]) == "it's"
-    assert as_meant("train", ["name='${seed}'"]) == ["name='${seed}'"]
+    assert value(to_hydra_words("train", ["data.root=null"])[0]) is None
+    assert value(to_hydra_words("train", ["data.root='null'"])[0]) == "null"
+    assert value(to_hydra_words("train", [r"name='it\'s'"])[0]) == "it's"
+    assert to_hydra_words("train", ["name='${seed}'"]) == ["name='${seed}'"]
     with pytest.raises(UsageError, match=r"paths\.runs=null: one path"):
-        overrides.composed("train", ["paths.runs=null"], config_dir())
+        overrides.compose("train", ["paths.runs=null"], config_dir())
 
 
 def test_random_texts_come_back() -> None:
@@ -175,7 +178,7 @@ def test_random_texts_come_back() -> None:
     letters = [*"ab\\$'\" ,[](){}:=é~#-1", "${", "${x}", "true", "null", "\\'", "\\${"]
     for _ in range(300):
         text = "".join(draw.choice(letters) for _ in range(draw.randint(1, 9)))
-        assert text_of(parsed([f"k={quoted(text)}"])[0]) == text
+        assert get_text(parse_words([f"k={quote(text)}"])[0]) == text
 
 
 def test_text_is_parted_at_open_commas() -> None:
@@ -186,22 +189,24 @@ def test_text_is_parted_at_open_commas() -> None:
 
 def test_the_kind_of_a_setting_is_that_of_its_type() -> None:
     train, predict = CONFIGS["train"], CONFIGS["predict"]
-    assert kind_of(train, "data.root") == Kind(text=True, path=True, null=True)
-    assert kind_of(train, "data.only") == Kind(texts=True, null=True)
-    assert kind_of(predict, "ckpt") == Kind(text=True, texts=True, path=True)
-    assert kind_of(train, "head.score") == Kind(text=True)  # of some heads alone
-    assert kind_of(train, "head") == Kind(group=True)
-    assert kind_of(train, "seed") == kind_of(train, "optim.lr") == kind_of(train, "trainer.devices") == OTHER
-    assert kind_of(train, "data.nothing") is None
-    assert {"data.root", "head.hidden", "seed", "optim.plateau.factor"} <= set(keys_of(train))
+    assert get_kind(train, "data.root") == Kind(text=True, path=True, null=True)
+    assert get_kind(train, "data.only") == Kind(texts=True, null=True)
+    assert get_kind(predict, "ckpt") == Kind(text=True, texts=True, path=True)
+    assert get_kind(train, "head.score") == Kind(text=True)  # of some heads alone
+    assert get_kind(train, "head") == Kind(group=True)
+    assert (
+        get_kind(train, "seed") == get_kind(train, "optim.lr") == get_kind(train, "trainer.devices") == OTHER
+    )
+    assert get_kind(train, "data.nothing") is None
+    assert {"data.root", "head.hidden", "seed", "optim.plateau.factor"} <= set(list_keys(train))
 
 
 def test_a_group_may_be_added_and_its_choice_be_a_number(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "2021.yaml").write_text("# @package _global_\nseed: 5\n")
     for word in ("experiment=2021", "+experiment=2021", "++experiment=2021"):
-        assert overrides.composed("train", [word], config_dir(), str(tmp_path)).seed == 5
-    assert overrides.composed("train", ["+seed=3", "++data.limit=4"], config_dir()).seed == 3
+        assert overrides.compose("train", [word], config_dir(), str(tmp_path)).seed == 5
+    assert overrides.compose("train", ["+seed=3", "++data.limit=4"], config_dir()).seed == 3
     assert pipelines_sweep.is_sweep(False, ["+sweep=heads"])
 
 
@@ -247,7 +252,7 @@ def test_an_option_that_there_is_not_says_what_to_write(verb: str, argv: list[st
 def test_only_what_is_near_is_suggested(verb: str, word: str, nearest: str) -> None:
     given = ["ckpt=a"] if verb == "predict" else []
     with pytest.raises(UsageError) as error:
-        overrides.composed(verb, [*given, word], config_dir())
+        overrides.compose(verb, [*given, word], config_dir())
     assert nearest in str(error.value)
 
 
@@ -262,14 +267,14 @@ def test_only_what_is_near_is_suggested(verb: str, word: str, nearest: str) -> N
 )
 def test_wrong_values_are_told_in_words(word: str, says: str) -> None:
     with pytest.raises(UsageError) as error:
-        overrides.composed("train", [word], config_dir())
+        overrides.compose("train", [word], config_dir())
     assert says in str(error.value)
 
 
 def test_lightnings_own_word_for_the_folder_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """It stands in quotes that do not hold for each name; the run's own word is before it."""
     monkeypatch.setenv("LOCAL_RANK", "1")
-    folder = quoted("/runs/it's ${x}")
+    folder = quote("/runs/it's ${x}")
     argv = overrides.prepare(
         "train", [f"hydra.run.dir={folder}", 'hydra.run.dir="/runs/it\'s ${x}"'], config_dir()
     )

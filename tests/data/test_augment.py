@@ -127,7 +127,7 @@ def videos(survey, *more: str):
 
     args = ["data=csv", f"data.root={survey}", f"data.labels={survey / 'labels.csv'}", "frames.count=2"]
     args += ["data.workers=1", "model=finetune", *more]
-    cfg = overrides.composed("train", args, config_dir())
+    cfg = overrides.compose("train", args, config_dir())
     clips, _ = training_clips.load(cfg)
     spec = ClipSpec(Frames(count=2), size=(32, 48))
     return datamodules.videos(cfg, clips, spec, spec)
@@ -151,7 +151,7 @@ def test_only_training_is_augmented(survey) -> None:
 
 def test_presets_grow_and_frozen_features_are_not_augmented() -> None:
     presets = {
-        name: overrides.composed("train", ["model=finetune", f"augment={name}"], config_dir()).augment
+        name: overrides.compose("train", ["model=finetune", f"augment={name}"], config_dir()).augment
         for name in ("none", "light", "camera_trap", "strong")
     }
     assert not Augmentation(**presets["none"].picture())
@@ -159,7 +159,7 @@ def test_presets_grow_and_frozen_features_are_not_augmented() -> None:
     assert crops == sorted(crops, reverse=True)
     assert len(set(crops)) == 4
     with pytest.raises(UsageError, match="frozen features are made once"):
-        overrides.composed("train", ["augment=light"], config_dir())
+        overrides.compose("train", ["augment=light"], config_dir())
     with pytest.raises(UsageError, match="frozen features are made once"):
-        overrides.composed("train", ["augment.cutmix=1"], config_dir())
-    assert overrides.composed("train", ["augment.mixup=0.2"], config_dir()).augment.mixup == 0.2
+        overrides.compose("train", ["augment.cutmix=1"], config_dir())
+    assert overrides.compose("train", ["augment.mixup=0.2"], config_dir()).augment.mixup == 0.2

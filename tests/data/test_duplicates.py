@@ -6,7 +6,7 @@ import pytest
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
-from jungle.data.duplicates import contents_of, copies_between, with_copies_at_one_site
+from jungle.data.duplicates import find_copies, join_copied_sites, lookup_contents
 from jungle.data.splits import assign_splits
 from jungle.errors import UsageError
 from jungle.training import clips as training_clips
@@ -35,14 +35,14 @@ def test_copies_are_never_on_both_sides(sites, folds) -> None:
     plain = [assign_splits(clips, seed=s, **how) for s in range(5)]
     assert any(sides(cut, contents) != {1} for cut in plain)  # else this test could not fail
     few = pl.Series([h if h in ("h1", "h2", "h4") else None for h in contents])
-    merged = with_copies_at_one_site(clips, few)
+    merged = join_copied_sites(clips, few)
     for seed in range(5):
         assert sides(assign_splits(merged, seed=seed, **how), few) == {1}
 
 
 def test_sites_that_share_a_copy_go_together_and_others_do_not() -> None:
     clips = table(6, site=["a", "b", "b", "c", "d", None])
-    merged = with_copies_at_one_site(clips, pl.Series(["x", "x", "y", "y", "z", None]))
+    merged = join_copied_sites(clips, pl.Series(["x", "x", "y", "y", "z", None]))
     site = merged.table["site"].to_list()
     assert len(set(site[:4])) == 1
     assert site[4] == "d"
@@ -54,19 +54,19 @@ def test_an_index_of_other_clips_is_refused(tmp_path, caplog) -> None:
     pl.DataFrame(
         {"clip": ["c00.mp4", "c01.mp4"], "hash": ["x", "y"], "copy_of": ["c00.mp4"] * 2}
     ).write_parquet(index)
-    assert contents_of(table(4), index).to_list() == ["c00.mp4", "c00.mp4", None, None]
+    assert lookup_contents(table(4), index).to_list() == ["c00.mp4", "c00.mp4", None, None]
     assert "2 of 4 clips are not in" in caplog.text
     pl.DataFrame({"clip": ["other"], "hash": ["x"], "copy_of": [None]}).write_parquet(index)
     with pytest.raises(UsageError, match="none of the clips is in it"):
-        contents_of(table(4), index)
+        lookup_contents(table(4), index)
     pl.DataFrame({"clip": ["other"], "hash": ["x"]}).write_parquet(index)
     with pytest.raises(UsageError, match=r"not an index \(no column copy_of\)"):
-        contents_of(table(4), index)
+        lookup_contents(table(4), index)
 
 
 def test_training_clips_that_are_copies_of_judged_ones_are_named() -> None:
     splits = pl.DataFrame({"clip": ["a", "b", "c", "d"], "split": ["train", "val", "train", "test"]})
-    found = copies_between(splits, pl.Series(["x", "x", None, "x"]))
+    found = find_copies(splits, pl.Series(["x", "x", None, "x"]))
     assert found["clip"].to_list() == ["a"]
     assert found["copy"].to_list() in (["b"], ["d"])
 
@@ -77,11 +77,11 @@ def test_the_setting_reaches_the_splits(survey, tmp_path, caplog) -> None:
     copies = [names[0]] * 2 + [None] * 34
     pl.DataFrame({"clip": names, "hash": names, "copy_of": copies}).write_parquet(index)
     args = [*survey_args(survey), f"data.duplicates={index}"]
-    given = training_clips.load(overrides.composed("train", args, config_dir()))[0]
+    given = training_clips.load(overrides.compose("train", args, config_dir()))[0]
     assert "site" in given.table.columns
     assert set(given.table["site"]) == {f"site{i}" for i in range(6)}  # sites are as they were
     for fold in range(2):
-        cfg = overrides.composed("train", [*args, "data.folds=2", f"data.fold={fold}"], config_dir())
+        cfg = overrides.compose("train", [*args, "data.folds=2", f"data.fold={fold}"], config_dir())
         clips = training_clips.load(cfg)[0].table
         assert clips.filter(pl.col("clip").is_in(names[:2]))["split"].n_unique() == 1
 
@@ -90,8 +90,8 @@ def test_an_index_that_writes_names_in_another_case_is_matched_and_said(tmp_path
     clips, index = table(4), tmp_path / "index.parquet"
     names = [n.upper() for n in clips.table["clip"]]
     pl.DataFrame({"clip": names, "hash": names, "copy_of": [names[0]] * 2 + [None] * 2}).write_parquet(index)
-    assert contents_of(clips, index).to_list() == [names[0]] * 2 + [None] * 2
+    assert lookup_contents(clips, index).to_list() == [names[0]] * 2 + [None] * 2
     assert "4 clips are named in another way" in caplog.text
     pl.DataFrame({"clip": ["c01.mp4"], "hash": ["x"], "copy_of": ["x"]}).write_parquet(index)
     both = Clips(clips.table.with_columns(clip=pl.Series(["c01.mp4", "C01.mp4", "a", "b"])), ("a",))
-    assert contents_of(both, index).to_list() == ["x", None, None, None]  # a row is of one clip alone
+    assert lookup_contents(both, index).to_list() == ["x", None, None, None]  # a row is of one clip alone

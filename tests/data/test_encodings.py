@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from jungle.data.encodings import decoded, is_mojibake
+from jungle.data.encodings import decode_text, is_mojibake
 from jungle.data.table_io import read_table
 from jungle.errors import UserError
 
@@ -11,8 +11,8 @@ TEXT = "file,label,site\na.mp4,écureuil,Rivière d'été\nb.mp4,Löwe,x\n"
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
 def test_what_is_sure_is_not_a_guess(encoding):
-    assert decoded(TEXT.encode(encoding)) == decoded(TEXT.encode())
-    assert decoded(TEXT.encode(encoding)).guess == ""
+    assert decode_text(TEXT.encode(encoding)) == decode_text(TEXT.encode())
+    assert decode_text(TEXT.encode(encoding)).guess == ""
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jungle.data.folder_walk import matches
+from jungle.data.folder_walk import glob_paths
 from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders
-from jungle.data.paths import absolute, locate
+from jungle.data.paths import locate, make_absolute
 from jungle.data.table_io import read_table
 from jungle.data.validation_report import Problems
 from jungle.ensemble.members import runs_of
 from jungle.errors import UsageError, UserError
-from jungle.files import expanded, read_json
+from jungle.files import expand_user, read_json
 from jungle.plain import read_settings
 
 CLIPS = 40  # more than `locate` asks for one by one
@@ -118,8 +118,8 @@ def test_globs_with_stars_match_as_they_do(folder: Path, monkeypatch: pytest.Mon
     for pattern in ("**/*.mp4", "**/b/*", "a/**", "*/**/y.mp4", "**/*.txt", "c0*.mp4", "**/[[]1].mp4"):
         for one in (pattern, f"{folder}/{pattern}"):
             theirs = {os.path.normpath(p) for p in glob.glob(one, recursive=True)}
-            assert {os.path.normpath(p) for p in matches(one)} - theirs <= {"a"}, one
-            assert theirs - {os.path.normpath(p) for p in matches(one)} <= {"."}, one
+            assert {os.path.normpath(p) for p in glob_paths(one)} - theirs <= {"a"}, one
+            assert theirs - {os.path.normpath(p) for p in glob_paths(one)} <= {"."}, one
 
 
 def test_folders_deeper_than_a_path_may_be_long(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +170,13 @@ def test_names_of_any_depth_in_a_table_are_looked_for() -> None:
 
 
 def test_a_home_that_nobody_has() -> None:
-    for ask in (expanded, absolute, read_table, lambda p: find_clips(p), lambda p: find_clips(f"{p}/*.mp4")):
+    for ask in (
+        expand_user,
+        make_absolute,
+        read_table,
+        lambda p: find_clips(p),
+        lambda p: find_clips(f"{p}/*.mp4"),
+    ):
         with pytest.raises(UserError, match="there is no user nosuchuser"):
             ask("~nosuchuser/a")
 

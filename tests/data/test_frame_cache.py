@@ -441,7 +441,7 @@ def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, m
     monkeypatch.setattr(frame_cache_cache, "SHM", tmp_path)
     args = ["data=csv", f"data.root={survey}", f"data.labels={survey / 'labels.csv'}", "data.workers=0"]
     args += ["model=finetune", "frames=random", f"paths.cache={tmp_path / 'cache'}", "augment=strong"]
-    cfg = overrides.composed("train", [*args, "data.cache=ram", "data.cache_gb=0.1"], config_dir())
+    cfg = overrides.compose("train", [*args, "data.cache=ram", "data.cache_gb=0.1"], config_dir())
     clips, _ = training_clips.load(cfg)
     spec = ClipSpec(Frames("random", 2), SIZE)
     data = datamodules.videos(cfg, clips, spec, replace(spec, frames=Frames("uniform", 2)))
@@ -463,7 +463,7 @@ def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, m
 
 def test_it_is_refused_where_it_would_do_nothing_and_is_no_other_run() -> None:
     def composed(*args: str):
-        return overrides.composed("train", list(args), config_dir())
+        return overrides.compose("train", list(args), config_dir())
 
     with pytest.raises(UsageError, match="frozen features are made once"):
         composed("data.cache=ram")

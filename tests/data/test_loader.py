@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from jungle.data.loader import ClipLoader, Sample, padded
+from jungle.data.loader import ClipLoader, Sample, pad_clips
 from jungle.errors import UserError
 
 
@@ -85,12 +85,12 @@ def test_nothing_to_train_on_is_said() -> None:
 
 def test_clips_from_a_gpu_and_from_the_cpu_are_one_batch() -> None:
     values = [np.full((2, 3), 1, np.uint8), torch.full((4, 3), 2, dtype=torch.uint8)]
-    batch = padded(values, 5)
+    batch = pad_clips(values, 5)
     assert batch.shape == (2, 5, 3)
     assert (batch.sum((1, 2)) == torch.tensor([6, 24])).all()
     assert (batch[0, :2] == 1).all()
     assert (batch[1, :4] == 2).all()
-    assert torch.equal(padded([v if isinstance(v, np.ndarray) else v.numpy() for v in values], 5), batch)
+    assert torch.equal(pad_clips([v if isinstance(v, np.ndarray) else v.numpy() for v in values], 5), batch)
 
 
 @pytest.mark.parametrize("start", range(4))

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import torch
 
-from jungle.data.metadata import FACTS, Metadata, facts_of
+from jungle.data.metadata import FACTS, Metadata, compute_facts
 from jungle.errors import UsageError
 from jungle.models.heads.metadata import MetadataBranch
 from jungle.prediction import metadata
@@ -39,7 +39,7 @@ def test_an_unknown_fact_is_zero_and_said_to_be_unknown() -> None:
         time=[datetime(2020, 1, 1, 6), datetime(2020, 7, 1, 18), None],
         size=[0, 1000, 3000],
     )
-    found = facts_of(table)
+    found = compute_facts(table)
     assert found.dtype == np.float32
     assert found[0, FACTS.index("hour_sin")] == pytest.approx(1)
     assert found[1, FACTS.index("hour_sin")] == pytest.approx(-1)
@@ -54,22 +54,22 @@ def test_an_unknown_fact_is_zero_and_said_to_be_unknown() -> None:
 
 def test_sizes_are_measured_among_clips_of_the_same_shape() -> None:
     small, large = [100, 200] * 3, [10_000, 20_000] * 3
-    found = facts_of(pl.concat([shaped(small, 320), shaped(large, 1280)]))
+    found = compute_facts(pl.concat([shaped(small, 320), shaped(large, 1280)]))
     known = Metadata.fit(found)
     assert column(known, found, "size_in_shape") == [-1, 1] * 6
     assert column(known, found, "width_320") == [1] * 6 + [0] * 6
-    other = facts_of(shaped([500], 640))
+    other = compute_facts(shaped([500], 640))
     assert column(known, other, "no_size_in_shape") == [1]
     assert column(known, other, "width_320") == column(known, other, "height_640") == [0]
 
 
 def test_a_fact_that_is_far_off_says_no_more_than_eight_deviations() -> None:
-    known = Metadata.fit(facts_of(rows(fps=[10.0, 30.0])))
-    assert column(known, facts_of(rows(fps=[1e9])), "fps") == [8]
+    known = Metadata.fit(compute_facts(rows(fps=[10.0, 30.0])))
+    assert column(known, compute_facts(rows(fps=[1e9])), "fps") == [8]
 
 
 def test_what_was_measured_survives_a_checkpoint_and_is_checked() -> None:
-    known = Metadata.fit(facts_of(shaped([100, 200, 300, 400, 500], 320)))
+    known = Metadata.fit(compute_facts(shaped([100, 200, 300, 400, 500], 320)))
     assert Metadata.from_dict(known.to_dict()) == known
     for spoilt in (
         {"mean": [0.0]},

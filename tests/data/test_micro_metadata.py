@@ -37,7 +37,7 @@ def pair(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def of_training(root: Path, cache: Path, *more: str) -> np.ndarray | None:
     asked = ["data=primatrix", f"data.root={root / 'raw'}", "data.metadata=index", f"paths.cache={cache}"]
-    cfg = overrides.composed("train", [*asked, "data.workers=1", *more], config_dir())
+    cfg = overrides.compose("train", [*asked, "data.workers=1", *more], config_dir())
     names = [f"site/{i}.mp4" for i in range(5)]
     table = pl.DataFrame({"clip": names, "path": [str(root / "raw" / n) for n in names], "a": [1] * 5})
     return prediction_metadata.of_training(cfg, Clips(table, ("a",)), 1)
@@ -64,7 +64,7 @@ def test_a_folder_without_copies_is_refused(pair: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"data.micro=.*no such folder"):
         of_training(pair, tmp_path, f"data.micro={pair / 'nowhere'}")
     with pytest.raises(UsageError, match=r"add data\.metadata=index"):
-        overrides.composed("train", [f"data.micro={pair}"], config_dir())
+        overrides.compose("train", [f"data.micro={pair}"], config_dir())
     alone = tmp_path / "alone" / "raw"
     shutil.copytree(pair / "raw", alone)
     found = of_training(alone.parent, tmp_path)
@@ -100,7 +100,7 @@ def test_prediction_asks_for_the_copies_where_a_model_knows_them(tmp_path: Path)
         return SimpleNamespace(model=SimpleNamespace(metadata=metadata))
 
     assert [see_micro(loaded(m)) for m in (known, plain, None)] == [True, False, False]
-    cfg = overrides.composed("predict", ["ckpt=a.ckpt", f"micro={tmp_path}"], config_dir())
+    cfg = overrides.compose("predict", ["ckpt=a.ckpt", f"micro={tmp_path}"], config_dir())
     assert isinstance(cfg, PredictConfig)
     assert cfg.micro == tmp_path
     unknown = prediction_metadata.with_micro(

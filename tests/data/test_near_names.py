@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders
 from jungle.ensemble.members import runs_of
 from jungle.errors import UsageError, UserError
-from jungle.files import absent
-from jungle.wording import some
+from jungle.files import describe_absent
+from jungle.wording import tally_part
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_folder_that_is_not_there_names_the_folder_beside_it(disk: Path) -> None:
-    assert absent(disk / "clip", "folder") == "no such folder. There is clips."
-    assert absent(disk / "clip.cvs") == "no such file. There is clip.csv."
-    assert absent(disk / "elsewhere" / "clip", "folder") == "no such folder."
+    assert describe_absent(disk / "clip", "folder") == "no such folder. There is clips."
+    assert describe_absent(disk / "clip.cvs") == "no such file. There is clip.csv."
+    assert describe_absent(disk / "elsewhere" / "clip", "folder") == "no such folder."
 
 
 def test_clips_to_predict_name_the_folder_beside_them(disk: Path) -> None:
@@ -51,7 +51,7 @@ def test_a_folder_a_class_names_the_folder_beside_it(disk: Path) -> None:
 )
 def test_only_what_is_lacking_is_asked_for(given: list[str], said: str) -> None:
     with pytest.raises(UsageError) as error:
-        composed("train", given, config_dir())
+        compose("train", given, config_dir())
     assert str(error.value) == said
 
 
@@ -62,6 +62,6 @@ def test_members_of_an_ensemble_name_the_run_beside_them(disk: Path) -> None:
 
 
 def test_a_part_of_several_things_agrees_with_its_verb() -> None:
-    assert some(1, 16, "frames are damaged") == "1 of 16 frames is damaged"
-    assert some(7, 16, "frames are damaged") == "7 of 16 frames are damaged"
-    assert some(1, 1, "frames are damaged") == "1 of 1 frame is damaged"
+    assert tally_part(1, 16, "frames are damaged") == "1 of 16 frames is damaged"
+    assert tally_part(7, 16, "frames are damaged") == "7 of 16 frames are damaged"
+    assert tally_part(1, 1, "frames are damaged") == "1 of 1 frame is damaged"

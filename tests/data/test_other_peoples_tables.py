@@ -9,10 +9,10 @@ import pytest
 
 from jungle.data import pseudo_labels
 from jungle.data.clips import Clips
-from jungle.data.encodings import before_it_broke
+from jungle.data.encodings import repair_text
 from jungle.data.formats import find_clips, load_csv, load_folders
-from jungle.data.formats.times import in_order, read_times
-from jungle.data.text import class_fold, scripts_of
+from jungle.data.formats.times import is_sortable, read_times
+from jungle.data.text import find_scripts, fold_class
 from jungle.data.validation import check
 from jungle.ensemble import stacking_features
 from jungle.errors import UsageError, UserError
@@ -141,9 +141,9 @@ def test_day_and_month_are_told_apart_by_all_rows_or_not_at_all(tmp_path, caplog
 
 
 def test_text_is_in_order_of_time_within_one_zone_alone() -> None:
-    assert in_order(pl.Series(["2021-03-01T10:00:00Z", "2021-03-02T10:00:00Z"]))
-    assert not in_order(pl.Series(["2021-03-01T10:00:00+01:00", "2021-03-02T10:00:00+02:00"]))
-    assert not in_order(pl.Series(["01/03/2021 10:00", "02/03/2021 10:00"]))
+    assert is_sortable(pl.Series(["2021-03-01T10:00:00Z", "2021-03-02T10:00:00Z"]))
+    assert not is_sortable(pl.Series(["2021-03-01T10:00:00+01:00", "2021-03-02T10:00:00+02:00"]))
+    assert not is_sortable(pl.Series(["01/03/2021 10:00", "02/03/2021 10:00"]))
 
 
 def test_neighbours_are_not_looked_for_by_text_of_unknown_order() -> None:
@@ -200,11 +200,11 @@ def test_stations_that_nobody_knows_are_none(tmp_path) -> None:
     ],
 )
 def test_names_that_say_more_than_the_class_are_the_class(name) -> None:
-    assert class_fold(name) == class_fold("hog")
+    assert fold_class(name) == fold_class("hog")
 
 
 def test_names_that_differ_by_a_number_stay_apart() -> None:
-    assert len({class_fold(n) for n in ("zone 1", "zone 2", "1", "2", "10", "x2")}) == 6
+    assert len({fold_class(n) for n in ("zone 1", "zone 2", "1", "2", "10", "x2")}) == 6
 
 
 def test_words_about_a_class_and_mixed_scripts_are_told(tmp_path) -> None:
@@ -216,7 +216,7 @@ def test_words_about_a_class_and_mixed_scripts_are_told(tmp_path) -> None:
     said = check(found, strict=False).warnings
     assert [w.split()[1] for w in said if "words about it" in w] == ["hog", "lion", "no"]
     assert any("jeއbek has letters of several scripts (Latin, Thaana)" in w for w in said)
-    assert scripts_of("ヤマネコ豹") == scripts_of("écureuil") == scripts_of("leopard кабан") == []
+    assert find_scripts("ヤマネコ豹") == find_scripts("écureuil") == find_scripts("leopard кабан") == []
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_words_about_a_class_and_mixed_scripts_are_told(tmp_path) -> None:
     ],
 )
 def test_names_that_a_program_broke_are_known(text, was) -> None:
-    assert before_it_broke(text) == was
+    assert repair_text(text) == was
 
 
 def test_a_broken_name_is_asked_before_its_signs_part_it(tmp_path) -> None:

@@ -21,7 +21,7 @@ def table() -> pl.DataFrame:
 def test_it_reads_what_it_wrote(tmp_path) -> None:
     predictions.write(table(), tmp_path / "p.parquet")
     assert predictions.read(tmp_path / "p.parquet").equals(table())
-    assert predictions.classes_of(table()) == ("lion", "hog")
+    assert predictions.get_classes(table()) == ("lion", "hog")
 
 
 def test_the_csv_is_for_people(tmp_path) -> None:
@@ -34,9 +34,9 @@ def test_the_csv_is_for_people(tmp_path) -> None:
 
 def test_a_clip_that_failed_has_no_answer(tmp_path) -> None:
     assert table()["lion"].to_list() == [0.25, None]
-    assert np.isnan(predictions.probabilities(table())[1]).all()
-    assert predictions.read_ones(table())["clip"].to_list() == ["a b/ä.MP4"]
-    assert predictions.failed_ones(table())["clip"].to_list() == ["c"]
+    assert np.isnan(predictions.get_probabilities(table())[1]).all()
+    assert predictions.select_read(table())["clip"].to_list() == ["a b/ä.MP4"]
+    assert predictions.select_failed(table())["clip"].to_list() == ["c"]
     with pytest.raises(UserError, match="could not be read has a probability"):
         predictions.check(table().with_columns(lion=pl.lit(0.5, pl.Float32)))
     with pytest.raises(UserError, match="0 to 1"):
@@ -51,10 +51,10 @@ def test_numbers_that_version_1_gave_to_failed_clips_are_no_answers(tmp_path) ->
 
 
 def test_probabilities_are_matched_by_class() -> None:
-    turned = predictions.probabilities(table(), ("hog", "lion"))
+    turned = predictions.get_probabilities(table(), ("hog", "lion"))
     assert turned[0].tolist() == [0.75, 0.25]
     with pytest.raises(UserError, match="other classes: boar, lion"):
-        predictions.probabilities(table(), ("hog", "boar"))
+        predictions.get_probabilities(table(), ("hog", "boar"))
 
 
 def test_the_parquet_does_not_depend_on_how_the_rows_came_together(tmp_path) -> None:

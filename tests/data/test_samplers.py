@@ -189,7 +189,7 @@ def test_training_draws_as_the_config_says_and_evaluation_does_not(mode: str, su
     args = ["data=csv", f"data.root={survey}", f"data.labels={tmp_path / 'l.csv'}", f"model={mode}"]
     args += ["model.backbone=test_vit", "model.pretrained=false", "model.size=32x32", "frames.count=1"]
     args += [f"paths.cache={tmp_path}", "data.workers=1", "sampler=balanced"]
-    cfg = overrides.composed("train", args, config_dir())
+    cfg = overrides.compose("train", args, config_dir())
     clips, _ = training_clips.load(cfg)
     backbone = Backbone(build.backbone_spec(cfg))
     specs = build.clip_specs(cfg, backbone)

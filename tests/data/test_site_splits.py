@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from jungle.data.clips import Clips
-from jungle.data.site_splits import held_out_sites, least_sites
+from jungle.data.site_splits import choose_sites, compute_least_sites
 from jungle.data.splits import assign_splits
 from jungle.wording import count
 
@@ -106,7 +106,7 @@ def test_many_classes_and_sites_are_quick() -> None:
     counts = rng.integers(0, 3, (400, 300))
     counts[0] = 2000
     names = [f"{i:03d}" for i in range(400)]
-    out, _ = held_out_sites(counts, counts.sum(1), 0.2, names, 0, least=least_sites(400, 400))
+    out, _ = choose_sites(counts, counts.sum(1), 0.2, names, 0, least=compute_least_sites(400, 400))
     assert out.sum() >= 3
 
 

@@ -4,15 +4,15 @@ import polars as pl
 import pytest
 
 import jungle
-from jungle.data.spreadsheets import SIGNS, as_text, write_csv
-from jungle.names import escaped
+from jungle.data.spreadsheets import SIGNS, escape_formula, write_csv
+from jungle.names import escape
 
 
 @pytest.mark.parametrize("sign", SIGNS)
 def test_what_a_spreadsheet_would_run_is_text(sign: str, tmp_path) -> None:
-    spelt = escaped(sign)
-    assert as_text(f"{sign}cmd") == f"'{spelt}cmd"
-    assert as_text(f"x{sign}cmd") == f"x{spelt}cmd"
+    spelt = escape(sign)
+    assert escape_formula(f"{sign}cmd") == f"'{spelt}cmd"
+    assert escape_formula(f"x{sign}cmd") == f"x{spelt}cmd"
     write_csv(pl.DataFrame({f"{sign}h": [f"{sign}c", f"a{sign}", None]}), tmp_path / "t.csv")
     found = pl.read_csv(tmp_path / "t.csv")
     assert found.columns == [f"'{spelt}h"]
@@ -21,7 +21,7 @@ def test_what_a_spreadsheet_would_run_is_text(sign: str, tmp_path) -> None:
 
 @pytest.mark.parametrize("number", ["-1", "+1.5", "-1.5e-3", "-.5", "+3E+8"])
 def test_a_plain_number_stays_one(number: str, tmp_path) -> None:
-    assert as_text(number) == number
+    assert escape_formula(number) == number
     write_csv(pl.DataFrame({"x": [number, f"{number}+1"]}), tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().split() == ["x", number, f"'{number}+1"]
 

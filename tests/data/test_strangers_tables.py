@@ -5,13 +5,13 @@ import os
 import polars as pl
 import pytest
 
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.data.formats import load_csv
-from jungle.data.paths import real_files
+from jungle.data.paths import resolve_files
 from jungle.data.table_io import read_table
-from jungle.data.text import is_asked
-from jungle.data.validation import _made_of, check
+from jungle.data.text import is_ambiguous
+from jungle.data.validation import _is_made_of, check
 from jungle.errors import UsageError, UserError
 from jungle.export.submission import Template
 from jungle.prediction import requests
@@ -44,15 +44,15 @@ def test_a_list_as_a_program_prints_it_is_several_species(tmp_path, cell) -> Non
 def test_classes_made_of_others_are_known_by_any_sign_between() -> None:
     folds = {"leopard", "hog", "bushpig"}
     for words in (["leopard", "hog"], ["leopard", "hog", "leopard"], ["hog", "bush", "pig"]):
-        assert _made_of(words, folds)
+        assert _is_made_of(words, folds)
     for words in (["hog"], ["leopard", "cub"], ["bush", "hog"]):
-        assert not _made_of(words, folds)
+        assert not _is_made_of(words, folds)
 
 
 @pytest.mark.parametrize("word", ["No data", "~", "_", "-999", "k.A.", "=", "n\\a"])
 def test_words_that_may_be_nothing_are_asked(word) -> None:
-    assert is_asked(word)
-    assert not is_asked(f"{word} hog")
+    assert is_ambiguous(word)
+    assert not is_ambiguous(f"{word} hog")
 
 
 def test_a_link_to_a_file_is_no_clip_of_its_own(tmp_path) -> None:
@@ -64,7 +64,7 @@ def test_a_link_to_a_file_is_no_clip_of_its_own(tmp_path) -> None:
         check(load_csv(table))
     many = [str(tmp_path / f"c{i}.mp4") for i in range(40)]
     paths = pl.Series([*many, str(tmp_path / "a.mp4"), str(tmp_path / "b.mp4")])
-    assert real_files(paths).n_unique() == 41
+    assert resolve_files(paths).n_unique() == 41
 
 
 def test_zeros_and_ones_are_read_however_they_are_written(tmp_path) -> None:
@@ -120,7 +120,7 @@ def test_a_class_named_twice_in_the_settings_is_an_error(tmp_path) -> None:
     (tmp_path / "t.csv").write_text("filepath,label\na.mp4,hog\n")
     words = ["data=csv", f"data.labels={tmp_path}/t.csv", f"data.root={tmp_path}"]
     with pytest.raises(UsageError, match="'hog' is named twice"):
-        load(composed("train", [*words, "data.classes=[hog,leopard,hog]"], config_dir()))
+        load(compose("train", [*words, "data.classes=[hog,leopard,hog]"], config_dir()))
 
 
 def test_a_template_row_of_another_folder_is_another_clip(tmp_path) -> None:

@@ -2,7 +2,15 @@ import unicodedata
 
 import pytest
 
-from jungle.data.text import clean_name, clean_text, fold_text, is_asked, is_blank, is_missing, match_names
+from jungle.data.text import (
+    clean_name,
+    clean_text,
+    fold_text,
+    is_ambiguous,
+    is_blank,
+    is_missing,
+    match_names,
+)
 
 NFD = unicodedata.normalize("NFD", "écureuil")
 
@@ -81,8 +89,8 @@ def test_what_readers_tell_apart_stays_apart(one, other):
 def test_words_for_nothing():
     assert all(map(is_missing, ["NA", "n/a", "#N/A", "#NV", "NaN", "null", "NULL", "None", "<NA>", "#WERT!"]))
     assert not any(map(is_missing, ["none", "Nana", "lion", "-", "N"]))
-    assert all(map(is_asked, ["none", "NONE", "nil", "-", "--", "?", "."]))
-    assert not any(map(is_asked, ["None", "NA", "lion"]))
+    assert all(map(is_ambiguous, ["none", "NONE", "nil", "-", "--", "?", "."]))
+    assert not any(map(is_ambiguous, ["None", "NA", "lion"]))
     assert all(map(is_blank, ["Blank", "EMPTY", "vacio", "none"]))
     assert all(
         map(is_blank, ["Leer", "vuoto", "leeg", "tom", "Kein Tier", "false_trigger", "пусто", "vacía"])

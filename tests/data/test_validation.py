@@ -3,7 +3,7 @@ import pytest
 
 from jungle.data.clips import Clips
 from jungle.data.formats import load_csv
-from jungle.data.validation import check, counts_table
+from jungle.data.validation import check, format_counts
 from jungle.data.validation_report import Problems
 from jungle.errors import UserError
 
@@ -148,7 +148,7 @@ def test_text_of_a_table_cannot_steer_the_terminal(tmp_path):
 
 
 def test_the_counts_as_text(tmp_path):
-    assert counts_table(clips(tmp_path, *GOOD)) == (
+    assert format_counts(clips(tmp_path, *GOOD)) == (
         "class  train  val  test  unlabelled  all\n"
         "blank      1    0     0           0    1\n"
         "lion       1    1     0           0    2\n"
@@ -167,7 +167,7 @@ def test_the_counts_as_text(tmp_path):
 )
 def test_classes_without_a_clip_are_one_line(tmp_path, more, said):
     few, many = (
-        counts_table(clips(tmp_path, *GOOD, classes=("blank", "lion", "ox", *m))) for m in ((), more)
+        format_counts(clips(tmp_path, *GOOD, classes=("blank", "lion", "ox", *m))) for m in ((), more)
     )
     assert many == f"{few}\n{said}"
 

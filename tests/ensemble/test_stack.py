@@ -217,8 +217,8 @@ def test_runs_of_folds_are_one_member_out_of_fold(tmp_path) -> None:
     assert sorted(member.answers["val"]["clip"]) == sorted(val)
     first = predictions.read(paths[0] / "predictions_test.parquet")
     second = predictions.read(paths[1] / "predictions_test.parquet")
-    mean = (predictions.probabilities(first) + predictions.probabilities(second)) / 2
-    np.testing.assert_allclose(predictions.probabilities(member.answers["test"]), mean, atol=1e-6)
+    mean = (predictions.get_probabilities(first) + predictions.get_probabilities(second)) / 2
+    np.testing.assert_allclose(predictions.get_probabilities(member.answers["test"]), mean, atol=1e-6)
     board = board_of([member], "val")
     assert board is not None
     assert len(board.clips) == 100

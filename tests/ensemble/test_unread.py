@@ -25,7 +25,7 @@ def fail(run: Path, split: str, rows: list[int], priors: bool = False) -> list[s
         reason=pl.when(pl.int_range(pl.len()).is_in(rows)).then(pl.lit("no frames")).otherwise("reason"),
     )
     lost = table["clip"][rows].to_list()
-    (table if priors else predictions.without_answers_of_failed(table, CLASSES)).write_parquet(file)
+    (table if priors else predictions.clear_failed(table, CLASSES)).write_parquet(file)
     return lost
 
 
@@ -43,8 +43,8 @@ def test_others_answer_for_a_member_and_what_none_has_read_has_failed(tmp_path: 
     [_, lost] = fail(b, "test", [4, 5])
     out = stacked(tmp_path, [a, b], "stacker=mean", "report=false")
     found = predictions.read(out / "predictions_test.parquet")
-    answer_of_b = predictions.probabilities(predictions.read(b / "predictions_test.parquet"))
-    np.testing.assert_allclose(predictions.probabilities(found)[3], answer_of_b[3], atol=1e-6)
+    answer_of_b = predictions.get_probabilities(predictions.read(b / "predictions_test.parquet"))
+    np.testing.assert_allclose(predictions.get_probabilities(found)[3], answer_of_b[3], atol=1e-6)
     assert found["status"].to_list()[3:6] == ["degraded", "degraded", "failed"]
     assert found["reason"][3] == "1 of 2 members could not read it"
     assert found.filter(pl.col("clip") == lost).select("reason", *CLASSES).row(0) == (
@@ -57,9 +57,9 @@ def test_others_answer_for_a_member_and_what_none_has_read_has_failed(tmp_path: 
     assert (scores["test/clips"], scores["test/unreadable"]) == (len(found) - 1, 1)
     assert scores["val/unreadable"] == 0
     labels = Clips.read(a / "clips.parquet").of("test").targets()
-    read = predictions.read_ones(found)
+    read = predictions.select_read(found)
     kept = np.delete(labels, 5, axis=0)
-    assert scores["test/log_loss"] == pytest.approx(log_loss(predictions.probabilities(read), kept))
+    assert scores["test/log_loss"] == pytest.approx(log_loss(predictions.get_probabilities(read), kept))
 
 
 @pytest.mark.parametrize("stacker", ["weighted", "greedy", "loglinear", "logistic"])
@@ -84,7 +84,7 @@ def test_members_are_compared_on_clips_that_all_have_read(tmp_path: Path) -> Non
     labels = np.delete(Clips.read(a / "clips.parquet").of("test").targets(), 3, axis=0)
     for run, row in zip((a, b), judged["members"], strict=True):
         own = np.delete(
-            predictions.probabilities(predictions.read(run / "predictions_test.parquet")), 3, axis=0
+            predictions.get_probabilities(predictions.read(run / "predictions_test.parquet")), 3, axis=0
         )
         assert row["log_loss"] == pytest.approx(log_loss(own, labels))
     page = (out / "report.html").read_text()

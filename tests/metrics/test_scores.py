@@ -61,7 +61,7 @@ def test_macro_f1_is_over_classes_that_occur() -> None:
     f1 = scores.class_f1(probs, targets, "exclusive")
     assert f1[:2] == pytest.approx([2 / 3, 2 / 3])
     assert np.isnan(f1[2])
-    assert scores.all_scores(probs, targets, CLASSES, "exclusive")["macro_f1"] == pytest.approx(2 / 3)
+    assert scores.compute_scores(probs, targets, CLASSES, "exclusive")["macro_f1"] == pytest.approx(2 / 3)
 
 
 def test_average_precision() -> None:

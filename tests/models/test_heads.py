@@ -32,7 +32,7 @@ ORDERED |= {"primatrix_gru_original", "primatrix_attention_original"}  # a short
 def values(kind: str) -> dict:
     """What a checkpoint holds of `head=kind`, small."""
     name, *own = kind.split()
-    found = overrides.composed("train", [f"head={name}", *own], config_dir()).head.model_dump()
+    found = overrides.compose("train", [f"head={name}", *own], config_dir()).head.model_dump()
     small = {"hidden": 8, "units": 16, "width": 64, "frames": 9, "zero": False}  # of zeros nothing is seen
     return {k: small.get(k, v) if v else v for k, v in found.items()}
 
@@ -246,10 +246,10 @@ def test_flatten_refuses_more_frames_than_it_has_places_for() -> None:
 )
 def test_wrong_settings_are_named(wrong: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        overrides.composed("train", wrong, config_dir())
+        overrides.compose("train", wrong, config_dir())
 
 
 def test_flatten_has_as_many_places_as_frames_are_read() -> None:
-    cfg = overrides.composed("train", ["head=flatten", "frames.count=7"], config_dir())
+    cfg = overrides.compose("train", ["head=flatten", "frames.count=7"], config_dir())
     assert cfg.head.frames == 7
     assert "frames" not in OmegaConf.load(config_dir() / "head" / "gru.yaml")

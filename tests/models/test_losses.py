@@ -96,7 +96,7 @@ def test_the_config_becomes_the_loss() -> None:
     y = torch.eye(3)[torch.tensor([0] * 8 + [1] * 2)]
 
     def plan(*args: str) -> LossPlan:
-        return loss_plan(overrides.composed("train", list(args), config_dir()), y)
+        return loss_plan(overrides.compose("train", list(args), config_dir()), y)
 
     assert plan("loss=focal", "loss.gamma=3") == LossPlan("focal", gamma=3.0)
     assert plan("loss=asymmetric") == LossPlan("asymmetric", gamma_negative=4.0, margin=0.05)

@@ -162,7 +162,7 @@ def test_a_linear_head_starts_at_the_class_shares_and_is_the_mean_of_its_frames(
 ])  # fmt: skip
 def test_stages_that_cannot_be_are_refused(args: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        overrides.composed("train", args, config_dir())
+        overrides.compose("train", args, config_dir())
 
 
 def test_a_config_says_which_stages_and_a_command_other_ones(clips: Clips) -> None:
@@ -170,7 +170,7 @@ def test_a_config_says_which_stages_and_a_command_other_ones(clips: Clips) -> No
     for more, wanted in (
         ([], {1: ("sgd", 1e-4), 3: ("adamw", 5e-5)}), ([f"optim.stages=[{TWO}]"], {2: ("lion", 0.1)}),
     ):  # fmt: skip
-        cfg = overrides.composed("train", [*args, "optim=primatrix_first", *more], config_dir())
+        cfg = overrides.compose("train", [*args, "optim=primatrix_first", *more], config_dir())
         made = build.model_of(cfg, Backbone(build.backbone_spec(cfg)), clips, "exclusive", {})
         plan = made.training_plan
         assert (plan.optimizer, plan.lr, plan.weight_decay, plan.head_l1) == ("adamw", 1e-4, 0.0, 1e-5)

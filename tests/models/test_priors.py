@@ -137,7 +137,7 @@ COUNTS = {"hog": 6, "lion": 2}
 
 
 def model_of(*args: str, weight: list[float] | None = None, task: str = "multilabel"):
-    cfg = overrides.composed(
+    cfg = overrides.compose(
         "train",
         ["model.backbone=test_resnet", "model.pretrained=false", "model.size=32x32", "head=mean", *args],
         config_dir(),

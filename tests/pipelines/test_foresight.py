@@ -71,7 +71,7 @@ def test_weights_that_cannot_be_had_would_stop_it(tmp_path, monkeypatch) -> None
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
     def stops(*args: str) -> tuple[str, ...]:
-        cfg = overrides.composed("train", [f"paths.cache={tmp_path}", *args], config_dir())
+        cfg = overrides.compose("train", [f"paths.cache={tmp_path}", *args], config_dir())
         stage = Stage(name="a", verb="train")
         return tuple(map(str, foresight.foresee([Job(stage, tmp_path / "a", [], cfg)], tmp_path / "recipe")))
 

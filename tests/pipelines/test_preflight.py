@@ -17,7 +17,7 @@ from tests.conftest import Command
 
 
 def look(*args: str, verb: str = "train") -> None:
-    preflight.check(overrides.composed(verb, list(args), config_dir()))
+    preflight.check(overrides.compose(verb, list(args), config_dir()))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ GPU_WORDS = [
 
 @pytest.mark.parametrize(("gpus", "args", "says"), GPU_WORDS)
 def test_a_gpu_that_is_not_there(gpus, args, says, monkeypatch) -> None:
-    monkeypatch.setattr(preflight, "most_gpus", lambda: gpus)
+    monkeypatch.setattr(preflight, "count_gpus", lambda: gpus)
     if says is None:
         look(*args)
         return
@@ -68,7 +68,7 @@ def test_a_gpu_that_is_not_there(gpus, args, says, monkeypatch) -> None:
     ],
 )
 def test_predict_without_the_gpu_asked_for(gpus, args, says, monkeypatch) -> None:
-    monkeypatch.setattr(preflight, "most_gpus", lambda: gpus)
+    monkeypatch.setattr(preflight, "count_gpus", lambda: gpus)
     with pytest.raises(UsageError, match=says):
         look("ckpt=a.ckpt", *args, verb="predict")
 
@@ -96,7 +96,7 @@ def test_gpus_are_counted_without_torch(files, visible, torch, found, tmp_path, 
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert devices.most_gpus() == found
+    assert devices.count_gpus() == found
 
 
 def test_all_files_that_are_not_there_are_one_message(bare: Path) -> None:
@@ -126,13 +126,13 @@ def test_files_of_predict_that_are_not_there_are_one_message(bare: Path) -> None
 @pytest.mark.parametrize("name", ["model.weights", "data.metadata", "data.workers", "data.limit", "name"])
 def test_none_is_null_for_every_setting_that_may_be(word: str, name: str, bare: Path) -> None:
     group, _, key = name.rpartition(".")
-    cfg = overrides.composed("train", [f"{name}={word}"], config_dir())
+    cfg = overrides.compose("train", [f"{name}={word}"], config_dir())
     assert getattr(getattr(cfg, group) if group else cfg, key) is None
 
 
 def test_a_file_named_none_is_that_file_and_a_word_none_stays(bare: Path) -> None:
     (bare / "none").write_text("weights")
-    cfg = overrides.composed("train", ["model.weights=none", "logger=none", "augment=none"], config_dir())
+    cfg = overrides.compose("train", ["model.weights=none", "logger=none", "augment=none"], config_dir())
     assert cfg.model.weights == Path("none")
     assert cfg.logger.name == "none"
 
@@ -217,7 +217,7 @@ def test_a_command_that_only_shows_its_config_needs_nothing(bare: Path, capsys) 
 
 def test_a_recipe_names_what_it_lacks_before_it_begins(bare: Path, capsys) -> None:
     recipe = ["train", "experiment=primatrix/third_place", "scale=tiny"]
-    if devices.most_gpus() != 0:
+    if devices.count_gpus() != 0:
         pytest.skip("a GPU may be here")
     assert main([*recipe, "trainer=gpu"]) == 2
     assert "no GPU can be used here" in capsys.readouterr().err.splitlines()[-1]

@@ -25,7 +25,7 @@ from tests.pipelines.conftest import Staged
 def configs_of(tmp_path: Path, *more: str) -> list:
     args = [f"paths.cache={tmp_path / 'cache'}", f"paths.runs={tmp_path / 'runs'}", *more]
     return [
-        overrides.composed("train", [*args, f"model=efficientnet_lite{n}_frozen"], config_dir())
+        overrides.compose("train", [*args, f"model=efficientnet_lite{n}_frozen"], config_dir())
         for n in (0, 1)
     ]
 

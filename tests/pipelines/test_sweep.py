@@ -52,7 +52,7 @@ def test_wandbs_sweep_file_speaks_hydras_syntax() -> None:
         f"{key}={spec['values'][0] if 'values' in spec else spec['min']}"
         for key, spec in sweep["parameters"].items()
     ]
-    cfg = overrides.composed("train", [*(a for a in sweep["command"] if "=" in a), *given], config_dir())
+    cfg = overrides.compose("train", [*(a for a in sweep["command"] if "=" in a), *given], config_dir())
     assert sweep["metric"]["name"] == f"best_{cfg.callbacks.monitor}"
 
 
@@ -70,4 +70,4 @@ def test_a_sweep_is_one_by_flag_or_by_choice_and_a_trial_is_none(monkeypatch: py
 
 def test_optuna_composes_where_it_is_installed() -> None:
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
-    assert overrides.composed("train", ["sweep=optuna"], config_dir()).head.name == "attention"
+    assert overrides.compose("train", ["sweep=optuna"], config_dir()).head.name == "attention"

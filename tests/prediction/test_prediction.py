@@ -140,8 +140,10 @@ def test_models_of_the_same_classes_are_joined_by_name(
         done = command("predict", *args(files, clip, tmp_path / out))
         assert done.returncode == 0, done.stderr[-3000:]
     one, both = (predictions.read(tmp_path / n / "predictions.parquet") for n in ("one", "both"))
-    np.testing.assert_allclose(predictions.probabilities(one), predictions.probabilities(both), atol=1e-6)
-    assert np.ptp(predictions.probabilities(one)) > 0.01
+    np.testing.assert_allclose(
+        predictions.get_probabilities(one), predictions.get_probabilities(both), atol=1e-6
+    )
+    assert np.ptp(predictions.get_probabilities(one)) > 0.01
 
 
 def _spoilt(spoil: Any) -> Any:

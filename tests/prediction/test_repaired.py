@@ -12,7 +12,7 @@ import torch
 
 from jungle.data.clip_reader import VideoReader
 from jungle.data.clips import Clips
-from jungle.data.content_key import CHUNK, Content, content_of
+from jungle.data.content_key import CHUNK, Content, read_content
 from jungle.data.datamodule import ClipData
 from jungle.data.frame_cache.cache import FrameCache
 from jungle.data.predictions import ClipPrediction
@@ -66,10 +66,10 @@ def film(tmp_path: Path) -> Film:
 
 
 def test_the_keys_of_a_file(film: Film, tmp_path: Path) -> None:
-    damaged = content_of(film.path)
-    assert content_of(film.path) == damaged
+    damaged = read_content(film.path)
+    assert read_content(film.path) == damaged
     film.repair()
-    sound = content_of(film.path)
+    sound = read_content(film.path)
     assert sound.key == damaged.key
     assert sound.if_damaged not in (damaged.if_damaged, sound.key)
     assert [sound.key_of(s) for s in ("ok", "degraded", "failed")] == [sound.key, *[sound.if_damaged] * 2]
@@ -88,7 +88,7 @@ def extraction(folder: Path) -> tuple[Extraction, Backbone]:
 def features_of(folder: Path, *paths: Path) -> list[Any]:
     """Fill the store with what it lacks, and return what it has."""
     plan, backbone = extraction(folder)
-    contents = {n: content_of(p) for n, p in enumerate(paths)}
+    contents = {n: read_content(p) for n, p in enumerate(paths)}
     extract([plan], [Wanted(contents[n], p.name, str(p)) for n, p in enumerate(paths)], ["cpu"], [backbone])
     assert not plan.open().lacking(contents.values())
     reader = FeatureReader([plan.open()], contents)
@@ -130,7 +130,7 @@ def test_a_clip_that_failed_is_tried_again_once_the_file_was_written(
 @pytest.mark.parametrize("first", ["damaged", "sound"])
 def test_a_sound_clip_has_no_part_in_the_damage_of_its_copy(film: Film, tmp_path: Path, first: str) -> None:
     copy = Film(tmp_path / "clips" / "copy.avi")  # the same content, not damaged
-    assert content_of(copy.path).key == content_of(film.path).key
+    assert read_content(copy.path).key == read_content(film.path).key
     paths = [film.path, copy.path] if first == "damaged" else [copy.path, film.path]
     found = dict(zip([p.name for p in paths], features_of(tmp_path, *paths), strict=True))
     assert found["copy.avi"].status == "ok"
@@ -140,7 +140,7 @@ def test_a_sound_clip_has_no_part_in_the_damage_of_its_copy(film: Film, tmp_path
 
 def test_rows_of_a_store_that_does_not_tell_are_made_again(film: Film, tmp_path: Path) -> None:
     plan, _ = extraction(tmp_path)
-    content = content_of(film.path)
+    content = read_content(film.path)
     with plan.open().writer() as writer:  # as earlier versions did
         writer.add(content.key, "a", np.zeros((6, 512), np.float16), np.zeros(6, np.float32), "degraded", "x")
         writer.add("other", "b", np.zeros((6, 512), np.float16), np.zeros(6, np.float32))
@@ -192,7 +192,7 @@ def test_a_cached_file_that_does_not_tell_when_its_clip_was_damaged_goes(film: F
     cache = tmp_path / "frames"
     frames_of(film, cache)
     (kept,) = cache.rglob("*.safetensors")
-    content = content_of(film.path)
+    content = read_content(film.path)
     old = kept.parents[1] / content.key[:2] / f"{content.key}.safetensors"
     old.parent.mkdir(exist_ok=True)
     kept.rename(old)  # as earlier versions named it
@@ -201,7 +201,7 @@ def test_a_cached_file_that_does_not_tell_when_its_clip_was_damaged_goes(film: F
 
 
 def test_a_prediction_is_made_again_once_the_file_was_written(film: Film, tmp_path: Path) -> None:
-    damaged = content_of(film.path)
+    damaged = read_content(film.path)
     probs = np.array([0.5, 0.5], np.float32)
     for status in ("degraded", "failed"):
         with Rows(tmp_path / status, {"ckpt": ["a"]}, CLASSES, False) as rows:
@@ -212,15 +212,15 @@ def test_a_prediction_is_made_again_once_the_file_was_written(film: Film, tmp_pa
             assert rows.has("a.avi", damaged)
             assert rows.is_damaged("a.avi")
             film.repair()
-            assert not rows.has("a.avi", content_of(film.path))
+            assert not rows.has("a.avi", read_content(film.path))
             film.damage()
-            damaged = content_of(film.path)
+            damaged = read_content(film.path)
     with Rows(tmp_path / "ok", {"ckpt": ["a"]}, CLASSES, False) as rows:
         rows.add("a.avi", damaged.key, ClipPrediction(probs=probs))
         rows.flush()
     with Rows(tmp_path / "ok", {"ckpt": ["a"]}, CLASSES, False) as rows:
         film.repair()
-        assert rows.has("a.avi", content_of(film.path))
+        assert rows.has("a.avi", read_content(film.path))
         assert not rows.is_damaged("a.avi")
 
 
@@ -273,7 +273,7 @@ def test_a_recipe_counts_what_its_stores_have_of_clips_as_they_are(film: Film, t
     noted.into([plan.open().folder])
 
     def done() -> Any:
-        noted.begin([Wanted(content_of(film.path), "a.avi", str(film.path))])
+        noted.begin([Wanted(read_content(film.path), "a.avi", str(film.path))])
         return noted.done("features")
 
     assert done() == (1, 1)

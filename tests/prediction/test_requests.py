@@ -33,7 +33,7 @@ def make_run(root: Path, clips: Path, split: str = "test") -> Path:
 
 
 def clips_of(*args: object) -> list[str]:
-    cfg: PredictConfig = overrides.composed("predict", [str(a) for a in args], config_dir())
+    cfg: PredictConfig = overrides.compose("predict", [str(a) for a in args], config_dir())
     return [a.clip for a in requests.find_requests(cfg, None)]
 
 

@@ -58,7 +58,7 @@ def test_classes_are_found_by_fold_and_written_as_the_template_has_them(tmp_path
     assert "'Leopard' is 'leopard'" in caplog.text
     table = pl.DataFrame({"clip": ["cam1/IMG_0.mp4"], "status": ["ok"], "reason": [""]})
     table = table.with_columns(pl.lit(i / 4).alias(c) for i, c in enumerate(CLASSES))
-    write_submission(table, made, tmp_path / "out.csv", dict.fromkeys(predictions.classes_of(table), 0.0))
+    write_submission(table, made, tmp_path / "out.csv", dict.fromkeys(predictions.get_classes(table), 0.0))
     lines = (tmp_path / "out.csv").read_text(encoding="utf-8").splitlines()
     assert lines == [head, "cam1/IMG_0.mp4,0.00000000,0.25000000,0.50000000"]
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 import polars as pl
 import pytest
 
-from jungle.data.predictions import without_answers_of_failed
+from jungle.data.predictions import clear_failed
 from jungle.report import charts, write_report
 from jungle.report.formatting import format_percent, format_score, remove_hidden
 from tests.report.report_cases import CLASSES, said
@@ -190,7 +190,7 @@ def test_clips_that_could_not_be_read_stand_apart(tmp_path, table, clips):
     path = write_report(
         tmp_path,
         title="x",
-        predictions={"test": without_answers_of_failed(table.with_columns(failed), CLASSES)},
+        predictions={"test": clear_failed(table.with_columns(failed), CLASSES)},
         classes=CLASSES,
         task="exclusive",
         clips=clips,

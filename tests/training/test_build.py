@@ -18,7 +18,7 @@ from tests.conftest import survey_args
 
 
 def composed(*settings: str) -> Any:
-    return overrides.composed("train", list(settings), config_dir())
+    return overrides.compose("train", list(settings), config_dir())
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_model_of_some_classes_alone_learns_against_the_others(survey, command
     done = command("train", *survey_args(survey), "data.only=[blank]")
     assert done.returncode == 0, done.stderr[-3000:]
     table = predictions.read(tmp_path / "runs" / "train" / "latest" / "predictions_test.parquet")
-    assert predictions.classes_of(table) == ("blank",)
+    assert predictions.get_classes(table) == ("blank",)
     assert 0 < table["blank"].min() < table["blank"].max() < 1
     done = command("train", *survey_args(survey), "data.only=[blnk]")
     assert done.returncode == 2

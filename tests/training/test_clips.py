@@ -16,7 +16,7 @@ from jungle.training import clips as training_clips
 
 
 def composed(*settings: str) -> Any:
-    return overrides.composed("train", list(settings), config_dir())
+    return overrides.compose("train", list(settings), config_dir())
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from jungle.training.callbacks import EpochLines
-from jungle.wording import lasting
+from jungle.wording import format_seconds
 
 
 def test_the_training_loss_and_the_validation_score_are_told_apart(caplog: pytest.LogCaptureFixture) -> None:
@@ -22,5 +22,5 @@ def test_the_training_loss_and_the_validation_score_are_told_apart(caplog: pytes
 
 def test_a_span_of_time_has_a_unit_that_fits_it() -> None:
     spans = {0: "0 seconds", 1: "1 second", 42: "42 seconds", 119: "2 minutes", 5000: "83 minutes"}
-    assert {s: lasting(s) for s in spans} == spans
-    assert (lasting(5400), lasting(7_200_000)) == ("1.5 hours", "2,000.0 hours")
+    assert {s: format_seconds(s) for s in spans} == spans
+    assert (format_seconds(5400), format_seconds(7_200_000)) == ("1.5 hours", "2,000.0 hours")

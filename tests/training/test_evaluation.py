@@ -58,7 +58,7 @@ def test_a_clip_that_could_not_be_read_is_in_no_score() -> None:
 
 def test_a_table_whose_classes_stand_in_another_order_scores_the_same() -> None:
     turned = evaluation.complete(done(CLASSES[::-1]), clips(), "val", {})
-    assert predictions.classes_of(turned) == CLASSES[::-1]
+    assert predictions.get_classes(turned) == CLASSES[::-1]
     same = evaluation.complete(done(), clips(), "val", {})
     assert evaluation.score(turned, clips(), "exclusive") == evaluation.score(same, clips(), "exclusive")
 

@@ -20,7 +20,7 @@ FINE = ["model=finetune", "model.backbone=test_efficientnet", "frames=random", "
 
 
 def composed(*args: str):
-    return overrides.composed("train", [*FINE, *args], config_dir())
+    return overrides.compose("train", [*FINE, *args], config_dir())
 
 
 def mined(run: Path, split: str, clips: Clips, animal_NT: np.ndarray, times_NT: np.ndarray) -> None:
@@ -112,7 +112,7 @@ def test_what_is_wrong_is_told_in_one_line(run, tmp_path) -> None:
     with pytest.raises(UsageError, match="frame_answers=true"):
         frame_weights.likely_of(asked, trained(clips))
     with pytest.raises(UsageError, match=r"frames\.weights"):
-        overrides.composed("train", ["frames.weights=x"], config_dir())
+        overrides.compose("train", ["frames.weights=x"], config_dir())
 
 
 @pytest.mark.parametrize("cache", ["none", "disk"])

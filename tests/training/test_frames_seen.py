@@ -23,7 +23,7 @@ FINE = ["model=finetune", "model.backbone=test_efficientnet", "model.pretrained=
 
 
 def composed(*args: str) -> TrainConfig:
-    return overrides.composed("train", [*FINE, *args], config_dir())
+    return overrides.compose("train", [*FINE, *args], config_dir())
 
 
 def drawn(frames: Frames, draws: int = 400) -> np.ndarray:

@@ -51,7 +51,7 @@ def part(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def run(part: list[str], folder: Path, *more: str) -> dict[str, Any]:
-    fit.fit(overrides.composed("train", [*part, *more], config_dir()), folder)
+    fit.fit(overrides.compose("train", [*part, *more], config_dir()), folder)
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
@@ -292,7 +292,7 @@ def test_a_table_is_trained_on_and_test_labels_are_not_read(part: list[str], tmp
 )
 def test_what_does_not_fit_together_is_refused(part: list[str], more: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        overrides.composed("train", [*part, *more], config_dir())
+        overrides.compose("train", [*part, *more], config_dir())
 
 
 def test_rounds_need_clips_without_a_label(survey: Path, part: list[str], tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_rounds_need_clips_without_a_label(survey: Path, part: list[str], tmp_pa
 
 
 def test_the_priors_that_are_undone_are_those_of_the_mixed_batches(part: list[str]) -> None:
-    cfg = overrides.composed(
+    cfg = overrides.compose(
         "train", [*part, "sampler=balanced", "data.pseudo=p.csv", "data.pseudo_share=0.25"], config_dir()
     )
     prior_C = np.array([0.5, 0.375, 0.125])

@@ -20,9 +20,9 @@ LABELS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "lion", "b/1.mp4": "b
 
 
 def config(*args: str) -> TrainConfig:
-    from jungle.config.compose import composed
+    from jungle.config.compose import compose
 
-    return composed("train", list(args), ROOT / "configs")
+    return compose("train", list(args), ROOT / "configs")
 
 
 def write_labels(root: Path, labels: dict[str, str], heading: str = "filepath,label,site") -> None:
@@ -262,7 +262,7 @@ def test_corrected_labels_are_learnt_in_a_new_run(survey: Path, command: Command
     saved = torch.load(new / "checkpoints/best.ckpt", weights_only=True)
     assert "hog" in saved["jungle"]["classes"]
     assert "boar" not in saved["jungle"]["classes"]
-    assert "hog" in predictions.classes_of(predictions.read(new / "predictions_val.parquet"))
+    assert "hog" in predictions.get_classes(predictions.read(new / "predictions_val.parquet"))
     unfinished(new)  # nothing changed since: it is resumed
     third = command("train", *args)
     assert third.returncode == 0, third.stderr[-2000:]

@@ -56,7 +56,9 @@ def test_all_at_once_train_and_predict(trainer: str, survey: Path, command: Comm
     own = predictions.read(run / "predictions_test.parquet")
     table = predictions.read(tmp_path / "out" / "predictions.parquet")
     joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
-    np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
+    np.testing.assert_allclose(
+        predictions.get_probabilities(joined), predictions.get_probabilities(own), atol=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -123,7 +125,9 @@ def test_metadata_train_and_predict(head: str, survey: Path, command: Command, t
     own = predictions.read(run / "predictions_test.parquet")
     table = predictions.read(tmp_path / "out" / "predictions.parquet")
     joined = own.select("clip").join(table, on="clip", how="left", maintain_order="left")
-    np.testing.assert_allclose(predictions.probabilities(joined), predictions.probabilities(own), atol=1e-5)
+    np.testing.assert_allclose(
+        predictions.get_probabilities(joined), predictions.get_probabilities(own), atol=1e-5
+    )
     # An index in which all clips are shorter: the head sees it.
     other = index.with_columns(
         pl.col("bit_rate", "size") // 100,
@@ -135,4 +139,6 @@ def test_metadata_train_and_predict(head: str, survey: Path, command: Command, t
     )
     assert done.returncode == 0, done.stderr[-3000:]
     moved = predictions.read(tmp_path / "out2" / "predictions.parquet")
-    assert not np.allclose(predictions.probabilities(moved), predictions.probabilities(table), atol=1e-3)
+    assert not np.allclose(
+        predictions.get_probabilities(moved), predictions.get_probabilities(table), atol=1e-3
+    )

@@ -50,8 +50,8 @@ class Predictor:
         several = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
         if not several:
             raise UsageError("checkpoint: an empty list: give one checkpoint or more")
-        several = runs.once([Path(file) for file in several], "checkpoint")
-        self._loaded = [load_checkpoint(runs.checkpoint_of(file, "checkpoint")) for file in several]
+        several = runs.drop_repeated([Path(file) for file in several], "checkpoint")
+        self._loaded = [load_checkpoint(runs.resolve_checkpoint(file, "checkpoint")) for file in several]
         first = self._loaded[0]
         self.classes, self.task = first.model.classes, first.model.task
         self.clip_spec, self.priors = first.clip_spec, dict(first.priors)
@@ -90,7 +90,7 @@ class Predictor:
             UserError: nothing is there to predict, or the device is not.
         """
         from jungle.commands.predict import fill
-        from jungle.config.compose import composed
+        from jungle.config.compose import compose
         from jungle.config.folder import config_dir
         from jungle.pipelines import preflight
         from jungle.prediction import requests
@@ -104,7 +104,7 @@ class Predictor:
             "timeout_s": timeout_s,
         }
         words = [f"{name}={value}" for name, value in given.items() if value is not None]
-        cfg = composed("predict", [*words, "ckpt=loaded", "videos=."], config_dir())
+        cfg = compose("predict", [*words, "ckpt=loaded", "videos=."], config_dir())
         several = [str(videos)] if isinstance(videos, (str, Path)) else list(map(str, videos))
         cfg = cfg.model_copy(update={"videos": several, "ckpt": []})
         preflight.check(cfg)

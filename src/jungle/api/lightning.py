@@ -14,21 +14,21 @@ import polars as pl
 from pytorch_lightning import LightningDataModule
 
 from jungle.config import TrainConfig, check
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.config.groups import TrainerChoice
-from jungle.config.words import quoted
+from jungle.config.words import quote
 from jungle.console import log
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
 from jungle.data.predictions import ClipPrediction
 from jungle.data.pseudo_labels import SoftLabels
-from jungle.errors import UsageError, UserError, nearest
-from jungle.files import absent
+from jungle.errors import UsageError, UserError, suggest
+from jungle.files import describe_absent
 from jungle.models.backbones.concat import make_backbone
 from jungle.models.module import ClipClassifier
-from jungle.names import shown
+from jungle.names import show
 from jungle.pipelines import preflight
 from jungle.plain import read_settings
 from jungle.training import build, datamodules
@@ -115,14 +115,14 @@ class ClipDataModule(LightningDataModule):
     ) -> None:
         super().__init__()
         if predict_split not in SPLITS:
-            raise UsageError(f"predict_split={predict_split}: no such split.{nearest(predict_split, SPLITS)}")
+            raise UsageError(f"predict_split={predict_split}: no such split.{suggest(predict_split, SPLITS)}")
         words = _words(labels, root, backbone, size, frames, batch_size, workers, seed)
         if isinstance(config, TrainConfig):
             if words or mode is not None:
                 raise UsageError("config holds all settings already: leave out the other arguments")
             self.config = config
         else:
-            self.config = composed("train", _whole(words, mode, config), config_dir())
+            self.config = compose("train", _whole(words, mode, config), config_dir())
         if self.config.searched:
             raise UsageError(f"{self.config.searched[0]}=auto is searched for by train.py: give a number")
         if self.config.data.pseudo == "self":
@@ -140,7 +140,7 @@ class ClipDataModule(LightningDataModule):
         """
         file = Path(folder) / "config.yaml"
         if not file.is_file():
-            raise UserError(f"{file}: {absent(file)} A run of train.py has one: give its folder")
+            raise UserError(f"{file}: {describe_absent(file)} A run of train.py has one: give its folder")
         return cls(check(TrainConfig, read_settings(file)), predict_split=predict_split)
 
     @property
@@ -217,8 +217,8 @@ class ClipDataModule(LightningDataModule):
         theirs, ours = about.get("clip"), begun.about["clip"]
         if model.classes != begun.clips.classes:
             raise UsageError(
-                f"the model's classes are {', '.join(map(shown, model.classes))}; those of the labels are "
-                f"{', '.join(map(shown, begun.clips.classes))}: give the labels that it was trained on"
+                f"the model's classes are {', '.join(map(show, model.classes))}; those of the labels are "
+                f"{', '.join(map(show, begun.clips.classes))}: give the labels that it was trained on"
             )
         if theirs is not None and theirs != ours:
             name = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
@@ -311,7 +311,7 @@ def _words(
         "seed": seed,
     }
     return {
-        **{name: quoted(value) for name, value in texts.items() if value is not None},
+        **{name: quote(value) for name, value in texts.items() if value is not None},
         **{name: str(value) for name, value in numbers.items() if value is not None},
     }
 
@@ -336,7 +336,7 @@ def _whole(words: dict[str, str], mode: str | None, config: Sequence[str]) -> li
         if name in words:
             raise UsageError(f"{name} is given twice, as an argument and as {word}: leave one out")
     if mode not in (None, "frozen", "finetune"):
-        raise UsageError(f"mode={mode}: no such mode.{nearest(str(mode), ('frozen', 'finetune'))}")
+        raise UsageError(f"mode={mode}: no such mode.{suggest(str(mode), ('frozen', 'finetune'))}")
     if mode is not None and "model" in given:
         raise UsageError(f"mode={mode}: {given['model']} says it already: leave one out")
     groups = []

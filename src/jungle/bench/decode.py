@@ -13,7 +13,7 @@ from typing import cast
 from jungle.bench.decode_report import Measured, Row, format_tables, plot_speed
 from jungle.bench.footage import render_all
 from jungle.bench.reading import CODEC, WHOLE, Trial, Way, measure
-from jungle.console import log, result, track
+from jungle.console import log, print_result, track
 from jungle.errors import UserError
 from jungle.files import write_json, write_text
 from jungle.video.workers.process_pool import TaskFailed, TaskRefused, Worker
@@ -133,10 +133,10 @@ def _print(rows: Sequence[Row]) -> None:
         if row["file"] != file:
             file = row["file"]
             heads = f"{'frames':>7}{'CPU ms':>9}{'clips/s':>9}{'faster':>9}{'/codec':>8}{'MB':>6}"
-            result(f"\n{file}\n  {'decoder':<12}{'frames of':<14}{heads}")
+            print_result(f"\n{file}\n  {'decoder':<12}{'frames of':<14}{heads}")
         faster = f"{row['times_faster']:.1f}x" if row["times_faster"] else "-"
         codec = f"{row['times_codec']:.2f}" if row["times_codec"] else "-"
-        result(
+        print_result(
             f"  {row['decoder']:<12}{row['asked']:<14}{row['frames']:>7}{1000 * row['cpu_s']:>9.0f}"
             f"{row['clips_s']:>9.2f}{faster:>9}{codec:>8}{row['peak_mb']:>6.0f}"
         )

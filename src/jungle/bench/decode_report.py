@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from jungle.bench.reading import CODEC
-from jungle.files import replacing
+from jungle.files import replace_atomically
 
 COLOURS = {"ffmpeg": "#8c8c8c", "pyav": "#2a7f4f", "decord": "#c98a1b", "torchcodec": "#3b6fb6"}
 
@@ -77,7 +77,7 @@ def plot_speed(rows: Sequence[Row], path: Path, frames: int) -> None:
     label = "the codec's own work for these frames"
     mark = Line2D([], [], color="black", marker="|", ls="", ms=10, mew=1.5, label=label)
     figure.legend(handles=[mark], loc="outside upper right", fontsize=8, frameon=False)
-    with replacing(path) as part:
+    with replace_atomically(path) as part:
         figure.savefig(part, dpi=110)
 
 

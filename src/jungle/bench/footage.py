@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from jungle.console import log
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.video.transcode.muxing import write_again
 from jungle.video.transcode.writer import write_clip
 
@@ -56,7 +56,7 @@ def render_clip(path: Path, footage: Footage) -> Path:
     """Write a clip unless it exists; return its path."""
     if not path.exists():
         log.info(f"rendering {path.name}")
-        with replacing(path) as part:
+        with replace_atomically(path) as part:
             _write(part, footage)
     return path
 

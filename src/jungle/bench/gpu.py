@@ -13,7 +13,7 @@ from typing import TypedDict
 import torch
 
 from jungle.bench.footage import render_all
-from jungle.console import log, result
+from jungle.console import log, print_result
 from jungle.errors import UserError
 from jungle.features.extract import run_backbone
 from jungle.features.spec import compute_dtype
@@ -189,14 +189,16 @@ def _machine(device: str, workers: int) -> dict[str, str | int | None]:
 
 
 def _print(found: GpuBench) -> None:
-    result(f"\n{found['machine']['device']}, {found['machine']['workers']} workers")
+    print_result(f"\n{found['machine']['device']}, {found['machine']['workers']} workers")
     for row in found["frames"]:
         who = row["decoder"] or "not read"
         why = f" ({row['on_cpu']})" if row["on_cpu"] else ""
         off = f"{row['off']:.2f} levels off, {'right' if row['right'] else 'WRONG'}"
-        result(f"  {row['file']}: {who}{why}, {off}")
-    result(f"\n  {'':<18}{'clips/s':>9}{'with model':>12}{'GPU idle':>10}")
+        print_result(f"  {row['file']}: {who}{why}, {off}")
+    print_result(f"\n  {'':<18}{'clips/s':>9}{'with model':>12}{'GPU idle':>10}")
     for row in found["speed"]:
-        result(f"  {row['way']:<18}{row['clips_s']:>9.1f}{row['clips_s_model']:>12.1f}{row['idle']:>10.0%}")
+        print_result(
+            f"  {row['way']:<18}{row['clips_s']:>9.1f}{row['clips_s_model']:>12.1f}{row['idle']:>10.0%}"
+        )
     if not any(row["decoder"].endswith("-cuda") for row in found["frames"]):
         log.warning("the GPU decoded none of the clips: the lines above say why")

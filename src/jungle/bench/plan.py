@@ -23,10 +23,10 @@ from jungle.bench.plan_stages import measure_extraction, measure_head
 from jungle.bench.plan_table import BackboneRow, Plan, compute_hours, format_plan
 from jungle.bench.processes import run_alone
 from jungle.config import TrainConfig
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
-from jungle.console import log, result
-from jungle.devices import device_of
+from jungle.console import log, print_result
+from jungle.devices import resolve_device
 from jungle.features.extract import place_model, run_backbone
 from jungle.features.spec import compute_dtype
 from jungle.files import write_json, write_text
@@ -99,7 +99,7 @@ def bench_plan(
     Raises:
         UsageError: this machine does not have the device.
     """
-    device = device_of(device, "--device ")
+    device = resolve_device(device, "--device ")
     out.mkdir(parents=True, exist_ok=True)
     cores = os.cpu_count() or 1
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{cores} CPU cores"
@@ -139,7 +139,7 @@ def bench_plan(
     write_json(out / "plan.json", found)
     table = format_plan(found)
     write_text(out / "plan.md", table)
-    result(table)
+    print_result(table)
     return found
 
 
@@ -160,7 +160,7 @@ def _calls_per_second(step: Callable[[int], object], seconds: float) -> float:
 
 
 def _compose(settings: Sequence[str]) -> tuple[TrainConfig, BackboneSpec]:
-    cfg = composed("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
+    cfg = compose("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
     return cfg, build.backbone_spec(cfg)
 
 

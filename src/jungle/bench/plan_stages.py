@@ -19,11 +19,11 @@ import torch
 
 from jungle.bench.processes import PeakMemory
 from jungle.bench.throughput import ThroughputCounter
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
-from jungle.config.words import quoted
+from jungle.config.words import quote
 from jungle.data.clips import Clips
-from jungle.data.content_key import Content, contents
+from jungle.data.content_key import Content, read_contents
 from jungle.data.datamodule import ClipData
 from jungle.errors import UserError
 from jungle.features.extract import extract
@@ -77,8 +77,8 @@ def measure_extraction(
     with tempfile.TemporaryDirectory(dir=out, prefix=".") as folder, PeakMemory() as peak:
         plans, backbones = [], []
         for overrides in settings:
-            own = [*overrides, "model.pretrained=false", f"paths.cache={quoted(folder)}"]
-            cfg = composed("train", own, config_dir())
+            own = [*overrides, "model.pretrained=false", f"paths.cache={quote(folder)}"]
+            cfg = compose("train", own, config_dir())
             backbones.append(make_backbone(build.backbone_spec(cfg)))
             spec = build.clip_specs(cfg, backbones[-1])[1]
             plans += datamodules.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
@@ -87,7 +87,9 @@ def measure_extraction(
         for i, path in enumerate(paths):  # an MP4 may end with a box that players skip
             Path(path).write_bytes(film_bytes + struct.pack(">I4sQ", 16, b"free", i))
         wanted = [
-            Wanted(c, p, p) for c, p in zip(contents(paths), paths, strict=True) if isinstance(c, Content)
+            Wanted(c, p, p)
+            for c, p in zip(read_contents(paths), paths, strict=True)
+            if isinstance(c, Content)
         ]
         assert len({w.content.key for w in wanted}) == clips
         began = time.perf_counter()
@@ -110,7 +112,7 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
     """
     with PeakMemory() as peak:
         silence_libraries()
-        cfg = composed("train", [*settings, "model.pretrained=false"], config_dir())
+        cfg = compose("train", [*settings, "model.pretrained=false"], config_dir())
         backbone = make_backbone(build.backbone_spec(cfg))
         shape = (cfg.frames.count, backbone.dim)
         store, keys = _simulated_store(folder, *shape)

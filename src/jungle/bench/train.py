@@ -15,9 +15,9 @@ import torch
 
 from jungle.bench.throughput import ThroughputCounter, ThroughputRow, count_flops_per_clip, peak_tflops
 from jungle.config import TrainConfig
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
-from jungle.console import result
+from jungle.console import print_result
 from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
 from jungle.errors import UsageError
@@ -70,7 +70,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     Raises:
         UsageError: unknown settings, settings that are `auto`, or several devices.
     """
-    cfg = composed("train", list(settings), config_dir())
+    cfg = compose("train", list(settings), config_dir())
     _check(cfg, steps, warmup)
     silence_libraries()
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
@@ -79,7 +79,7 @@ def bench_train(out: Path, settings: Sequence[str], *, steps: int = 20, warmup: 
     write_json(out / "train.json", found)
     table = _format_table(found)
     write_text(out / "train.md", table)
-    result(table)
+    print_result(table)
     return found
 
 

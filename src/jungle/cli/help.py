@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
-from jungle.config.suggestions import check_choices, configs_of
+from jungle.config.suggestions import check_choices, list_configs
 
 SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: +(?P<value>[^#\n]*?))?(?: +# (?P<about>.*))?$")
 DEFAULT = re.compile(r"^  - (?P<group>[\w/]+): (?P<choice>\w+)(?: +# (?P<about>.*))?$", re.MULTILINE)
@@ -20,7 +20,7 @@ FIRST = ("data", "model", "head", "trainer")
 COLUMN = 46  # where what a setting means begins
 
 
-def text(verb: str, argv: Sequence[str], configs: Path) -> str:
+def format_help(verb: str, argv: Sequence[str], configs: Path) -> str:
     """Return the help of a verb; of a group named on the command line, as `model=finetune`, that choice.
 
     Raises:
@@ -30,45 +30,45 @@ def text(verb: str, argv: Sequence[str], configs: Path) -> str:
     given = dict(arg.split("=", 1) for arg in argv if "=" in arg)
     top = itertools.takewhile(lambda line: line.startswith("#"), whole.splitlines())
     blocks = ["\n".join(line.removeprefix("#").removeprefix(" ") for line in top)]
-    for found in sorted(DEFAULT.finditer(whole), key=lambda found: _place(found["group"])):
+    for found in sorted(DEFAULT.finditer(whole), key=lambda found: _rank_group(found["group"])):
         group, about = found["group"], found["about"] or ""
-        choices = [name for name in configs_of(configs / group) if name != "base"]  # which several share
+        choices = [name for name in list_configs(configs / group) if name != "base"]  # which several share
         choice = given.get(group, found["choice"])
         if group in given:
             check_choices(group, [choice], choices)
-        others = textwrap.fill(", ".join(c for c in choices if c != choice), _width() - 4)
+        others = textwrap.fill(", ".join(c for c in choices if c != choice), _get_width() - 4)
         lines = [f"{group}={choice}{'   ' + about if about else ''}"]
         lines += [textwrap.indent(f"or {others}", "  ")] if others else []
         if choice != "null" and group not in ("experiment", "sweep"):
-            lines += _shown(_settings(configs / group, choice), f"{group}.")
+            lines += _format_settings(_read_settings(configs / group, choice), f"{group}.")
         blocks.append("\n".join(lines))
     own = whole.split("\n\n", 1)[1].split("\nhydra:\n")[0]
-    blocks.append("\n".join(["settings", *_shown(_lines(own), "")]))
+    blocks.append("\n".join(["settings", *_format_settings(_parse_lines(own), "")]))
     sweep = "   a sweep: -m model=a,b" if verb == "train" else ""
     blocks.append(f"A setting: key=value   a group: group=choice{sweep}   without running: --cfg job")
     return "\n\n".join(blocks)
 
 
-def _place(group: str) -> int:
+def _rank_group(group: str) -> int:
     """Return where help shows a group: the ones that people use first, and where files lie last."""
     order = [*FIRST, "", "paths"]
     return order.index(group if group in order else "")
 
 
-def _settings(group: Path, choice: str) -> dict[str, tuple[str, str]]:
+def _read_settings(group: Path, choice: str) -> dict[str, tuple[str, str]]:
     """Return the settings of a choice and of those it builds on: name -> (default, what it means)."""
     body = (group / f"{choice}.yaml").read_text(encoding="utf-8")
     found: dict[str, tuple[str, str]] = {}
     bases = BASES.search(body)
     for base in bases[1].split(",") if bases else ():
         if base.strip() != "_self_":
-            found |= _settings(group, base.strip())
-    for name, (value, about) in _lines(body).items():
+            found |= _read_settings(group, base.strip())
+    for name, (value, about) in _parse_lines(body).items():
         found[name] = (value, about or found.get(name, ("", ""))[1])
     return found
 
 
-def _lines(body: str) -> dict[str, tuple[str, str]]:
+def _parse_lines(body: str) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     above = ""
     for line in body.splitlines():
@@ -83,11 +83,11 @@ def _lines(body: str) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _shown(settings: dict[str, tuple[str, str]], prefix: str) -> list[str]:
+def _format_settings(settings: dict[str, tuple[str, str]], prefix: str) -> list[str]:
     lines = []
     for name, (value, about) in settings.items():
         head = f"    {prefix}{name}={value}"
-        words = textwrap.wrap(about, max(_width() - COLUMN, 30)) or [""]
+        words = textwrap.wrap(about, max(_get_width() - COLUMN, 30)) or [""]
         if len(head) >= COLUMN:
             lines.append(head)
             head = ""
@@ -95,5 +95,5 @@ def _shown(settings: dict[str, tuple[str, str]], prefix: str) -> list[str]:
     return lines
 
 
-def _width() -> int:
+def _get_width() -> int:
     return min(shutil.get_terminal_size((118, 40)).columns, 130)

@@ -17,8 +17,8 @@ from jungle import __version__, streams, system
 from jungle.cli import help
 from jungle.config import options
 from jungle.config.folder import config_dir
-from jungle.errors import Stopped, UsageError, UserError, nearest
-from jungle.names import escaped, shown
+from jungle.errors import Stopped, UsageError, UserError, suggest
+from jungle.names import escape, show
 
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
 # two words is typed with a space: `jungle ensemble stack`.
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run `jungle <verb> ...`; return the exit code."""
     streams.prepare()
     try:
-        return guarded(lambda: _main(_joined(sys.argv[1:] if argv is None else argv)))
+        return run_guarded(lambda: _main(_join_verb(sys.argv[1:] if argv is None else argv)))
     finally:
         streams.finish()
 
@@ -80,10 +80,10 @@ def _main(argv: list[str]) -> int:
     if "LOCAL_RANK" in os.environ and _VERB in os.environ and (not argv or argv[0] not in VERBS):
         return run(os.environ[_VERB], argv)  # a process of a DDP run: its command line lacks the verb
     if not argv or argv[0] in ("-h", "--help"):
-        streams.say(_usage(VERBS))
+        streams.say(_format_usage(VERBS))
         return 0 if argv else 2
-    if argv[0] in _firsts() and (len(argv) == 1 or argv[1] in ("-h", "--help")):
-        streams.say(_usage([verb for verb in VERBS if verb.startswith(f"{argv[0]}_")]))
+    if argv[0] in _list_first_words() and (len(argv) == 1 or argv[1] in ("-h", "--help")):
+        streams.say(_format_usage([verb for verb in VERBS if verb.startswith(f"{argv[0]}_")]))
         return 0 if argv[1:] else 2
     if argv[0] in ("-V", "--version"):
         streams.say(f"jungle {__version__}")
@@ -91,28 +91,28 @@ def _main(argv: list[str]) -> int:
     if argv[0] not in VERBS:
         typed = [verb.replace("_", " ") for verb in VERBS]
         word = argv[0].replace("_", " ")
-        return _fail(UsageError(f"no verb named '{shown(word)}'.{nearest(word, typed)}"))
+        return _fail(UsageError(f"no verb named '{show(word)}'.{suggest(word, typed)}"))
     if argv[0] in COMPOSED:
         return run(argv[0], argv[1:])
     signal.signal(signal.SIGTERM, _stop)
-    return guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
+    return run_guarded(lambda: importlib.import_module(VERBS[argv[0]][0]).main(argv[1:]))
 
 
-def _usage(verbs: Iterable[str]) -> str:
+def _format_usage(verbs: Iterable[str]) -> str:
     """Return what some verbs do, a line each, and how they are typed."""
     lines = [f"  {verb.replace('_', ' '):<16} {VERBS[verb][1]}" for verb in verbs]
     known = "\n".join(["usage: jungle <verb> [key=value ...]", "", *lines, ""])
     return f"{known}\njungle <verb> --help shows a verb's settings"
 
 
-def _firsts() -> set[str]:
+def _list_first_words() -> set[str]:
     """Return the first words of the verbs that have two."""
     return {verb.split("_")[0] for verb in VERBS if "_" in verb}
 
 
-def _joined(argv: list[str]) -> list[str]:
+def _join_verb(argv: list[str]) -> list[str]:
     """Return the command line with a verb of two words as one: `ensemble stack` is `ensemble_stack`."""
-    if len(argv) > 1 and argv[0] in _firsts() and argv[1].isidentifier():
+    if len(argv) > 1 and argv[0] in _list_first_words() and argv[1].isidentifier():
         return [f"{argv[0]}_{argv[1]}", *argv[2:]]
     return argv
 
@@ -122,45 +122,45 @@ def run(verb: str, argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     streams.prepare()
     try:
-        return guarded(lambda: _run(verb, argv))
+        return run_guarded(lambda: _run(verb, argv))
     finally:
         streams.finish()
 
 
-def guarded(task: Callable[[], int | None]) -> int:
+def run_guarded(task: Callable[[], int | None]) -> int:
     """Run `task`; a user's error or a full disk becomes one line on stderr and its exit code, Ctrl-C 130."""
     try:
         return task() or 0
     except UserError as e:
         return _fail(e)
     except (Stopped, KeyboardInterrupt) as e:
-        return _stopped(e)
+        return _report_stop(e)
     except BrokenPipeError:
         streams.silence(sys.stdout)
         return 1
     except Exception as e:
-        known = _of_the_machine(e)
+        known = _explain_machine_error(e)
         if known is not None:
             return _fail(known)
-        stop = _stop_behind(e)
+        stop = _find_stop(e)
         if stop is None:
             raise
-        return _stopped(stop)
+        return _report_stop(stop)
 
 
-def _stopped(stop: Stopped | KeyboardInterrupt) -> int:
+def _report_stop(stop: Stopped | KeyboardInterrupt) -> int:
     """Say that the command was told to stop; return its exit code."""
     if isinstance(stop, KeyboardInterrupt):
         streams.say("interrupted: the same command goes on from here", error=True)
         return 130
 
-    if system.rank() > 0:
+    if system.get_rank() > 0:
         return 0  # the first process speaks for all
     streams.say(str(stop), error=True)
     return stop.exit_code
 
 
-def _stop_behind(error: BaseException) -> Stopped | KeyboardInterrupt | None:
+def _find_stop(error: BaseException) -> Stopped | KeyboardInterrupt | None:
     """Return what told the command to stop while it was about something that then failed for that reason.
 
     A library that is interrupted half-way may fail as it cleans up: that is no fault to show.
@@ -175,7 +175,7 @@ def _stop_behind(error: BaseException) -> Stopped | KeyboardInterrupt | None:
     return None
 
 
-def _of_the_machine(error: Exception) -> UserError | None:
+def _explain_machine_error(error: Exception) -> UserError | None:
     """Return the line for what a disk or a lack of memory makes fail; None for a fault of the program."""
     if not isinstance(error, (MemoryError, OSError, RuntimeError, ImportError)):
         return None
@@ -198,7 +198,7 @@ def _of_the_machine(error: Exception) -> UserError | None:
 
 
 def _fail(error: UserError) -> int:
-    streams.say(f"error: {escaped(str(error), kept=_LINE)}", error=True)
+    streams.say(f"error: {escape(str(error), kept=_LINE)}", error=True)
     return error.exit_code
 
 
@@ -206,7 +206,7 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped(number)
 
 
-def _look(cfg: Any) -> None:
+def _check_machine(cfg: Any) -> None:
     """Refuse what this machine has not."""
     from jungle.pipelines import preflight  # here: it needs polars, which a misspelt word does not
 
@@ -214,17 +214,19 @@ def _look(cfg: Any) -> None:
 
 
 def _run(verb: str, argv: list[str]) -> int:
-    recipe, argv = None, options.undashed(verb, argv)
+    recipe, argv = None, options.strip_dashes(verb, argv)
     if verb == "train":
         from jungle.pipelines import recipe_files
 
-        argv = options.undashed(verb, argv, recipe_files.WORDS)
+        argv = options.strip_dashes(verb, argv, recipe_files.WORDS)
         recipe = recipe_files.find_recipe(argv, config_dir())
         if recipe is None:
             recipe_files.check_words(argv, config_dir())
     if {"--help", "-h"} & set(argv):
         known = (
-            recipe_files.format_usage(recipe, config_dir()) if recipe else help.text(verb, argv, config_dir())
+            recipe_files.format_usage(recipe, config_dir())
+            if recipe
+            else help.format_help(verb, argv, config_dir())
         )
         streams.say(known)
         return 0
@@ -238,7 +240,11 @@ def _run(verb: str, argv: list[str]) -> int:
         return recipes.main(argv, recipe, config_dir())
     code = 0
     checked = overrides.is_checked(argv)
-    command = overrides.prepared(verb, argv, config_dir(), _look) if checked else overrides.Command(argv)
+    command = (
+        overrides.prepare_command(verb, argv, config_dir(), _check_machine)
+        if checked
+        else overrides.Command(argv)
+    )
     if command.shown is not None:
         streams.say(command.shown.removesuffix("\n"))
         return 0
@@ -258,8 +264,8 @@ def _run(verb: str, argv: list[str]) -> int:
         nonlocal code
         if sweep is not None:
             return None if refused else trial(cfg)
-        raw = cfg if command.settings is None else overrides.as_config(command.settings)
-        code = max(code, guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
+        raw = cfg if command.settings is None else overrides.make_config(command.settings)
+        code = max(code, run_guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
         return None
 
     def run_by_hydra() -> None:

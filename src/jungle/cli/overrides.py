@@ -11,15 +11,23 @@ from omegaconf import OmegaConf
 
 from jungle import system
 from jungle.config import CONFIGS, TrainConfig, check, gate, resuming
-from jungle.config.compose import Composition, checked, choices_of, composed, composition
-from jungle.config.kinds import kind_of
-from jungle.config.options import CommandLine, parted
-from jungle.config.words import as_meant, check_blanks, parsed, quoted, refuse_sweep, text_of, word_of
+from jungle.config.compose import Composition, check_composition, compose, compose_words, list_choices
+from jungle.config.kinds import get_kind
+from jungle.config.options import CommandLine, parse_options
+from jungle.config.words import (
+    check_blanks,
+    get_text,
+    get_word,
+    parse_words,
+    quote,
+    refuse_sweep,
+    to_hydra_words,
+)
 from jungle.console import log
 from jungle.errors import UsageError, UserError
 from jungle.pipelines import sweep as pipelines_sweep
 
-__all__ = ["Command", "composed", "is_checked", "prepare", "prepared", "quoted"]
+__all__ = ["Command", "compose", "is_checked", "prepare", "prepare_command", "quote"]
 
 _ANSWERED_BY_HYDRA = (
     "--hydra-help",
@@ -47,9 +55,9 @@ class Command:
     """What the command prints, where it does nothing else."""
 
 
-def as_config(settings: dict[str, Any]) -> Any:
+def make_config(settings: dict[str, Any]) -> Any:
     """Return settings as Hydra would have composed them."""
-    return OmegaConf.create(resuming.as_literal(settings))
+    return OmegaConf.create(resuming.make_literal(settings))
 
 
 def is_checked(argv: list[str]) -> bool:
@@ -69,10 +77,10 @@ Look = Callable[[Any], None]
 
 def prepare(verb: str, argv: list[str], config_dir: Path, look: Look | None = None) -> list[str]:
     """Return the `argv` of `prepared`."""
-    return prepared(verb, argv, config_dir, look).argv
+    return prepare_command(verb, argv, config_dir, look).argv
 
 
-def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None = None) -> Command:
+def prepare_command(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None = None) -> Command:
     """Return a command line with the run's folder added, after every override has been found valid.
 
     `look` is given the config, unless the command only shows it: to refuse what this machine has not.
@@ -80,51 +88,51 @@ def prepared(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None
     Raises:
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
     """
-    line = parted(verb, argv)
+    line = parse_options(verb, argv)
     check_blanks(line.words)
-    words = _of_this_process(list(line.words))
+    words = _drop_added_folder(list(line.words))
     sweep = verb == "train" and pipelines_sweep.is_sweep(line.multirun, words)
     if line.multirun and verb != "train":
         raise UsageError(f"-m: jungle {verb.replace('_', ' ')} has no sweeps; give one value a setting")
-    words = as_meant(verb, words, sweep=sweep)
+    words = to_hydra_words(verb, words, sweep=sweep)
     if not sweep:
-        refuse_sweep(verb, parsed(words))
-    if mode := [word_of(o) for o in parsed(words) if o.key_or_group == "hydra.mode"]:
+        refuse_sweep(verb, parse_words(words))
+    if mode := [get_word(o) for o in parse_words(words) if o.key_or_group == "hydra.mode"]:
         fix = (
             "a sweep is asked for by -m"
             if verb == "train"
             else f"jungle {verb.replace('_', ' ')} has no sweeps"
         )
         raise UsageError(f"{mode[0]}: {fix}; leave it out")
-    _say_repeated(verb, parsed(words))
+    _say_repeated(verb, parse_words(words))
     extra = str(line.config_dir) if line.config_dir else None
     # Overrides go last: Hydra takes none behind an option such as -m where others stand before it.
     options = [*line.handed_on, *line.others]
     if line.cfg:
-        found = composition(verb, words, config_dir, extra)
-        checked(verb, found, words, config_dir)
+        found = compose_words(verb, words, config_dir, extra)
+        check_composition(verb, found, words, config_dir)
         plain = line.cfg == "job" and not (line.others or sweep)
         argv = [*options, f"--cfg={line.cfg}", *words]
         return Command(argv, shown=found.yaml() if plain else None)
-    if verb == "train" and (folder := resuming.asked(words)) is not None:
+    if verb == "train" and (folder := resuming.find_named_run(words)) is not None:
         if sweep:
             raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
-        return _going_on(line, words, folder, config_dir, look)
-    found = composition(verb, words, config_dir, extra)
-    cfg = checked(verb, found, words, config_dir)
+        return _resume(line, words, folder, config_dir, look)
+    found = compose_words(verb, words, config_dir, extra)
+    cfg = check_composition(verb, found, words, config_dir)
     if look is not None:
         look(cfg)
         if sweep:
-            _look_ahead(words, config_dir, extra, look)
-    overrides = parsed(words)
+            _warn_of_trials(words, config_dir, extra, look)
+    overrides = parse_words(words)
     given = {o.key_or_group for o in overrides}
     if sweep:
         if "hydra.sweep.dir" not in given:
-            folder = _usable(pipelines_sweep.choose(cfg, [*options, *words]))
-            words = [*words, f"hydra.sweep.dir={quoted(folder)}"]
+            folder = _check_folder(pipelines_sweep.choose(cfg, [*options, *words]))
+            words = [*words, f"hydra.sweep.dir={quote(folder)}"]
         return Command([*options, *words, "-m"], None, tuple(line.handed_on))
     if verb == "train" and "hydra.run.dir" not in given:
-        words = [*words, f"hydra.run.dir={quoted(_usable(_chosen(cfg)))}"]
+        words = [*words, f"hydra.run.dir={quote(_check_folder(_choose_folder(cfg)))}"]
     return Command([*options, *words], composition=found if _is_simple(line, overrides) else None)
 
 
@@ -144,42 +152,42 @@ def _say_repeated(verb: str, words: Sequence[Override]) -> None:
     given: dict[str, Override] = {}
     for o in words:
         before, given[o.key_or_group] = given.get(o.key_or_group), o
-        if before is None or word_of(before).partition("=")[2] == word_of(o).partition("=")[2]:
+        if before is None or get_word(before).partition("=")[2] == get_word(o).partition("=")[2]:
             continue
-        kind = kind_of(CONFIGS[verb], o.key_or_group) if verb in CONFIGS else None
-        twice = f"{word_of(before)} and {word_of(o)}: {o.key_or_group}= is given twice"
+        kind = get_kind(CONFIGS[verb], o.key_or_group) if verb in CONFIGS else None
+        twice = f"{get_word(before)} and {get_word(o)}: {o.key_or_group}= is given twice"
         if kind is not None and kind.texts:
             raise UsageError(f"{twice}; several values are a list: {o.key_or_group}=[one,another]")
         if isinstance(o.value(), dict):
             raise UsageError(f"{twice}; write both in one: {o.key_or_group}={{one: 1, another: 2}}")
-        if system.rank() == 0:
+        if system.get_rank() == 0:
             log.warning(f"{twice}; the last is taken")
 
 
-def _look_ahead(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
+def _warn_of_trials(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
     """Say which models of a sweep cannot be had, before its first trial trains for hours.
 
     The other trials are worth having, so that the sweep is not refused; theirs are recorded as failed.
     """
-    for i, override in enumerate(parsed(words)):
+    for i, override in enumerate(parse_words(words)):
         if override.key_or_group.split(".")[0] != "model":
             continue
-        for choice in choices_of(override)[1:]:
+        for choice in list_choices(override)[1:]:
             try:
                 trial = [*words[:i], choice, *words[i + 1 :]]
-                look(composed("train", trial, config_dir, extra, sweep=True))
+                look(compose("train", trial, config_dir, extra, sweep=True))
             except UserError as e:
                 log.warning(f"warning: trials of {choice} will fail: {e}")
 
 
-def _chosen(cfg: TrainConfig) -> Path:
+def _choose_folder(cfg: TrainConfig) -> Path:
     """Return the folder of a training command, as `resuming.choose` does."""
     from jungle.training.run_inputs import Comparison  # here: it needs polars, which a misspelt word does not
 
-    return resuming.choose(cfg, Comparison(cfg).changes_in)
+    return resuming.choose_folder(cfg, Comparison(cfg).changes_in)
 
 
-def _usable(folder: Path) -> Path:
+def _check_folder(folder: Path) -> Path:
     """Return a folder that Hydra can work in, and which leads nowhere else.
 
     Raises:
@@ -193,7 +201,7 @@ def _usable(folder: Path) -> Path:
     return folder
 
 
-def _of_this_process(words: list[str]) -> list[str]:
+def _drop_added_folder(words: list[str]) -> list[str]:
     """Leave out the folder that Lightning adds for another device's process: ours is there, well quoted."""
     if "LOCAL_RANK" not in os.environ:
         return words
@@ -201,36 +209,40 @@ def _of_this_process(words: list[str]) -> list[str]:
     return [word for i, word in enumerate(words) if i not in folders[1:]]
 
 
-def _going_on(
+def _resume(
     line: CommandLine, words: list[str], folder: Path, config_dir: Path, look: Look | None
 ) -> Command:
     """Return the command that goes on with the run in a folder, whose settings are those of the run."""
     extra = str(line.config_dir) if line.config_dir else None
     gate.check_folder(folder)
-    hydras = [o for o in parsed(words) if o.key_or_group.startswith("hydra")]
-    lines = {word_of(o) for o in hydras}
+    hydras = [o for o in parse_words(words) if o.key_or_group.startswith("hydra")]
+    lines = {get_word(o) for o in hydras}
     words = [w for w in words if w not in lines and not w.startswith("resume=")]
     for o in hydras:
-        if o.key_or_group == "hydra.run.dir" and Path(text_of(o)).resolve() != folder.resolve():
+        if o.key_or_group == "hydra.run.dir" and Path(get_text(o)).resolve() != folder.resolve():
             raise UsageError(f"{o.input_line}: with resume= the run goes on in {folder}: leave it out")
-    found = resuming.saved(folder)
-    keys = {o.key_or_group for o in parsed(words)}
+    found = resuming.read_saved(folder)
+    keys = {o.key_or_group for o in parse_words(words)}
     if found.settings is None:
-        begun = [word_of(o) for o in parsed(found.words) if o.key_or_group not in keys]
-        base = composition("train", [*begun, *words], config_dir, extra)
+        begun = [get_word(o) for o in parse_words(found.words) if o.key_or_group not in keys]
+        base = compose_words("train", [*begun, *words], config_dir, extra)
         plain = dict(base.settings)
     elif "experiment" in keys:  # the run's whole command
-        base = composition("train", words, config_dir, extra)
+        base = compose_words("train", words, config_dir, extra)
         plain = dict(base.settings)
     else:
-        groups = [o for o in parsed(words) if o.key_or_group in found.settings and "." not in o.key_or_group]
+        groups = [
+            o for o in parse_words(words) if o.key_or_group in found.settings and "." not in o.key_or_group
+        ]
         groups = [o for o in groups if isinstance(found.settings[o.key_or_group], dict)]
-        chosen = {word_of(o) for o in groups}
+        chosen = {get_word(o) for o in groups}
         places = [w for w in words if w.startswith("paths.")]
-        base = composition("train", [*chosen, *places], config_dir, extra)
+        base = compose_words("train", [*chosen, *places], config_dir, extra)
         single = [w for w in words if w not in chosen]
-        plain = resuming.merged(found.settings, base.settings, single, [o.key_or_group for o in groups])
-        words = [w for w in words if w in chosen or resuming.differs(found.settings, plain, w)]
+        plain = resuming.merge_settings(
+            found.settings, base.settings, single, [o.key_or_group for o in groups]
+        )
+        words = [w for w in words if w in chosen or resuming.is_changed(found.settings, plain, w)]
     plain["resume"] = str(folder)
     try:
         cfg = check(TrainConfig, plain)
@@ -239,10 +251,10 @@ def _going_on(
     resuming.check_places(cfg, folder)
     if look is not None:
         look(cfg)
-    _chosen(cfg)  # refuses a run of other settings or inputs
-    if system.rank() == 0 and (said := resuming.told(found.places, cfg)):
+    _choose_folder(cfg)  # refuses a run of other settings or inputs
+    if system.get_rank() == 0 and (said := resuming.describe_places(found.places, cfg)):
         log.info(said)
-    own = [word_of(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
-    here = [f"hydra.run.dir={quoted(folder)}", "hydra.output_subdir=null"]
-    argv = [*line.handed_on, *line.others, *words, f"resume={quoted(folder)}", *own, *here]
+    own = [get_word(o) for o in hydras if o.key_or_group not in ("hydra.run.dir", "hydra.output_subdir")]
+    here = [f"hydra.run.dir={quote(folder)}", "hydra.output_subdir=null"]
+    argv = [*line.handed_on, *line.others, *words, f"resume={quote(folder)}", *own, *here]
     return Command(argv, plain, composition=base if _is_simple(line, hydras) else None)

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from jungle.config import DownloadConfig, typed
-from jungle.console import result
+from jungle.config import DownloadConfig, parse_config
+from jungle.console import print_result
 from jungle.data.download.archives import fetch_primatrix
 
 
 def main(raw: Any) -> None:
     """Fetch the label tables and, if asked, the 64x64 clips; what is there already is not fetched again."""
-    cfg = typed(DownloadConfig, raw)
+    cfg = parse_config(DownloadConfig, raw)
     fetch_primatrix(Path(cfg.out), micro=cfg.micro)
-    result(f"fetched: python train.py data=primatrix_micro data.root={cfg.out}/micro")
+    print_result(f"fetched: python train.py data=primatrix_micro data.root={cfg.out}/micro")

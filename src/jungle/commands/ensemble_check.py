@@ -5,14 +5,14 @@ from typing import Any
 
 import polars as pl
 
-from jungle.config import EnsembleCheckConfig, typed
-from jungle.console import log, result
-from jungle.data.duplicates import contents_of
+from jungle.config import EnsembleCheckConfig, parse_config
+from jungle.console import log, print_result
+from jungle.data.duplicates import lookup_contents
 from jungle.data.spreadsheets import write_csv
 from jungle.ensemble.leakage import TOO_GOOD, findings_of
 from jungle.ensemble.members import load_members
 from jungle.errors import UserError
-from jungle.wording import counted
+from jungle.wording import tally
 
 
 def main(raw: Any) -> None:
@@ -21,13 +21,13 @@ def main(raw: Any) -> None:
     Raises:
         UserError: something does.
     """
-    cfg = typed(EnsembleCheckConfig, raw)
+    cfg = parse_config(EnsembleCheckConfig, raw)
 
     members = load_members(cfg.members)
     contents = None if cfg.index is None else _contents(cfg.index, members)
     found = findings_of(members, contents)
     for x in found:
-        log.warning(f"{x.member}: {x.what} ({counted(x.clips, 'clips')}, as {x.example})")
+        log.warning(f"{x.member}: {x.what} ({tally(x.clips, 'clips')}, as {x.example})")
     if cfg.out is not None:
         table = pl.DataFrame(
             [(x.member, x.what, x.clips, x.example) for x in found],
@@ -35,19 +35,17 @@ def main(raw: Any) -> None:
             orient="row",
         )
         write_csv(table, cfg.out)
-        result(f"leaks: {cfg.out}")
+        print_result(f"leaks: {cfg.out}")
     if found:
         leaks = sum(x.means == TOO_GOOD for x in found)
-        said = (
-            [f"{counted(leaks, 'leaks')} in {counted(len(members), 'members')}: {TOO_GOOD}"] if leaks else []
-        )
+        said = [f"{tally(leaks, 'leaks')} in {tally(len(members), 'members')}: {TOO_GOOD}"] if leaks else []
         said += dict.fromkeys(x.means for x in found if x.means != TOO_GOOD)
         raise UserError("; ".join(said))
     runs = sum(len(m.runs) for m in members)
     copies = "; copies were not looked for (index=)" if contents is None else ""
-    result(f"nothing leaks: {counted(len(members), 'members')}, {counted(runs, 'runs')}{copies}")
+    print_result(f"nothing leaks: {tally(len(members), 'members')}, {tally(runs, 'runs')}{copies}")
 
 
 def _contents(index: Path, members: Any) -> pl.DataFrame:
     clips = members[0].clips
-    return pl.DataFrame({"clip": clips.table["clip"], "hash": contents_of(clips, index, "index")})
+    return pl.DataFrame({"clip": clips.table["clip"], "hash": lookup_contents(clips, index, "index")})

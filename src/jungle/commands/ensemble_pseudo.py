@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jungle.config import EnsemblePseudoConfig, typed
-from jungle.console import log, result
+from jungle.config import EnsemblePseudoConfig, parse_config
+from jungle.console import log, print_result
 from jungle.data.spreadsheets import write_csv
 from jungle.ensemble.agreement import agreed, deviation, disagreement
 from jungle.ensemble.unlabelled import panel_of
 from jungle.errors import UsageError
 from jungle.parquet import write_parquet
-from jungle.wording import count, counted
+from jungle.wording import count, tally
 
 PSEUDO, TO_LABEL = "pseudo.parquet", "to_label.csv"
 
@@ -23,7 +23,7 @@ def main(raw: Any) -> None:
     Raises:
         UsageError: members that do not go together, or a result that stands already.
     """
-    cfg = typed(EnsemblePseudoConfig, raw)
+    cfg = parse_config(EnsemblePseudoConfig, raw)
 
     if not cfg.overwrite and (stands := [n for n in (PSEUDO, TO_LABEL) if (cfg.out / n).exists()]):
         raise UsageError(
@@ -54,8 +54,8 @@ def main(raw: Any) -> None:
     exact = ("filepath", "label", "site", "path")
     write_csv(_questions(panel, apart_N)[asked], cfg.out / TO_LABEL, exact=exact, float_precision=4)
     _say(panel, cfg.split, top_N, taken_N, why)
-    result(f"soft labels: {cfg.out / PSEUDO}")
-    result(f"to label: {cfg.out / TO_LABEL}")
+    print_result(f"soft labels: {cfg.out / PSEUDO}")
+    print_result(f"to label: {cfg.out / TO_LABEL}")
 
 
 def _questions(panel: Any, apart_N: Any) -> Any:
@@ -79,9 +79,7 @@ def _say(panel: Any, split: str, top_N: Any, taken_N: Any, why: str) -> None:
     said = np.bincount(panel.probs_MNC.mean(0).argmax(1), minlength=len(panel.classes))
     taken = np.bincount(top_N[taken_N], minlength=len(panel.classes))
     if panel.left_out:
-        log.info(
-            f"{counted(panel.left_out, 'clips are')} left out of {split}: not every member has read them"
-        )
+        log.info(f"{tally(panel.left_out, 'clips are')} left out of {split}: not every member has read them")
     log.info(
         f"{int(taken_N.sum())} of {count(n, f'{split} clip')} taken ({100 * taken_N.mean():.1f} %): {why}"
     )

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from jungle.config import EnsembleReportConfig, typed
-from jungle.console import result
+from jungle.config import EnsembleReportConfig, parse_config
+from jungle.console import print_result
 from jungle.ensemble import stack
 from jungle.ensemble.evaluation import judge
 from jungle.ensemble.members import load_members
@@ -16,7 +16,7 @@ from jungle.report.ensemble import write_ensemble_report
 
 def main(raw: Any) -> None:
     """Write the page; nothing is fitted, so each number is as good as the members' own."""
-    cfg = typed(EnsembleReportConfig, raw)
+    cfg = parse_config(EnsembleReportConfig, raw)
     if cfg.out.suffix != ".html":
         raise UsageError(f"out={cfg.out}: the report is a page: give it a name that ends in .html")
 
@@ -40,4 +40,4 @@ def main(raw: Any) -> None:
     write_ensemble_report(
         cfg.out, judged=judged, boards=boards, probs=probs, stack=mean, whole_paths=cfg.report_paths
     )
-    result(f"report: {cfg.out}")
+    print_result(f"report: {cfg.out}")

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jungle.config import EnsembleStackConfig, typed
-from jungle.console import log, result, timed
+from jungle.config import EnsembleStackConfig, parse_config
+from jungle.console import log, log_time, print_result
 from jungle.data import predictions
 from jungle.ensemble import stack, stacking_features
 from jungle.ensemble.blend import BLENDS
@@ -21,7 +21,7 @@ from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
 from jungle.export.submission import read_template, write_submission
 from jungle.files import read_json, write_json
-from jungle.metrics.scores import all_scores
+from jungle.metrics.scores import compute_scores
 from jungle.report.ensemble import write_ensemble_report
 from jungle.training.clips import priors
 from jungle.wording import count
@@ -32,7 +32,7 @@ RESULTS += ("predictions_val.parquet", "predictions_test.parquet")
 
 def main(raw: Any) -> None:
     """Stack as a composed config says; a result that stands is not made again."""
-    cfg = typed(EnsembleStackConfig, raw)
+    cfg = parse_config(EnsembleStackConfig, raw)
 
     template = read_template(cfg.template) if cfg.template else None
     members = load_members(cfg.members)
@@ -61,8 +61,8 @@ def main(raw: Any) -> None:
         ("predictions", "predictions_test.parquet"),
     ):
         if (out / name).is_file():
-            result(f"{what}: {out / name}")
-    result(f"metrics: {out / 'metrics.json'}")
+            print_result(f"{what}: {out / name}")
+    print_result(f"metrics: {out / 'metrics.json'}")
 
 
 def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fingerprint: str) -> None:
@@ -86,7 +86,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     plan = stack.plan_of(cfg.stacker, cfg.calibration, len(at), bool(more), cfg.seed)
     if template is not None:
         _check_template(template, test)
-    with timed("stacking"):
+    with log_time("stacking"):
         nested_NC = stack.nested(val, at, plan)
         final = stack.fit(val.rows(at), val.targets_NC[at], val.groups_N[at], plan)
     log.info(f"stacker {final.stacker}, calibration {final.calibration}")
@@ -104,7 +104,9 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         table = table_of(board, probs[split])
         predictions.write(table, out / f"predictions_{split}.parquet")
         if (labelled := board.labelled_N).any():
-            found = all_scores(probs[split][labelled], board.targets_NC[labelled], board.classes, board.task)
+            found = compute_scores(
+                probs[split][labelled], board.targets_NC[labelled], board.classes, board.task
+            )
             found["unreadable"] = float(board.lost_labelled)
             scores |= {f"{split}/{k}": v for k, v in found.items()}
             if board.lost_labelled:
@@ -121,7 +123,7 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     _say(judged, final, val.names, alone["val"] is not None)
     write_json(out / "metrics.json", scores)
     if cfg.report:
-        with timed("report"):
+        with log_time("report"):
             write_ensemble_report(
                 out / "report.html",
                 judged=judged,

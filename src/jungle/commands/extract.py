@@ -6,13 +6,13 @@ from typing import Any
 
 from jungle import streams
 from jungle.config import TrainConfig
-from jungle.config.compose import composed, variants
+from jungle.config.compose import compose, expand_variants
 from jungle.config.folder import config_dir
-from jungle.console import log, result, speak, timed
+from jungle.console import log, log_time, print_result, speak
 from jungle.errors import UsageError
 from jungle.pipelines import preflight, recipe, recipe_files
 from jungle.pipelines.preparation import Preparations
-from jungle.wording import counted
+from jungle.wording import tally
 
 USAGE = """usage: jungle extract [key=value ...]
 
@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
     configs, before, steps = _asked(argv)
     for cfg in configs:
         preflight.check(cfg)
-    with timed("imports"):
+    with log_time("imports"):
         from jungle.models.backbones.concat import make_backbone
         from jungle.prediction import metadata
         from jungle.training import build, datamodules
@@ -80,14 +80,14 @@ def _features(
         log.info(f"features of {len(plans)} backbones, each clip decoded once for all")
     if before is not None:
         before.into([plan.open().folder for plan in plans])
-    with timed("features"), before.measured("features") if before else nullcontext():
+    with log_time("features"), before.measured("features") if before else nullcontext():
         extract.extract(plans, wanted, build.devices_of(configs[0]), backbones)
     for plan in plans:
         store = plan.open()
         read = len(wanted) - len(FeatureReader([store], dict(enumerate(w.content for w in wanted))).unread)
         lost = len(clips) - read
-        said = f", {counted(lost, 'clips')} cannot be read" if lost else ""
-        result(f"features: {store.folder} ({read} of {len(clips)} clips{said})")
+        said = f", {tally(lost, 'clips')} cannot be read" if lost else ""
+        print_result(f"features: {store.folder} ({read} of {len(clips)} clips{said})")
 
 
 def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tuple[str, ...]]:
@@ -97,7 +97,7 @@ def _asked(argv: list[str]) -> tuple[list[TrainConfig], Preparations | None, tup
         before, steps = recipe.find_preparations(argv, file, config_dir())
         found = before.frozen
     else:
-        found = [composed("train", given, config_dir()) for given in variants(argv)]
+        found = [compose("train", given, config_dir()) for given in expand_variants(argv)]
         if thawed := next((c for c in found if c.model.mode != "frozen"), None):
             raise UsageError(
                 f"model.backbone={thawed.model.backbone} is fine-tuned: what it sees changes as it learns, "

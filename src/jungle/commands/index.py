@@ -5,19 +5,19 @@ from typing import Any
 
 import polars as pl
 
-from jungle.config import IndexConfig, typed
-from jungle.console import log, result
+from jungle.config import IndexConfig, parse_config
+from jungle.console import log, print_result
 from jungle.data.formats import find_clips
 from jungle.errors import UsageError
 from jungle.system import share_of_cores
 from jungle.video.container.timestamps import NAME_PATTERN
 from jungle.video.indexing.index import index_clips
-from jungle.wording import count, counted, lasting
+from jungle.wording import count, format_seconds, tally
 
 
 def main(raw: Any) -> None:
     """Look into every file and write the table; goes on where it was stopped."""
-    cfg = typed(IndexConfig, raw)
+    cfg = parse_config(IndexConfig, raw)
     if cfg.out.suffix != ".parquet":
         raise UsageError(f"out={cfg.out}: the index is a Parquet file: give it a name that ends in .parquet")
     found = find_clips(cfg.videos)
@@ -37,7 +37,7 @@ def main(raw: Any) -> None:
             f"{len(unreadable)} of {count(len(table), 'file')} cannot be read; column reason says why"
         )
     log.info(_summary(table))
-    result(f"index: {cfg.out}")
+    print_result(f"index: {cfg.out}")
 
 
 def _summary(table: pl.DataFrame) -> str:
@@ -51,4 +51,4 @@ def _summary(table: pl.DataFrame) -> str:
         "unreadable": len(table) - len(read),
     }
     said = ", ".join(f"{n} {what}" for what, n in counts.items())
-    return f"{counted(len(table), 'clips')}, {lasting(float(read['duration'].sum() or 0))}; {said}"
+    return f"{tally(len(table), 'clips')}, {format_seconds(float(read['duration'].sum() or 0))}; {said}"

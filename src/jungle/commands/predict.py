@@ -8,23 +8,23 @@ from typing import Any
 import polars as pl
 
 from jungle import runs
-from jungle.config import PredictConfig, typed
-from jungle.console import Progress, log, result, timed
+from jungle.config import PredictConfig, parse_config
+from jungle.console import Progress, log, log_time, print_result
 from jungle.data import predictions
-from jungle.data.content_key import Content, content_key, contents
+from jungle.data.content_key import Content, compute_content_key, read_contents
 from jungle.data.metadata import MICRO
 from jungle.data.predictions import ClipPrediction
-from jungle.data.validation_report import shown
-from jungle.devices import device_of
+from jungle.devices import resolve_device
 from jungle.errors import SomeFailed, UsageError, UserError
 from jungle.export.submission import read_template, write_submission
+from jungle.names import show
 from jungle.prediction import metadata
 from jungle.prediction import requests as asked
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import FILES, Rows, check_clips, check_out
 from jungle.report import write_report
 from jungle.system import share_of_cores
-from jungle.wording import counted
+from jungle.wording import tally
 
 FLUSH_ROWS = 512
 
@@ -35,14 +35,14 @@ def main(raw: Any) -> None:
     Raises:
         SomeFailed: some clips could not be read; all files are written nevertheless.
     """
-    cfg = typed(PredictConfig, raw)
+    cfg = parse_config(PredictConfig, raw)
 
     template = read_template(cfg.template) if cfg.template else None
-    cfg = cfg.model_copy(update={"ckpt": runs.once(cfg.ckpt)})
-    files = [runs.checkpoint_of(path) for path in cfg.ckpt]  # a run's folder means its best
-    for said in filter(None, map(runs.unended, files)):
+    cfg = cfg.model_copy(update={"ckpt": runs.drop_repeated(cfg.ckpt)})
+    files = [runs.resolve_checkpoint(path) for path in cfg.ckpt]  # a run's folder means its best
+    for said in filter(None, map(runs.explain_unfinished, files)):
         log.info(said)
-    keys = [content_key(file) for file in files]
+    keys = [compute_content_key(file) for file in files]
     if cfg.out is not None and not cfg.overwrite:
         check_out(cfg.out, keys, cfg.decoder.name)
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
@@ -51,7 +51,7 @@ def main(raw: Any) -> None:
     clips = [a.clip for a in requests]
     if cfg.out is not None and not cfg.overwrite:
         check_clips(cfg.out, clips)
-    with timed("loading"):
+    with log_time("loading"):
         from jungle.models.checkpoint import load_checkpoint
 
         loaded = [load_checkpoint(path) for path in files]
@@ -70,8 +70,8 @@ def main(raw: Any) -> None:
     out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.identity[:8] for m in loaded[:4])
     plan = {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name, FILES: keys}
     rows = Rows(out, plan, classes, cfg.overwrite)
-    models = counted(len(loaded), "models")
-    log.info(f"{counted(len(requests), 'clips')}, {models}, results go to {out}")
+    models = tally(len(loaded), "models")
+    log.info(f"{tally(len(requests), 'clips')}, {models}, results go to {out}")
     with rows:
         check_clips(out, clips)  # once more, now that nobody else writes there; overwrite has removed it all
         if cfg.retry_failed:
@@ -82,16 +82,16 @@ def main(raw: Any) -> None:
     if template is not None:
         priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}
         write_submission(table, template, out / "submission.csv", priors)
-        result(f"submission: {out / 'submission.csv'}")
-    failed = predictions.failed_ones(table)
+        print_result(f"submission: {out / 'submission.csv'}")
+    failed = predictions.select_failed(table)
     if cfg.report:
         _report(cfg, out, requests, table, loaded)
-        result(f"report: {out / 'report.html'}")
-    result(f"predictions: {out / 'predictions.csv'}")
+        print_result(f"report: {out / 'report.html'}")
+    print_result(f"predictions: {out / 'predictions.csv'}")
     degraded = int((table["status"] == "degraded").sum())
     log.info(f"{len(table) - len(failed)} of {len(table)} clips predicted, {degraded} of them in part")
     if len(failed):
-        clip, reason = (shown(failed[c][0]) for c in ("clip", "reason"))
+        clip, reason = (show(failed[c][0]) for c in ("clip", "reason"))
         raise SomeFailed(
             f"{len(failed)} of {len(table)} clips could not be read and have no answer: "
             f"{out / 'failures.csv'} says why; the first: {clip}: {reason}"
@@ -106,7 +106,7 @@ def _check_devices(cfg: PredictConfig) -> None:
     """
     from jungle.video.workers.device_selection import require_gpu
 
-    device = device_of(cfg.device)
+    device = resolve_device(cfg.device)
     if cfg.decoder.device in ("gpu", "cuda"):
         require_gpu(cfg.decoder.name or "auto", device)
 
@@ -127,7 +127,7 @@ def fill(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], row
 
     from jungle.prediction.predictor import predict_clips, settled, whole_batches
 
-    device = device_of(cfg.device)
+    device = resolve_device(cfg.device)
     asked = _asked(cfg, loaded, requests, rows)
     todo = [n for n, key in enumerate(asked.keys) if key is not None and not rows.has(requests[n].clip, key)]
     _say_done(requests, asked.keys, todo, rows)
@@ -170,7 +170,7 @@ def _asked(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], r
     from jungle.prediction.predictor import Asked
 
     found: list[Content | None] = []
-    for ask, content in zip(requests, contents([a.path or "" for a in requests]), strict=True):
+    for ask, content in zip(requests, read_contents([a.path or "" for a in requests]), strict=True):
         found.append(content if isinstance(content, Content) and ask.path is not None else None)
         if ask.path is None:
             rows.add(ask.clip, "", ClipPrediction.failure("no such file"))
@@ -203,7 +203,7 @@ def _say_done(
     before = {requests[n].clip for n, key in enumerate(keys) if key is not None and n not in lacking}
     if changed := sum(rows.is_damaged(requests[n].clip) for n in todo):
         log.info(
-            f"{counted(changed, 'clips')} could not be read in full before and may have been repaired since: "
+            f"{tally(changed, 'clips')} could not be read in full before and may have been repaired since: "
             "predicted again"
         )
     if not before:
@@ -216,20 +216,20 @@ def _say_done(
 def _report(
     cfg: PredictConfig, out: Path, requests: list[ClipRequest], table: pl.DataFrame, loaded: list[Any]
 ) -> None:
-    failed = predictions.failed_ones(table)
+    failed = predictions.select_failed(table)
     # A name that is not UTF-8 cannot stand in a table: its strip is left out, its row is not.
     paths = [a.path if a.path and a.path.isprintable() else None for a in requests]
     clips = pl.DataFrame(
         {"clip": [a.clip for a in requests], "path": paths}, schema={"clip": pl.String, "path": pl.String}
     )
-    with timed("report"):
+    with log_time("report"):
         write_report(
             out,
             title="What is in the clips",
             clips=clips,
             predictions={"predict": table},
             metrics={},
-            classes=predictions.classes_of(table),
+            classes=predictions.get_classes(table),
             task=loaded[0].model.task,
             history=None,
             failures=list(failed.select("clip", "reason").iter_rows()),

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from jungle.config import PreviewConfig, typed
-from jungle.console import log, result
+from jungle.config import PreviewConfig, parse_config
+from jungle.console import log, print_result
 from jungle.data.augment import Augmentation
 from jungle.data.clip_reader import VideoReader
 from jungle.data.loader import Sample
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.training import clips as training_clips
 
 SHOWN = 2  # frames of a clip side by side: what is drawn for a clip must be the same in both
@@ -29,12 +29,12 @@ def main(raw: Any) -> None:
     Raises:
         UserError: the labels are wrong.
     """
-    cfg = typed(PreviewConfig, raw)
+    cfg = parse_config(PreviewConfig, raw)
     rows = read_rows(cfg)
     write_sheet(rows, cfg.out)
     if cfg.augment.mixup or cfg.augment.cutmix:
         log.info("mixup and cutmix join the clips of a batch as it is trained on; they are not shown")
-    result(f"preview: {cfg.out}")
+    print_result(f"preview: {cfg.out}")
 
 
 def read_rows(cfg: PreviewConfig) -> list[Row]:
@@ -104,5 +104,5 @@ def write_sheet(rows: Sequence[Row], path: Path) -> None:
                 frame = Image.fromarray(np.ascontiguousarray(sample.values[t]))
                 shown = frame.resize((WIDTH, height), Image.Resampling.LANCZOS)
                 sheet.paste(shown, (left + i * (WIDTH + 1), top + LINE))
-    with replacing(path) as part:
+    with replace_atomically(path) as part:
         sheet.save(part, format="PNG", optimize=True)

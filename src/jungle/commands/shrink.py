@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
-from jungle.config import ShrinkConfig, typed
-from jungle.console import log, result
+from jungle.config import ShrinkConfig, parse_config
+from jungle.console import log, print_result
 from jungle.data.formats import find_clips
 from jungle.errors import SomeFailed
 from jungle.system import share_of_cores
@@ -21,7 +21,7 @@ def main(raw: Any) -> None:
     Raises:
         SomeFailed: some clips could not be copied.
     """
-    cfg = typed(ShrinkConfig, raw)
+    cfg = parse_config(ShrinkConfig, raw)
     spec = Shrink.parse(cfg.shrink, cfg.codec)
     workers = share_of_cores() if cfg.workers is None else cfg.workers
     paths = [f.path for f in find_clips(str(cfg.videos))]
@@ -46,7 +46,7 @@ def main(raw: Any) -> None:
             f"copies of damaged clips: {of_damaged}, which hold what could be read; column reason of "
             f"{cfg.out}/shrink.parquet says what is missing"
         )
-    result(f"copies: {cfg.out}")
+    print_result(f"copies: {cfg.out}")
     failed = table.filter(pl.col("status") == "failed")
     if len(failed):
         raise SomeFailed(

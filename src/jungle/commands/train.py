@@ -7,8 +7,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from jungle import runs, system
-from jungle.config import TrainConfig, resuming, typed
-from jungle.console import log, result
+from jungle.config import TrainConfig, parse_config, resuming
+from jungle.console import log, print_result
 from jungle.errors import UsageError, UserError
 from jungle.files import write_text
 from jungle.training.fit import fit
@@ -17,11 +17,11 @@ from jungle.training.run_inputs import Comparison
 
 def main(raw: Any) -> None:
     """Train as a composed config says, or go on with the run in its folder."""
-    cfg = typed(TrainConfig, raw)
+    cfg = parse_config(TrainConfig, raw)
     folder = Path(HydraConfig.get().runtime.output_dir)
     best = folder / "checkpoints" / "best.ckpt"
     system.end_with_starter()
-    if system.rank() > 0:
+    if system.get_rank() > 0:
         fit(cfg, folder)
         return
     with runs.hold(folder):
@@ -31,7 +31,7 @@ def main(raw: Any) -> None:
                 f"{folder} has checkpoints, but no {runs.STATE} that says of which settings; choose another "
                 f"folder, or delete {folder / 'checkpoints'}"
             )
-        other = resuming.difference(folder, cfg)
+        other = resuming.compare_settings(folder, cfg)
         if other is not None and not other.is_a_move:
             raise UsageError(f"{folder} holds a run of other settings ({other}); choose another folder")
         finished = done.get("state") == "finished" and best.is_file()
@@ -45,7 +45,7 @@ def main(raw: Any) -> None:
             if done:
                 log.info(f"going on with the unfinished run in {folder}")
             runs.mark(folder, cfg.fingerprint(), "running")
-            resuming.keep(folder, cfg)
+            resuming.save_settings(folder, cfg)
             write_text(folder / "config.yaml", OmegaConf.to_yaml(raw, resolve=True))
             if best.is_file() and runs.has_latest(cfg.paths.runs, folder):
                 runs.point_latest(folder)  # a new run is pointed at when it has a best checkpoint
@@ -57,4 +57,4 @@ def main(raw: Any) -> None:
                 if isinstance(e, UserError) and not done and runs.has_latest(cfg.paths.runs, folder):
                     runs.remove_refused(folder)
                 raise
-    result(f"best checkpoint: {best}")
+    print_result(f"best checkpoint: {best}")

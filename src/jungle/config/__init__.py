@@ -17,7 +17,7 @@ from jungle.config.ensemble import (
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
 from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 
 __all__ = [
     "CONFIGS",
@@ -33,7 +33,7 @@ __all__ = [
     "ShrinkConfig",
     "TrainConfig",
     "check",
-    "typed",
+    "parse_config",
 ]
 
 # What pydantic says in words of its own.
@@ -70,7 +70,7 @@ CONFIGS: dict[str, type[Section]] = {
 }
 
 
-def typed(kind: type[S], raw: Any) -> S:
+def parse_config(kind: type[S], raw: Any) -> S:
     """Make a typed config of what Hydra composed.
 
     Raises:
@@ -90,11 +90,11 @@ def check(kind: type[S], plain: Any) -> S:
     try:
         return kind.model_validate(plain)
     except ValidationError as e:
-        lines = {(at := _where(err, plain)): _explain(at, err) for err in reversed(e.errors())}
+        lines = {(at := _locate(err, plain)): _explain(at, err) for err in reversed(e.errors())}
         raise UsageError("; ".join(lines.values())) from None
 
 
-def _where(err: Any, plain: Any) -> str:
+def _locate(err: Any, plain: Any) -> str:
     """Return the key that an error speaks of, without the names of a union's members: no key of `plain`."""
     at: Any = plain
     found: list[str] = []
@@ -116,7 +116,7 @@ def _explain(where: str, err: Any) -> str:
             else (err["ctx"]["expected"].replace(" or ", ", "), err["input"])
         )
         choices = [c.strip("' ") for c in expected.split(",")]
-        return f"{where}{'.name' if tagged else ''}={given} is not valid.{nearest(str(given), choices)}"
+        return f"{where}{'.name' if tagged else ''}={given} is not valid.{suggest(str(given), choices)}"
     if err["type"] == "value_error":
         said = str(err["ctx"]["error"])
         named = not where or said.startswith((f"{where}=", f"{where}."))
@@ -126,13 +126,13 @@ def _explain(where: str, err: Any) -> str:
     if err["type"] == "extra_forbidden":
         return f"there is no setting {where} ({where}={err['input']})"
     said = SAID.get(err["type"], f"{err['msg'][0].lower()}{err['msg'][1:]}")
-    return f"{where}={_shown(err['input'])}: {said}"
+    return f"{where}={_format_value(err['input'])}: {said}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     """Return a value as it is typed."""
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
-        return f"[{','.join(map(_shown, value))}]"
+        return f"[{','.join(map(_format_value, value))}]"
     return str(value)

@@ -7,7 +7,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
@@ -20,11 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jungle import extras
 from jungle.config import CONFIGS, check, gate
-from jungle.config.kinds import keys_of
-from jungle.config.suggestions import check_choice, check_key, configs_of, is_setting
-from jungle.config.words import as_meant, parsed, quoted, word_of
+from jungle.config.kinds import list_keys
+from jungle.config.suggestions import check_choice, check_key, is_setting, list_configs
+from jungle.config.words import get_word, parse_words, quote, to_hydra_words
 from jungle.console import log
-from jungle.errors import UsageError, first_line
+from jungle.errors import UsageError, shorten_error
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Composition:
 
     def yaml(self) -> str:
         """Return the settings as `--cfg=job` shows them: nothing looked up."""
-        return OmegaConf.to_yaml(OmegaConf.create(gate.unresolved(self.whole).settings))
+        return OmegaConf.to_yaml(OmegaConf.create(gate.split_composed(self.whole).settings))
 
     def run(self, words: Sequence[str], task: Callable[[Any], Any]) -> None:
         """Do what `hydra.main` does for one run, without composing again: its folder, log and files.
@@ -48,12 +49,12 @@ class Composition:
             words: of the command; those of Hydra's that were not composed are put over what was.
             task: is given the settings.
         """
-        hydra, told = self.whole.hydra, parsed([*words, "hydra.mode=RUN"])
+        hydra, told = self.whole.hydra, parse_words([*words, "hydra.mode=RUN"])
         for override in told:
             if override.is_hydra_override():
                 OmegaConf.update(self.whole, override.key_or_group, override.value())
-        hydra.overrides.hydra = [word_of(o) for o in told if o.is_hydra_override()]
-        hydra.overrides.task = [word_of(o) for o in told if not o.is_hydra_override()]
+        hydra.overrides.hydra = [get_word(o) for o in told if o.is_hydra_override()]
+        hydra.overrides.task = [get_word(o) for o in told if not o.is_hydra_override()]
         calls: Any = Callback()  # which does nothing
         _ = run_job(
             hydra_context=HydraContext(config_loader=self.loader, callbacks=calls),
@@ -64,7 +65,7 @@ class Composition:
         ).return_value  # raises what the task has raised
 
 
-def composed(
+def compose(
     name: str,
     overrides: Sequence[str],
     config_dir: Path,
@@ -84,11 +85,11 @@ def composed(
     Raises:
         UsageError: as `prepare`.
     """
-    words = as_meant(name, overrides, sweep=sweep)
-    return checked(name, composition(name, words, config_dir, extra_dir), words, config_dir)
+    words = to_hydra_words(name, overrides, sweep=sweep)
+    return check_composition(name, compose_words(name, words, config_dir, extra_dir), words, config_dir)
 
 
-def checked(name: str, found: Composition, words: Sequence[str], config_dir: Path) -> Any:
+def check_composition(name: str, found: Composition, words: Sequence[str], config_dir: Path) -> Any:
     """Return the typed config of a verb that words in Hydra's form compose to.
 
     Raises:
@@ -99,12 +100,12 @@ def checked(name: str, found: Composition, words: Sequence[str], config_dir: Pat
     try:
         return check(CONFIGS[name], found.settings)
     except UsageError as e:
-        if choice := _choice_by_name(parsed(words), config_dir):
+        if choice := _explain_choice(parse_words(words), config_dir):
             raise UsageError(choice) from None
         raise e
 
 
-def _choice_by_name(words: Sequence[Override], config_dir: Path) -> str:
+def _explain_choice(words: Sequence[Override], config_dir: Path) -> str:
     """Say how to take a choice, where a word sets its name alone, beside the settings of another one."""
     for word in words:
         group, dot, inner = word.key_or_group.partition(".")
@@ -113,7 +114,7 @@ def _choice_by_name(words: Sequence[Override], config_dir: Path) -> str:
     return ""
 
 
-def composition(
+def compose_words(
     name: str, overrides: Sequence[str], config_dir: Path, extra_dir: str | None = None
 ) -> Composition:
     """Compose what words in Hydra's form ask for, with every name in it checked, not yet its values.
@@ -121,7 +122,7 @@ def composition(
     Raises:
         UsageError: a name that there is not, with the nearest ones; what Hydra refuses.
     """
-    words = parsed(overrides)
+    words = parse_words(overrides)
     if any(o.key_or_group.startswith("hydra.searchpath") for o in words):
         raise UsageError("hydra.searchpath: give --config-dir=<folder>")
     if extra_dir is not None:
@@ -137,7 +138,7 @@ def composition(
                 raise UsageError(f"hydra.job.env_copy: the environment has no variable {e}") from None
             raise UsageError(f"{extra_dir}: a config there sets {e}: only the command line may") from None
         except (HydraException, OmegaConfBaseException) as e:
-            verb, said = name.replace("_", " "), one_line(e)
+            verb, said = name.replace("_", " "), summarize_error(e)
             if foreign := re.match(r"Could not override '(\w+)'", said):
                 said = f"{foreign[1]}= is no setting of jungle {verb}; jungle {verb} --help lists them"
             raise UsageError(said) from None
@@ -149,10 +150,10 @@ class _Composer:
     def __init__(self, name: str, words: Sequence[Override], config_dir: Path, extra_dir: str | None) -> None:
         self.name, self.words, self.config_dir = name, words, config_dir
         self.extra = Path(extra_dir).absolute() if extra_dir else None
-        self._search = [f"hydra.searchpath=[{quoted(f'file://{self.extra}')}]"] if self.extra else []
+        self._search = [f"hydra.searchpath=[{quote(f'file://{self.extra}')}]"] if self.extra else []
         self._loader = GlobalHydra.instance().config_loader()
-        self._own = configs_of(config_dir)
-        self._others = configs_of(self.extra) if self.extra else []
+        self._own = list_configs(config_dir)
+        self._others = list_configs(self.extra) if self.extra else []
         self.groups = {o.key_or_group: o for o in words if self._options(o.key_or_group)}
 
     def composition(self) -> Composition:
@@ -160,16 +161,15 @@ class _Composer:
             self._check_plugin(o)  # first, since composing fails without the plugin
         for group, override in self.groups.items():
             check_choice(group, override, self._options(group))
-        flat = [_first(o) for o in self.words]
-        if self.name in CONFIGS:
-            self._check_keys(flat, keys_of(CONFIGS[self.name]))
+        flat = [_take_first(o) for o in self.words]
+        if self.name in CONFIGS:  # Hydra would find it too, for one more composition
+            self._check_keys(flat, list_keys(CONFIGS[self.name]))
         try:
             whole = self._composed(flat)
-        except Exception:  # of a key that the choices taken have not, it is told where it belongs
-            self._check_keys(flat)
+        except Exception:
+            self._check_keys(flat)  # says where the setting belongs, which Hydra does not know
             raise
-        found = gate.unresolved(whole)
-        self._check_keys(flat, _keys(found.settings))
+        found = gate.split_composed(whole)
         if self.extra is not None:
             self._check_strangers(flat, found)
         cfg = OmegaConf.create(found.settings)
@@ -186,7 +186,7 @@ class _Composer:
 
     def _composed(self, words: Sequence[str], own: bool = False) -> DictConfig:
         search = [] if own else self._search
-        return compose(self.name, overrides=[*search, *words], return_hydra_config=True)
+        return hydra_compose(self.name, overrides=[*search, *words], return_hydra_config=True)
 
     def _options(self, group: str, own: bool = False) -> list[str]:
         """Return the choices of a group, a folder's below it as `folder/name`; none where it is no group."""
@@ -208,7 +208,7 @@ class _Composer:
         base = self._composed(
             [f for f, o in zip(flat, self.words, strict=True) if o.key_or_group in self.groups]
         )
-        known = set(_keys(gate.unresolved(base).settings))
+        known = set(_list_keys(gate.split_composed(base).settings))
         for o in self.words:
             check_key(o, self.groups, known, self._groups(), self.config_dir)
 
@@ -232,10 +232,10 @@ class _Composer:
             f
             for f, o in zip(flat, self.words, strict=True)
             if o.key_or_group.startswith("hydra")
-            or (o.key_or_group in self.groups and _chosen(f) in self._options(o.key_or_group, own=True))
+            or (o.key_or_group in self.groups and _get_choice(f) in self._options(o.key_or_group, own=True))
         ]
         given = {o.key_or_group for o in self.words}
-        ours = gate.unresolved(self._composed(own, own=True))
+        ours = gate.split_composed(self._composed(own, own=True))
         self._gate(flat, whole, ours)
         for key, value in whole.settings["paths"].items() if "paths" in whole.settings else ():
             if value != ours.settings["paths"].get(key) and f"paths.{key}" not in given:
@@ -245,14 +245,14 @@ class _Composer:
             log.info(f"a config of {self.extra} sets logger.entity={entity}: runs go to that page of W&B")
         params = whole.hydra["hydra"].get("sweeper", {}).get("params") or {}
         swept = gate.check_words(self.name, [f"{k}={v}" for k, v in params.items()], self.extra, sweep=True)
-        for o in [*self.words, *parsed(swept)]:
-            for choice in choices_of(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
-                if choice not in flat and _chosen(choice) not in self._options(o.key_or_group, own=True):
+        for o in [*self.words, *parse_words(swept)]:
+            for choice in list_choices(o) if o.key_or_group in {*self.groups, *self._groups()} else []:
+                if choice not in flat and _get_choice(choice) not in self._options(o.key_or_group, own=True):
                     rest = [
                         f for f, w in zip(flat, self.words, strict=True) if w.key_or_group != o.key_or_group
                     ]
                     other = [*rest, choice]
-                    self._gate(other, gate.unresolved(self._composed(other)), ours)
+                    self._gate(other, gate.split_composed(self._composed(other)), ours)
 
     def _groups(self) -> set[str]:
         return {name.split("/")[0] for name in self._own if "/" in name}
@@ -262,7 +262,7 @@ class _Composer:
         gate.check_composed(whole, ours, [*self._search, *flat], given, self.extra, self.name)
 
 
-def variants(overrides: Sequence[str]) -> list[list[str]]:
+def expand_variants(overrides: Sequence[str]) -> list[list[str]]:
     """Return the command lines of one value a setting that one with several values stands for.
 
     The clips are the same in all, so that a comma in `data.` and `paths.` is a letter.
@@ -271,50 +271,52 @@ def variants(overrides: Sequence[str]) -> list[list[str]]:
         UsageError: an override is none, or has no values that can be counted.
     """
     words = [
-        w for o in overrides for w in as_meant("train", [o], sweep=not o.startswith(("data.", "paths.")))
+        w
+        for o in overrides
+        for w in to_hydra_words("train", [o], sweep=not o.startswith(("data.", "paths.")))
     ]
     try:
         choices = [
             [f"{o.get_key_element()}={v}" for v in o.sweep_string_iterator()]
             if o.is_sweep_override()
-            else [word_of(o)]
-            for o in parsed(words)
+            else [get_word(o)]
+            for o in parse_words(words)
         ]
     except HydraException as e:
-        raise UsageError(f"{one_line(e)} A setting is key=value, or key=one,another.") from None
+        raise UsageError(f"{summarize_error(e)} A setting is key=value, or key=one,another.") from None
     return [list(chosen) for chosen in product(*choices)]
 
 
-def choices_of(override: Override) -> list[str]:
+def list_choices(override: Override) -> list[str]:
     """Return an override once for each value of its sweep that can be told."""
     if not override.is_sweep_override():
-        return [word_of(override)]
+        return [get_word(override)]
     try:
         return [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
     except Exception:  # an interval or a glob: each trial is checked when it starts
         return []
 
 
-def _chosen(word: str) -> str:
+def _get_choice(word: str) -> str:
     return word.partition("=")[2].strip("'\"")
 
 
-def _first(override: Override) -> str:
+def _take_first(override: Override) -> str:
     """Return the override with the first choice of its sweep."""
     if not override.is_sweep_override():
-        return word_of(override)
-    if found := choices_of(override):
+        return get_word(override)
+    if found := list_choices(override):
         return found[0]
     return f"{override.key_or_group}=null" if override.is_add() else "seed=0"  # keep the default
 
 
-def _keys(tree: Any, prefix: str = "") -> Iterator[str]:
+def _list_keys(tree: Any, prefix: str = "") -> Iterator[str]:
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield f"{prefix}{key}"
-            yield from _keys(value, f"{prefix}{key}.")
+            yield from _list_keys(value, f"{prefix}{key}.")
 
 
-def one_line(error: Exception) -> str:
+def summarize_error(error: Exception) -> str:
     """Return the gist of an error of Hydra's: its second line says what to do."""
-    return first_line(error, lines=2).rstrip(".") + "."
+    return shorten_error(error, lines=2).rstrip(".") + "."

@@ -7,13 +7,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, Pos
 
 from jungle import links
 from jungle.config.groups import Paths
-from jungle.config.values import Section, listed
+from jungle.config.values import Section, make_list
 
-Member = Annotated[str, AfterValidator(lambda path: str(links.through(Path(path))))]
+Member = Annotated[str, AfterValidator(lambda path: str(links.follow_latest(Path(path))))]
 THRESHOLD = 0.9
 """Of `ensemble_pseudo`, unless told."""
 
-Members = Annotated[list[Member], BeforeValidator(listed), Field(min_length=1)]
+Members = Annotated[list[Member], BeforeValidator(make_list), Field(min_length=1)]
 
 
 class EnsembleStackConfig(Section):

@@ -20,8 +20,8 @@ from omegaconf.grammar.gen.OmegaConfGrammarParser import OmegaConfGrammarParser 
 from omegaconf.grammar_parser import parse
 
 from jungle.config import CONFIGS
-from jungle.config.kinds import kind_of
-from jungle.config.words import LONGEST, as_meant, parsed
+from jungle.config.kinds import get_kind
+from jungle.config.words import LONGEST, parse_words, to_hydra_words
 from jungle.errors import UsageError
 from jungle.plain import read
 
@@ -65,8 +65,8 @@ def check_words(verb: str, words: Any, where: object, *, sweep: bool = False, ru
         if not isinstance(word, str) or word.startswith("-") or not word.isprintable():
             raise UsageError(f"{where}: {str(word)[:80]!r}: only settings belong there, key=value")
     try:
-        found = as_meant(verb, words, sweep=sweep)
-        overrides = parsed(found)
+        found = to_hydra_words(verb, words, sweep=sweep)
+        overrides = parse_words(found)
     except UsageError as e:
         raise UsageError(f"{where}: {e}") from None
     for word, override in zip(words, overrides, strict=True):
@@ -86,7 +86,7 @@ def check_key(verb: str, key: str, where: object) -> None:
     Raises:
         UsageError: with the key.
     """
-    if kind_of(CONFIGS[verb], key) is None:
+    if get_kind(CONFIGS[verb], key) is None:
         raise UsageError(
             f"{where}: {key[:80]}: no setting of jungle {verb.replace('_', ' ')}; only those may be set there"
         )
@@ -104,7 +104,7 @@ def check_lookups(value: Any, where: str) -> int:
         return sum(check_lookups(v, where) for v in value)
     if not isinstance(value, str) or "${" not in value:
         return 0
-    found = list(_interpolations(value, where))
+    found = list(_find_interpolations(value, where))
     for name in found:
         if name is not None and name not in LOOKUPS:
             raise UsageError(
@@ -113,7 +113,7 @@ def check_lookups(value: Any, where: str) -> int:
     return len(found)
 
 
-def _interpolations(text: str, where: str) -> Iterator[str | None]:
+def _find_interpolations(text: str, where: str) -> Iterator[str | None]:
     """Yield the resolver of each `${...}` of a text, None where it names a setting.
 
     Raises:
@@ -178,7 +178,7 @@ class Composed:
     hydra: dict[str, Any]
 
 
-def unresolved(cfg: Any) -> Composed:
+def split_composed(cfg: Any) -> Composed:
     """Return the parts of what Hydra composed with `return_hydra_config`."""
     plain = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(plain, dict)
@@ -201,7 +201,7 @@ def check_composed(
     Raises:
         UsageError: names the key.
     """
-    theirs, ours = dict(_leaves(whole.hydra)), dict(_leaves(own.hydra))
+    theirs, ours = dict(_iter_leaves(whole.hydra)), dict(_iter_leaves(own.hydra))
     for key in sorted(
         {k for k in theirs.keys() | ours.keys() if theirs.get(k, theirs) != ours.get(k, theirs)}
     ):
@@ -214,7 +214,7 @@ def check_composed(
     for key in whole.settings:
         check_key(verb, key, where)
     linked = 0
-    for key, value in _leaves(whole.settings):
+    for key, value in _iter_leaves(whole.settings):
         if isinstance(value, str) and len(value) > LONGEST:
             raise UsageError(f"{where}: {key[:80]}: a value has at most {LONGEST} letters")
         if not any(key == g or key.startswith(f"{g}.") for g in given):
@@ -223,11 +223,11 @@ def check_composed(
         raise UsageError(f"{where}: {linked} values with ${{...}}; there may be {LINKED}")
 
 
-def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def _iter_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each value that holds no others, an empty group included, with its key."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, below in inner:
-        yield from _leaves(below, f"{key}.{name}" if key else str(name))
+        yield from _iter_leaves(below, f"{key}.{name}" if key else str(name))
     if not inner:
         yield key, value
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from jungle.backbone_names import check_backbone
-from jungle.config.values import Fraction, RunPath, Section, Size, listed
+from jungle.config.values import Fraction, RunPath, Section, Size, make_list
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
 DecoderName = Literal["auto", "decord", "torchcodec", "pyav"]
@@ -291,7 +291,7 @@ class Logger(Section):
     entity: Label | None = None
     group: Label | None = None
     job_type: Label | None = None
-    tags: Annotated[list[Tag], BeforeValidator(listed)] = Field([])
+    tags: Annotated[list[Tag], BeforeValidator(make_list)] = Field([])
     clips: Annotated[int, Field(ge=0, le=200)] = 0
     checkpoint: bool = False
 

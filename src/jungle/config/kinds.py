@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from jungle.config.values import Section, listed
+from jungle.config.values import Section, make_list
 
 
 @dataclass(frozen=True)
@@ -30,58 +30,60 @@ OTHER = Kind()
 """Numbers, switches, lists of numbers: as Hydra reads them."""
 
 
-def kind_of(config: type[Section], key: str) -> Kind | None:
+def get_kind(config: type[Section], key: str) -> Kind | None:
     """Return what the setting `key` (`data.root`) of a config takes, None where it has no such setting."""
     sections: list[type[Section]] = [config]
     *parents, last = key.split(".")
     for name in parents:
         found = [s.model_fields[name].annotation for s in sections if name in s.model_fields]
-        sections = [member for a in found for member in _members(a) if _is_section(member)]
+        sections = [member for a in found for member in _list_members(a) if _is_section(member)]
     fields = [s.model_fields[last] for s in sections if last in s.model_fields]
     if not fields:
         return None
     kinds = [
-        _kind([m for a in (field.annotation, *_listed(field.metadata)) for m in _members(a)])
+        _build_kind([m for a in (field.annotation, *_take_listed(field.metadata)) for m in _list_members(a)])
         for field in fields
     ]
     return kinds[0] if all(kind == kinds[0] for kind in kinds) else OTHER
 
 
-def keys_of(config: type[Section], prefix: str = "") -> Iterator[str]:
+def list_keys(config: type[Section], prefix: str = "") -> Iterator[str]:
     """Yield the name of every setting and group of a config."""
     for name, field in config.model_fields.items():
         yield prefix + name
-        for member in _members(field.annotation):
+        for member in _list_members(field.annotation):
             if _is_section(member):
-                yield from keys_of(member, f"{prefix}{name}.")
+                yield from list_keys(member, f"{prefix}{name}.")
 
 
-def _listed(metadata: typing.Sequence[Any]) -> list[Any]:
+def _take_listed(metadata: typing.Sequence[Any]) -> list[Any]:
     """Return `str` where a validator makes a list of one value: one text may then stand alone."""
-    return [str] if any(getattr(m, "func", None) is listed for m in metadata) else []
+    return [str] if any(getattr(m, "func", None) is make_list for m in metadata) else []
 
 
-def _members(annotation: Any) -> list[Any]:
+def _list_members(annotation: Any) -> list[Any]:
     """Return the types of a union, without what is annotated to them."""
     if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
+        return _list_members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
-        return [m for a in get_args(annotation) for m in _members(a)]
+        return [m for a in get_args(annotation) for m in _list_members(a)]
     return [annotation]
 
 
-def _kind(members: list[Any]) -> Kind:
+def _build_kind(members: list[Any]) -> Kind:
     null = type(None) in members
     members = [m for m in members if m is not type(None)]
     if any(_is_section(m) or m is Any for m in members):
         return Kind(group=True, null=null)
     single = [m for m in members if _is_text(m)]
     lists = [
-        m for m in members if get_origin(m) is list and all(_is_text(a) for a in _members(get_args(m)[0]))
+        m
+        for m in members
+        if get_origin(m) is list and all(_is_text(a) for a in _list_members(get_args(m)[0]))
     ]
     if not members or len(single) + len(lists) < len(members):
         return OTHER
-    inner = [*single, *(a for m in lists for a in _members(get_args(m)[0]))]
+    inner = [*single, *(a for m in lists for a in _list_members(get_args(m)[0]))]
     return Kind(text=bool(single), texts=bool(lists), path=Path in inner, null=null)
 
 

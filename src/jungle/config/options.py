@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jungle.config import CONFIGS
-from jungle.config.kinds import keys_of
-from jungle.errors import UsageError, nearest
+from jungle.config.kinds import list_keys
+from jungle.errors import UsageError, suggest
 
 SWITCHES = {
     "-m": "--multirun",
@@ -52,7 +52,7 @@ class CommandLine:
         return [] if self.config_dir is None else [f"--config-dir={self.config_dir}"]
 
 
-def undashed(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[str]:
+def strip_dashes(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[str]:
     """Return a command line in which a setting written `--key=value` stands as `key=value`.
 
     So write the agents of W&B's sweeps, unless told otherwise, and people who come from argparse. What is no
@@ -63,7 +63,7 @@ def undashed(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[s
         argv: as typed.
         more: further words that the command takes as `key=value`.
     """
-    known = {*(keys_of(CONFIGS[verb]) if verb in CONFIGS else ()), *more}
+    known = {*(list_keys(CONFIGS[verb]) if verb in CONFIGS else ()), *more}
     found: list[str] = []
     for arg in argv:
         name, equals, value = arg.partition("=")
@@ -73,7 +73,7 @@ def undashed(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[s
     return found
 
 
-def parted(verb: str, argv: Sequence[str]) -> CommandLine:
+def parse_options(verb: str, argv: Sequence[str]) -> CommandLine:
     """Part a command line.
 
     Raises:
@@ -111,12 +111,12 @@ def parted(verb: str, argv: Sequence[str]) -> CommandLine:
         if not equals and follows and "=" not in argv[at]:
             value = argv[at]
             at += 1
-        known = set(keys_of(CONFIGS[verb])) if verb in CONFIGS else set()
+        known = set(list_keys(CONFIGS[verb])) if verb in CONFIGS else set()
         short = [k for k in known if "." not in k and len(key) == 1 and k.startswith(key)]
         if key in known or len(short) == 1:
             meant.append(f"{key if key in known else short[0]}={value or '<value>'}")
         else:
-            unknown.append(name + (nearest(key, known, 1) if len(key) > 2 and _is_near(key, known) else "."))
+            unknown.append(name + (suggest(key, known, 1) if len(key) > 2 and _is_near(key, known) else "."))
     if unknown:
         raise UsageError(f"no option {' '.join(unknown)} Settings are written key=value; --help lists them")
     if meant:

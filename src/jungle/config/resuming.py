@@ -19,10 +19,10 @@ from omegaconf import OmegaConf
 
 from jungle import runs
 from jungle.config import TrainConfig, check, gate
-from jungle.config.words import WORD, literal, parsed, text_of
+from jungle.config.words import WORD, escape_interpolation, get_text, parse_words
 from jungle.errors import UsageError
 from jungle.files import write_json
-from jungle.names import shown
+from jungle.names import show
 from jungle.plain import read
 
 SETTINGS = "settings.json"
@@ -37,10 +37,10 @@ PLACES = re.compile(
 """Settings that name clips and files."""
 MEANINGS = ("index", "self")
 """Values of `PLACES` that name no file."""
-TOLD = 3  # changes that a message names
+NAMED = 3  # changes that a message names
 
 
-def keep(folder: Path, cfg: TrainConfig) -> None:
+def save_settings(folder: Path, cfg: TrainConfig) -> None:
     """Write the settings of a run into its folder, as data."""
     write_json(folder / SETTINGS, cfg.model_dump(mode="json", exclude=set(OURS)))
 
@@ -60,7 +60,7 @@ class Change:
         return PLACES.fullmatch(self.name) is not None and given
 
     def __str__(self) -> str:
-        was, now = (_short(value) for value in (self.was, self.now))
+        was, now = (_format_value(value) for value in (self.was, self.now))
         return f"{self.name} was {was}, is now {now}"
 
 
@@ -81,12 +81,12 @@ class Difference:
     def __str__(self) -> str:
         if not self.changes:
             return "its config.yaml"
-        more = len(self.changes) - TOLD
-        told = [*map(str, self.changes[:TOLD]), *([f"and {more} more"] if more > 0 else [])]
+        more = len(self.changes) - NAMED
+        told = [*map(str, self.changes[:NAMED]), *([f"and {more} more"] if more > 0 else [])]
         return "; ".join([*told, *([self.note] if self.note else [])])
 
 
-def difference(folder: Path, cfg: TrainConfig) -> Difference | None:
+def compare_settings(folder: Path, cfg: TrainConfig) -> Difference | None:
     """Return how a config differs from the one that the run in a folder began with; None where it does not.
 
     A run of version 0.1 did not keep what its files held, so that none of them can be known again elsewhere.
@@ -96,14 +96,14 @@ def difference(folder: Path, cfg: TrainConfig) -> Difference | None:
         return None
     ours = cfg.model_dump(mode="json")
     try:
-        found = saved(folder).settings
+        found = read_saved(folder).settings
         taken = {k: v for k, v in ours.items() if k in OURS}
-        began = None if found is None else check(TrainConfig, {**_filled(found, ours), **taken})
+        began = None if found is None else check(TrainConfig, {**_fill_missing(found, ours), **taken})
     except UsageError:
         began = None
     if began is None:
         return Difference((), False)
-    was, now = _flat(began.shaping()), _flat(cfg.shaping())
+    was, now = _flatten(began.shaping()), _flatten(cfg.shaping())
     names = sorted(k for k in was.keys() | now.keys() if was.get(k) != now.get(k))
     changes = tuple(Change(k, was.get(k), now.get(k)) for k in names)
     if not all(c.is_a_move for c in changes) or not began.is_of(known):
@@ -113,19 +113,19 @@ def difference(folder: Path, cfg: TrainConfig) -> Difference | None:
     return Difference(changes, False, "version 0.1 kept nothing by which to know moved clips again")
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Return nested settings by their dotted names."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+        found |= _flatten(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
     return found
 
 
-def _short(value: Any) -> str:
-    return shown(value if isinstance(value, str) else json.dumps(value))
+def _format_value(value: Any) -> str:
+    return show(value if isinstance(value, str) else json.dumps(value))
 
 
-def choose(cfg: TrainConfig, changes: runs.Changes) -> Path:
+def choose_folder(cfg: TrainConfig, changes: runs.Changes) -> Path:
     """Return the folder for a training command: an unfinished one of the same run, or a new name.
 
     A run counts as unfinished where its `run.json` says so and no living process holds its lock. It is the
@@ -135,9 +135,9 @@ def choose(cfg: TrainConfig, changes: runs.Changes) -> Path:
         UsageError: `resume` names a folder that is no run, or one of other settings or inputs.
     """
     if cfg.resume in ("auto", "never"):
-        return runs.unfinished(cfg.paths.runs / "train", cfg.is_of, cfg.resume == "auto", changes)
-    folder = runs.named(cfg.resume, cfg.paths.runs)
-    if (other := difference(folder, cfg)) is not None and not other.is_a_move:
+        return runs.find_unfinished(cfg.paths.runs / "train", cfg.is_of, cfg.resume == "auto", changes)
+    folder = runs.resolve_run(cfg.resume, cfg.paths.runs)
+    if (other := compare_settings(folder, cfg)) is not None and not other.is_a_move:
         raise UsageError(
             f"resume={cfg.resume}: that run had other settings ({other}); give resume alone to go on with "
             "its own, or leave resume out to start a new run"
@@ -146,7 +146,7 @@ def choose(cfg: TrainConfig, changes: runs.Changes) -> Path:
     return folder
 
 
-def asked(words: Sequence[str]) -> Path | None:
+def find_named_run(words: Sequence[str]) -> Path | None:
     """Return the run folder that a command names, None where it leaves the choice to the program.
 
     Args:
@@ -155,11 +155,13 @@ def asked(words: Sequence[str]) -> Path | None:
     Raises:
         UsageError: no run is there.
     """
-    values = {o.key_or_group: o for o in parsed(words) if o.key_or_group in ("resume", "paths.runs")}
-    resume = text_of(values["resume"]) if "resume" in values else "auto"
+    values = {o.key_or_group: o for o in parse_words(words) if o.key_or_group in ("resume", "paths.runs")}
+    resume = get_text(values["resume"]) if "resume" in values else "auto"
     if resume in ("auto", "never"):
         return None
-    return runs.named(resume, Path(text_of(values["paths.runs"]) if "paths.runs" in values else "runs"))
+    return runs.resolve_run(
+        resume, Path(get_text(values["paths.runs"]) if "paths.runs" in values else "runs")
+    )
 
 
 @dataclass(frozen=True)
@@ -172,24 +174,26 @@ class Saved:
     """Where that run kept its things, to be told only: `paths.cache`."""
 
 
-def saved(folder: Path) -> Saved:
+def read_saved(folder: Path) -> Saved:
     """Read the settings of a run; one of version 0.1 has them in `config.yaml`, or as words for Hydra.
 
     Raises:
         UsageError: they are not there, or no settings of this program.
     """
     if (file := folder / SETTINGS).exists():
-        found = _dict(read(file), file)
+        found = _require_dict(read(file), file)
     elif (file := folder / "config.yaml").exists():
-        found = _dict(read(file), file)
+        found = _require_dict(read(file), file)
         if (folder / FOUND).exists():
-            for name in _dict(read(folder / FOUND), folder / FOUND):
+            for name in _require_dict(read(folder / FOUND), folder / FOUND):
                 group, _, key = name.partition(".")
                 if name in ("data.batch_size", "optim.lr") and isinstance(found.get(group), dict):
                     found[group][key] = "auto"
     elif (file := folder / ".hydra" / "overrides.yaml").exists():
         words = gate.check_words("train", read(file), file)
-        kept = [w for w in words if _key(w) != ENTITY and _key(w).split(".")[0] not in ("paths", "resume")]
+        kept = [
+            w for w in words if _get_key(w) != ENTITY and _get_key(w).split(".")[0] not in ("paths", "resume")
+        ]
         return Saved(None, kept, {})
     else:
         raise UsageError(f"{folder}: no {SETTINGS} in it; give the run's whole command instead")
@@ -205,13 +209,13 @@ def saved(folder: Path) -> Saved:
     return Saved(settings, [], places)
 
 
-def _dict(found: Any, file: Path) -> dict[str, Any]:
+def _require_dict(found: Any, file: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise UsageError(f"{file}: not the settings of a training run")
     return found
 
 
-def merged(
+def merge_settings(
     settings: dict[str, Any], ours: dict[str, Any], words: Sequence[str], groups: Sequence[str]
 ) -> dict[str, Any]:
     """Return the settings of a run with those of a command put over them, as plain data.
@@ -225,9 +229,9 @@ def merged(
     Raises:
         UsageError: a word is no `key=value`.
     """
-    plain = {**_filled(settings, ours), **{k: ours[k] for k in (*OURS, *groups) if k in ours}}
-    cfg = OmegaConf.create(as_literal(plain))
-    for override in parsed(words):
+    plain = {**_fill_missing(settings, ours), **{k: ours[k] for k in (*OURS, *groups) if k in ours}}
+    cfg = OmegaConf.create(make_literal(plain))
+    for override in parse_words(words):
         if override.is_delete() or override.package is not None:
             raise UsageError(f"{override.input_line}: with resume= a setting is given as key=value")
         OmegaConf.update(cfg, override.key_or_group, override.value(), merge=True, force_add=True)
@@ -236,7 +240,7 @@ def merged(
     return {str(k): v for k, v in found.items()}
 
 
-def _filled(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+def _fill_missing(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     """Return settings with those that a later version has brought; another head or logger has its own."""
     found = dict(settings)
     for key, value in ours.items():
@@ -249,12 +253,12 @@ def _filled(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def differs(settings: dict[str, Any], plain: dict[str, Any], word: str) -> bool:
+def is_changed(settings: dict[str, Any], plain: dict[str, Any], word: str) -> bool:
     """Tell whether a word gives a run another value than it has."""
     values: list[Any] = [settings, plain]
-    for name in _key(word).split("."):
+    for name in _get_key(word).split("."):
         values = [v.get(name) if isinstance(v, dict) else None for v in values]
-    return _key(word).startswith("paths.") or values[0] != values[1]
+    return _get_key(word).startswith("paths.") or values[0] != values[1]
 
 
 def check_places(cfg: TrainConfig, folder: Path) -> None:
@@ -271,7 +275,7 @@ def check_places(cfg: TrainConfig, folder: Path) -> None:
     )
 
 
-def told(places: dict[str, Any], cfg: TrainConfig) -> str:
+def describe_places(places: dict[str, Any], cfg: TrainConfig) -> str:
     """Return a line on the places of a run that are not taken from it; empty where they are the same."""
     ours: dict[str, Any] = {f"paths.{k}": v for k, v in cfg.paths.model_dump(mode="json").items()}
     ours[ENTITY] = cfg.logger.entity or "null"
@@ -281,15 +285,15 @@ def told(places: dict[str, Any], cfg: TrainConfig) -> str:
     return f"places are yours, not the run's: {', '.join(other)}" if other else ""
 
 
-def as_literal(value: Any) -> Any:
+def make_literal(value: Any) -> Any:
     """Return plain data in which OmegaConf looks nothing up."""
     if isinstance(value, dict):
-        return {k: as_literal(v) for k, v in value.items()}
+        return {k: make_literal(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [as_literal(v) for v in value]
-    return literal(value) if isinstance(value, str) else value
+        return [make_literal(v) for v in value]
+    return escape_interpolation(value) if isinstance(value, str) else value
 
 
-def _key(word: str) -> str:
+def _get_key(word: str) -> str:
     found = WORD.fullmatch(word)
     return found["key"] if found else word

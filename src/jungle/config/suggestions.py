@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 
 NEAR = 0.72
 """How alike two names are of which one may be the other misspelt: `modle` and `model` are by 0.8."""
 
 
-def configs_of(folder: Path) -> list[str]:
+def list_configs(folder: Path) -> list[str]:
     """Return the names of the configs in a folder and below it, as `head/mean`."""
     return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
 
@@ -51,10 +51,10 @@ def check_choices(group: str, chosen: Sequence[str], options: list[str]) -> None
         if choice not in options:
             plugin = group in ("hydra/launcher", "hydra/sweeper")
             fix = " Others are plugins of Hydra, to be installed." if plugin else ""
-            raise UsageError(f"{group}={choice}: no such {group}.{nearest(choice, options)}{fix}")
+            raise UsageError(f"{group}={choice}: no such {group}.{suggest(choice, options)}{fix}")
 
 
-def _choices_with(group: Path, setting: str) -> list[str]:
+def _find_choices(group: Path, setting: str) -> list[str]:
     """Return choices of a group that have a setting which the one taken has not."""
     return sorted(
         file.stem
@@ -85,21 +85,23 @@ def check_key(
     key = override.key_or_group
     group, _, inner = key.partition(".")
     of_this_verb = any(name.split(".")[0] == group for name in known)  # `jungle predict` has no data=
-    if of_this_verb and (owners := _choices_with(config_dir / group, inner)):
+    if of_this_verb and (owners := _find_choices(config_dir / group, inner)):
         raise UsageError(f"{key} belongs to {' or '.join(f'{group}={o}' for o in owners)}: add that")
-    near = _near(key, known, group_names - {"hydra"})
+    near = _find_near(key, known, group_names - {"hydra"})
     said = f" Nearest: {', '.join(near)}." if near else ""
     raise UsageError(f"there is no setting named {key}.{said} All of them: --help")
 
 
-def _near(key: str, known: set[str], groups: set[str]) -> list[str]:
+def _find_near(key: str, known: set[str], groups: set[str]) -> list[str]:
     """Return up to three names that may have been meant, the likeliest first; a group before its settings."""
     ranked = []
-    top = "." not in key and any(_alike(key, name) >= NEAR for name in known | groups if "." not in name)
+    top = "." not in key and any(
+        _rate_likeness(key, name) >= NEAR for name in known | groups if "." not in name
+    )
     for name in known | groups:
-        last, whole = name.rsplit(".", 1)[-1], _alike(key, name)
+        last, whole = name.rsplit(".", 1)[-1], _rate_likeness(key, name)
         # `batch_size` is data.batch_size, `epochs` trainer.max_epochs, `trainr.devices` trainer.devices.
-        inner = _alike(key.rsplit(".", 1)[-1], last) - 0.05
+        inner = _rate_likeness(key.rsplit(".", 1)[-1], last) - 0.05
         inner = inner if inner == 0.95 or not top else 0.0
         part = 0.8 if "." not in key and key in last.split("_") else 0.0
         if (score := max(whole, inner if "." not in key or inner > 0.9 else 0.0, part)) >= NEAR:
@@ -108,5 +110,5 @@ def _near(key: str, known: set[str], groups: set[str]) -> list[str]:
     return [name for score, name in sorted(ranked)[:3] if score <= best + 0.15]
 
 
-def _alike(one: str, other: str) -> float:
+def _rate_likeness(one: str, other: str) -> float:
     return difflib.SequenceMatcher(None, one, other).ratio()

@@ -22,7 +22,7 @@ from jungle.config.heads import Head
 from jungle.config.losses import TASK_OF, Loss
 from jungle.config.optim import Optim
 from jungle.config.values import Section
-from jungle.plain import without_empty
+from jungle.plain import drop_empty
 
 
 class ClipsConfig(Section):
@@ -175,7 +175,7 @@ class TrainConfig(ClipsConfig):
     def _shaping(self, logger: dict[str, str]) -> dict[str, Any]:
         elsewhere = {"resume": True, "report": True, "report_paths": True, "paths": True, "checkpoint": True}
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
-        return without_empty({**plain, "logger": logger})
+        return drop_empty({**plain, "logger": logger})
 
 
 def _hash(settings: dict[str, Any]) -> str:

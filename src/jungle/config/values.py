@@ -8,9 +8,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from jungle import links
 from jungle.errors import UserError
-from jungle.files import expanded
+from jungle.files import expand_user
 
-RunPath = Annotated[Path, AfterValidator(links.through)]
+RunPath = Annotated[Path, AfterValidator(links.follow_latest)]
 """A path into a training run, which may go through `latest`."""
 
 NOTHING = ("none", "null")
@@ -38,7 +38,7 @@ def parse_size(value: Any) -> tuple[int, int] | None:
 Size = Annotated[tuple[int, int] | None, BeforeValidator(parse_size)]
 
 
-def listed(value: Any) -> Any:
+def make_list(value: Any) -> Any:
     """Turn one value into a list of it; a list stays as it is."""
     return value if isinstance(value, list) else [value]
 
@@ -67,22 +67,24 @@ class Section(BaseModel):
                 return value
             if value.lower() in NOTHING and type(None) in kinds:
                 return None
-            return _at_home(value) if value[0] == "~" and Path in kinds else value
+            return _expand_home(value) if value[0] == "~" and Path in kinds else value
 
         known = {
-            name: _members(cls.model_fields[name].annotation) for name in values if name in cls.model_fields
+            name: _list_members(cls.model_fields[name].annotation)
+            for name in values
+            if name in cls.model_fields
         }
         return {name: meant(value, known[name]) if name in known else value for name, value in values.items()}
 
 
-def _at_home(path: str) -> str:
+def _expand_home(path: str) -> str:
     try:
-        return str(expanded(path))
+        return str(expand_user(path))
     except UserError as e:
         raise ValueError(str(e)) from None
 
 
-def _members(annotation: Any) -> set[Any]:
+def _list_members(annotation: Any) -> set[Any]:
     """Return the types of a union, those of its inner unions too."""
     inner = get_args(annotation)
-    return {annotation, *(m for part in inner for m in _members(part))} if inner else {annotation}
+    return {annotation, *(m for part in inner for m in _list_members(part))} if inner else {annotation}

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, Pos
 
 from jungle.config.groups import DecoderName, Paths, check_decoder
 from jungle.config.train import ClipsConfig
-from jungle.config.values import RunPath, Section, listed
+from jungle.config.values import RunPath, Section, make_list
 
 
 class PreviewConfig(ClipsConfig):
@@ -52,7 +52,7 @@ class PredictConfig(Section):
     """The whole of `configs/predict.yaml`."""
 
     paths: Paths
-    ckpt: Annotated[list[RunPath], BeforeValidator(listed), Field(min_length=1)]
+    ckpt: Annotated[list[RunPath], BeforeValidator(make_list), Field(min_length=1)]
     videos: str | list[str] | None
     template: Path | None
     metadata: Path | None

@@ -21,9 +21,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jungle.config import CONFIGS
-from jungle.config.kinds import OTHER, Kind, kind_of
+from jungle.config.kinds import OTHER, Kind, get_kind
 from jungle.errors import UsageError
-from jungle.plain import twice
+from jungle.plain import find_repeated
 
 WORD = re.compile(r"(?P<sign>~|\+{0,2})(?P<key>[^=]*)=(?P<value>.*)", re.DOTALL)
 QUOTED = re.compile(r"""'(?:\\\\)*'|'.*?[^\\](?:\\\\)*'|"(?:\\\\)*"|".*?[^\\](?:\\\\)*\"""", re.DOTALL)
@@ -49,7 +49,7 @@ def check_blanks(words: Sequence[str]) -> None:
             continue  # whole, unless pieces follow, which are found then
         first = i - 1 if i and (word.startswith("=") or _is_open(words[i - 1])) else i
         last = i + 1
-        while last < len(words) and _goes_on(words[first:last], words[last]):
+        while last < len(words) and _continues(words[first:last], words[last]):
             last += 1
         if last - first > 1:
             pieces = words[first:last]
@@ -59,7 +59,7 @@ def check_blanks(words: Sequence[str]) -> None:
             )
 
 
-def _goes_on(pieces: Sequence[str], word: str) -> bool:
+def _continues(pieces: Sequence[str], word: str) -> bool:
     """Whether a word is one more piece of a setting, rather than the next setting."""
     return word.startswith("=") or (_is_open(" ".join(pieces)) and "=" not in word)
 
@@ -70,7 +70,7 @@ def _is_open(text: str) -> bool:
     return still or text.endswith(("=", ","))
 
 
-def as_meant(verb: str, words: Sequence[str], *, sweep: bool = False) -> list[str]:
+def to_hydra_words(verb: str, words: Sequence[str], *, sweep: bool = False) -> list[str]:
     """Return the words of a command with text in the form that Hydra takes for that text.
 
     Args:
@@ -81,10 +81,10 @@ def as_meant(verb: str, words: Sequence[str], *, sweep: bool = False) -> list[st
     Raises:
         UsageError: a value is empty, or is no list where one is needed.
     """
-    return [_as_meant(verb, word, sweep) for word in words]
+    return [_to_hydra_word(verb, word, sweep) for word in words]
 
 
-def _as_meant(verb: str, word: str, sweep: bool) -> str:
+def _to_hydra_word(verb: str, word: str, sweep: bool) -> str:
     found = WORD.fullmatch(word)
     if found is None or found["sign"] == "~" or verb not in CONFIGS:
         return word
@@ -98,24 +98,24 @@ def _as_meant(verb: str, word: str, sweep: bool) -> str:
         raise UsageError(
             f"{shown}: a name that is not UTF-8 (shown as ?) cannot be kept with the run; rename it"
         )
-    kind = kind_of(CONFIGS[verb], key) or OTHER
+    kind = get_kind(CONFIGS[verb], key) or OTHER
     head = f"{found['sign']}{key}="
     if kind.group and "." not in key:
         # A choice has one name, and `experiment=x` is in the defaults already: there is nothing to add.
-        return f"{key}={_choice(value, sweep)}"
-    if found["sign"] == "+" and kind_of(CONFIGS[verb], key) is not None:
+        return f"{key}={_format_choice(value, sweep)}"
+    if found["sign"] == "+" and get_kind(CONFIGS[verb], key) is not None:
         head = f"++{key}="  # set it, whether or not the groups chosen have it
     if key in HYDRAS_PATHS:
-        return head + (value if _is_quoted(value) or BARE.fullmatch(value) else _in_quotes(value))
+        return head + (value if _is_quoted(value) or BARE.fullmatch(value) else _quote_raw(value))
     if not (kind.text or kind.texts):
-        return head + _parsable(head, value)
-    if sweep and FUNCTION.fullmatch(value) and _parses(head + value):
+        return head + _make_parsable(head, value)
+    if sweep and FUNCTION.fullmatch(value) and _can_parse(head + value):
         return head + value
     parts = split(value) if sweep else [value]
-    return head + ",".join(_value(key, part, kind) for part in parts)
+    return head + ",".join(_format_value(key, part, kind) for part in parts)
 
 
-def _value(key: str, value: str, kind: Kind) -> str:
+def _format_value(key: str, value: str, kind: Kind) -> str:
     if not value.strip() or (kind.path and value in ("''", '""')):
         raise UsageError(f"{key}= is empty: give a value, or leave it out")
     if value.lower() == "null" or _is_quoted(value):
@@ -124,7 +124,7 @@ def _value(key: str, value: str, kind: Kind) -> str:
         parts = split(value[1:-1]) if value[1:-1].strip() else []
         if "" in parts:
             raise UsageError(f"{key}={value}: nothing stands between two of its commas, or at an end")
-        return f"[{','.join(_text(key, part) for part in parts)}]"
+        return f"[{','.join(_format_text(key, part) for part in parts)}]"
     several = [part for part in split(value) if part]
     if not kind.text:
         raise UsageError(f"{key}={value}: it takes a list; write {key}=[{','.join(several)}]")
@@ -132,32 +132,32 @@ def _value(key: str, value: str, kind: Kind) -> str:
         raise UsageError(
             f"{key}={value}: it takes one path, no list (write ./{value} for a path of that name)"
         )
-    if kind.texts and len(several) > 1 and not _is_there(value) and all(map(_is_there, several)):
+    if kind.texts and len(several) > 1 and not _exists(value) and all(map(_exists, several)):
         raise UsageError(f"{key}={value}: several are a list; write {key}=[{','.join(several)}]")
-    return _text(key, value)
+    return _format_text(key, value)
 
 
-def _text(key: str, text: str) -> str:
+def _format_text(key: str, text: str) -> str:
     if text == "???":
         raise UsageError(f"{key}=???: write ./??? for names of three letters")
     if _is_quoted(text) or (BARE.fullmatch(text) and text.lower() not in RESERVED):
         return text
-    return quoted(text)
+    return quote(text)
 
 
-def _is_there(path: str) -> bool:
+def _exists(path: str) -> bool:
     try:
         return Path(path).expanduser().exists()
     except (OSError, RuntimeError, ValueError):
         return False
 
 
-def _choice(value: str, sweep: bool) -> str:
+def _format_choice(value: str, sweep: bool) -> str:
     """Return names of choices, of which one may look like a number."""
     if value[:1] in "[{'\"" or FUNCTION.fullmatch(value):
         return value
     parts = split(value) if sweep or "," in value else [value]
-    plain = [p if BARE.fullmatch(p) and p.lower() not in RESERVED - {"null"} else quoted(p) for p in parts]
+    plain = [p if BARE.fullmatch(p) and p.lower() not in RESERVED - {"null"} else quote(p) for p in parts]
     return ",".join(p if part else "" for p, part in zip(plain, parts, strict=True))
 
 
@@ -178,12 +178,12 @@ def split(text: str) -> list[str]:
             if found and re.match(r"\s*(,|$)", text[found.end() :]):
                 at = found.end() - 1
         elif text[at] in PAIRS:
-            at = _closing(text, at) or at
+            at = _find_closing(text, at) or at
         at += 1
     return parts
 
 
-def _closing(text: str, at: int) -> int | None:
+def _find_closing(text: str, at: int) -> int | None:
     """Return where the bracket at `at` is closed, None where it is not."""
     waiting: list[str] = []
     for i in range(at, len(text)):
@@ -196,22 +196,22 @@ def _closing(text: str, at: int) -> int | None:
     return None
 
 
-def literal(text: str) -> str:
+def escape_interpolation(text: str) -> str:
     """Return a text in which `${` is no more than two letters, as OmegaConf writes it."""
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
 
 
-def quoted(text: object) -> str:
+def quote(text: object) -> str:
     """Return a text as Hydra reads it whatever is in it."""
-    return QuotedString(literal(str(text)), Quote.single).with_quotes()
+    return QuotedString(escape_interpolation(str(text)), Quote.single).with_quotes()
 
 
-def word_of(override: Override) -> str:
+def get_word(override: Override) -> str:
     """Return an override as it was typed."""
     return str(override.input_line)
 
 
-def text_of(override: Override) -> str:
+def get_text(override: Override) -> str:
     """Return the text that an override sets.
 
     Raises:
@@ -223,7 +223,7 @@ def text_of(override: Override) -> str:
         raise UsageError(f"{override.input_line}: write the folder out, without ${{...}}") from None
 
 
-def _in_quotes(text: str) -> str:
+def _quote_raw(text: str) -> str:
     """Return a text in quotes, in which `${...}` is still looked up."""
     return QuotedString(text, Quote.single).with_quotes()
 
@@ -233,14 +233,14 @@ def _is_quoted(value: str) -> bool:
     return found is not None and found.end() == len(value)
 
 
-def _parsable(head: str, value: str) -> str:
+def _make_parsable(head: str, value: str) -> str:
     """Put what Hydra's grammar cannot read into quotes: what it may be says the check of its type."""
-    if value[:1] in "[{'\"" or _parses(head + value):
+    if value[:1] in "[{'\"" or _can_parse(head + value):
         return value
-    return _in_quotes(value)
+    return _quote_raw(value)
 
 
-def _parses(word: str) -> bool:
+def _can_parse(word: str) -> bool:
     try:
         OverridesParser.create().parse_override(word)
     except HydraException:
@@ -248,7 +248,7 @@ def _parses(word: str) -> bool:
     return True
 
 
-def parsed(words: Sequence[str]) -> list[Override]:
+def parse_words(words: Sequence[str]) -> list[Override]:
     """Read words.
 
     Raises:
@@ -263,15 +263,15 @@ def parsed(words: Sequence[str]) -> list[Override]:
         try:
             found += OverridesParser.create().parse_overrides([word])
         except HydraException as e:
-            raise UsageError(f"{word[:200]}: cannot be read as key=value{_why(e)}") from None
-        if (key := _set_twice(word)) is not None:
+            raise UsageError(f"{word[:200]}: cannot be read as key=value{_explain(e)}") from None
+        if (key := _find_set_twice(word)) is not None:
             raise UsageError(f"{word[:200]}: {key} is set twice within it: keep one")
     if nameless := next((o for o in found if not o.key_or_group), None):
         raise UsageError(f"{nameless.input_line}: a setting is key=value")
     return found
 
 
-def _set_twice(word: str) -> str | None:
+def _find_set_twice(word: str) -> str | None:
     """Return a key that stands twice in one `{key: value}` of a word: Hydra would keep the last."""
     if "{" not in word or word.count(":") < 2:
         return None
@@ -280,13 +280,13 @@ def _set_twice(word: str) -> str | None:
         node = waiting.pop()
         if isinstance(node, OverrideParser.DictContainerContext):
             pairs: list[Any] = node.dictKeyValuePair()  # pyright: ignore[reportAssignmentType]
-            if (key := twice(pair.dictKey().getText() for pair in pairs)) is not None:
+            if (key := find_repeated(pair.dictKey().getText() for pair in pairs)) is not None:
                 return key
         waiting += getattr(node, "children", None) or []
     return None
 
 
-def _why(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     found = re.search(
         r"^(missing|extraneous|mismatched|Unknown function|no viable)[^\n]*", str(error), re.MULTILINE
     )
@@ -306,5 +306,5 @@ def refuse_sweep(verb: str, overrides: Sequence[Override]) -> None:
         if o.is_sweep_override():
             fix = "several values are a sweep: add -m" if verb == "train" else "it takes one value"
             if o.key_or_group == "trainer.devices":
-                fix = f"a list is written in brackets: trainer.devices=[{word_of(o).partition('=')[2]}]"
+                fix = f"a list is written in brackets: trainer.devices=[{get_word(o).partition('=')[2]}]"
             raise UsageError(f"{o.input_line}: {fix}")

@@ -10,7 +10,7 @@ import polars as pl
 
 from jungle import names
 from jungle.data.table_io import read_table
-from jungle.errors import UserError, first_line
+from jungle.errors import UserError, shorten_error
 from jungle.files import write_text
 from jungle.parquet import write_parquet
 
@@ -36,7 +36,7 @@ class Clips:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "table", _shaped(self.table, self.classes))
+        object.__setattr__(self, "table", _cast_columns(self.table, self.classes))
 
     def __len__(self) -> int:
         return self.table.height
@@ -98,7 +98,7 @@ class Clips:
         """
         if n >= len(self):
             return self
-        order = shuffled(self.table["clip"].to_list(), seed)
+        order = shuffle_rows(self.table["clip"].to_list(), seed)
         labels = self.labels()
         splits = self.splits().fill_null("").to_numpy()[order]
         core = "train" if "train" in splits else ""
@@ -109,7 +109,7 @@ class Clips:
         least: dict[str, int] = {}
         for split in sorted(set(splits.tolist())):
             rows = order[splits == split]
-            cover = _covering(rows, labels)
+            cover = _cover_classes(rows, labels)
             if split == kept_in and not several[cover].any():
                 cover.append(int(rows[int(np.argmax(several[rows]))]))
             wanted[split] = cover + rows[~np.isin(rows, cover)].tolist()
@@ -170,7 +170,7 @@ def check_class_names(classes: Sequence[str]) -> None:
     )
 
 
-def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+def _cast_columns(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """The table with its columns in order and of their types.
 
     Raises:
@@ -183,9 +183,9 @@ def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
         )
     if len(set(classes)) < len(classes):
         twice = next(c for i, c in enumerate(classes) if c in classes[:i])
-        raise UserError(f"Two classes are named '{names.shown(twice)}'. Rename one.")
+        raise UserError(f"Two classes are named '{names.show(twice)}'. Rename one.")
     if absent := [c for c in ("clip", "path", *classes) if c not in table.columns]:
-        raise UserError(f"Not a clips table: column '{names.shown(absent[0])}' is missing.")
+        raise UserError(f"Not a clips table: column '{names.show(absent[0])}' is missing.")
     types: dict[str, pl.DataType | type[pl.DataType]] = {"clip": pl.String, "path": pl.String}
     types |= {c: pl.String for c in ("split", "site") if c in table.columns}
     types |= {"weight": pl.Float32} if "weight" in table.columns else {}
@@ -194,10 +194,10 @@ def _shaped(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     try:
         return table.select(pl.col(c).cast(types[c]) if c in types else pl.col(c) for c in columns)
     except pl.exceptions.PolarsError as e:
-        raise UserError(f"Not a clips table: {names.shown(first_line(e), 200)}") from None
+        raise UserError(f"Not a clips table: {names.show(shorten_error(e), 200)}") from None
 
 
-def shuffled(names: Sequence[str], seed: int) -> np.ndarray:
+def shuffle_rows(names: Sequence[str], seed: int) -> np.ndarray:
     """Row numbers `[N]` in an order that depends on `seed` and the names alone, the same on every machine."""
     blake = hashlib.blake2b
     salt = f"{seed}:".encode()
@@ -205,7 +205,7 @@ def shuffled(names: Sequence[str], seed: int) -> np.ndarray:
     return np.argsort(np.frombuffer(keys, dtype=">u8"), kind="stable")
 
 
-def _covering(rows: np.ndarray, labels: np.ndarray) -> list[int]:
+def _cover_classes(rows: np.ndarray, labels: np.ndarray) -> list[int]:
     """A few of `rows` that have every class any of them has, rare classes first."""
     here = labels[rows]
     counts = here.sum(axis=0)

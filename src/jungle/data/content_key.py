@@ -55,7 +55,7 @@ class Content:
         return Content(f"{self.key}-{told}", f"{self.if_damaged}-{told}")
 
 
-def content_key(path: str | Path) -> str:
+def compute_content_key(path: str | Path) -> str:
     """BLAKE2b-128, in hex, of a file's size and of 16 KiB at its start, middle and end.
 
     Two videos that agree in all of that are the same video in practice: the start holds the container's
@@ -65,10 +65,10 @@ def content_key(path: str | Path) -> str:
     Raises:
         OSError: the file is missing, unreadable or not a regular file.
     """
-    return content_of(path).key
+    return read_content(path).key
 
 
-def content_of(path: str | Path) -> Content:
+def read_content(path: str | Path) -> Content:
     """Return the keys of a file.
 
     Raises:
@@ -100,14 +100,14 @@ def _read(f: RawIOBase, n: int) -> bytes:
     return parts
 
 
-def content_keys(
+def read_content_keys(
     paths: Sequence[str | Path], threads: int = 16, what: str | None = None
 ) -> list[str | OSError]:
     """The `content_key` of many files; arguments and order are those of `contents`."""
-    return [c.key if isinstance(c, Content) else c for c in contents(paths, threads, what)]
+    return [c.key if isinstance(c, Content) else c for c in read_contents(paths, threads, what)]
 
 
-def contents(
+def read_contents(
     paths: Sequence[str | Path], threads: int = 16, what: str | None = None
 ) -> list[Content | OSError]:
     """The keys of many files, in their order; for an unreadable one, an `OSError` whose text is the reason.
@@ -121,20 +121,20 @@ def contents(
     found: list[Content | OSError] = []
     with ThreadPoolExecutor(threads) as pool, Progress(what, len(paths)) if what else nullcontext() as bar:
         for start in range(0, len(runs), BATCH):
-            for some in pool.map(_several, runs[start : start + BATCH]):
+            for some in pool.map(_read_several, runs[start : start + BATCH]):
                 found += some
                 if bar is not None:
                     bar.advance(len(some))
     return found
 
 
-def _several(paths: Sequence[str | Path]) -> list[Content | OSError]:
-    return [_one(path) for path in paths]
+def _read_several(paths: Sequence[str | Path]) -> list[Content | OSError]:
+    return [_read_one(path) for path in paths]
 
 
-def _one(path: str | Path) -> Content | OSError:
+def _read_one(path: str | Path) -> Content | OSError:
     try:
-        return content_of(path)
+        return read_content(path)
     except FileNotFoundError:
         return OSError("no such file")
     except OSError as e:

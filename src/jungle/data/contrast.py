@@ -4,7 +4,8 @@ import numpy as np
 import polars as pl
 
 from jungle.data.clips import Clips
-from jungle.data.validation_report import Problems, shown
+from jungle.data.validation_report import Problems
+from jungle.names import show
 from jungle.wording import count
 
 MOST = 5  # names shown
@@ -33,39 +34,40 @@ def check_contrast(clips: Clips, problems: Problems, warnings: list[str]) -> Non
     train = train.where(counts)
     y_NC = train.targets()
     seen, absent = (y_NC == 1).any(axis=0), (y_NC == 0).any(axis=0)
-    names = [shown(c, 40) for c in clips.classes]
+    names = [show(c, 40) for c in clips.classes]
     always = [n for n, s, a in zip(names, seen, absent, strict=True) if s and not a]
     if not (seen & absent).any():
-        problems.say(_constant(len(train), always, names))
+        problems.say(_find_constant(len(train), always, names))
         return
     if always:
         one = len(always) == 1
         warnings.append(
             f"each of the {count(len(train), 'training clip')} has {'the class' if one else 'the classes'} "
-            f"{_listed(always)}: the model will say so of every clip; add clips without "
+            f"{_list_names(always)}: the model will say so of every clip; add clips without "
             f"{'it, or leave it' if one else 'them, or leave them'} out (data.only=[...])"
         )
-    for alike in _together(y_NC, np.flatnonzero(seen & absent)):
+    for alike in _find_identical(y_NC, np.flatnonzero(seen & absent)):
         warnings.append(
-            f"classes {_listed([names[c] for c in alike])} are in the same training clips, always together: "
-            "the model cannot tell them apart; add clips with one of them alone, or make them one class"
+            f"classes {_list_names([names[c] for c in alike])} are in the same training clips, always "
+            "together: the model cannot tell them apart; add clips with one of them alone, or make them one "
+            "class"
         )
 
 
-def _constant(clips: int, always: list[str], names: list[str]) -> str:
+def _find_constant(clips: int, always: list[str], names: list[str]) -> str:
     if always:
         whose = f"All {clips} training clips are" if clips > 1 else "The only training clip is"
         return (
-            f"{whose} {_listed(always)}: there is nothing to tell {'it' if len(always) == 1 else 'them'} "
+            f"{whose} {_list_names(always)}: there is nothing to tell {'it' if len(always) == 1 else 'them'} "
             "from. Add blank clips or clips of other species."
         )
     return (
-        f"No training clip (of {clips}) has {_listed(names)}: there is nothing to learn. Add clips that have "
-        f"{'it' if len(names) == 1 else 'them'}, or name other classes: data.only=[...]."
+        f"No training clip (of {clips}) has {_list_names(names)}: there is nothing to learn. Add clips that "
+        f"have {'it' if len(names) == 1 else 'them'}, or name other classes: data.only=[...]."
     )
 
 
-def _together(y_NC: np.ndarray, columns: np.ndarray) -> list[list[int]]:
+def _find_identical(y_NC: np.ndarray, columns: np.ndarray) -> list[list[int]]:
     """Return groups of classes with the same labels throughout, of two clips or more."""
     alike: dict[bytes, list[int]] = {}
     for c in columns.tolist():
@@ -74,6 +76,6 @@ def _together(y_NC: np.ndarray, columns: np.ndarray) -> list[list[int]]:
     return [group for group in alike.values() if len(group) > 1]
 
 
-def _listed(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
     return " and ".join(names) if len(names) == 2 else ", ".join(names[:MOST]) + more

@@ -8,7 +8,7 @@ import torch
 
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
-from jungle.data.pseudo_labels import SoftLabels, free
+from jungle.data.pseudo_labels import SoftLabels, select_free
 from jungle.data.samplers import Mix, Sampler
 
 
@@ -88,7 +88,7 @@ class ClipData(pl.LightningDataModule):
     @property
     def free_numbers(self) -> np.ndarray:
         """Numbers of the clips that may take soft labels, those left out excepted."""
-        return self._kept(np.flatnonzero(free(self.clips)))
+        return self._kept(np.flatnonzero(select_free(self.clips)))
 
     def _add_soft(self, loader: ClipLoader) -> None:
         """Give a loader of training clips those with soft labels."""

@@ -6,13 +6,13 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.index_lookup import rows_of
-from jungle.data.validation_report import shown
+from jungle.data.index_lookup import lookup_rows
+from jungle.names import show
 
 COPY = "copies of "  # a site's name cannot hold the control character behind it
 
 
-def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> pl.Series:
+def lookup_contents(clips: Clips, index: Path, setting: str = "data.duplicates") -> pl.Series:
     """Return the copies that each clip is one of, as the index names them: str `[N]`, null if it has none.
 
     Copies hold the same, or begin with the same picture: see `jungle.video.indexing.perceptual_hash`.
@@ -28,10 +28,10 @@ def contents_of(clips: Clips, index: Path, setting: str = "data.duplicates") -> 
     """
     names, so = clips.table["clip"].to_list(), "their copies are not known"
     columns: dict[str, pl.DataType] = {"hash": pl.String(), "copy_of": pl.String()}
-    return rows_of(names, index, columns, setting, so)["copy_of"]
+    return lookup_rows(names, index, columns, setting, so)["copy_of"]
 
 
-def with_copies_at_one_site(clips: Clips, contents: pl.Series) -> Clips:
+def join_copied_sites(clips: Clips, contents: pl.Series) -> Clips:
     """Return the clips, sites that share a copy as one, and copies without a site at one of their own.
 
     For cutting alone: whole sites go to one side, and so do copies then.
@@ -64,16 +64,16 @@ def with_copies_at_one_site(clips: Clips, contents: pl.Series) -> Clips:
 
 def warn_of_copies(clips: Clips, contents: pl.Series) -> None:
     """Say how many training clips are copies of clips to be judged on, where splits were given."""
-    both = copies_between(clips.table.select("clip", "split"), contents)
+    both = find_copies(clips.table.select("clip", "split"), contents)
     if len(both):
-        first = shown(both["clip"][0])
+        first = show(both["clip"][0])
         log.warning(
             f"warning: {len(both)} training clips are copies of val or test clips, as {first!r}: scores will "
             "be too good; the splits of the labels are kept"
         )
 
 
-def copies_between(splits: pl.DataFrame, contents: pl.Series) -> pl.DataFrame:
+def find_copies(splits: pl.DataFrame, contents: pl.Series) -> pl.DataFrame:
     """Return the training clips that are copies of val or test clips: `clip` and its `copy`.
 
     Args:

@@ -22,7 +22,7 @@ SAMPLE = 4 * 2**20  # bytes that a guess is made from
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedText:
     """The text of a file; `guess` says in one line what was guessed, and is empty where nothing was."""
 
     text: str
@@ -39,7 +39,7 @@ KINDS = (  # what a file begins with that has another suffix than it should
 )
 
 
-def decoded(data: bytes) -> Decoded:
+def decode_text(data: bytes) -> DecodedText:
     """Decode a file written by who knows which program.
 
     Raises:
@@ -52,18 +52,18 @@ def decoded(data: bytes) -> Decoded:
             raise UserError(f"it is {kind}. {fix}.")
     for mark, name in BOMS:
         if data.startswith(mark):
-            return Decoded(data.decode(name))
-    if name := _wide(data):
-        return Decoded(
+            return DecodedText(data.decode(name))
+    if name := _detect_utf16(data):
+        return DecodedText(
             data.decode(name), f"read as {name[:-3].upper()}, although nothing in the file says so"
         )
     try:
-        return Decoded(data.decode("utf-8-sig"))
+        return DecodedText(data.decode("utf-8-sig"))
     except UnicodeDecodeError:
-        return _guessed(data)
+        return _guess_encoding(data)
 
 
-def _wide(data: bytes) -> str:
+def _detect_utf16(data: bytes) -> str:
     """UTF-16 without a mark: Western text has every second byte zero."""
     head = data[:4096]
     if len(head) < 4 or len(data) % 2 or b"\0" not in head:
@@ -76,7 +76,7 @@ def _wide(data: bytes) -> str:
     return ""
 
 
-def _guessed(data: bytes) -> Decoded:
+def _guess_encoding(data: bytes) -> DecodedText:
     lines = re.split(rb"\r\n|\n|\r", data)
     first: dict[bool, int] = {}
     odd: list[bytes] = []
@@ -99,33 +99,33 @@ def _guessed(data: bytes) -> Decoded:
             f"name would become two. {SAVE}"
         )
     sample = b"\n".join(odd)
-    name = max(GUESSES, key=lambda guess: _likeness(sample, guess))
-    text = _as(sample, name)
-    if text is None or _likeness(sample, name) < 0.8:
+    name = max(GUESSES, key=lambda guess: _rate_encoding(sample, guess))
+    text = _decode_as(sample, name)
+    if text is None or _rate_encoding(sample, name) < 0.8:
         shown = odd[0].decode("ascii", "replace")[:60]
         raise UserError(f"its encoding cannot be told (line {first[False]}: {shown!r}). {SAVE}")
     mixed = next((w for w in re.findall(r"[^\x00-\x7f]{2,}", text) if is_mojibake(w)), None)
     if mixed is not None:
         raise UserError(f"line {first[False]} is written in two encodings: {mixed!r} is UTF-8. {SAVE}")
     word = next((w for w in re.split(r"[^\w’'-]+", text) if not w.isascii()), text.strip()[:40])
-    whole = _as(data, name) or data.decode("latin-1")
-    return Decoded(
+    whole = _decode_as(data, name) or data.decode("latin-1")
+    return DecodedText(
         whole,
         f"not UTF-8: read as {GUESSES[name]}, as {word!r} (line {first[False]}); if that is wrong, save it "
         "as UTF-8",
     )
 
 
-def _as(data: bytes, name: str) -> str | None:
+def _decode_as(data: bytes, name: str) -> str | None:
     try:
         return data.decode(name)
     except UnicodeDecodeError:
         return None
 
 
-def _likeness(data: bytes, name: str) -> float:
+def _rate_encoding(data: bytes, name: str) -> float:
     """How much the text looks like Western names, up to 1; a hair more where its letters are common."""
-    text = _as(data, name)
+    text = _decode_as(data, name)
     if text is None:
         return -1.0
     signs = [c for c in text if not c.isascii()]
@@ -154,7 +154,7 @@ _ENTITIES = re.compile(r"&(?:[A-Za-z]{2,8}|#\d{2,6}|#x[0-9a-fA-F]{2,5});")
 _QUESTIONS = re.compile(r"[^\W\d_]\?[^\W\d_]|^\?[^\W\d_]|\ufffd")
 
 
-def before_it_broke(text: str) -> str | None:
+def repair_text(text: str) -> str | None:
     r"""What a name said before a program broke it; None where none did.
 
     `Ã©` and `&eacute;` and `\u00e9` are read as what they stand for; of `Rivi?re` letters are `LOST`.

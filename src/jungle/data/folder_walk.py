@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from jungle.console import log
-from jungle.names import shown
+from jungle.names import show
 
 SYSTEM_FOLDERS = ("__MACOSX", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "lost+found")
 Kind = Literal["folder", "file", "lost", "other"]
 
 
-class PassedOver:
+class SkippedFiles:
     """What could not be looked at, said in one line however much it is."""
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class PassedOver:
     def add(self, path: str, why: str) -> None:
         """Note one."""
         self._count += 1
-        self._first = self._first or f"{shown(path)}: {why}"
+        self._first = self._first or f"{show(path)}: {why}"
 
     def say(self, what: str) -> None:
         """Say it, where there was any, as `3 of the entries in /clips ...`."""
@@ -33,7 +33,7 @@ class PassedOver:
             )
 
 
-def entries_of(folder: str, passed: PassedOver | None = None) -> list[os.DirEntry[str]]:
+def list_entries(folder: str, passed: SkippedFiles | None = None) -> list[os.DirEntry[str]]:
     """Return what a folder holds, by name: as far as it can be listed."""
     found: list[os.DirEntry[str]] = []
     try:
@@ -42,11 +42,11 @@ def entries_of(folder: str, passed: PassedOver | None = None) -> list[os.DirEntr
                 found.append(entry)  # what came before an error counts
     except (OSError, ValueError) as e:  # a NUL is no part of a name
         if passed is not None:
-            passed.add(folder, _why(e))
+            passed.add(folder, _explain(e))
     return sorted(found, key=lambda entry: entry.name)
 
 
-def kind_of(entry: os.DirEntry[str]) -> Kind:
+def classify_entry(entry: os.DirEntry[str]) -> Kind:
     """Return what an entry is, or leads to as a link: `lost` where it cannot be asked or leads nowhere."""
     try:
         if entry.is_dir():
@@ -57,7 +57,7 @@ def kind_of(entry: os.DirEntry[str]) -> Kind:
 
 
 def walk(
-    folder: str | Path, passed: PassedOver, seen: set[tuple[int, int]] | None = None
+    folder: str | Path, passed: SkippedFiles, seen: set[tuple[int, int]] | None = None
 ) -> Iterator[tuple[os.DirEntry[str], Kind]]:
     """Yield every entry in a folder and below, by name, however deep; links are followed, loops are not.
 
@@ -75,12 +75,12 @@ def walk(
         try:
             info = os.stat(path)
         except OSError as e:
-            passed.add(path, _why(e))
+            passed.add(path, _explain(e))
             return False
         if (info.st_dev, info.st_ino) in seen:
             return False
         seen.add((info.st_dev, info.st_ino))
-        left.append(iter(entries_of(path, passed)))
+        left.append(iter(list_entries(path, passed)))
         return True
 
     enter(os.fspath(folder))
@@ -89,36 +89,38 @@ def walk(
         if entry is None:
             left.pop()
         elif not (entry.name.startswith(".") or entry.name in SYSTEM_FOLDERS):
-            kind = kind_of(entry)
+            kind = classify_entry(entry)
             if kind != "folder" or enter(entry.path):
                 yield entry, kind
 
 
-def matches(pattern: str) -> list[str]:
+def glob_paths(pattern: str) -> list[str]:
     """Return the paths that a glob pattern matches, sorted; `**` goes into no folder twice."""
-    passed = PassedOver()
-    found = _matches(Path(pattern).parts, {}, passed)
-    passed.say(shown(pattern))
+    passed = SkippedFiles()
+    found = _glob_parts(Path(pattern).parts, {}, passed)
+    passed.say(show(pattern))
     return sorted(found)
 
 
-def _matches(parts: tuple[str, ...], seen: dict[int, set[tuple[int, int]]], passed: PassedOver) -> set[str]:
+def _glob_parts(
+    parts: tuple[str, ...], seen: dict[int, set[tuple[int, int]]], passed: SkippedFiles
+) -> set[str]:
     """`seen`: the folders that each `**` has entered, by how many parts of the pattern follow it."""
     if "**" not in parts:
         return set(glob.glob(os.path.join(*parts)))
     at = parts.index("**")
     rest = parts[at + 1 :]
     if rest[:1] == ("**",):  # says the same again
-        return _matches(parts[:at] + rest, seen, passed)
+        return _glob_parts(parts[:at] + rest, seen, passed)
     found: set[str] = set()
     entered = seen.setdefault(len(rest), set())
     for base in glob.glob(os.path.join(*parts[:at])) if at else [os.curdir]:
         before = len(entered)
         below = [entry.path for entry, kind in walk(base, passed, entered) if not rest or kind == "folder"]
         for place in (base, *below) if len(entered) > before else ():
-            found |= _matches((glob.escape(place), *rest), seen, passed) if rest else {place}
+            found |= _glob_parts((glob.escape(place), *rest), seen, passed) if rest else {place}
     return found
 
 
-def _why(error: Exception) -> str:
+def _explain(error: Exception) -> str:
     return (getattr(error, "strerror", None) or "cannot be looked at").lower()

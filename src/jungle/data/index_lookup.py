@@ -8,12 +8,12 @@ import polars as pl
 from jungle.console import log
 from jungle.data.paths import match_clips
 from jungle.data.table_io import read_table
-from jungle.data.validation_report import shown
-from jungle.errors import UsageError, first_line
-from jungle.wording import counted
+from jungle.errors import UsageError, shorten_error
+from jungle.names import show
+from jungle.wording import tally
 
 
-def rows_of(
+def lookup_rows(
     clips: Sequence[str], index: Path, columns: dict[str, pl.DataType], setting: str, so: str
 ) -> pl.DataFrame:
     """Return columns of the index, one row a clip in the order given, nulls where it knows nothing of a clip.
@@ -37,7 +37,7 @@ def rows_of(
     try:
         known = table.select(pl.col("clip").cast(pl.String), *(pl.col(n).cast(t) for n, t in columns.items()))
     except pl.exceptions.PolarsError as e:
-        raise UsageError(f"{setting}={index}: {first_line(e)}: jungle index makes one") from None
+        raise UsageError(f"{setting}={index}: {shorten_error(e)}: jungle index makes one") from None
     matches = match_clips(clips, known["clip"].drop_nulls().to_list())
     own = set(clips)  # a row of another clip is never taken
     guessed = {a: b for a, b in matches.guessed.items() if b not in own}
@@ -45,15 +45,15 @@ def rows_of(
     if guessed:
         first = next(iter(guessed.items()))
         log.warning(
-            f"{setting}: {counted(len(guessed), 'clips are')} named in another way in {index}, as "
-            f"{shown(first[0])}: {shown(first[1])}"
+            f"{setting}: {tally(len(guessed), 'clips are')} named in another way in {index}, as "
+            f"{show(first[0])}: {show(first[1])}"
         )
     found = names.join(known.unique("clip"), on="clip", how="left", maintain_order="left")
     found = found.with_columns(clip=pl.Series(list(clips), dtype=pl.String))
     lacks = int(found.select(pl.all_horizontal(pl.col(n).is_null() for n in columns).sum()).item())
     if lacks == len(found) and lacks:
         raise UsageError(
-            f"{setting}={index}: none of the clips is in it, as {shown(clips[0])!r}; "
+            f"{setting}={index}: none of the clips is in it, as {show(clips[0])!r}; "
             "make it of the folder that their names are relative to: jungle index videos=<folder>"
         )
     if lacks:

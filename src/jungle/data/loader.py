@@ -47,7 +47,7 @@ def count_draws(numbers: Sequence[int] | np.ndarray, came: Counter[int]) -> list
     return draws
 
 
-def _shuffled(numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shuffle(numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.permutation(numbers)
 
 
@@ -73,7 +73,7 @@ class ClipLoader:
     rank: int = 0
     world: int = 1
     max_failed_fraction: float = 1.0
-    draw: Draw = _shuffled
+    draw: Draw = _shuffle
     """Chooses and orders the training clips of an epoch."""
     mix: Mix | None = None
     """Puts clips with soft labels among them; None = there are none."""
@@ -178,7 +178,7 @@ class ClipLoader:
         known = {} if self.facts is None else {"facts_BF": torch.from_numpy(self.facts[numbers])}
         return {
             **known,
-            self.key: padded([s.values for _, s in batch], longest, self.pin),
+            self.key: pad_clips([s.values for _, s in batch], longest, self.pin),
             "times_BT": torch.from_numpy(times),
             "mask_BT": torch.from_numpy(mask),
             "real_N": torch.from_numpy(np.flatnonzero(mask)),
@@ -190,7 +190,7 @@ class ClipLoader:
         }
 
 
-def padded(values: list[Any], longest: int, pin: bool = False) -> torch.Tensor:
+def pad_clips(values: list[Any], longest: int, pin: bool = False) -> torch.Tensor:
     """Stack clips of different lengths, zeros behind their own frames; on the GPU where one of them is."""
     on_gpu = next((v for v in values if isinstance(v, torch.Tensor)), None)
     shape = (len(values), longest, *values[0].shape[1:])

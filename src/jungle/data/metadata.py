@@ -34,7 +34,7 @@ MOST_SHAPES = 32
 FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
 
 
-def facts_of(index: pl.DataFrame) -> np.ndarray:
+def compute_facts(index: pl.DataFrame) -> np.ndarray:
     """Return the facts `[N, F]` of rows of an index (`jungle.video.indexing.index`); nulls become nan."""
     day = 2 * np.pi / 86400
     second = (
@@ -66,7 +66,9 @@ class Metadata:
     @classmethod
     def fit(cls, facts_NF: np.ndarray) -> "Metadata":
         """Measure the facts of training clips: of no others."""
-        means, stds = zip(*(_spread(column[np.isfinite(column)]) for column in facts_NF.T), strict=True)
+        means, stds = zip(
+            *(_compute_spread(column[np.isfinite(column)]) for column in facts_NF.T), strict=True
+        )
         pairs = facts_NF[:, [WIDTH, HEIGHT]]
         found, count = np.unique(pairs[np.isfinite(pairs).all(1)], axis=0, return_counts=True)
         shapes = []
@@ -74,7 +76,7 @@ class Metadata:
             sizes = facts_NF[(pairs == shape).all(1), SIZE]
             sizes = sizes[np.isfinite(sizes)]
             if len(sizes) >= FEW:
-                shapes.append((float(shape[0]), float(shape[1]), *_spread(sizes)))
+                shapes.append((float(shape[0]), float(shape[1]), *_compute_spread(sizes)))
         return cls(
             means,
             stds,
@@ -129,7 +131,7 @@ class Metadata:
         return made
 
 
-def _spread(values: np.ndarray) -> tuple[float, float]:
+def _compute_spread(values: np.ndarray) -> tuple[float, float]:
     """Mean and standard deviation; 0 and 1 of nothing, 1 where all are alike."""
     if not len(values):
         return 0.0, 1.0

@@ -20,12 +20,13 @@ from urllib.parse import unquote
 import polars as pl
 
 from jungle.console import log
-from jungle.data.folder_walk import entries_of, kind_of
-from jungle.data.text import Matches, clean_text, matched, unquoted
-from jungle.data.validation_report import Problems, shown
-from jungle.data.video_suffixes import is_video, without_suffix
-from jungle.files import expanded
-from jungle.wording import counted
+from jungle.data.folder_walk import classify_entry, list_entries
+from jungle.data.text import Matches, clean_text, match_fitting, strip_quotes
+from jungle.data.validation_report import Problems
+from jungle.data.video_suffixes import is_video, strip_suffix
+from jungle.files import expand_user
+from jungle.names import show
+from jungle.wording import tally
 
 MAX_PATH = 4096  # letters; no file lies deeper
 TRIED = 200  # names that are looked for on disk to see how much of their folders to cut off
@@ -46,31 +47,29 @@ class Names:
     refused: dict[int, str]
 
 
-def absolute(path: str | Path) -> Path:
+def make_absolute(path: str | Path) -> Path:
     """`path` from the root of the file system, `~` expanded, links kept.
 
     Raises:
         UserError: it begins with `~` and there is no such user.
     """
-    return Path(os.path.abspath(expanded(path)))
+    return Path(os.path.abspath(expand_user(path)))
 
 
-def windows_hint(text: str) -> str:
+def explain_windows(text: str) -> str:
     """What to do about a name of a Windows disk, as a sentence behind a message; empty for other names."""
     name = text.replace("\\", "/")
     if os.name == "nt" or not (DRIVE.match(name) or text.startswith("\\\\")):
         return ""
     if text.startswith("\\\\"):
-        return f" {shown(text)} is a name of Windows: mount that share, and give the folder where it is here."
-    here = _mounted(name)
+        return f" {show(text)} is a name of Windows: mount that share, and give the folder where it is here."
+    here = _find_mounted(name)
     if os.path.exists(here):
-        return f" Here it is {shown(here)}."
-    return (
-        f" {shown(text)} is a name of Windows: give the folder where that disk is here (WSL: {shown(here)})."
-    )
+        return f" Here it is {show(here)}."
+    return f" {show(text)} is a name of Windows: give the folder where that disk is here (WSL: {show(here)})."
 
 
-def _mounted(name: str) -> str:
+def _find_mounted(name: str) -> str:
     """Where Windows' own Linux (WSL) has a name such as `D:/clips`."""
     return f"/mnt/{name[0].lower()}/{name[2:].lstrip('/')}".rstrip("/")
 
@@ -82,7 +81,7 @@ def name_clips(names: pl.Series, root: Path, say: bool = True) -> Names:
     so is a name in quotes. Absolute names of another machine are those below the root with the same end,
     where the files are there: what all of them begin with is cut off, and that is logged.
     """
-    root = absolute(root)
+    root = make_absolute(root)
     base = root.as_posix().rstrip("/")
     clip = (
         names.cast(pl.String).str.strip_chars().str.replace_all("\\", "/", literal=True).str.normalize("NFC")
@@ -94,13 +93,13 @@ def name_clips(names: pl.Series, root: Path, say: bool = True) -> Names:
         ids = clip.to_list()
         outside: dict[int, str] = {}
         for row in odd.fill_null(False).arg_true().to_list():
-            name = _plain(ids[row])
-            ids[row], reason = _inside(name, base, resolved)
+            name = _unquote(ids[row])
+            ids[row], reason = _place_inside(name, base, resolved)
             if reason:
                 refused[row] = reason
             if reason == OUTSIDE:
                 outside[row] = name
-        for row, (tail, reason) in _elsewhere(outside, base, say).items():
+        for row, (tail, reason) in _place_elsewhere(outside, base, say).items():
             if tail is not None:
                 del refused[row]
                 ids[row] = tail
@@ -116,12 +115,12 @@ def place_clips(names: Sequence[str], base: Path) -> list[str]:
     As in `name_clips`, names of another machine are those below `base` with the same end, if they are there.
     """
     folder = base.as_posix().rstrip("/")
-    plain = [_plain(n.replace("\\", "/")) for n in names]
+    plain = [_unquote(n.replace("\\", "/")) for n in names]
     outside: dict[int, str] = {}
     paths: list[str] = []
     for row, name in enumerate(plain):
         if DRIVE.match(name) and os.name != "nt":
-            here = posixpath.normpath(_mounted(name))
+            here = posixpath.normpath(_find_mounted(name))
             outside |= {} if os.path.exists(here) else {row: name}
             paths.append(here if os.path.exists(here) else name)
         elif name.startswith("/"):
@@ -130,22 +129,24 @@ def place_clips(names: Sequence[str], base: Path) -> list[str]:
             paths.append(path)
         else:
             paths.append(os.path.normpath(f"{folder}/{name}"))
-    for row, (tail, _) in _elsewhere(outside, folder).items():
+    for row, (tail, _) in _place_elsewhere(outside, folder).items():
         if tail is not None:
             paths[row] = f"{folder}/{tail}"
     return paths
 
 
-def _plain(name: str) -> str:
+def _unquote(name: str) -> str:
     """A name without quotes around it and without `file://` before it."""
-    name = clean_text(unquoted(name))
+    name = clean_text(strip_quotes(name))
     if name.startswith("file:"):
         name = unquote(name.removeprefix("file:").removeprefix("//").removeprefix("localhost"))
         name = name[1:] if DRIVE.match(name[1:]) else name
     return name
 
 
-def _elsewhere(outside: dict[int, str], base: str, say: bool = True) -> dict[int, tuple[str | None, str]]:
+def _place_elsewhere(
+    outside: dict[int, str], base: str, say: bool = True
+) -> dict[int, tuple[str | None, str]]:
     """Names of another machine as names below the root: the row's id, or None and why not.
 
     All names of one disk lose the same folders: those before the longest end that is there. A name that is a
@@ -153,7 +154,7 @@ def _elsewhere(outside: dict[int, str], base: str, say: bool = True) -> dict[int
     """
     disks: dict[str, list[int]] = {}
     for row, name in outside.items():
-        disks.setdefault(_disk(name), []).append(row)
+        disks.setdefault(_get_drive(name), []).append(row)
     found: dict[int, tuple[str | None, str]] = {}
     for disk, rows in disks.items():
         parts = {row: [p for p in posixpath.normpath(outside[row]).split("/") if p] for row in rows}
@@ -175,8 +176,8 @@ def _elsewhere(outside: dict[int, str], base: str, say: bool = True) -> dict[int
         if not say:
             continue
         log.warning(
-            f"{counted(len(rows), 'names begin')} with {shown(lead)}, which is not on this machine: looked "
-            f"for in {shown(base)}, as {shown(end)}"
+            f"{tally(len(rows), 'names begin')} with {show(lead)}, which is not on this machine: looked "
+            f"for in {show(base)}, as {show(end)}"
         )
     meant: dict[str, set[str]] = {}
     for row, (end, _) in found.items():
@@ -185,14 +186,14 @@ def _elsewhere(outside: dict[int, str], base: str, say: bool = True) -> dict[int
     return {r: (None, TWICE) if f[0] in twice else f for r, f in found.items()}
 
 
-def _disk(name: str) -> str:
+def _get_drive(name: str) -> str:
     """The drive or the share of a name of Windows; empty for others."""
     if DRIVE.match(name):
         return name[0].upper()
     return "/".join(name.split("/")[:4]) if name.startswith("//") else ""
 
 
-def _inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None, str]:
+def _place_inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None, str]:
     """The id of an odd name, or None and why it is refused."""
     if any(ord(c) < 32 or ord(c) == 127 for c in name):
         return None, "holds control characters"
@@ -203,7 +204,7 @@ def _inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None,
         if path.startswith(f"{base}/"):
             return path[len(base) + 1 :], ""
         if DRIVE.match(name):
-            here = posixpath.normpath(_mounted(name))
+            here = posixpath.normpath(_find_mounted(name))
             return (here[len(base) + 1 :], "") if here.startswith(f"{base}/") else (None, OUTSIDE)
         # The root and the name may reach one folder by different links; that is asked once a folder.
         folder, _, last = path.rpartition("/")
@@ -220,80 +221,80 @@ def _inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None,
     return (path, "") if path not in (".", "") else (None, "no name")
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """A file name as compared where the exact one is not there: accents composed, no capitals."""
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
-def _suffix_folded(name: str) -> str:
+def _fold_suffix(name: str) -> str:
     """A file name for the closer comparison: accents composed, its suffix in lower case."""
     stem, dot, suffix = unicodedata.normalize("NFC", name).rpartition(".")
     return f"{stem}{dot}{suffix.lower()}" if dot else suffix
 
 
-def fitting(name: str, there: dict[str, list[str]]) -> list[str]:
+def find_fitting(name: str, there: dict[str, list[str]]) -> list[str]:
     """Those of some names that `name` may mean: the one whose suffix alone differs, else those of one fold.
 
     Args:
         name: the name, which is not among them as it is.
         there: the names by their fold (`folded`).
     """
-    alike = there.get(folded(name), [])
-    close = [other for other in alike if _suffix_folded(other) == _suffix_folded(name)]
+    alike = there.get(fold_name(name), [])
+    close = [other for other in alike if _fold_suffix(other) == _fold_suffix(name)]
     return close or alike
 
 
-def composed(ids: Sequence[str]) -> list[str]:
+def compose_ids(ids: Sequence[str]) -> list[str]:
     """Ids of different clips with their accents composed; as they are where two would be one."""
     made = [unicodedata.normalize("NFC", i) for i in ids]
     return made if len(set(made)) == len(made) else list(ids)
 
 
-def by_fold(names: Iterable[str]) -> dict[str, list[str]]:
+def group_by_fold(names: Iterable[str]) -> dict[str, list[str]]:
     """Names by their fold, each once, for `fitting`."""
     there: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
-        there.setdefault(folded(name), []).append(name)
+        there.setdefault(fold_name(name), []).append(name)
     return there
 
 
-def fitting_clips(known: Iterable[str]) -> Callable[[str], list[str]]:
+def build_clip_matcher(known: Iterable[str]) -> Callable[[str], list[str]]:
     """Return what gives those of some names of clips that a name may mean, which is not among them.
 
     They are those that differ by case or accents (`fitting`), else by the suffix of a video, which one of the
     two lacks: people's tables often have `lion_01` for `lion_01.mp4`.
     """
-    there = by_fold(known)
+    there = group_by_fold(known)
     stems: dict[str, list[str]] = {}
     for names in there.values():
         for name in names:
             if is_video(name):
-                stems.setdefault(folded(without_suffix(name)), []).append(name)
+                stems.setdefault(fold_name(strip_suffix(name)), []).append(name)
 
     def fit(name: str) -> list[str]:
-        bare = there.get(folded(without_suffix(name)), []) if is_video(name) else []
-        return fitting(name, there) or stems.get(folded(name), []) or bare
+        bare = there.get(fold_name(strip_suffix(name)), []) if is_video(name) else []
+        return find_fitting(name, there) or stems.get(fold_name(name), []) or bare
 
     return fit
 
 
 def match_clips(names: Iterable[str], known: Sequence[str]) -> Matches:
     """Find each named clip among the known ones: exactly, else as the one that `fitting_clips` gives."""
-    return matched(names, set(known), fitting_clips(known))
+    return match_fitting(names, set(known), build_clip_matcher(known))
 
 
 def say_matches(found: Matches, where: object, problems: Problems) -> None:
     """Log the names that were found under another one, and add those that fit several clips to `problems`."""
     if found.guessed:
-        pairs = [f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5]]
+        pairs = [f"{show(a)} is {show(b)}" for a, b in list(found.guessed.items())[:5]]
         more = ", ..." if len(found.guessed) > 5 else ""
         log.warning(
-            f"{shown(where)}: {counted(len(found.guessed), 'names differ')} from the clip's by case, "
+            f"{show(where)}: {tally(len(found.guessed), 'names differ')} from the clip's by case, "
             f"accents or suffix: {', '.join(pairs)}{more}"
         )
     problems.add(
-        f"names of {shown(where)} fit several clips",
-        [f"{shown(name)} ({' or '.join(map(shown, fit))})" for name, fit in found.ambiguous.items()],
+        f"names of {show(where)} fit several clips",
+        [f"{show(name)} ({' or '.join(map(show, fit))})" for name, fit in found.ambiguous.items()],
         "Write each as the clip's name is written.",
     )
 
@@ -312,8 +313,8 @@ def locate(paths: pl.Series) -> pl.Series:
     folders, names = wanted["folder"].to_list(), wanted["name"].to_list()
     # Threads because on a network disk the time goes in waiting.
     with ThreadPoolExecutor(16) as pool:
-        real = list(pool.map(as_on_disk, folders))
-        found = list(pool.map(_in_folder, real, names))
+        real = list(pool.map(match_case, folders))
+        found = list(pool.map(_match_folder, real, names))
     there = pl.DataFrame(
         {
             "path": [f"{folder}/{n}" for folder, ns in zip(folders, names, strict=True) for n in ns],
@@ -329,7 +330,7 @@ def locate(paths: pl.Series) -> pl.Series:
     return joined["on_disk"].alias(paths.name)
 
 
-def real_files(paths: pl.Series) -> pl.Series:
+def resolve_files(paths: pl.Series) -> pl.Series:
     """The files `[N]` that paths of files lead to: the same text for two names of one file.
 
     Folders are asked once each, and of the files the links alone.
@@ -337,7 +338,7 @@ def real_files(paths: pl.Series) -> pl.Series:
     folder = paths.str.extract(r"^(.*)/[^/]*$")
     wanted = pl.DataFrame({"path": paths, "folder": folder}).unique("path").group_by("folder").agg("path")
     with ThreadPoolExecutor(16) as pool:
-        links = list(pool.map(_links, wanted["folder"].to_list(), wanted["path"].to_list()))
+        links = list(pool.map(_find_links, wanted["folder"].to_list(), wanted["path"].to_list()))
     real = {f: os.path.realpath(f or "/") for f in wanted["folder"]}
     file = folder.replace_strict(real, return_dtype=pl.String) + paths.str.extract(r"(/[^/]*)$")
     aims = {path: os.path.realpath(path) for found in links for path in found}
@@ -346,37 +347,39 @@ def real_files(paths: pl.Series) -> pl.Series:
     ).to_series()
 
 
-def _links(folder: str, paths: list[str]) -> list[str]:
+def _find_links(folder: str, paths: list[str]) -> list[str]:
     """Those of some paths in a folder that are links."""
     if len(paths) <= FEW:
         return [p for p in paths if os.path.islink(p)]
-    links = {f"{folder}/{e.name}" for e in entries_of(folder) if e.is_symlink()}
+    links = {f"{folder}/{e.name}" for e in list_entries(folder) if e.is_symlink()}
     return [p for p in paths if p in links]
 
 
-def candidates(path: str) -> list[str]:
+def find_candidates(path: str) -> list[str]:
     """Files that a path which `locate` did not find may mean: two or more, or it would have been found."""
     folder, _, name = path.rpartition("/")
     try:
-        return [f"{folder}/{f}" for f in fitting_clips(sorted(os.listdir(as_on_disk(folder) or "/")))(name)]
+        return [
+            f"{folder}/{f}" for f in build_clip_matcher(sorted(os.listdir(match_case(folder) or "/")))(name)
+        ]
     except (OSError, ValueError):
         return []
 
 
-def as_on_disk(folder: str) -> str:
+def match_case(folder: str) -> str:
     """A folder or file as it is on disk, where its case differs or its accents are composed otherwise."""
     if not folder or len(folder) > MAX_PATH or os.path.exists(folder):
         return folder
     parent, _, name = folder.rpartition("/")
-    parent = as_on_disk(parent)
+    parent = match_case(parent)
     try:
-        alike = fitting(name, by_fold(os.listdir(parent or "/")))
+        alike = find_fitting(name, group_by_fold(os.listdir(parent or "/")))
     except (OSError, ValueError):
         return folder
     return f"{parent}/{alike[0]}" if len(alike) == 1 else folder
 
 
-def _in_folder(folder: str, names: list[str]) -> list[str | None]:
+def _match_folder(folder: str, names: list[str]) -> list[str | None]:
     """The names as the folder has them, None for each that it lacks."""
     if len(names) <= FEW:
         exact = {n for n in names if os.path.isfile(f"{folder}/{n}")}
@@ -384,9 +387,9 @@ def _in_folder(folder: str, names: list[str]) -> list[str | None]:
             return list(names)
     else:
         exact = set()
-    files = {e.name for e in entries_of(folder) if kind_of(e) == "file"} | exact
+    files = {e.name for e in list_entries(folder) if classify_entry(e) == "file"} | exact
     if all(n in files for n in names):
         return list(names)
-    alike = fitting_clips(sorted(files))
+    alike = build_clip_matcher(sorted(files))
     fit = [[n] if n in files else alike(n) for n in names]
     return [f[0] if len(f) == 1 else None for f in fit]  # two that fit: neither is taken

@@ -68,10 +68,10 @@ def make_table(clips: Sequence[str], rows: Sequence[ClipPrediction], classes: Se
         "status": pl.Series([r.status for r in rows], dtype=pl.String),
         "reason": pl.Series([r.reason for r in rows], dtype=pl.String),
         **{c: probs[:, i] for i, c in enumerate(classes)},
-        "times": pl.Series([_floats(r.times) for r in rows], dtype=pl.List(pl.Float32)),
-        "attention": pl.Series([_floats(r.attention) for r in rows], dtype=pl.List(pl.Float32)),
+        "times": pl.Series([_list_floats(r.times) for r in rows], dtype=pl.List(pl.Float32)),
+        "attention": pl.Series([_list_floats(r.attention) for r in rows], dtype=pl.List(pl.Float32)),
     }
-    return check(without_answers_of_failed(pl.DataFrame(columns), classes))
+    return check(clear_failed(pl.DataFrame(columns), classes))
 
 
 def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
@@ -83,13 +83,13 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     names.check_class_names(classes)
     if len(set(classes)) < len(classes):
         twice = next(c for i, c in enumerate(classes) if c in classes[:i])
-        raise UserError(f"two classes are named '{names.shown(twice)}': each class needs a name of its own")
+        raise UserError(f"two classes are named '{names.show(twice)}': each class needs a name of its own")
     if not classes:
         raise UserError("there is no class, and each needs a name of its own")
     return tuple(classes)
 
 
-def _floats(values: np.ndarray | None) -> list[float] | None:
+def _list_floats(values: np.ndarray | None) -> list[float] | None:
     return None if values is None else [float(v) for v in values]
 
 
@@ -100,15 +100,15 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
         UserError: a column is missing, a clip stands twice, a status or a probability is none, or a clip that
             failed has one.
     """
-    _with_columns(table)
+    _add_columns(table)
     if table["clip"].is_duplicated().any():
         twice = table.filter(pl.col("clip").is_duplicated())["clip"][0]
         raise UserError(
-            f"a predictions table names each clip once; '{names.shown(twice)}' stands there more often"
+            f"a predictions table names each clip once; '{names.show(twice)}' stands there more often"
         )
     if not set(table["status"].unique()) <= set(STATUSES):
         raise UserError(f"a status is one of {', '.join(STATUSES)}")
-    probs, read_N = probabilities(table), (table["status"] != FAILED).to_numpy()
+    probs, read_N = get_probabilities(table), (table["status"] != FAILED).to_numpy()
     if not ((probs[read_N] >= 0) & (probs[read_N] <= 1)).all():
         raise UserError("a probability lies outside 0 to 1")
     if not np.isnan(probs[~read_N]).all():
@@ -116,7 +116,7 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def _with_columns(table: pl.DataFrame) -> pl.DataFrame:
+def _add_columns(table: pl.DataFrame) -> pl.DataFrame:
     if missing := [c for c in META if c not in table.columns]:
         raise UserError(f"not a predictions table: it lacks the columns {', '.join(missing)}")
     if table["status"].dtype != pl.String:
@@ -124,28 +124,28 @@ def _with_columns(table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def read_ones(table: pl.DataFrame) -> pl.DataFrame:
+def select_read(table: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of the clips that were read, in part at least: those that have an answer."""
     return table.filter(pl.col("status") != FAILED)
 
 
-def failed_ones(table: pl.DataFrame) -> pl.DataFrame:
+def select_failed(table: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of the clips that could not be read: they have a reason and no answer."""
     return table.filter(pl.col("status") == FAILED)
 
 
-def without_answers_of_failed(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
+def clear_failed(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     """Return the table with null for the answers to clips that failed: those of version 0.1 have numbers."""
     read = pl.col("status") != FAILED
     return table.with_columns(pl.when(read).then(pl.col(c)).alias(c) for c in classes)
 
 
-def classes_of(table: pl.DataFrame) -> tuple[str, ...]:
+def get_classes(table: pl.DataFrame) -> tuple[str, ...]:
     """Return the class names: every column that is not one of `META`."""
     return tuple(c for c in table.columns if c not in META)
 
 
-def probabilities(table: pl.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
+def get_probabilities(table: pl.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
     """Return float32 probabilities `[N, C]` in row order, nan where a clip could not be read.
 
     Args:
@@ -155,7 +155,7 @@ def probabilities(table: pl.DataFrame, classes: Sequence[str] | None = None) -> 
     Raises:
         UserError: the table has other classes.
     """
-    own = classes_of(table)
+    own = get_classes(table)
     wanted = own if classes is None else tuple(classes)
     if set(wanted) != set(own):
         odd = sorted(set(wanted) ^ set(own))
@@ -171,14 +171,14 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
     """Write the table in one step: Parquet whole, CSV for people (no frames, the top class first)."""
     path = Path(path)
     if path.suffix == ".csv":
-        write_csv(_for_people(table), path, float_precision=6)
+        write_csv(_format_for_people(table), path, float_precision=6)
         return
     write_parquet(table.rechunk(), path)  # the same bytes, however the rows came together
 
 
-def _for_people(table: pl.DataFrame) -> pl.DataFrame:
+def _format_for_people(table: pl.DataFrame) -> pl.DataFrame:
     """Return the table as people read it; a clip that could not be read has no top class."""
-    probs, classes = probabilities(table), classes_of(table)
+    probs, classes = get_probabilities(table), get_classes(table)
     best_N = np.nan_to_num(probs, nan=-1).argmax(1) if len(classes) else np.zeros(len(table), int)
     read = pl.col("status") != FAILED
     top = pl.Series([classes[b] for b in best_N], dtype=pl.String)
@@ -201,8 +201,8 @@ def read(path: str | Path) -> pl.DataFrame:
     """
     table = read_parquet(path)
     try:
-        names.check_class_names(classes_of(_with_columns(table)))
-        return check(without_answers_of_failed(table, classes_of(table)))
+        names.check_class_names(get_classes(_add_columns(table)))
+        return check(clear_failed(table, get_classes(table)))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
 

@@ -16,10 +16,10 @@ from jungle.data import predictions
 from jungle.data.clips import META, Clips
 from jungle.data.paths import match_clips, say_matches
 from jungle.data.table_io import read_table
-from jungle.data.text import mapped, match_names
+from jungle.data.text import map_values, match_names
 from jungle.data.validation_report import Problems
-from jungle.errors import nearest
-from jungle.wording import counted
+from jungle.errors import suggest
+from jungle.wording import tally
 
 TOLERANCE = 0.06
 """How far from 1 the probabilities of exclusive classes may add up: CSV rounds them, and a stack's
@@ -47,7 +47,7 @@ class SoftLabels:
         return len(self.numbers)
 
 
-def free(clips: Clips) -> np.ndarray:
+def select_free(clips: Clips) -> np.ndarray:
     """Return which clips may take soft labels, bool `[N]`: test clips and those without a label; none of val.
 
     A test clip's label is never looked at: whether it has one makes no difference.
@@ -89,21 +89,21 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     table = table.rename(heads.known) if len(set(heads.known.values())) == len(heads.known) else table
     columns = set(table.columns)
     unknown = [c for c in table.columns if c not in clips.classes and c not in NOT_CLASSES and c != "weight"]
-    problems.add("columns are of no class", unknown, _near(unknown, clips.classes))
+    problems.add("columns are of no class", unknown, _suggest_classes(unknown, clips.classes))
     lacking = [c for c in clips.classes if c not in columns]
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:
-        table = _without_failed(path, table, problems)
+        table = _drop_failed(path, table, problems)
     numbered = pl.DataFrame({"clip": clips.table["clip"]}).with_row_index(NUMBER)
     table = table.with_columns(pl.col("clip").cast(pl.String))
     found = match_clips(table["clip"].drop_nulls().to_list(), clips.table["clip"].to_list())
     say_matches(found, path, problems)
-    table = table.with_columns(clip=mapped(table["clip"], found.known)).join(
+    table = table.with_columns(clip=map_values(table["clip"], found.known)).join(
         numbered, on="clip", how="left", maintain_order="left"
     )
     _check_clips(table, clips, problems, partial)
     classes = [c for c in clips.classes if c in columns]
-    values_PC = _numbers(table, classes)
+    values_PC = _cast_numbers(table, classes)
     outside_P = ~np.all((values_PC >= 0) & (values_PC <= 1), axis=1)
     problems.add("clips have a probability that is none from 0 to 1", _of(table, outside_P), "Correct them.")
     off_P = ~outside_P & (np.abs(values_PC.sum(1) - 1) > TOLERANCE)
@@ -113,7 +113,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
             _of(table, off_P),
             "With exclusive classes they do: predict them with an exclusive model, or set task=multilabel.",
         )
-    own_P = _numbers(table, ["weight"])[:, 0] if "weight" in columns else np.ones(len(table))
+    own_P = _cast_numbers(table, ["weight"])[:, 0] if "weight" in columns else np.ones(len(table))
     bad_P = ~(np.isfinite(own_P) & (own_P >= 0))
     problems.add("clips have a weight that is no number from 0 up", _of(table, bad_P), "Correct them.")
     if len(own_P) and not (own_P > 0).any() and not bad_P.any():
@@ -121,7 +121,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     problems.raise_if_any(path)
     kept = table[NUMBER].is_not_null().to_numpy()
     numbers = table[NUMBER].to_numpy()[kept].astype(np.int64)
-    usable = free(clips)[numbers]
+    usable = select_free(clips)[numbers]
     if not usable.any():
         problems.say(
             f"None of its {len(table)} clips can be learnt from: they are not there, or have labels of "
@@ -129,7 +129,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
         )
         problems.raise_if_any(path)
     if people := int((~usable).sum()):
-        log.info(f"{path}: {counted(people, 'rows are')} of clips with labels of people, and left out")
+        log.info(f"{path}: {tally(people, 'rows are')} of clips with labels of people, and left out")
     probs_PC = values_PC[kept][usable]
     if task == "exclusive":
         probs_PC = probs_PC / probs_PC.sum(1, keepdims=True)
@@ -140,7 +140,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     )
 
 
-def _without_failed(path: str | Path, table: pl.DataFrame, problems: Problems) -> pl.DataFrame:
+def _drop_failed(path: str | Path, table: pl.DataFrame, problems: Problems) -> pl.DataFrame:
     """Leave out the rows of clips that could not be read, and say how many; other words are a problem."""
     status = table["status"].cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("ok")
     known = status.is_in(predictions.STATUSES)
@@ -151,7 +151,7 @@ def _without_failed(path: str | Path, table: pl.DataFrame, problems: Problems) -
         count=int((~known).sum()),
     )
     if failed := int((status == predictions.FAILED).sum()):
-        log.info(f"{path}: {counted(failed, 'clips have')} no soft label, since they could not be read")
+        log.info(f"{path}: {tally(failed, 'clips have')} no soft label, since they could not be read")
     return table.filter(status != predictions.FAILED)
 
 
@@ -175,7 +175,7 @@ def _check_clips(table: pl.DataFrame, clips: Clips, problems: Problems, partial:
     )
 
 
-def _numbers(table: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
+def _cast_numbers(table: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
     """Return columns as float64 `[P, columns]`, NaN where a cell is no number."""
     # By way of text, so that dates and truth values are no numbers.
     cells = table.select(pl.col(c).cast(pl.String).cast(pl.Float64, strict=False) for c in columns)
@@ -186,5 +186,5 @@ def _of(table: pl.DataFrame, chosen_P: Any) -> list[str]:
     return table["clip"].filter(pl.Series(chosen_P, dtype=pl.Boolean)).fill_null("(no name)").to_list()
 
 
-def _near(unknown: Sequence[str], classes: Sequence[str]) -> str:
-    return f"The classes are those of the labels.{nearest(unknown[0], classes)}" if unknown else ""
+def _suggest_classes(unknown: Sequence[str], classes: Sequence[str]) -> str:
+    return f"The classes are those of the labels.{suggest(unknown[0], classes)}" if unknown else ""

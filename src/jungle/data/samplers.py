@@ -32,10 +32,10 @@ class Sampler:
         # Rounded at a random start, so that each class has its share on average over epochs.
         ends = np.floor(np.cumsum([0.0, *quotas]) + rng.random())
         drawn = [
-            _cycled(m, int(q), rng) for m, q in zip(members, np.diff(ends), strict=True) if int(q) and len(m)
+            _cycle(m, int(q), rng) for m, q in zip(members, np.diff(ends), strict=True) if int(q) and len(m)
         ]
         rest = len(numbers) - sum(len(d) for d in drawn)
-        return rng.permutation(np.concatenate([*drawn, _cycled(numbers, rest, rng)]))
+        return rng.permutation(np.concatenate([*drawn, _cycle(numbers, rest, rng)]))
 
     def draws(self, numbers: np.ndarray) -> np.ndarray:
         """Return how often each of `numbers` is drawn in an epoch, on average; their sum is their number."""
@@ -58,7 +58,7 @@ class Sampler:
         return members, [min(each, float(MOST * len(m))) for m in members]
 
 
-def _cycled(clips: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+def _cycle(clips: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """Return `count` of the clips: all of them, shuffled, again and again."""
     if not count:
         return clips[:0]
@@ -92,5 +92,5 @@ class Mix:
         is_soft = is_soft[: np.searchsorted(np.cumsum(~is_soft), len(labelled)) + 1]
         order = np.empty(len(is_soft), labelled.dtype)
         order[~is_soft] = labelled
-        order[is_soft] = _cycled(self.soft, int(is_soft.sum()) * world, rng)[rank::world]
+        order[is_soft] = _cycle(self.soft, int(is_soft.sum()) * world, rng)[rank::world]
         return order

@@ -6,7 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
-from jungle.data.clips import shuffled
+from jungle.data.clips import shuffle_rows
 
 TRIES = 32  # orders of the sites that are tried; the best balanced wins
 WORK = 20_000  # sites looked at over all tries, so that many sites take few tries
@@ -19,7 +19,7 @@ AT_MOST = (
 )
 
 
-def least_sites(here: int, everywhere: int) -> list[tuple[int, float]]:
+def compute_least_sites(here: int, everywhere: int) -> list[tuple[int, float]]:
     """Return how many sites a cut should hold out at least, and the most of the clips that may cost.
 
     Scores of one site say nothing of how much sites differ, and a stack needs two to judge itself.
@@ -35,7 +35,7 @@ def least_sites(here: int, everywhere: int) -> list[tuple[int, float]]:
     return wanted + ([(2, AT_MOST)] if here >= FEW else [])
 
 
-def held_out_sites(
+def choose_sites(
     counts: np.ndarray,
     sizes: np.ndarray,
     fraction: float,
@@ -63,15 +63,17 @@ def held_out_sites(
     tries = min(max(WORK // max(len(names), 1), 1), TRIES)
     found = []
     for k in range(tries):
-        order = shuffled(names, seed * 1009 + k)
-        out, missing = _one_try(counts, sizes, fraction, order, keep, by_chance=k % 2 == 1)
-        found.append((MISSING * missing.sum() + _imbalance(counts, sizes, out, fraction), out, missing))
+        order = shuffle_rows(names, seed * 1009 + k)
+        out, missing = _try_once(counts, sizes, fraction, order, keep, by_chance=k % 2 == 1)
+        found.append(
+            (MISSING * missing.sum() + _measure_imbalance(counts, sizes, out, fraction), out, missing)
+        )
     score, out, missing = min(found, key=lambda one: one[0])
     for sites, most in least:
         if out.sum() >= sites:
             break
         sets = [other for other in found if other[1].sum() >= sites]
-        sets += _of_so_many(counts, sizes, fraction, sites, keep, seed)
+        sets += _choose_n_sites(counts, sizes, fraction, sites, keep, seed)
         sets = [s for s in sets if sizes[s[1]].sum() <= most * fraction * sizes.sum()]
         lacking = LACKING * (sites - out.sum())
         if sets and (best := min(sets, key=lambda one: one[0]))[0] < score + lacking:
@@ -79,7 +81,7 @@ def held_out_sites(
     return out, missing
 
 
-def _of_so_many(
+def _choose_n_sites(
     counts: np.ndarray, sizes: np.ndarray, fraction: float, sites: int, keep: int, seed: int
 ) -> list[tuple[float, np.ndarray, np.ndarray]]:
     """Return the best set of exactly so many sites, if there is one, with its cost and the classes it lacks.
@@ -110,14 +112,14 @@ def _of_so_many(
     return [] if best is None else [best]
 
 
-def _imbalance(counts: np.ndarray, sizes: np.ndarray, out: np.ndarray, fraction: float) -> float:
+def _measure_imbalance(counts: np.ndarray, sizes: np.ndarray, out: np.ndarray, fraction: float) -> float:
     """How far the held-out share of each class, and of all clips, is from `fraction`."""
     every = np.column_stack([counts, sizes]).astype(float)
     aim = fraction * every.sum(axis=0)
     return float((((every[out].sum(axis=0) - aim) / (aim + 1)) ** 2).sum())
 
 
-def _one_try(
+def _try_once(
     counts: np.ndarray, sizes: np.ndarray, fraction: float, order: np.ndarray, keep: int, by_chance: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """One greedy choice: first a site for each class, the rarest first; then sites that improve the balance.
@@ -172,7 +174,7 @@ def fold_sites(
     aim = every.sum(axis=0) / folds + 1
     at = np.column_stack([counts > 0, np.ones(len(sizes), bool)])  # all sites, as if they were one more class
     rank = np.empty(len(names), np.int64)
-    rank[shuffled(names, seed)] = np.arange(len(names))
+    rank[shuffle_rows(names, seed)] = np.arange(len(names))
     fold = np.full(len(names), -1)
     held = np.zeros((folds, every.shape[1]))
     n_at = np.zeros((folds, every.shape[1]), np.int64)

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from jungle.console import log
-from jungle.data.clips import Clips, shuffled
-from jungle.data.site_splits import fold_sites, held_out_sites, least_sites
+from jungle.data.clips import Clips, shuffle_rows
+from jungle.data.site_splits import choose_sites, compute_least_sites, fold_sites
 from jungle.errors import UsageError
 from jungle.wording import count
 
@@ -55,14 +55,14 @@ def assign_splits(
     split = np.where([g is not None for g in given], given, np.where(labelled, "free", "unlabelled"))
     if test_fraction > 0 and not (split == "test").any():
         rows = np.flatnonzero(split == "free")
-        split[rows[_held_out(clips, rows, test_fraction, by_site, seed, "test")]] = "test"
+        split[rows[_choose_held_out(clips, rows, test_fraction, by_site, seed, "test")]] = "test"
     if folds is not None:
         rows = np.flatnonzero(np.isin(split, ["free", "train", "val"]) & labelled)
-        split[rows] = np.where(_folds(clips, rows, folds, by_site, seed) == fold, "val", "train")
+        split[rows] = np.where(_assign_folds(clips, rows, folds, by_site, seed) == fold, "val", "train")
     elif not (split == "val").any() and val_fraction > 0:
         rows = np.flatnonzero(np.isin(split, ["free", "train"]) & labelled)
         split[rows] = "train"
-        split[rows[_held_out(clips, rows, val_fraction, by_site, seed + 1, "val")]] = "val"
+        split[rows[_choose_held_out(clips, rows, val_fraction, by_site, seed + 1, "val")]] = "val"
     split[split == "free"] = "train"
     return clips.with_columns(split=pl.Series("split", split.tolist(), dtype=pl.String))
 
@@ -83,7 +83,7 @@ def _check(val_fraction: float, test_fraction: float, folds: int | None, fold: i
         raise UsageError(f"data.fold={fold}: with data.folds={folds} it is a number from 0 to {folds - 1}.")
 
 
-def _sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, list[str]]:
+def _number_sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, list[str]]:
     """The number of each row's site (-1 for none) and the names of the sites, sorted."""
     none = np.full(len(rows), -1)
     if not by_site or "site" not in clips.table.columns:
@@ -100,35 +100,35 @@ def _sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, l
     return number.fill_null(-1).to_numpy(), names
 
 
-def _held_out(
+def _choose_held_out(
     clips: Clips, rows: np.ndarray, fraction: float, by_site: bool, seed: int, split: str
 ) -> np.ndarray:
     """Which of `rows` are held out as `split`: bool `[R]`."""
     keep_sites = 2 if split == "test" else 1  # val is cut from what test leaves, and training needs one too
     labels = clips.labels()[rows]
-    site, names = _sites(clips, rows, by_site)
+    site, names = _number_sites(clips, rows, by_site)
     out = np.zeros(len(rows), bool)
     loose = site < 0
     if names:
-        counts = _per_site(labels, site, len(names))
+        counts = _count_per_site(labels, site, len(names))
         sizes = np.bincount(site[~loose], minlength=len(names))
         everywhere = clips.where(clips.labelled()).table["site"].drop_nulls().n_unique()
-        least = least_sites(len(names), everywhere)
-        chosen, missing = held_out_sites(counts, sizes, fraction, names, seed, keep_sites, least)
+        least = compute_least_sites(len(names), everywhere)
+        chosen, missing = choose_sites(counts, sizes, fraction, names, seed, keep_sites, least)
         # A loose clip can stand in for a site, so only what both lack is missing.
         missing &= ~labels[loose].any(axis=0)
         if missing.any() and keep_sites == 1:
             lost = ", ".join(np.array(clips.classes)[missing][:5])
             log.warning(f"not in val, because each of their sites holds the last of some class: {lost}")
-        _say_of_sites(split, sizes, chosen, names, fraction, least)
+        _warn_of_sites(split, sizes, chosen, names, fraction, least)
         out[~loose] = chosen[site[~loose]]
     if loose.any():
         clip = clips.table["clip"][rows[loose]].to_list()
-        out[loose] = _held_out_clips(labels[loose], fraction, clip, seed)
+        out[loose] = _choose_clips(labels[loose], fraction, clip, seed)
     return out
 
 
-def _say_of_sites(
+def _warn_of_sites(
     split: str,
     sizes: np.ndarray,
     chosen: np.ndarray,
@@ -154,10 +154,10 @@ def _say_of_sites(
         )
 
 
-def _folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, seed: int) -> np.ndarray:
+def _assign_folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, seed: int) -> np.ndarray:
     """The fold of each of `rows`: int `[R]`."""
     labels = clips.labels()[rows]
-    site, names = _sites(clips, rows, by_site)
+    site, names = _number_sites(clips, rows, by_site)
     if names and len(names) < folds and not (site < 0).any():
         raise UsageError(
             f"data.folds={folds}: there are only {len(names)} sites, and a site is never divided."
@@ -166,25 +166,25 @@ def _folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, seed: int)
     loose = site < 0
     if names:
         sizes = np.bincount(site[~loose], minlength=len(names))
-        fold[~loose] = fold_sites(_per_site(labels, site, len(names)), sizes, folds, names, seed)[
+        fold[~loose] = fold_sites(_count_per_site(labels, site, len(names)), sizes, folds, names, seed)[
             site[~loose]
         ]
     if loose.any():
-        order, _ = _stratified(labels[loose], clips.table["clip"][rows[loose]].to_list(), seed)
+        order, _ = _stratify(labels[loose], clips.table["clip"][rows[loose]].to_list(), seed)
         dealt = np.empty(len(order), np.int64)
         dealt[order] = np.arange(len(order)) % folds
         fold[loose] = dealt
     return fold
 
 
-def _per_site(labels: np.ndarray, site: np.ndarray, n: int) -> np.ndarray:
+def _count_per_site(labels: np.ndarray, site: np.ndarray, n: int) -> np.ndarray:
     """Clips of each class at each site: int `[S, C]`."""
     known = site >= 0
     columns = [np.bincount(site[known & labels[:, c]], minlength=n) for c in range(labels.shape[1])]
     return np.stack(columns, axis=1) if columns else np.zeros((n, 0), np.int64)
 
 
-def _stratified(labels: np.ndarray, clip: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _stratify(labels: np.ndarray, clip: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """An order in which clips of one combination of labels stand together, and each clip's rarest class.
 
     Blocks of one rarest class come first to last by how rare it is; inside, combinations; inside, as
@@ -196,16 +196,16 @@ def _stratified(labels: np.ndarray, clip: list[str], seed: int) -> tuple[np.ndar
     rarest = np.where(labels, rank[None, :], len(counts)).min(axis=1, initial=len(counts))
     _, combination = np.unique(np.packbits(labels, axis=1), axis=0, return_inverse=True)
     place = np.empty(len(clip), np.int64)
-    place[shuffled(clip, seed)] = np.arange(len(clip))
+    place[shuffle_rows(clip, seed)] = np.arange(len(clip))
     return np.lexsort((place, combination.reshape(-1), rarest)), rarest
 
 
-def _held_out_clips(labels: np.ndarray, fraction: float, clip: list[str], seed: int) -> np.ndarray:
+def _choose_clips(labels: np.ndarray, fraction: float, clip: list[str], seed: int) -> np.ndarray:
     """Which clips are held out, an even share of each combination of labels: bool `[N]`.
 
     A class of two clips or more is on both sides, as far as clips of several classes allow.
     """
-    order, rarest = _stratified(labels, clip, seed)
+    order, rarest = _stratify(labels, clip, seed)
     out = np.zeros(len(clip), bool)
     owed = 0.0  # what rounding left from the blocks before, so that the whole share is right too
     for block in np.split(order, np.flatnonzero(np.diff(rarest[order])) + 1):

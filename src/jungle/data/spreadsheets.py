@@ -13,7 +13,7 @@ from pathlib import Path
 import polars as pl
 
 from jungle.files import write_text
-from jungle.names import escaped
+from jungle.names import escape
 
 SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """The last four are the wide forms of the first four, which spreadsheets of some languages take for them."""
@@ -23,10 +23,10 @@ _UNSEEN = r"[\p{C}\p{Zl}\p{Zp}]"
 _PYTHON_NUMBER = _NUMBER.replace(r"\z", r"\Z")  # polars and Python write the end of the text in two ways
 
 
-def as_text(value: str) -> str:
+def escape_formula(value: str) -> str:
     """Return a cell or a heading as a spreadsheet shows it; a plain number (`-1.5`) stays one."""
     risky = re.match(_FORMULA, value) and not re.match(_PYTHON_NUMBER, value)
-    return ("'" if risky else "") + escaped(value)
+    return ("'" if risky else "") + escape(value)
 
 
 def write_csv(
@@ -44,17 +44,17 @@ def write_csv(
         OSError: the file cannot be written.
     """
     texts = [c for c, kind in table.schema.items() if kind == pl.String and c not in exact]
-    safe = table.with_columns(_as_text(table[c]) for c in texts)
+    safe = table.with_columns(_escape_column(table[c]) for c in texts)
     for name in table.columns:
-        heading = name if name in exact else as_text(name)
+        heading = name if name in exact else escape_formula(name)
         while heading != name and heading in safe.columns:  # a class of just that name
             heading = "'" + heading
         safe = safe.rename({name: heading})
     write_text(path, safe.write_csv(float_precision=float_precision))
 
 
-def _as_text(cells: pl.Series) -> pl.Series:
+def _escape_column(cells: pl.Series) -> pl.Series:
     risky = cells.str.contains(_FORMULA) & ~cells.str.contains(_NUMBER)
     if not (risky | cells.str.contains(_UNSEEN)).any():
         return cells
-    return pl.Series(cells.name, [None if c is None else as_text(c) for c in cells], dtype=pl.String)
+    return pl.Series(cells.name, [None if c is None else escape_formula(c) for c in cells], dtype=pl.String)

@@ -10,12 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from jungle.console import log
-from jungle.data.encodings import decoded
-from jungle.data.paths import absolute
+from jungle.data.encodings import decode_text
+from jungle.data.paths import make_absolute
 from jungle.data.text import ENDS, clean_name
-from jungle.data.validation_report import shown
-from jungle.errors import UserError, first_line
-from jungle.files import absent
+from jungle.errors import UserError, shorten_error
+from jungle.files import describe_absent
+from jungle.names import show
 from jungle.parquet import read_parquet
 
 MAX_BYTES = 512 * 2**20
@@ -57,12 +57,12 @@ def read_table(path: str | Path, typed: bool = False, as_written: bool = False) 
     Raises:
         UserError: there is no such file, it is too large, or it is malformed; names the file and the line.
     """
-    path = absolute(path)
+    path = make_absolute(path)
     try:
         if not path.is_file():
             if path.exists():
                 raise UserError(f"{path}: not a file.")
-            raise UserError(f"{path}: {absent(path)}")
+            raise UserError(f"{path}: {describe_absent(path)}")
         if path.stat().st_size > MAX_BYTES:
             raise UserError(
                 f"{path}: larger than {MAX_BYTES >> 20} MiB. Keep only the columns needed, or split it."
@@ -83,9 +83,9 @@ def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
                     f"{path}: {frame.height:,} rows of {frame.width:,} columns are more than can be held as "
                     "text. Keep only the columns needed, or split it."
                 )
-            frame = _trimmed(path, frame, as_written)
+            frame = _trim(path, frame, as_written)
     except pl.exceptions.PolarsError as e:
-        raise UserError(f"{path}: not a Parquet table: {shown(first_line(e))}") from None
+        raise UserError(f"{path}: not a Parquet table: {show(shorten_error(e))}") from None
     return Table(path, frame, pl.int_range(1, frame.height + 1, eager=True))
 
 
@@ -96,14 +96,14 @@ def read_text(path: Path) -> str:
         UserError: it cannot be read, is not text, or its encoding cannot be told.
     """
     try:
-        return _text(path, path.read_bytes())
+        return _decode_file(path, path.read_bytes())
     except OSError as e:
         raise UserError(f"{path}: cannot be read: {e.strerror}.") from None
 
 
-def _text(path: Path, data: bytes) -> str:
+def _decode_file(path: Path, data: bytes) -> str:
     try:
-        found = decoded(data)
+        found = decode_text(data)
     except UnicodeDecodeError:
         raise UserError(f"{path}: not text. Save it as CSV in UTF-8.") from None
     except UserError as e:
@@ -113,7 +113,7 @@ def _text(path: Path, data: bytes) -> str:
     return found.text.rstrip("\x1a")  # the end of a file, as DOS wrote it
 
 
-def _separator(header: str) -> str:
+def _find_separator(header: str) -> str:
     """The one of comma, semicolon and tab (else bar) that the header line has most of, outside quotes."""
     outside = "".join(header.split('"')[::2])
     best = max(",;\t", key=outside.count)
@@ -129,7 +129,7 @@ class _Top:
     title: bool
 
 
-def _top(path: Path, text: str) -> _Top:
+def _find_header(path: Path, text: str) -> _Top:
     """Find the header: the first line that is not empty, a note of a spreadsheet, a title or a comment."""
     declared = ""
     said: list[tuple[int, str]] = []  # the first lines that say something
@@ -143,25 +143,27 @@ def _top(path: Path, text: str) -> _Top:
                 break
     if not said:
         raise UserError(f"{path}: empty. It needs a header line and one line a clip.")
-    first = _first_of_several(said)
+    first = _find_first_row(said)
     number, header = said[first]
-    separator = declared if declared and declared in header else _separator(header)
+    separator = declared if declared and declared in header else _find_separator(header)
     return _Top(number, separator, first > 0)
 
 
-def _first_of_several(said: list[tuple[int, str]]) -> int:
+def _find_first_row(said: list[tuple[int, str]]) -> int:
     """The first line with several cells, where those above it are titles or comments of one cell; else 0."""
     for i, (_, line) in enumerate(said):
         remark = line.startswith("# ") and i + 1 < len(said) and not _NAME.search(line)
-        cells = sum(bool(c.strip(ENDS)) for c in _cells(line, _separator(line)))
-        if cells > 1 and not (remark and cells < len(_cells(said[i + 1][1], _separator(said[i + 1][1])))):
+        cells = sum(bool(c.strip(ENDS)) for c in _split_cells(line, _find_separator(line)))
+        if cells > 1 and not (
+            remark and cells < len(_split_cells(said[i + 1][1], _find_separator(said[i + 1][1])))
+        ):
             return i
         if line.count('"') % 2 or _NAME.search(line.strip(ENDS + ',;"')):
             return 0  # a heading of two lines, or the first name of a list
     return 0
 
 
-def _cells(line: str, separator: str) -> list[str]:
+def _split_cells(line: str, separator: str) -> list[str]:
     try:
         return next(csv.reader([line], delimiter=separator), [])
     except csv.Error:
@@ -169,11 +171,11 @@ def _cells(line: str, separator: str) -> list[str]:
 
 
 def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
-    text = _text(path, data)
+    text = _decode_file(path, data)
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise UserError(f"{path}: line {line}: not text. Save it as CSV in UTF-8.")
-    top = _top(path, text)
+    top = _find_header(path, text)
     if top.title:
         log.warning(f"{path}: the header is line {top.above + 1}; what stands above it is passed over")
     stream = io.StringIO(text, newline="")
@@ -182,8 +184,8 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
     reader = csv.reader(stream, delimiter=top.separator, strict=True, skipinitialspace=True)
     try:
         cells = next(reader)
-        names = _header(path, cells, top.above + 1, as_written)
-        frames, lines = _chunks(path, reader, names, cells, top.above)
+        names = _read_header(path, cells, top.above + 1, as_written)
+        frames, lines = _read_chunks(path, reader, names, cells, top.above)
     except csv.Error as e:
         raise UserError(
             f"{path}: line {reader.line_num + top.above}: {e}. Is a quote unclosed? Put names that hold a "
@@ -192,11 +194,11 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
     kept = [n for n in names if n]
     frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(kept, pl.String))
     return Table(
-        path, _trimmed(path, frame, as_written), pl.Series("line", lines, dtype=pl.Int64), top.separator
+        path, _trim(path, frame, as_written), pl.Series("line", lines, dtype=pl.Int64), top.separator
     )
 
 
-def _header(path: Path, cells: list[str], line: int, as_written: bool) -> list[str]:
+def _read_header(path: Path, cells: list[str], line: int, as_written: bool) -> list[str]:
     names = [c.strip(ENDS) if as_written else clean_name(c) for c in cells]
     while names and not names[-1]:
         names.pop()
@@ -211,13 +213,13 @@ def _header(path: Path, cells: list[str], line: int, as_written: bool) -> list[s
             )
         if name and name in seen:
             raise UserError(
-                f"{path}: line {line}: two columns are named {shown(name)!r}. Rename or remove one."
+                f"{path}: line {line}: two columns are named {show(name)!r}. Rename or remove one."
             )
         seen.add(name)
     return names
 
 
-def _chunks(
+def _read_chunks(
     path: Path, reader: Iterator[list[str]], names: list[str], header: list[str], skipped: int
 ) -> tuple[list[pl.DataFrame], list[int]]:
     """The rows as frames of text, and each row's line; a header that comes again is passed over.
@@ -236,7 +238,7 @@ def _chunks(
             row = row[:width]
         if not row or (not row[0].strip() and not any(cell.strip() for cell in row)):
             continue
-        if _same(row, header, width):
+        if _is_header(row, header, width):
             log.warning(f"{path}: line {reader.line_num + skipped} is the header again: passed over")  # type: ignore[attr-defined]  # csv.reader has it
             continue
         if len(row) != width:
@@ -247,7 +249,7 @@ def _chunks(
         # Numbers without a name, all different, are row numbers that a program added; others should be known.
         for i, before in list(nameless.items()):
             if re.search(r"[^\W\d]", row[i]) or row[i] in before:
-                where = f"column {i + 1} (line {reader.line_num + skipped}: {shown(row[i], 40)!r})"  # type: ignore[attr-defined]
+                where = f"column {i + 1} (line {reader.line_num + skipped}: {show(row[i], 40)!r})"  # type: ignore[attr-defined]
                 log.warning(f"{path}: {where} has no name and is not used")
                 del nameless[i]
             elif row[i].strip() and len(before) < FIRST:
@@ -255,7 +257,7 @@ def _chunks(
         rows.append(row)
         lines.append(reader.line_num + skipped)  # type: ignore[attr-defined]  # csv.reader has it
         if len(rows) == CHUNK:
-            frames.append(_frame(rows, names))
+            frames.append(_make_frame(rows, names))
             rows = []
             if len(lines) > MAX_ROWS:
                 raise UserError(f"{path}: more than {MAX_ROWS} rows.")
@@ -266,22 +268,22 @@ def _chunks(
             'the separator between "quotes".'
         )
     if rows:
-        frames.append(_frame(rows, names))
+        frames.append(_make_frame(rows, names))
     return frames, lines
 
 
-def _same(row: list[str], header: list[str], width: int) -> bool:
+def _is_header(row: list[str], header: list[str], width: int) -> bool:
     return row[0].strip(ENDS) == header[0].strip(ENDS) and [c.strip(ENDS) for c in row[:width]] == [
         c.strip(ENDS) for c in header[:width]
     ]
 
 
-def _frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
+def _make_frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
     columns = zip(names, zip(*rows, strict=True), strict=True)
     return pl.DataFrame([pl.Series(name, cells, dtype=pl.String) for name, cells in columns if name])
 
 
-def _trimmed(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
+def _trim(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
     """The frame as text without blanks at the ends, null where empty; items of a list on a line each."""
 
     def flat(kind: pl.DataType) -> bool:
@@ -293,7 +295,7 @@ def _trimmed(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
         if isinstance(k, (pl.List, pl.Array)) and flat(k.inner)  # type: ignore[arg-type]
     ]
     if other := [c for c, kind in frame.schema.items() if not flat(kind) and c not in lists]:
-        kinds = ", ".join(f"{shown(c, 40)} ({frame.schema[c].base_type().__name__})" for c in other)
+        kinds = ", ".join(f"{show(c, 40)} ({frame.schema[c].base_type().__name__})" for c in other)
         log.warning(
             f"{path}: columns that hold more than one value a cell, or none of text, are not used: {kinds}"
         )

@@ -29,7 +29,7 @@ MISSING = frozenset([  # R, pandas, SQL; spreadsheets' errors in English, German
     "#¡div/0!", "#num!", "#zahl!", "#spill!", "#calc!",
 ])
 """What programs write for an empty cell, in lower case. `None` as Python writes it is one too."""
-ASKED = frozenset([
+AMBIGUOUS = frozenset([
     "none", "nil", "n.a.", "n.a", "-", "--", "---", "–", "—", ".", "..", "...", "…", "?", "??", "???", "/",
     "//", "*", "[]", "{}", "()", "(blank)", "(empty)", "(leer)", "(vide)", "tbd", "todo", "to do", "missing",
     "unclassified", "unprocessed", "not labelled", "not labeled", "no label", "no id", "no data", "nodata",
@@ -92,10 +92,10 @@ def clean_name(text: str) -> str:
     elif "\t" in text:
         text = text.replace("\t", " ")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return clean_text(unquoted(text))
+    return clean_text(strip_quotes(text))
 
 
-def unquoted(text: str) -> str:
+def strip_quotes(text: str) -> str:
     """The text without one pair of quotes around it, as a file manager's "Copy as path" puts them.
 
     Likewise without the formula `="..."` or `=HYPERLINK("...")` of a spreadsheet around it.
@@ -117,7 +117,7 @@ def fold_text(text: str) -> str:
     if not text.isascii():
         text = re.sub(r"([a-z])[\u0300-\u036f]+", r"\1", text)  # marks of other scripts are letters of theirs
         text = unicodedata.normalize("NFC", text).translate(_LOOKS)
-    text = unquoted(text.strip(ENDS))
+    text = strip_quotes(text.strip(ENDS))
     text = re.sub(r"[\s_-]+", " ", text).strip()
     text = text.rstrip("?!.,;:* ") or text
     return re.sub(r"(?<=[^\W\d]) (?=\w)|(?<=\w) (?=[^\W\d])", "", text)  # between numbers it counts
@@ -128,14 +128,14 @@ def is_missing(text: str) -> bool:
     return text == "None" or text.casefold() in MISSING
 
 
-def is_asked(text: str) -> bool:
+def is_ambiguous(text: str) -> bool:
     """Whether only its writer knows if this is an empty cell, no animal, or a name.
 
     Marks alone, as `~` or `__`, say no more than `-` does.
     """
     text = text.strip("_") or text
     marks = text != "" and all(unicodedata.category(c)[0] == "P" or c in "~^`´¨|=<>" for c in text)
-    return (marks or text.casefold() in ASKED) and not is_missing(text)
+    return (marks or text.casefold() in AMBIGUOUS) and not is_missing(text)
 
 
 LONGEST = 200  # letters of a name that is looked at closely; no class may have more
@@ -149,7 +149,7 @@ _NOT_THE_NAME = re.compile(
 )
 
 
-def class_fold(name: str) -> str:
+def fold_class(name: str) -> str:
     """A class for comparison: as `fold_text`, without a number of animals or a probability at its ends.
 
     An `s` at its end, brackets around it, pictures (emoji) and the words that a file manager gives a copy
@@ -168,12 +168,12 @@ def class_fold(name: str) -> str:
     return folded[:-1] if len(folded) > 3 and folded.endswith("s") else folded
 
 
-def site_fold(name: str) -> str:
+def fold_site(name: str) -> str:
     """A site for comparison: as `fold_text`, numbers without the zeros that spreadsheets drop and add."""
     return fold_text(re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0$", r"\1", name)))
 
 
-def scripts_of(name: str) -> list[str]:
+def find_scripts(name: str) -> list[str]:
     """The scripts of a name's letters where one word mixes them (Latin, Cyrillic, ...), else its one or none.
 
     Kana and Chinese signs go together in Japanese, and are one.
@@ -202,7 +202,7 @@ def is_blank(name: str) -> bool:
 _BLANK_FOLDS = frozenset(fold_text(w) for w in BLANK_WORDS)
 
 
-def mapped(values: pl.Series, by: dict[str, str]) -> pl.Series:
+def map_values(values: pl.Series, by: dict[str, str]) -> pl.Series:
     """A column of text with some of its values changed."""
     changed = {k: v for k, v in by.items() if k != v}
     return values.replace(changed) if changed else values
@@ -211,11 +211,11 @@ def mapped(values: pl.Series, by: dict[str, str]) -> pl.Series:
 def clean_names(values: pl.Series) -> pl.Series:
     """A column of classes or sites, each as `clean_name` reads it; null where nothing is left."""
     unique = values.drop_nulls().unique().to_list()
-    cleaned = mapped(values, {v: clean_name(v) for v in unique})
+    cleaned = map_values(values, {v: clean_name(v) for v in unique})
     return pl.select(pl.when(cleaned != "").then(cleaned).alias(values.name)).to_series()
 
 
-def spellings(names: Iterable[str], fold: Callable[[str], str] = fold_text) -> list[list[str]]:
+def find_spellings(names: Iterable[str], fold: Callable[[str], str] = fold_text) -> list[list[str]]:
     """The names that are one word written in several ways, each group in the order given."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
@@ -247,12 +247,14 @@ def match_names(names: Iterable[str], known: Sequence[str]) -> Matches:
     for k in dict.fromkeys(known):
         composed.setdefault(clean_name(k), []).append(k)
         folds.setdefault(fold_text(k), []).append(k)
-    return matched(
+    return match_fitting(
         names, exact, lambda name: composed.get(clean_name(name)) or folds.get(fold_text(name), [])
     )
 
 
-def matched(names: Iterable[str], exact: Container[str], fitting: Callable[[str], Sequence[str]]) -> Matches:
+def match_fitting(
+    names: Iterable[str], exact: Container[str], fitting: Callable[[str], Sequence[str]]
+) -> Matches:
     """Find each of the names: exactly, else as the only one that fits.
 
     Args:

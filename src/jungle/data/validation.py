@@ -12,11 +12,12 @@ import polars as pl
 
 from jungle.data.clips import SPLITS, Clips
 from jungle.data.contrast import check_contrast
-from jungle.data.paths import candidates, locate, real_files
-from jungle.data.text import class_fold, clean_name, fold_text, is_blank, scripts_of, spellings
-from jungle.data.validation_report import Problems, shown
-from jungle.data.video_suffixes import without_suffix
-from jungle.wording import count, counted
+from jungle.data.paths import find_candidates, locate, resolve_files
+from jungle.data.text import clean_name, find_scripts, find_spellings, fold_class, fold_text, is_blank
+from jungle.data.validation_report import Problems
+from jungle.data.video_suffixes import strip_suffix
+from jungle.names import show
+from jungle.wording import count, tally
 
 BLANK = "blank"
 SLIP = 2  # clips of a class, at most, that may be a misspelling of another
@@ -74,10 +75,10 @@ def check(
     gathered = Problems() if problems is None else problems
     classes = None if classes is None else [clean_name(c) for c in classes]
     warnings: list[str] = []
-    _ids(clips, gathered)
-    _class_names(clips, classes, gathered, warnings)
-    _labels(clips, blank, gathered, warnings)
-    _splits(clips, gathered, warnings, strict)
+    _check_ids(clips, gathered)
+    _check_class_names(clips, classes, gathered, warnings)
+    _check_labels(clips, blank, gathered, warnings)
+    _check_splits(clips, gathered, warnings, strict)
     on_disk = locate(clips.table["path"])
     lost, labelled = on_disk.is_null(), clips.labelled()
     failing = lost & labelled if missing == "error" else pl.Series([False] * len(clips), dtype=pl.Boolean)
@@ -95,14 +96,14 @@ def check(
             count=len(rows),
         )
     check_contrast(clips.where(~lost) if missing == "skip" else clips, gathered, warnings)
-    _files(clips, on_disk, gathered, warnings)
+    _check_files(clips, on_disk, gathered, warnings)
     gathered.raise_if_any(where)
     failures = clips.table.filter(lost).select("clip", "path", pl.lit("no such file").alias("reason"))
     if failures.height:
         left_out = "and is left out" if failures.height == 1 else "and are left out"
-        some = ", ".join(gathered.at(c, shown(c)) for c in failures["clip"].head(5))
+        some = ", ".join(gathered.at(c, show(c)) for c in failures["clip"].head(5))
         more = ", ..." if failures.height > 5 else ""
-        warnings.append(f"{counted(failures.height, 'clips are')} not on disk {left_out}: {some}{more}")
+        warnings.append(f"{tally(failures.height, 'clips are')} not on disk {left_out}: {some}{more}")
         left = set(clips.where(~lost).splits().drop_nulls().unique().to_list())
         gone = [s for s in ("train", "val") if s not in left and (clips.splits() == s).any()]
         gathered.add(
@@ -113,19 +114,19 @@ def check(
     return Checked(found, failures, tuple(warnings))
 
 
-def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[str]) -> None:
+def _check_files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[str]) -> None:
     """Names that two files fit, files that two clips name, and names that the disk writes in another way."""
     paths, lost = clips.table["path"], on_disk.is_null()
     # By their names: a whole path may be so long that what fits is cut off.
     named = zip(clips.table["clip"].filter(lost).head(100), paths.filter(lost).head(100), strict=True)
-    unsure = {name: c for name, path in named if len(c := candidates(path)) > 1}
+    unsure = {name: c for name, path in named if len(c := find_candidates(path)) > 1}
     problems.add(
         "names fit several files, by case, accents or suffix",
         [f"{n} ({' or '.join(os.path.basename(f) for f in files)})" for n, files in unsure.items()],
         "Write each as the file's name is written.",
     )
     there = pl.DataFrame({"clip": clips.table["clip"], "path": paths, "file": on_disk}).drop_nulls()
-    there = there.with_columns(file=real_files(there["file"]), written=there["file"])
+    there = there.with_columns(file=resolve_files(there["file"]), written=there["file"])
     there = there.unique("clip", maintain_order=True)
     shared = there.filter(there["file"].is_duplicated()).group_by("file", maintain_order=True).agg("clip")
     problems.add(
@@ -135,23 +136,23 @@ def _files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[
         count=shared.height,
     )
     other = there.filter(pl.col("path").str.normalize("NFC") != pl.col("written").str.normalize("NFC"))
-    longer = pl.Series([without_suffix(w) for w in other["written"]], dtype=pl.String).str.to_lowercase()
+    longer = pl.Series([strip_suffix(w) for w in other["written"]], dtype=pl.String).str.to_lowercase()
     bare = other.filter(longer == other["path"].str.to_lowercase())
     other = other.join(bare, on="clip", how="anti", maintain_order="left")
     if bare.height:
         name, file = (os.path.basename(bare[c][0]) for c in ("path", "written"))
         warnings.append(
-            f"{counted(bare.height, 'names have')} no suffix, as {shown(name)}: taken as {shown(file)}"
+            f"{tally(bare.height, 'names have')} no suffix, as {show(name)}: taken as {show(file)}"
         )
     if other.height:
         first = other.row(0, named=True)
         warnings.append(
-            f"{counted(other.height, 'names differ')} from the file's by case, as {shown(first['path'])}: it "
-            f"is {shown(first['written'])}"
+            f"{tally(other.height, 'names differ')} from the file's by case, as {show(first['path'])}: it "
+            f"is {show(first['written'])}"
         )
 
 
-def _ids(clips: Clips, problems: Problems) -> None:
+def _check_ids(clips: Clips, problems: Problems) -> None:
     clip = clips.table["clip"]
     twice = clip.filter(clip.is_duplicated()).unique(maintain_order=True)
     problems.add(
@@ -162,7 +163,7 @@ def _ids(clips: Clips, problems: Problems) -> None:
     )
 
 
-def _class_names(
+def _check_class_names(
     clips: Clips, classes: Sequence[str] | None, problems: Problems, warnings: list[str]
 ) -> None:
     problems.add(
@@ -170,16 +171,18 @@ def _class_names(
     )
     if classes is not None:
         unknown = [c for c in clips.classes if c not in set(classes)]
-        problems.add("classes are unknown", unknown, f"Known are {', '.join(map(shown, classes[:30]))}.")
+        problems.add("classes are unknown", unknown, f"Known are {', '.join(map(show, classes[:30]))}.")
     else:
-        _spellings(clips, problems, warnings)
+        _check_spellings(clips, problems, warnings)
     if (len(clips) or not problems) and not problems.labels_unread and not clips.labelled().any():
         problems.say("No clip has a label. Is data.labels the right table?")
 
 
-def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
+def _check_spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     """Classes that are one word written in several ways, and rare ones that look like a misspelling."""
-    several = [" = ".join(map(problems.class_at, names)) for names in spellings(clips.classes, class_fold)]
+    several = [
+        " = ".join(map(problems.class_at, names)) for names in find_spellings(clips.classes, fold_class)
+    ]
     problems.add(
         "classes are written in several ways",
         several,
@@ -188,35 +191,35 @@ def _spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
     folds = {fold_text(c) for c in clips.classes}
     for c in clips.classes:
         words, others = [w for w in re.split(r"[\W_]+", c) if w], folds - {fold_text(c)}
-        if _made_of(words, others):
+        if _is_made_of(words, others):
             warnings.append(
-                f"class {shown(c)} is made of the names of other classes: two species in one cell?"
+                f"class {show(c)} is made of the names of other classes: two species in one cell?"
             )
-        elif _made_of([w for w in words if w.casefold() not in ABOUT], others, least=1):
+        elif _is_made_of([w for w in words if w.casefold() not in ABOUT], others, least=1):
             warnings.append(
-                f"class {shown(c)} has the name of another class and words about it: is it one of its own?"
+                f"class {show(c)} has the name of another class and words about it: is it one of its own?"
             )
-        if len(scripts := scripts_of(c)) > 1:
+        if len(scripts := find_scripts(c)) > 1:
             warnings.append(
-                f"class {shown(c)} has letters of several scripts ({', '.join(scripts)}): was it typed by "
+                f"class {show(c)} has letters of several scripts ({', '.join(scripts)}): was it typed by "
                 "mistake, or its encoding misread?"
             )
     counts = dict(zip(clips.classes, clips.labels().sum(0).tolist(), strict=True))
-    blanks = [shown(c) for c in clips.classes if counts[c] and is_blank(c)]
+    blanks = [show(c) for c in clips.classes if counts[c] and is_blank(c)]
     if len(blanks) > 1:
         warnings.append(f"classes {' and '.join(blanks)} both mean that there is no animal: one class?")
     common = [c for c in clips.classes if counts[c] >= SLIP * 5]
     for c in clips.classes:
         near = difflib.get_close_matches(c, common, 1, 0.85) if 0 < counts[c] <= SLIP else []
         if near:
-            these, those = (f"{shown(n)} ({count(counts[n], 'clip')})" for n in (c, near[0]))
+            these, those = (f"{show(n)} ({count(counts[n], 'clip')})" for n in (c, near[0]))
             warnings.append(
                 f"{these} may be a misspelling of {those}: correct the table, or keep it if it is a class of "
                 "its own"
             )
 
 
-def _made_of(words: Sequence[str], folds: set[str], least: int = 2) -> bool:
+def _is_made_of(words: Sequence[str], folds: set[str], least: int = 2) -> bool:
     """Whether the words of a name, all of them and at least so many, are other classes' names in turn."""
     reached = {0}  # after how many words a class may begin
     for end in range(1, len(words) + 1):
@@ -225,7 +228,7 @@ def _made_of(words: Sequence[str], folds: set[str], least: int = 2) -> bool:
     return len(words) >= least and len(words) in reached
 
 
-def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -> None:
+def _check_labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -> None:
     out_of_range: list[str] = []
     n = 0
     for c in clips.classes:
@@ -258,7 +261,7 @@ def _labels(clips: Clips, blank: str, problems: Problems, warnings: list[str]) -
     )
 
 
-def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool) -> None:
+def _check_splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool) -> None:
     splits = clips.splits()
     unknown = splits.filter(~splits.is_in(list(SPLITS)) & splits.is_not_null()).unique().sort()
     problems.add("splits are unknown", unknown.to_list(), f"Splits are {', '.join(SPLITS)}.")
@@ -283,7 +286,7 @@ def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool)
     else:
         for what, those in (("no clip at all", empty), ("no clip in training", untrained)):
             if those:
-                warnings.append(f"{counted(len(those), 'classes have')} {what}: {_listed(those)}")
+                warnings.append(f"{tally(len(those), 'classes have')} {what}: {_list_names(those)}")
     if labelled.any() and not of["val"].any():
         problems.say(
             "No labelled clip is for validation, so no checkpoint can be chosen. Give some clips "
@@ -296,27 +299,29 @@ def _splits(clips: Clips, problems: Problems, warnings: list[str], strict: bool)
         shared = sorted(pairs.group_by("site").len().filter(pl.col("len") > 1)["site"].to_list())
         if shared:
             warnings.append(
-                f"{counted(len(shared), 'sites are')} in more than one split ({_listed(shared)}): figures on "
-                "those splits flatter the model, because it has seen the background"
+                f"{tally(len(shared), 'sites are')} in more than one split ({_list_names(shared)}): figures "
+                "on those splits flatter the model, because it has seen the background"
             )
 
 
-def _listed(names: Iterable[object], most: int = 5) -> str:
+def _list_names(names: Iterable[object], most: int = 5) -> str:
     every = list(names)
-    return ", ".join(shown(n, 40) for n in every[:most]) + (", ..." if len(every) > most else "")
+    return ", ".join(show(n, 40) for n in every[:most]) + (", ..." if len(every) > most else "")
 
 
-def sites_line(clips: Clips) -> str:
+def describe_sites(clips: Clips) -> str:
     """Which sites a split holds out, in one line: those of its clips that have one."""
     pairs = clips.table.select("site", clips.splits().alias("split")).drop_nulls().unique()
     held = {s: sorted(pairs.filter(pl.col("split") == s)["site"].to_list()) for s in ("train", "val", "test")}
-    return "sites: " + "; ".join(f"{len(names)} {s} ({_listed(names)})" for s, names in held.items() if names)
+    return "sites: " + "; ".join(
+        f"{len(names)} {s} ({_list_names(names)})" for s, names in held.items() if names
+    )
 
 
 EMPTY = 5  # classes without a clip that are named
 
 
-def counts_table(clips: Clips, most: int = 60) -> str:
+def format_counts(clips: Clips, most: int = 60) -> str:
     """Clips of each class and split as text for a terminal; its last row counts clips, not labels.
 
     Classes without a clip are one line below it.
@@ -324,7 +329,7 @@ def counts_table(clips: Clips, most: int = 60) -> str:
     counts = clips.counts()
     frame, empty = counts.filter(pl.col("all") > 0), counts.filter(pl.col("all") == 0)["class"].to_list()
     heads = frame.columns
-    rows = [[shown(v, 30) for v in row] for row in frame.head(most).iter_rows()]
+    rows = [[show(v, 30) for v in row] for row in frame.head(most).iter_rows()]
     if frame.height > most:
         rows.append([f"... {frame.height - most} more classes", *[""] * (len(heads) - 1)])
     splits = clips.splits().fill_null("no split")
@@ -339,8 +344,8 @@ def counts_table(clips: Clips, most: int = 60) -> str:
         for row in table
     ]
     if empty:
-        named = ", ".join(shown(name, 30) for name in empty[:EMPTY])
+        named = ", ".join(show(name, 30) for name in empty[:EMPTY])
         lines.append(
-            f"and {counted(len(empty), 'classes')} without a clip: {named}{', ...' * (len(empty) > EMPTY)}"
+            f"and {tally(len(empty), 'classes')} without a clip: {named}{', ...' * (len(empty) > EMPTY)}"
         )
     return "\n".join(lines)

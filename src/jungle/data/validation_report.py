@@ -6,14 +6,13 @@ from itertools import islice
 import polars as pl
 
 from jungle.errors import UserError
-from jungle.names import shown
-from jungle.wording import counted
+from jungle.names import show
+from jungle.wording import tally
 
-__all__ = ["EXAMPLES", "Problems", "at_lines", "counted", "shown"]
 EXAMPLES = 5
 
 
-def at_lines(lines: Iterable[int], total: int | None = None, most: int = 3) -> str:
+def format_lines(lines: Iterable[int], total: int | None = None, most: int = 3) -> str:
     """`line 3`, `lines 3 and 7`, or `lines 3, 7, 9 and 4 more`; `lines` may be the first of a `total`."""
     every = sorted(lines)
     rest = max(len(every) if total is None else total, len(every)) - len(every[:most])
@@ -51,7 +50,7 @@ class Problems:
         if self._rows is None:
             return ""
         lines = self._rows.filter(pl.col("clip") == clip)["line"].to_list()
-        return at_lines(lines) if lines else ""
+        return format_lines(lines) if lines else ""
 
     def at(self, clip: str, name: str | None = None) -> str:
         """A clip (called `name`) with its place: `a.mp4 (line 3)`."""
@@ -60,7 +59,7 @@ class Problems:
 
     def class_at(self, name: str) -> str:
         """A class with its place: `lion (line 3)`."""
-        return f"{shown(name)} ({self._classes[name]})" if name in self._classes else shown(name)
+        return f"{show(name)} ({self._classes[name]})" if name in self._classes else show(name)
 
     def add(
         self,
@@ -84,10 +83,10 @@ class Problems:
             count = len(examples)
         if not count:
             return
-        first = [shown(e) for e in islice(examples, EXAMPLES)]
+        first = [show(e) for e in islice(examples, EXAMPLES)]
         more = ", ..." if count > len(first) and not complete else ""
         listed = f": {', '.join(first)}{more}" if first else ""
-        self.kinds.append(f"{counted(count, what)}{listed}. {fix}")
+        self.kinds.append(f"{tally(count, what)}{listed}. {fix}")
 
     def say(self, kind: str) -> None:
         """Add a problem that is not a count of things."""
@@ -100,7 +99,7 @@ class Problems:
             UserError: there is a problem.
         """
         if len(self.kinds) == 1:
-            raise UserError(f"{shown(where)}: {self.kinds[0]}")
+            raise UserError(f"{show(where)}: {self.kinds[0]}")
         if self.kinds:
             lines = "".join(f"\n  - {kind}" for kind in self.kinds)
-            raise UserError(f"{shown(where)}: {len(self.kinds)} kinds of problems:{lines}")
+            raise UserError(f"{show(where)}: {len(self.kinds)} kinds of problems:{lines}")

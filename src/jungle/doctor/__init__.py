@@ -15,8 +15,8 @@ from pathlib import Path
 from jungle import streams
 from jungle.doctor.child import Late, printable
 from jungle.doctor.rows import Row, bad, warning
-from jungle.errors import UsageError, nearest
-from jungle.files import expanded
+from jungle.errors import UsageError, suggest
+from jungle.files import expand_user
 
 Check = Callable[[], Row | list[Row]]
 
@@ -39,9 +39,9 @@ def main(argv: list[str]) -> int:
     for word in argv:
         key, equals, value = word.partition("=")
         if equals and key in places and value:
-            places[key] = expanded(value)
+            places[key] = expand_user(value)
         elif word != "--json":
-            raise UsageError(f"doctor: {word} is not known.{nearest(key, [*places, '--json'])}")
+            raise UsageError(f"doctor: {word} is not known.{suggest(key, [*places, '--json'])}")
     rows = examine(places)
     if "--json" in argv:
         streams.say(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))

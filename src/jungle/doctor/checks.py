@@ -13,7 +13,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from jungle.doctor.child import Died, ask
 from jungle.doctor.machine import GIB
 from jungle.doctor.rows import Row, bad, good, warning
-from jungle.files import expanded
+from jungle.files import expand_user
 from jungle.models.backbones.bundled_weights import bundled_weights
 from jungle.training.loggers.wandb_key import has_key
 from jungle.wording import count
@@ -44,7 +44,7 @@ except UserError as e:
 """
 TORCH = """
 import torch
-from jungle.errors import first_line
+from jungle.errors import shorten_error
 answer = dict(version=torch.__version__, cuda=torch.version.cuda, gpus=[], broken="")
 try:
     answer["available"] = torch.cuda.is_available()
@@ -53,14 +53,14 @@ try:
         answer["gpus"].append([about.name, about.total_memory])
         torch.ones(8, device=f"cuda:{i}").sum().item()
 except Exception as e:
-    answer["broken"] = first_line(e, 200)
+    answer["broken"] = shorten_error(e, 200)
 try:
     import torchvision
     answer["torchvision"] = torchvision.__version__
     torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
     answer["nms"] = ""
 except Exception as e:
-    answer["nms"] = first_line(e, 200)
+    answer["nms"] = shorten_error(e, 200)
 """
 
 
@@ -198,8 +198,8 @@ def weights() -> list[Row]:
                 "weights", f"{lost} did not come with the packages", REINSTALL
             )
         ]
-    hub = expanded(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
-    hub = expanded(os.environ.get("HF_HUB_CACHE", hub))
+    hub = expand_user(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
+    hub = expand_user(os.environ.get("HF_HUB_CACHE", hub))
     cached = sorted(p.name.split("--")[-1] for p in hub.glob("models--timm--*"))
     more = f" and {len(cached) - 4} more" if len(cached) > 4 else ""
     text = f"{', '.join(cached[:4])}{more}" if cached else "none yet; others are fetched when first used"

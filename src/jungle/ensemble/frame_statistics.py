@@ -14,7 +14,7 @@ import polars as pl
 
 from jungle.ensemble.logits import scores_of
 from jungle.ensemble.members import Member
-from jungle.errors import UsageError, UserError, first_line
+from jungle.errors import UsageError, UserError, shorten_error
 from jungle.parquet import read_parquet
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
@@ -86,7 +86,7 @@ def read_frames(file: Path, classes: Sequence[str]) -> pl.DataFrame:
     try:
         table = read_parquet(file).select("clip", pl.col(list(classes)).cast(pl.List(pl.Float32)))
     except (pl.exceptions.PolarsError, UserError) as e:
-        raise UserError(f"{file}: no table of answers to frames ({first_line(e, 120)})") from None
+        raise UserError(f"{file}: no table of answers to frames ({shorten_error(e, 120)})") from None
     frames = pl.col(classes[0]).list.len()
     sound = pl.all_horizontal(
         *(pl.col(c).list.len() == frames for c in classes),

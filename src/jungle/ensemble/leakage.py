@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from jungle.data.clips import Clips
-from jungle.data.duplicates import copies_between
+from jungle.data.duplicates import find_copies
 from jungle.ensemble.members import Member
 from jungle.wording import count
 
@@ -61,7 +61,7 @@ def _of_run(name: str, clips: Clips, contents: pl.DataFrame | None) -> list[Find
                 )
     if contents is not None:
         known = table.select("clip").join(contents, on="clip", how="left", maintain_order="left")["hash"]
-        copies = copies_between(table.select("clip", "split"), known)
+        copies = find_copies(table.select("clip", "split"), known)
         if len(copies):
             first = f"{copies['clip'][0]} = {copies['copy'][0]}"
             found.append(Finding(name, "training clips are copies of val or test clips", len(copies), first))

@@ -16,8 +16,8 @@ import polars as pl
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
-from jungle.files import absent, read_json
-from jungle.plain import read_settings, without_empty
+from jungle.files import describe_absent, read_json
+from jungle.plain import drop_empty, read_settings
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")
@@ -103,7 +103,7 @@ def runs_of(paths: Sequence[str | Path], setting: str = "members") -> list[Path]
             runs |= dict.fromkeys(f.resolve() for f in inner if not (f.is_symlink() and len(inner) > 1))
         if len(runs) == before and not any(_is_run(f) for f in found):
             if not any(f.exists() for f in found):
-                raise UsageError(f"{setting}={path}: {absent(found[0], 'folder')}")
+                raise UsageError(f"{setting}={path}: {describe_absent(found[0], 'folder')}")
             raise UsageError(
                 f"{setting}={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
             )
@@ -134,7 +134,7 @@ def _but_for_fold(settings: dict[str, Any]) -> str:
     kept = {k: v for k, v in settings.items() if k not in left_out}
     data = dict(kept.get("data", {}))
     data.pop("fold", None)
-    return json.dumps(without_empty({**kept, "data": data}), sort_keys=True, default=str)
+    return json.dumps(drop_empty({**kept, "data": data}), sort_keys=True, default=str)
 
 
 def _name(settings: dict[str, Any]) -> str:
@@ -151,9 +151,9 @@ def _member(name: str, runs: list[Path]) -> Member:
     clips = [Clips.read(run / "clips.parquet") for run in runs]
     tables = {split: [_table(run, split) for run in runs] for split in SPLITS}
     val, test = ([t for t in tables[split] if t is not None] for split in SPLITS)
-    classes = predictions.classes_of(val[0])
+    classes = predictions.get_classes(val[0])
     for run, table in ((r, t) for split in SPLITS for r, t in zip(runs, tables[split], strict=True)):
-        if table is not None and set(predictions.classes_of(table)) != set(classes):
+        if table is not None and set(predictions.get_classes(table)) != set(classes):
             raise UsageError(
                 f"members: the predictions of {run} and {runs[0]} are of different classes, but their "
                 "settings are the same"
@@ -175,10 +175,10 @@ def _member(name: str, runs: list[Path]) -> Member:
     answers = {"val": pl.concat([table.select(val[0].columns) for table in val])}
     if test:
         answers["test"] = _mean(test, classes)
-    read = predictions.read_ones(answers["val"])
+    read = predictions.select_read(answers["val"])
     if not len(read):
         raise UsageError(f"members: {runs[0]} could read none of its validation clips; leave it out")
-    task = "exclusive" if adds_to_one(predictions.probabilities(read)) else "multilabel"
+    task = "exclusive" if adds_to_one(predictions.get_probabilities(read)) else "multilabel"
     return Member(name, tuple(runs), folds, classes, task, clips[0], answers)
 
 
@@ -198,7 +198,7 @@ def _mean(tables: list[pl.DataFrame], classes: tuple[str, ...]) -> pl.DataFrame:
         return tables[0]
     whole = pl.concat([t.select(tables[0].columns) for t in tables])
     order = whole.select("clip").unique(maintain_order=True)
-    answered = predictions.read_ones(whole)
+    answered = predictions.select_read(whole)
     failed = whole.join(answered, on="clip", how="anti", maintain_order="left")
     means = (
         pl.concat([answered, failed])

@@ -161,7 +161,7 @@ def board_of(members: Sequence[Member], split: str) -> Board | None:
     for i, m in enumerate(members):
         table = names.join(m.answers[split], on="clip", how="left", maintain_order="left")
         at = [lead.classes.index(c) for c in m.classes]
-        probs_MNC[i][:, at] = predictions.probabilities(table, m.classes)
+        probs_MNC[i][:, at] = predictions.get_probabilities(table, m.classes)
         unread_MN[i] = (table["status"] == predictions.FAILED).to_numpy()
         reasons.append(table["reason"].to_list())
     known_MC = np.array([[c in m.classes for c in lead.classes] for m in members])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from jungle.data.formats.times import in_order, read_times
-from jungle.data.validation_report import shown
+from jungle.data.formats.times import is_sortable, read_times
 from jungle.ensemble.logits import scores_of
 from jungle.ensemble.prediction_matrix import Answers, Board
 from jungle.errors import UsageError
+from jungle.names import show
 
 
 def plain(answers: Answers) -> np.ndarray:
@@ -39,10 +39,10 @@ def neighbours(board: Board) -> np.ndarray:
                 f"neighbours=true: the clips have no {column}; give the labels a {column} column"
             )
     times = read_times(table["time"])
-    if not in_order(times):
+    if not is_sortable(times):
         raise UsageError(
             f"neighbours=true: the clips' times are text of unknown order, as "
-            f"{shown(times.drop_nulls()[0], 40)!r}; write 2021-03-31 14:05:00 in the labels' column of "
+            f"{show(times.drop_nulls()[0], 40)!r}; write 2021-03-31 14:05:00 in the labels' column of "
             "times, and train again"
         )
     mean_NC = scores_of(np.nanmean(board.probs_MNC, axis=0), "multilabel")

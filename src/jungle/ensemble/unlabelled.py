@@ -114,10 +114,10 @@ def _unlabelled(clips: Clips, split: str, where: Path | None) -> pl.DataFrame:
 
 def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -> Panel:
     first = next(iter(tables))
-    classes = predictions.classes_of(tables[first])
+    classes = predictions.get_classes(tables[first])
     both = wanted.select("clip")
     for name, table in tables.items():
-        own = predictions.classes_of(table)
+        own = predictions.get_classes(table)
         if set(own) != set(classes):
             odd = sorted(set(own) ^ set(classes))
             raise UsageError(f"members: {name!r} has other classes than {first!r}: {', '.join(odd[:5])}")
@@ -127,7 +127,7 @@ def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -
                 f"members: {name!r} has predicted none of the {count(len(wanted), f'{split} clip')}, as "
                 f"{wanted['clip'][0]}{like}. Predict them: {HOW}"
             )
-        both = both.join(predictions.read_ones(table), on="clip", how="semi")
+        both = both.join(predictions.select_read(table), on="clip", how="semi")
     if not len(both):
         raise UserError(f"members: there is no {split} clip that all of them have predicted")
     kept = wanted.join(both, on="clip", how="semi", maintain_order="left")

@@ -10,9 +10,9 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.table_io import read_table
 from jungle.data.text import clean_name, match_names
-from jungle.data.validation_report import shown
-from jungle.errors import UsageError, UserError, nearest
+from jungle.errors import UsageError, UserError, suggest
 from jungle.files import write_text
+from jungle.names import show
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Template:
         if lost := [*found.unknown, *found.ambiguous]:
             listed = ", ".join(map(repr, lost[:5])) + (", ..." if len(lost) > 5 else "")
             raise UsageError(
-                f"template={self.file}: the model has no class {listed}.{nearest(lost[0], known)}"
+                f"template={self.file}: the model has no class {listed}.{suggest(lost[0], known)}"
             )
         for name, of in found.guessed.items():
             if sum(v == of for v in found.known.values()) > 1:
@@ -70,7 +70,7 @@ def read_template(file: Path) -> Template:
     names = table[column].cast(pl.String)
     twice = names.filter(names.is_duplicated()).unique(maintain_order=True).to_list()
     if names.null_count() or twice:
-        which = f": {shown(twice[0])} comes twice" if twice else f": {names.null_count()} rows name none"
+        which = f": {show(twice[0])} comes twice" if twice else f": {names.null_count()} rows name none"
         raise UsageError(f"template={file}: column {column!r} must name each clip once{which}")
     if not len(names):
         raise UsageError(f"template={file}: names no clip; it needs one row a clip")
@@ -88,7 +88,7 @@ def write_submission(
     Raises:
         UserError: the table lacks a clip of the template.
     """
-    classes = template.of_model(tuple(predictions.classes_of(table)))
+    classes = template.of_model(tuple(predictions.get_classes(table)))
     rows = pl.DataFrame({"clip": template.names}, schema={"clip": pl.String})
     found = rows.join(
         table.select("clip", "status", *set(classes.values())), on="clip", how="left", maintain_order="left"

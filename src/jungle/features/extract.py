@@ -19,7 +19,7 @@ from jungle.features.spec import Extraction, Wanted
 from jungle.features.writer import Writer
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.cpu_parallel import map_parallel
-from jungle.names import escaped
+from jungle.names import escape
 from jungle.system import end_with
 from jungle.video import Clip, ClipError
 from jungle.video.workers.decode_pool import DecodePool, Job
@@ -113,7 +113,7 @@ def _extract_share_in_process(
     try:
         _extract_share(plans, todo, device, backbones, total)
     except UserError as e:
-        streams.say(f"error: {escaped(str(e))}", error=True)
+        streams.say(f"error: {escape(str(e))}", error=True)
         sys.exit(1)
 
 

@@ -17,7 +17,7 @@ from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features.safetensors_io import Damaged, open_tensors, read_tensor, write_tensors
 from jungle.features.shard import FAILED, OK, Rows, Shard, join, read_rows, read_shard
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.wording import count
 
 SHARD = re.compile(r"shard-[0-9A-Za-z-]+\.safetensors")
@@ -144,7 +144,7 @@ def save(folder: Path, index: Index) -> None:
         "sizes": np.array([[s.size, s.rows, s.frames, s.dim] for s in shards], np.int64),
     }
     try:
-        with replacing(folder / CACHE) as part:
+        with replace_atomically(folder / CACHE) as part:
             write_tensors(part, columns)
     except OSError as e:
         log.debug(f"{folder / CACHE} is not renewed: {e}")

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import safe_open
 
 from jungle.features.safetensors_io import Damaged, open_tensors, read_tensor, tensor_type, write_tensors
-from jungle.files import replacing
+from jungle.files import replace_atomically
 
 COLUMNS = ("keys", "clips", "reasons", "status", "frames", "crc")
 STATUSES = ("ok", "degraded", "failed")
@@ -128,7 +128,7 @@ def write_shard(path: Path, rows: Rows, times: Sequence[np.ndarray], values: Seq
     Raises:
         OSError: it cannot be written in full; nothing is left behind.
     """
-    with replacing(path) as part:
+    with replace_atomically(path) as part:
         write_tensors(
             part,
             rows.tensors()

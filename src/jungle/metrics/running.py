@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from jungle.metrics.scores import all_scores
+from jungle.metrics.scores import compute_scores
 
 
 class RunningScores(Metric):
@@ -35,7 +35,7 @@ class RunningScores(Metric):
         seen, first = torch.unique(number, return_inverse=True)
         rows = torch.full((len(seen),), len(number), dtype=torch.long, device=number.device)
         rows.scatter_reduce_(0, first, torch.arange(len(number), device=number.device), "amin")
-        return all_scores(probs[rows].cpu().numpy(), targets[rows].cpu().numpy(), self.classes, self.task)
+        return compute_scores(probs[rows].cpu().numpy(), targets[rows].cpu().numpy(), self.classes, self.task)
 
     def _joined(self, name: str) -> Tensor:
         state = getattr(self, name)

@@ -64,7 +64,9 @@ def class_average_precision(probs_NC: Array, targets_NC: Array) -> Array:
     return found
 
 
-def all_scores(probs_NC: Array, targets_NC: Array, classes: tuple[str, ...], task: str) -> dict[str, float]:
+def compute_scores(
+    probs_NC: Array, targets_NC: Array, classes: tuple[str, ...], task: str
+) -> dict[str, float]:
     """Every score by name: `log_loss`, `accuracy`, `top3`, `macro_f1`, `map`, `clips`, and a class's own.
 
     The macro means are over the classes that occur. Scores that cannot be computed are left out.

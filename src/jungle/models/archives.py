@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from jungle.errors import UserError, first_line
+from jungle.errors import UserError, shorten_error
 
 MAX_MEMBERS = 100_000
 MAX_PLAIN = 8 << 20  # bytes of everything in an archive that is no tensor; ours take 0.1 MB
@@ -64,7 +64,7 @@ def check_archive(path: Path) -> None:
 
 def one_line(error: BaseException) -> str:
     """What an exception says, as one line of at most 160 printable characters."""
-    return "".join(c if c.isprintable() else "?" for c in first_line(error, 160))
+    return "".join(c if c.isprintable() else "?" for c in shorten_error(error, 160))
 
 
 def check_plain(value: Any, what: str) -> None:

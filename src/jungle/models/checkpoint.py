@@ -16,7 +16,7 @@ from jungle.models.backbones.concat import backbone_from, backbones_of
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
 from jungle.models.training_plan import Training
-from jungle.names import escaped
+from jungle.names import escape
 from jungle.video import ClipSpec
 
 BUFFERS = 512 << 20  # bytes that a model may work out for itself beside its weights
@@ -75,7 +75,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
         identity = _hash(about, state)
         weights_hash = str(about["weights_hash"])
     except UserError as e:
-        raise UserError(f"ckpt={path}: {escaped(str(e))}") from None
+        raise UserError(f"ckpt={path}: {escape(str(e))}") from None
     except KeyError as e:
         raise UserError(f"ckpt={path}: its description lacks {one_line(e)}") from None
     except Exception as e:

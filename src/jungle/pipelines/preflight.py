@@ -16,9 +16,9 @@ from jungle import extras, network, runs, system
 from jungle.config import PredictConfig, TrainConfig
 from jungle.config.train import ClipsConfig
 from jungle.data.formats.primatrix import find_labels
-from jungle.devices import most_gpus, require_device, require_gpus, require_trainer
+from jungle.devices import count_gpus, require_device, require_gpus, require_trainer
 from jungle.errors import UsageError, UserError
-from jungle.files import absent
+from jungle.files import describe_absent
 from jungle.models.backbones.bundled_weights import bundled_weights
 from jungle.sample.library import check_room
 
@@ -36,7 +36,7 @@ def check(cfg: Any, made: Path | None = None) -> None:
         UsageError: a GPU or a package is not there.
         UserError: files are not there, all of them in one message; or weights cannot be had.
     """
-    if system.rank() > 0:
+    if system.get_rank() > 0:
         return  # the first process speaks for all
     if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
         extras.require(f"decoder={cfg.decoder.name}")
@@ -44,7 +44,7 @@ def check(cfg: Any, made: Path | None = None) -> None:
         _check_gpus(cfg)
         extras.require(f"logger={cfg.logger.name}")
     if isinstance(cfg, PredictConfig):
-        require_device(cfg.device, most_gpus())
+        require_device(cfg.device, count_gpus())
         _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.device == "cpu")
     if problems := list(_missing(cfg, made)):
         raise UserError(" ".join(problems))
@@ -53,7 +53,7 @@ def check(cfg: Any, made: Path | None = None) -> None:
 
 
 def _check_gpus(cfg: TrainConfig) -> None:
-    require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, most_gpus())
+    require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, count_gpus())
     _check_decoding(cfg.decoder.name, cfg.decoder.device, cfg.trainer.accelerator == "cpu")
 
 
@@ -65,7 +65,7 @@ def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
 
         require_gpu(decoder, "cuda")
     instead = "leave decoder.device out, or give decoder.device=cpu"
-    require_gpus(1, most_gpus(), f"decoder.device={device}", instead)
+    require_gpus(1, count_gpus(), f"decoder.device={device}", instead)
     if on_cpu:
         raise UsageError(f"decoder.device={device}: the model is to run on the CPU: {instead}")
 
@@ -76,18 +76,20 @@ def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
         if made is not None and path.absolute().is_relative_to(made.absolute()):
             continue
         if folder and not path.is_dir():
-            yield f"{setting}={path}: " + ("not a folder." if path.exists() else absent(path, "folder"))
+            yield f"{setting}={path}: " + (
+                "not a folder." if path.exists() else describe_absent(path, "folder")
+            )
         elif not folder and path.is_dir():
             yield f"{setting}={path}: a folder, not a file."
         elif not folder and not path.exists():
-            yield f"{setting}={path}: {absent(path)}"
+            yield f"{setting}={path}: {describe_absent(path)}"
     if isinstance(cfg, ClipsConfig):
         yield from _missing_set(cfg)
     for setting, path in _checkpoints(cfg):
         if made is not None and path.absolute().is_relative_to(made.absolute()):
             continue
         try:
-            runs.checkpoint_of(path, setting)
+            runs.resolve_checkpoint(path, setting)
         except UserError as e:
             yield str(e)
 
@@ -110,7 +112,7 @@ def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
             yield str(e)
     if data.format.startswith("primatrix") and data.root is not None:
         if not data.root.is_dir():
-            said = absent(data.root, "folder")
+            said = describe_absent(data.root, "folder")
             how = (
                 "jungle download out=data fetches it."
                 if data.format == "primatrix_micro"
@@ -161,7 +163,7 @@ def _check_weights(cfg: TrainConfig) -> None:
         return
     offline = os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
     hub = _hub()
-    if offline or not network.answers(hub):
+    if offline or not network.is_reachable(hub):
         why = "HF_HUB_OFFLINE is set" if offline else f"{hub} does not answer"
         raise UserError(
             f"model.backbone={lost[0]}: its weights are not on this machine and cannot be fetched: {why}. "

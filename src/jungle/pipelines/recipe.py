@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jungle import runs
-from jungle.config.options import parted
+from jungle.config.options import parse_options
 from jungle.config.recipe import PLACE, Recipe
-from jungle.config.words import check_blanks, quoted
-from jungle.console import log, result
+from jungle.config.words import check_blanks, quote
+from jungle.console import log, print_result
 from jungle.data.validation_report import Problems
-from jungle.errors import UsageError, UserError, nearest
+from jungle.errors import UsageError, UserError, suggest
 from jungle.files import read_json, write_json
 from jungle.pipelines import subprocesses
 from jungle.pipelines.foresight import foresee
@@ -67,7 +67,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
     before = Preparations(folder, [j.config for j in jobs if j.config is not None])
     steps = [*before.steps, *(stage.name for stage in recipe.stages)]
     if command.stage and command.stage not in steps:
-        raise UsageError(f"stage={command.stage}: no such stage.{nearest(command.stage, steps)}")
+        raise UsageError(f"stage={command.stage}: no such stage.{suggest(command.stage, steps)}")
     chosen = [j for j in jobs if command.stage in ("", j.stage.name)]
     if command.plan == "true":
         _set_changed_aside(jobs, dry_run=True)
@@ -90,7 +90,7 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
             _run_stage(job, composed, command, seconds)
     for answer in ANSWERS:
         if chosen and (chosen[-1].folder / answer).is_file():
-            result(f"{Path(answer).stem}: {chosen[-1].folder / answer}")
+            print_result(f"{Path(answer).stem}: {chosen[-1].folder / answer}")
     return 0
 
 
@@ -125,7 +125,7 @@ def _run_stage(
         return
     was_finished, began = job.finished, time.monotonic()
     template = find_template(command.template, composed.first) if job.stage.verb == "ensemble_stack" else None
-    _run(job if template is None else replace(job, args=(*job.args, f"template={quoted(template)}")))
+    _run(job if template is None else replace(job, args=(*job.args, f"template={quote(template)}")))
     if was_finished:
         return
     if any(later.finished for later in jobs[jobs.index(job) + 1 :]):
@@ -217,7 +217,7 @@ def parse_command(argv: list[str]) -> RecipeCommand:
         key, equals, value = arg.partition("=")
         key = key.lstrip("+")
         if not equals or arg.startswith(("-", "~")):
-            parted("train", argv)  # names the option that was meant
+            parse_options("train", argv)  # names the option that was meant
             raise UsageError(
                 f"{arg}: a recipe takes settings alone (key=value); plan=true shows what it would run"
             )

@@ -6,7 +6,7 @@ from textwrap import fill
 from jungle import plain
 from jungle.config import check
 from jungle.config.recipe import PLACE, STEPS, Recipe
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 
 WORDS = {
     "scale": ("full", "tiny"),
@@ -33,7 +33,7 @@ def find_recipe(argv: list[str], configs: Path) -> Path | None:
     if name not in recipes:
         if any(a.startswith(("--config-dir", "-cd")) for a in argv):
             return None  # an experiment of that folder
-        raise UsageError(f"experiment={name}: no such recipe.{nearest(name, recipes)}")
+        raise UsageError(f"experiment={name}: no such recipe.{suggest(name, recipes)}")
     return recipes[name]
 
 

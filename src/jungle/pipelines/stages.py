@@ -9,9 +9,9 @@ from typing import NamedTuple
 
 from jungle import runs
 from jungle.config import TrainConfig
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.recipe import PLACE, Recipe, Stage
-from jungle.config.words import quoted
+from jungle.config.words import quote
 from jungle.data.formats import primatrix
 from jungle.training.loggers.run_names import prefer_variable
 
@@ -42,7 +42,7 @@ class Job:
         """The words that run it."""
         where = "hydra.run.dir" if self.stage.verb == "train" else "out"
         words = self.stage.verb.split("_")
-        return [*words, *self.args, f"{where}={quoted(self.folder)}"]
+        return [*words, *self.args, f"{where}={quote(self.folder)}"]
 
 
 class ComposedRecipe(NamedTuple):
@@ -82,7 +82,7 @@ def compose_recipe(
             args = _merge(recipe.args, args, letter, small, given)
             folds = min(stage.folds, recipe.tiny_folds) if stage.folds and tiny else stage.folds
             folds = None if folds == 1 else folds
-            cfg = composed("train", [*args, *_fold(folds, 0)], configs)
+            cfg = compose("train", [*args, *_fold(folds, 0)], configs)
             first = first or cfg
             root = cfg.paths.runs / "recipes" / name.replace("/", "_")
             folder = root / "members" / f"{stage.name}-{cfg.fingerprint()[:8]}"
@@ -93,12 +93,12 @@ def compose_recipe(
             members = [str(folders[m]) for m in stage.members]
             own = [a for a in given if a.startswith("paths.")]
             args = [
-                f"members=[{','.join(quoted(m) for m in members)}]",
+                f"members=[{','.join(quote(m) for m in members)}]",
                 *_merge(args, stage.original if original else [], stage.tiny if tiny else [], own),
             ]
             key = hashlib.blake2b(json.dumps(args).encode(), digest_size=4).hexdigest()
             folder = root / f"{stage.name}-{key}"
-            composed(stage.verb, [*args, f"out={quoted(folder)}"], configs)
+            compose(stage.verb, [*args, f"out={quote(folder)}"], configs)
             jobs.append(Job(stage, folder, tuple(args)))
         folders[stage.name] = folder
     assert first is not None
@@ -116,9 +116,9 @@ def _group(jobs: list[Job], name: str) -> list[Job]:
         if job.config is None or job.config.logger.name != "wandb":
             return job
         if job.config.logger.group is None and (shared := prefer_variable("WANDB_RUN_GROUP", group)):
-            words.append(f"logger.group={quoted(shared)}")
+            words.append(f"logger.group={quote(shared)}")
         if job.config.logger.job_type is None and (kind := prefer_variable("WANDB_JOB_TYPE", job.stage.name)):
-            words.append(f"logger.job_type={quoted(kind)}")
+            words.append(f"logger.job_type={quote(kind)}")
         return replace(job, args=(*job.args, *words))
 
     return [add_words(job) for job in jobs]

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 
 from jungle import runs
-from jungle.config import TrainConfig, gate, resuming, typed
-from jungle.config.words import parsed, quoted, text_of
+from jungle.config import TrainConfig, gate, parse_config, resuming
+from jungle.config.words import get_text, parse_words, quote
 from jungle.console import log
-from jungle.errors import UsageError, UserError, first_line
+from jungle.errors import UsageError, UserError, shorten_error
 from jungle.files import read_json, write_json
 from jungle.pipelines import subprocesses
 
@@ -51,7 +51,7 @@ def choose(cfg: Any, argv: list[str]) -> Path:
         return next((c for trial in runs.list_trials(folder) if (c := _comparisons().changes_in(trial))), [])
 
     digest = _digest(argv)
-    return runs.unfinished(
+    return runs.find_unfinished(
         cfg.paths.runs / "sweep", lambda found: found == digest, cfg.resume != "never", changes
     )
 
@@ -66,7 +66,7 @@ def _comparisons() -> Comparisons:
 
 def folder_of(argv: list[str]) -> Path | None:
     """Return the folder of the sweep that a prepared command line is, None where it is none."""
-    found = [text_of(o) for o in parsed([a for a in argv if a.startswith(_FOLDER)])]
+    found = [get_text(o) for o in parse_words([a for a in argv if a.startswith(_FOLDER)])]
     return Path(found[-1]) if found and "-m" in argv else None
 
 
@@ -112,10 +112,10 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
     note = {"overrides": overrides, "monitor": raw.callbacks.monitor, "mode": raw.callbacks.mode}
     try:
-        cfg = typed(TrainConfig, raw)
+        cfg = parse_config(TrainConfig, raw)
     except UsageError as e:  # of this trial's words together: others may fit
-        return _failed(folder, note, first_line(e))
-    if (other := resuming.difference(folder, cfg)) is not None and not other.is_a_move:
+        return _failed(folder, note, shorten_error(e))
+    if (other := resuming.compare_settings(folder, cfg)) is not None and not other.is_a_move:
         raise UsageError(
             f"{folder} holds a trial of other settings ({other}); give resume=never to start a new sweep"
         )
@@ -142,8 +142,8 @@ def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
         # The process looks as well, but has no folder yet in which to note what it refuses.
         preflight.check(cfg)
     except UserError as e:
-        return first_line(e)
-    code = subprocesses.run(["train", *words, f"hydra.run.dir={quoted(folder)}"])
+        return shorten_error(e)
+    code = subprocesses.run(["train", *words, f"hydra.run.dir={quote(folder)}"])
     if not code:
         return ""
     said = f"killed by signal {-code}, perhaps out of memory" if code < 0 else f"exit code {code}"

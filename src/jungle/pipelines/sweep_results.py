@@ -7,11 +7,11 @@ import polars as pl
 
 from jungle import runs
 from jungle.config import gate
-from jungle.config.words import parsed, word_of
-from jungle.console import result
+from jungle.config.words import get_word, parse_words
+from jungle.console import print_result
 from jungle.data.spreadsheets import write_csv
 from jungle.errors import SomeFailed, UsageError
-from jungle.files import read_json, replacing
+from jungle.files import read_json, replace_atomically
 from jungle.plain import read
 from jungle.report.sweep import draw_sweep
 
@@ -56,7 +56,8 @@ def summarise(folder: Path) -> None:
     facts = {job: read_note(job / runs.TRIAL) for job in jobs}
     monitor = facts[jobs[0]].monitor
     settings = [
-        {o.key_or_group: word_of(o).partition("=")[2] for o in parsed(facts[job].overrides)} for job in jobs
+        {o.key_or_group: get_word(o).partition("=")[2] for o in parse_words(facts[job].overrides)}
+        for job in jobs
     ]
     swept = [k for k in settings[0] if len({s.get(k) for s in settings}) > 1]
     rows = []
@@ -77,9 +78,9 @@ def summarise(folder: Path) -> None:
     columns = list(dict.fromkeys(k for row in sorted(rows, key=len, reverse=True) for k in row))
     table = pl.DataFrame({c: [row.get(c) for row in rows] for c in columns}, strict=False)
     write_csv(table, folder / "sweep_results.csv")
-    with replacing(folder / "sweep.png") as part:
+    with replace_atomically(folder / "sweep.png") as part:
         draw_sweep(table.filter(pl.col("status") == "ok"), swept, monitor, facts[jobs[0]].best_is, part)
-    result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")
+    print_result(f"sweep results: {folder / 'sweep_results.csv'} (plot: sweep.png)")
     failed = table.filter(pl.col("status") == "failed")["trial"].to_list()
     if failed:
         raise SomeFailed(

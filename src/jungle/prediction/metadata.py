@@ -9,12 +9,12 @@ import polars as pl
 
 from jungle.config import TrainConfig
 from jungle.config.groups import Data
-from jungle.console import log, timed
+from jungle.console import log, log_time
 from jungle.data.clips import Clips
-from jungle.data.index_lookup import rows_of
-from jungle.data.metadata import FACTS, MICRO, SEEN_OF, facts_of
+from jungle.data.index_lookup import lookup_rows
+from jungle.data.metadata import FACTS, MICRO, SEEN_OF, compute_facts
 from jungle.errors import UsageError
-from jungle.files import Lock, absent
+from jungle.files import Lock, describe_absent
 from jungle.video.indexing.index import as_text, index_clips
 
 INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
@@ -57,7 +57,7 @@ def inner_of(folder: Path, setting: str) -> Path:
     """
     if not folder.is_dir():
         raise UsageError(
-            f"{setting}={folder}: {absent(folder, 'folder')} It holds small copies of the clips."
+            f"{setting}={folder}: {describe_absent(folder, 'folder')} It holds small copies of the clips."
         )
     return folder / "micro" if (folder / "micro").is_dir() else folder
 
@@ -128,7 +128,7 @@ def of_clips(
     if index is None:
         return _looked_into(paths, cache, max(workers, 1), timeout_s)
 
-    return facts_of(rows_of(names, index, COLUMNS, setting, "what it tells is unknown of them"))
+    return compute_facts(lookup_rows(names, index, COLUMNS, setting, "what it tells is unknown of them"))
 
 
 def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
@@ -138,7 +138,7 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
     known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
     if there:
         cache.mkdir(parents=True, exist_ok=True)
-        with timed("metadata"), Lock(cache / f"{INDEX}.lock"):
+        with log_time("metadata"), Lock(cache / f"{INDEX}.lock"):
             known = index_clips(
                 there,
                 cache / INDEX,
@@ -148,4 +148,4 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
                 keep=True,
             )
     asked = pl.DataFrame({"path": [f and as_text(f) for f in files]}, schema={"path": pl.String})
-    return facts_of(asked.join(known.unique("path"), on="path", how="left", maintain_order="left"))
+    return compute_facts(asked.join(known.unique("path"), on="path", how="left", maintain_order="left"))

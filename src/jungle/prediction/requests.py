@@ -12,9 +12,9 @@ from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.formats import find_clips
 from jungle.data.paths import Matches, match_clips, name_clips
-from jungle.data.validation_report import shown
 from jungle.errors import UsageError
-from jungle.wording import counted
+from jungle.names import show
+from jungle.wording import tally
 
 
 class Template(Protocol):
@@ -120,8 +120,8 @@ def match_template(template: Template, found: list[ClipRequest]) -> list[ClipReq
     if unsure:
         name, fit = next(iter(unsure.items()))
         raise UsageError(
-            f"template={template.file}: {counted(len(unsure), 'names fit')} several videos, "
-            f"as {shown(name)} ({' or '.join(map(shown, fit))}): write each as the video is named"
+            f"template={template.file}: {tally(len(unsure), 'names fit')} several videos, "
+            f"as {show(name)} ({' or '.join(map(show, fit))}): write each as the video is named"
         )
     requests: list[ClipRequest] = []
     other: list[tuple[str, str]] = []
@@ -141,14 +141,14 @@ def match_template(template: Template, found: list[ClipRequest]) -> list[ClipReq
         )
     if other:
         log.warning(
-            f"template={template.file}: {counted(len(other), 'rows are')} of a video of another name, as "
-            f"{shown(other[0][0])}: {shown(other[0][1])}"
+            f"template={template.file}: {tally(len(other), 'rows are')} of a video of another name, as "
+            f"{show(other[0][0])}: {show(other[0][1])}"
         )
     first: dict[str, str] = {}
     for ask in requests:
         if ask.path is not None and first.setdefault(ask.path, ask.clip) != ask.clip:
             raise UsageError(
-                f"template={template.file}: rows {shown(first[ask.path])} and {shown(ask.clip)} are both the "
-                f"video {shown(ask.path)}: write each row as its video is named"
+                f"template={template.file}: rows {show(first[ask.path])} and {show(ask.clip)} are both the "
+                f"video {show(ask.path)}: write each row as its video is named"
             )
     return requests

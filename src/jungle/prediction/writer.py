@@ -12,11 +12,11 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.content_key import Content
 from jungle.data.predictions import ClipPrediction
-from jungle.data.validation_report import shown
 from jungle.errors import UsageError, UserError
 from jungle.files import Held, Lock, read_json, write_json
+from jungle.names import show
 from jungle.parquet import read_parquet, write_parquet
-from jungle.wording import counted
+from jungle.wording import tally
 
 PLAN = ".prediction.json"
 PARTS = ".parts"
@@ -71,7 +71,7 @@ def check_clips(out: Path, clips: Sequence[str]) -> None:
     asked = set(clips)
     if lost := [clip for clip in _clips_in(out) if clip not in asked]:
         raise UsageError(
-            f"out={out}: holds {counted(len(lost), 'clips')} of an earlier prediction, as {shown(lost[0])}, "
+            f"out={out}: holds {tally(len(lost), 'clips')} of an earlier prediction, as {show(lost[0])}, "
             f"which {'is' if len(lost) == 1 else 'are'} not among these videos and would leave its tables: "
             "name another folder, or overwrite=true"
         )
@@ -165,7 +165,7 @@ class Rows:
     @property
     def failed(self) -> set[str]:
         """Names of the clips that have failed, among those on disk."""
-        return set(predictions.failed_ones(self._done)["clip"]) if len(self._done) else set()
+        return set(predictions.select_failed(self._done)["clip"]) if len(self._done) else set()
 
     def has(self, clip: str, content: Content) -> bool:
         """Tell whether the clip, with this very content, has its row.
@@ -189,7 +189,7 @@ class Rows:
     def forget_failed(self) -> None:
         """Let the clips that failed be tried again."""
         if len(self._done):
-            self._done = predictions.read_ones(self._done)
+            self._done = predictions.select_read(self._done)
 
     def add(self, clip: str, key: str, row: ClipPrediction) -> None:
         """Take the prediction of a clip.
@@ -224,7 +224,7 @@ class Rows:
         self._forget_derived(table)
         predictions.write(table, self.out / "predictions.parquet")
         predictions.write(table, self.out / "predictions.csv")
-        failed = predictions.failed_ones(table)
+        failed = predictions.select_failed(table)
         predictions.write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
         old = sorted((self.out / PARTS).glob("part-*.parquet"))
         if len(old) > 1:
@@ -248,6 +248,6 @@ class Rows:
 
 def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
     try:
-        return predictions.without_answers_of_failed(read_parquet(path), classes)
+        return predictions.clear_failed(read_parquet(path), classes)
     except UserError as e:
         raise UserError(f"{e} Delete that file: its clips are predicted again") from None

@@ -55,7 +55,7 @@ def match_labels(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequen
     """
     known = [c for c in classes if c in clips.columns]
     truth = clips.select("clip", *known).filter(pl.any_horizontal(pl.col(c).is_not_null() for c in known))
-    read = tables.read_ones(predictions)
+    read = tables.select_read(predictions)
     said = read.filter(pl.col("clip").is_in(truth["clip"].to_list()))
     joined = said.select("clip").join(truth, on="clip", how="left", maintain_order="left")
     unknown = pl.Series([None] * len(joined), dtype=pl.Float64)
@@ -68,7 +68,7 @@ def match_labels(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequen
 def count_unreadable(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> int:
     """Count the clips that have a label and could not be read: no figure is of them."""
     known = pl.any_horizontal(pl.col(c).is_not_null() for c in classes if c in clips.columns)
-    return len(tables.failed_ones(predictions).join(clips.filter(known), on="clip", how="semi"))
+    return len(tables.select_failed(predictions).join(clips.filter(known), on="clip", how="semi"))
 
 
 def has_labels(clips: pl.DataFrame | None, classes: Sequence[str]) -> bool:
@@ -96,7 +96,7 @@ def collect_scores(
     wanted = {"log_loss", "accuracy", "top3", "macro_f1", "map", "clips"}
     if wanted <= given.keys():
         return dict(given)
-    return {**scores.all_scores(outcome.probs_NC, outcome.targets_NC, tuple(classes), task), **given}
+    return {**scores.compute_scores(outcome.probs_NC, outcome.targets_NC, tuple(classes), task), **given}
 
 
 def compute_confusion_matrix(outcome: Outcome) -> np.ndarray:

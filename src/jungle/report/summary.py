@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from jungle.data.predictions import read_ones
+from jungle.data.predictions import select_read
 from jungle.data.text import is_blank
 
 
@@ -33,7 +33,7 @@ class Summary:
 
 def summarise(table: pl.DataFrame, classes: Sequence[str], task: str) -> Summary:
     """Summarise a predictions table; clips that could not be read are left out."""
-    read = read_ones(table)
+    read = select_read(table)
     probs_NC = np.stack([read[c].to_numpy().astype(np.float64) for c in classes], axis=1)
     top_N = probs_NC.argmax(1)
     said_NC = np.eye(len(classes), dtype=bool)[top_N] if task == "exclusive" else probs_NC >= 0.5

@@ -59,7 +59,7 @@ def spine(names: tuple[str, ...], radii: tuple[float, ...], material: int, shag:
     ]
 
 
-def dyed(
+def dye(
     colour: tuple[float, float, float], rng: np.random.Generator, spread: float = 0.08
 ) -> tuple[float, float, float]:
     """A colour a little lighter or darker, as individuals differ."""
@@ -67,7 +67,7 @@ def dyed(
     return (colour[0] * k, colour[1] * k, colour[2] * k)
 
 
-def scaled(animal: Animal, k: float) -> Animal:
+def scale(animal: Animal, k: float) -> Animal:
     """The same animal, `k` times as large: small ones take shorter steps."""
     pose, quills = animal.pose, animal.quills
     return replace(

@@ -84,7 +84,7 @@ def project(
     return np.stack([at[0] + ppm * across, at[1] - ppm * down, ppm * near], 1).astype(np.float32)
 
 
-def placed(
+def place_parts(
     joints: dict[str, np.ndarray], yaw: float, ppm: float, at: tuple[float, float]
 ) -> dict[str, np.ndarray]:
     """`project` for named joints."""

@@ -41,7 +41,7 @@ def plain(grain: np.ndarray, marks: np.ndarray | None = None) -> np.ndarray:
     return np.ascontiguousarray(np.stack([marks, grain], axis=2).astype(np.float32))
 
 
-def _stamped(draw: list[tuple[float, float]], stamp) -> np.ndarray:
+def _stamp(draw: list[tuple[float, float]], stamp) -> np.ndarray:
     """Call `stamp(canvas, x, y)` at each place and at its copies across the seams."""
     canvas = np.zeros((SIZE, SIZE), np.uint8)
     for x, y in draw:
@@ -76,7 +76,7 @@ def rosettes(rng: np.random.Generator) -> np.ndarray:
                 0, start, start + local.uniform(50, 78), 255, 2, cv2.LINE_AA, 3,
             )  # fmt: skip
 
-    return _stamped(_spread(rng, 15.0), ring)
+    return _stamp(_spread(rng, 15.0), ring)
 
 
 def dots(rng: np.random.Generator, apart: float = 8.0, radius: float = 1.8) -> np.ndarray:
@@ -85,4 +85,4 @@ def dots(rng: np.random.Generator, apart: float = 8.0, radius: float = 1.8) -> n
     def dot(canvas: np.ndarray, x: float, y: float) -> None:
         cv2.circle(canvas, (int(x * 8), int(y * 8)), int(radius * 8), 255, -1, cv2.LINE_AA, 3)
 
-    return _stamped(_spread(rng, apart), dot)
+    return _stamp(_spread(rng, apart), dot)

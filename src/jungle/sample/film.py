@@ -11,10 +11,10 @@ import numpy as np
 from jungle.sample import coats
 from jungle.sample.action import Track, walk
 from jungle.sample.animal import Animal
-from jungle.sample.body import placed, surface
+from jungle.sample.body import place_parts, surface
 from jungle.sample.camera import Camera
-from jungle.sample.foliage import colour_of
-from jungle.sample.light import Hour, Plane, lamp, light_of, lit
+from jungle.sample.foliage import pick_colour
+from jungle.sample.light import Hour, Plane, lamp, light_layers, make_light
 from jungle.sample.plan import HEIGHT, WIDTH, Shot
 from jungle.sample.quills import bristle
 from jungle.sample.scene import FOCAL, MOUNTED, Site, paint_site
@@ -54,14 +54,14 @@ def frames(shot: Shot, seed: int) -> Iterator[np.ndarray]:
     cv2.setNumThreads(1)
     rng = np.random.default_rng([seed, 2, shot.index])
     site = _site(shot.site, seed)
-    hour = light_of(shot.time, shot.night, site, rng)
+    hour = make_light(shot.time, shot.night, site, rng)
     times = np.arange(shot.frames) / shot.fps
     actors = cast(shot, seed)
     feet = min((float(track.y.mean()) for _, track in actors), default=120.0)
     behind = [item for item in site.standing if FOCAL * MOUNTED / item[1] + site.horizon <= feet]
     before = site.standing[len(behind) :]
-    back = lit(site, site.back + behind, hour, opaque=True)
-    front = lit(site, before, hour, opaque=False)
+    back = light_layers(site, site.back + behind, hour, opaque=True)
+    front = light_layers(site, before, hour, opaque=False)
     wind = Wind(site, rng)
     blow_back, blow_front = wind.over(back), wind.over(front)
     frame = shown = np.zeros(0, np.uint8)
@@ -139,7 +139,7 @@ def _draw(
     reach = animal.length * ppm + 10
     if x < -reach or x > WIDTH + reach:
         return
-    joints = placed(animal.pose(track.moments[i]), track.yaw, ppm, (x, y))
+    joints = place_parts(animal.pose(track.moments[i]), track.yaw, ppm, (x, y))
     margin = 0.36 if animal.quills else 0.0
     seen = surface(animal.parts, joints, ppm, (WIDTH, HEIGHT), _ragged(), margin)
     if seen is None:
@@ -151,7 +151,7 @@ def _draw(
         light = Light((0.0, 0.0, 1.0), (power, power, power), (0.0, 0.0, 0.0), infrared=True)
     else:
         shadowed = 0.35 + 0.65 * float(site.dapple[min(int(y), HEIGHT - 1), min(max(int(x), 0), WIDTH - 1)])
-        sun = colour_of(1.15 * shadowed * c for c in hour.sun)
+        sun = pick_colour(1.15 * shadowed * c for c in hour.sun)
         light = Light(site.sun, sun, hour.sky)
     colour = shade(seen, animal.parts, animal.materials, animal.coat, ppm, light)
     if animal.quills:

@@ -12,7 +12,7 @@ SHIFT = 3  # fractional bits of polygon corners
 Colour = tuple[float, float, float]  # red, green, blue in 0..1
 
 
-def colour_of(values: Iterable[float]) -> Colour:
+def pick_colour(values: Iterable[float]) -> Colour:
     """Three numbers as a colour."""
     red, green, blue = (float(v) for v in values)
     return red, green, blue

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import Lock, write_json, write_text
-from jungle.names import shown
+from jungle.names import show
 from jungle.wording import count
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def check_room(root: Path, *, clips: int = 240, sites: int = 20, seed: int = 0) 
     found = _begun(root)
     if strange := _strangers(root, found is not None):
         raise UserError(
-            f"data.root={root} holds files that are not the sample's ({shown(strange)}): add data=csv "
+            f"data.root={root} holds files that are not the sample's ({show(strange)}): add data=csv "
             "data.labels=<table>, or leave data.root out"
         )
     if found is not None and {**found, "version": VERSION} != wanted:

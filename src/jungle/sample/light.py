@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from jungle.sample.foliage import Layer, colour_of
+from jungle.sample.foliage import Layer, pick_colour
 from jungle.sample.plan import HEIGHT, WIDTH
 from jungle.sample.scene import Site
 
@@ -39,7 +39,7 @@ class Hour:
     """Metres of haze that hide two thirds."""
 
 
-def light_of(time: dt.datetime, night: bool, site: Site, rng: np.random.Generator) -> Hour:
+def make_light(time: dt.datetime, night: bool, site: Site, rng: np.random.Generator) -> Hour:
     """The light at a time of day: warm and low at both ends, or the camera's own infrared lamp."""
     if night:
         power = float(rng.uniform(0.75, 1.25))
@@ -51,7 +51,7 @@ def light_of(time: dt.datetime, night: bool, site: Site, rng: np.random.Generato
     sun = np.array([1.0, 0.92 - 0.14 * low, 0.78 - 0.36 * low]) * (1.15 - 0.95 * cloudy) * exposure
     sky = np.array([0.62, 0.68, 0.7]) * (0.95 + 0.35 * cloudy) * exposure * np.array([1, 1, 1 + 0.15 * low])
     fog = np.array(site.sky) * (0.55 + 0.2 * cloudy)
-    return Hour(False, colour_of(sun), colour_of(sky), colour_of(fog), float(rng.uniform(35, 90)))
+    return Hour(False, pick_colour(sun), pick_colour(sky), pick_colour(fog), float(rng.uniform(35, 90)))
 
 
 def lamp(distance: np.ndarray | float, power: float) -> np.ndarray:
@@ -59,7 +59,7 @@ def lamp(distance: np.ndarray | float, power: float) -> np.ndarray:
     return np.minimum(power * 0.98 / (1 + (np.asarray(distance) / 6.5) ** 1.9), 0.85)
 
 
-def lit(site: Site, layers: list[tuple[Layer, float]], hour: Hour, opaque: bool) -> Plane:
+def light_layers(site: Site, layers: list[tuple[Layer, float]], hour: Hour, opaque: bool) -> Plane:
     """Light layers and lay them over each other."""
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     spot = (

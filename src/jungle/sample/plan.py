@@ -92,7 +92,7 @@ def plan(clips: int, sites: int, seed: int) -> list[Shot]:
     for name, n in counts(clips).items():
         nights = _in_turn([False, True], n, rng)
         for split, members in site_split.items():
-            share = _dealt(n)[split]
+            share = _deal(n)[split]
             turn = _in_turn(members, share, rng)
             rows += [(name, site, nights.pop()) for site in turn]
     order = rng.permutation(len(rows))
@@ -135,7 +135,7 @@ def _site_splits(sites: int, rng: np.random.Generator) -> dict[str, list[int]]:
     return {"val": order[:val], "test": order[val : val + test], "train": order[val + test :]}
 
 
-def _dealt(n: int) -> dict[str, int]:
+def _deal(n: int) -> dict[str, int]:
     """`n` clips of a class over the splits; each split gets one as soon as there are three."""
     test = max(1, round(n * SPLITS["test"])) if n >= 3 else 0
     val = max(1, round(n * SPLITS["val"])) if n >= 2 else 0

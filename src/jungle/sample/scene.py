@@ -9,7 +9,7 @@ import numpy as np
 
 from jungle.sample import foliage
 from jungle.sample.biomes import BIOMES, Biome
-from jungle.sample.foliage import Colour, Layer, colour_of, fbm
+from jungle.sample.foliage import Colour, Layer, fbm, pick_colour
 from jungle.sample.plan import HEIGHT, WIDTH
 
 FOCAL = 260.0  # pixels: a lens of 63 degrees across
@@ -52,7 +52,7 @@ def paint_site(index: int, seed: int) -> Site:
     h, w = size
     horizon = float(rng.uniform(66, 84)) * FINE
     hue = rng.normal(0, 0.018, 3)
-    leaf = colour_of(np.clip(np.array(biome.leaf) * rng.uniform(0.85, 1.2) + hue, 0.05, 0.9))
+    leaf = pick_colour(np.clip(np.array(biome.leaf) * rng.uniform(0.85, 1.2) + hue, 0.05, 0.9))
     back: list[tuple[Layer, float]] = [(_backdrop(rng, biome, size, horizon), 60.0)]
     for i, distance in enumerate((26.0, 17.0, 11.0)):
         layer = Layer.empty(size)
@@ -124,7 +124,7 @@ def paint_site(index: int, seed: int) -> Site:
         dapple,
         biome.sky,
         biome.open,
-        colour_of(sun / np.linalg.norm(sun)),
+        pick_colour(sun / np.linalg.norm(sun)),
     )
     site.phases = [(fbm(rng, (HEIGHT, WIDTH), cells, 2) * 1.6).astype(np.float32) for cells in (2.5, 7)]
     return site

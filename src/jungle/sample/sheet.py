@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.sample.film import cast, frames
 from jungle.sample.plan import HEIGHT, SHARES, WIDTH, Shot, plan
 
@@ -59,7 +59,7 @@ def contact_sheet(
                 if i >= max(wanted):
                     break
     path = Path(path)
-    with replacing(path) as part:
+    with replace_atomically(path) as part:
         # A palette of its own makes a third of the size; the frames' noise hides its steps.
         sheet.quantize(255, dither=Image.Dither.NONE).save(part, format="PNG", optimize=True)
     return path

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.sample.plan import HEIGHT, WIDTH, Shot, plan
 from jungle.system import keep_memory
 from jungle.video.transcode.muxing import write_jpegs, write_planes
@@ -36,7 +36,7 @@ def render(root: Path, shot: Shot, seed: int) -> Callable[[], None]:
     from jungle.sample.film import frames
 
     with ExitStack() as unfinished:
-        part = unfinished.enter_context(replacing(root / "raw" / shot.filename))
+        part = unfinished.enter_context(replace_atomically(root / "raw" / shot.filename))
         _write(part, shot, frames(shot, seed))
         return unfinished.pop_all().close
 
@@ -46,12 +46,12 @@ def _write(path: Path, shot: Shot, pictures: Iterable[np.ndarray]) -> None:
     size = HEIGHT, WIDTH
     if shot.codec == "h264":
         options = {"threads": "1", "crf": "27", "preset": "ultrafast", "g": str(2 * shot.fps), "bf": "0"}
-        write_planes(path, _turned(pictures, _planes), size, shot.fps, options)
+        write_planes(path, _turn(pictures, _planes), size, shot.fps, options)
     else:
-        write_jpegs(path, _turned(pictures, _jpeg), size, shot.fps)
+        write_jpegs(path, _turn(pictures, _jpeg), size, shot.fps)
 
 
-def _turned(pictures: Iterable[np.ndarray], turn: Callable[[np.ndarray], T]) -> Iterator[T]:
+def _turn(pictures: Iterable[np.ndarray], turn: Callable[[np.ndarray], T]) -> Iterator[T]:
     """Each picture as `turn` makes it; one that comes again (the same array) is not made again."""
     last: tuple[np.ndarray, T] | None = None
     for picture in pictures:

@@ -14,7 +14,7 @@ from jungle.config import ClipsConfig, TrainConfig
 from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
 from jungle.data.samplers import Sampler
-from jungle.errors import UsageError, first_line
+from jungle.errors import UsageError, shorten_error
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.models.losses import DrawRatios, LossPlan, class_weights
@@ -138,7 +138,7 @@ def model_of(
     if cfg.model.grad_checkpointing:
         backbone.save_memory()
     if cfg.model.warm_start:
-        warm_start(model, runs.checkpoint_of(cfg.model.warm_start, "model.warm_start"))
+        warm_start(model, runs.resolve_checkpoint(cfg.model.warm_start, "model.warm_start"))
     else:
         model.start_from_priors(targets, draws * weight)
     if cfg.trainer.compile:
@@ -241,4 +241,4 @@ def _trainer(cfg: TrainConfig, **options: Any) -> Any:
             benchmark=devices_of(cfg)[0].startswith("cuda") and not cfg.trainer.deterministic,
         )
     except (MisconfigurationException, ValueError) as e:
-        raise UsageError(f"trainer: {first_line(e)}") from None
+        raise UsageError(f"trainer: {shorten_error(e)}") from None

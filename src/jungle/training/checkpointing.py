@@ -15,7 +15,7 @@ from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from jungle.errors import Stopped
-from jungle.files import replacing
+from jungle.files import replace_atomically
 
 
 class AtomicIO(TorchCheckpointIO):
@@ -33,7 +33,7 @@ class AtomicIO(TorchCheckpointIO):
         """
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        with replacing(path) as part:
+        with replace_atomically(path) as part:
             part.write_bytes(buffer.getbuffer())
 
 

@@ -10,15 +10,15 @@ from jungle.config import ClipsConfig, TrainConfig
 from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.contrast import check_contrast
-from jungle.data.duplicates import contents_of, warn_of_copies, with_copies_at_one_site
+from jungle.data.duplicates import join_copied_sites, lookup_contents, warn_of_copies
 from jungle.data.formats import FORMATS, LabelSource
 from jungle.data.metadata import Metadata
-from jungle.data.pseudo_labels import SoftLabels, free, read
+from jungle.data.pseudo_labels import SoftLabels, read, select_free
 from jungle.data.splits import assign_splits
 from jungle.data.text import clean_name, match_names
 from jungle.data.validation import check
 from jungle.data.validation_report import Problems
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 from jungle.sample import ensure_sample
 from jungle.wording import count
 
@@ -31,9 +31,9 @@ def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     """
     problems = Problems()
     clips = _load(cfg, problems)
-    contents = contents_of(clips, cfg.data.duplicates) if cfg.data.duplicates else None
+    contents = lookup_contents(clips, cfg.data.duplicates) if cfg.data.duplicates else None
     cut = assign_splits(
-        clips if contents is None else with_copies_at_one_site(clips, contents),
+        clips if contents is None else join_copied_sites(clips, contents),
         val_fraction=cfg.data.val_fraction,
         test_fraction=cfg.data.test_fraction,
         folds=cfg.data.folds,
@@ -82,7 +82,7 @@ def _only(clips: Clips, names: Sequence[str] | None) -> Clips:
     found = match_names(names, clips.classes)
     if lost := [*found.unknown, *found.ambiguous]:
         listed = ", ".join(map(repr, lost))
-        raise UsageError(f"data.only: there is no class {listed}.{nearest(lost[0], clips.classes)}")
+        raise UsageError(f"data.only: there is no class {listed}.{suggest(lost[0], clips.classes)}")
     for name, of in found.guessed.items():
         log.warning(f"data.only: {name!r} is the class {of!r}")
     kept = [c for c in clips.classes if c in found.known.values()]
@@ -162,7 +162,7 @@ def soft_labels(cfg: TrainConfig, clips: Clips, task: str) -> SoftLabels | None:
     if cfg.data.pseudo is None:
         return None
     if cfg.data.pseudo == "self":  # the model makes them as it goes
-        if not free(clips).any():
+        if not select_free(clips).any():
             raise UsageError("data.pseudo=self: there is no clip without a label (split unlabelled or test)")
         return None
     soft = read(cfg.data.pseudo, clips, task, cfg.data.pseudo_weight, partial=cfg.data.limit is not None)

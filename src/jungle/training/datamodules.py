@@ -12,11 +12,11 @@ import torch
 
 from jungle import system
 from jungle.config import TrainConfig
-from jungle.console import log, timed
+from jungle.console import log, log_time
 from jungle.data.augment import Augmentation
 from jungle.data.clip_reader import VideoReader
 from jungle.data.clips import Clips
-from jungle.data.content_key import Content, contents
+from jungle.data.content_key import Content, read_contents
 from jungle.data.datamodule import ClipData
 from jungle.data.frame_cache.cache import FrameCache
 from jungle.devices import require_trainer
@@ -26,7 +26,7 @@ from jungle.features.reader import FeatureReader
 from jungle.features.spec import Extraction, Wanted, compute_dtype, feature_specs
 from jungle.features.store import FeatureStore
 from jungle.models.backbones.concat import backbones_of
-from jungle.names import shown
+from jungle.names import show
 from jungle.prediction import metadata
 from jungle.system import keep_memory, share_of_cores
 from jungle.training import build, frame_weights
@@ -34,7 +34,7 @@ from jungle.training import clips as training_clips
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection
 from jungle.video.workers.device_selection import require_gpu
-from jungle.wording import counted
+from jungle.wording import tally
 
 
 def check_devices(cfg: TrainConfig) -> None:
@@ -46,7 +46,7 @@ def check_devices(cfg: TrainConfig) -> None:
     have = torch.cuda.device_count() if torch.cuda.is_available() else 0
     require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, have)
     devices = build.devices_of(cfg)
-    if len(devices) > 1 and not have and cfg.trainer.accelerator == "auto" and system.rank() == 0:
+    if len(devices) > 1 and not have and cfg.trainer.accelerator == "auto" and system.get_rank() == 0:
         log.info(f"no GPU can be used here: training in {len(devices)} processes on the CPU")
     if cfg.decoder.device in ("gpu", "cuda"):
         require_gpu(cfg.decoder.name, devices[0])
@@ -185,7 +185,7 @@ def with_contents(
     """
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
     before = list(known) or [None] * len(paths)
-    lacking = iter(contents([p for p, c in zip(paths, before, strict=True) if c is None]))
+    lacking = iter(read_contents([p for p, c in zip(paths, before, strict=True) if c is None]))
     found = [next(lacking) if c is None else c for c in before]
     rows = zip(found, names, paths, strict=True)
     return found, [Wanted(content, c, p) for content, c, p in rows if isinstance(content, Content)]
@@ -214,7 +214,7 @@ def stored_features(
         for plan in plans:
             extract.wait_for(plan, wanted)
     else:
-        with timed("features"):
+        with log_time("features"):
             extract.extract(plans, wanted, devices, parts)
     there = {i: c for i, c in enumerate(found) if isinstance(c, Content)}
     reader = FeatureReader([plan.open() for plan in plans], there)
@@ -300,9 +300,9 @@ def check_left(clips: Clips, data: Any, most: float, said: Collection[int] = ())
     left_out, names = data.left_out, clips.table["clip"]
 
     def told(numbers: Collection[int], total: int) -> str:
-        first = "; ".join(f"{shown(names[n])}: {data.failures[n]}" for n in sorted(numbers)[:3])
+        first = "; ".join(f"{show(names[n])}: {data.failures[n]}" for n in sorted(numbers)[:3])
         are = "is" if len(numbers) == 1 else "are"
-        return f"{len(numbers)} of {counted(total, 'clips')} cannot be read and {are} left out ({first})"
+        return f"{len(numbers)} of {tally(total, 'clips')} cannot be read and {are} left out ({first})"
 
     if len(left_out) > most * len(clips):
         raise UserError(

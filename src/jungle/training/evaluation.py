@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from jungle.config import TrainConfig
-from jungle.console import log, timed
+from jungle.console import log, log_time
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.files import write_json
-from jungle.metrics.scores import all_scores
+from jungle.metrics.scores import compute_scores
 from jungle.models.archives import load_archive
 from jungle.models.inference import predict_batches
 from jungle.parquet import read_parquet, write_parquet
@@ -46,7 +46,7 @@ def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, 
     for split in ("val", "test"):
         if not (clips.splits() == split).any():
             continue
-        with timed(f"predicting the {split} clips"):
+        with log_time(f"predicting the {split} clips"):
             table = _predict(folder, trainer, model, data, clips, split, cfg.frame_answers)
         if table is None:
             continue
@@ -140,7 +140,7 @@ def complete(done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, s
     have = set(done["clip"])
     lacking = [(i, c) for i, c in wanted if c not in have]
     failed = [ClipPrediction.failure(failures.get(i, "not predicted")) for i, _ in lacking]
-    table = predictions.make_table([c for _, c in lacking], failed, predictions.classes_of(done))
+    table = predictions.make_table([c for _, c in lacking], failed, predictions.get_classes(done))
     whole = pl.concat([done, table]) if failed else done
     order = pl.DataFrame({"clip": [c for _, c in wanted]}, schema={"clip": pl.String})
     return predictions.check(order.join(whole, on="clip", how="left", maintain_order="left"))
@@ -161,13 +161,13 @@ def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
         .join(clips.table.select("clip").with_row_index("number"), on="clip", how="inner")
     )
     targets = clips.targets()[joined["number"].to_numpy()]
-    probs = predictions.probabilities(table, clips.classes)[joined["row"].to_numpy()]
+    probs = predictions.get_probabilities(table, clips.classes)[joined["row"].to_numpy()]
     known = np.isfinite(targets).any(1)
     if not known.any():
         return {}
     read = (joined["status"] != predictions.FAILED).to_numpy()
     scored = known & read
-    found = all_scores(probs[scored], targets[scored], clips.classes, task)
+    found = compute_scores(probs[scored], targets[scored], clips.classes, task)
     return {**found, "unreadable": float((known & ~read).sum())}
 
 
@@ -194,7 +194,7 @@ def _log(
     judged = {s: evaluation.match_labels(table, clips.table, clips.classes) for s, table in tables.items()}
     judged = {s: found for s, found in judged.items() if len(found)}
     shown = []
-    with timed("logging the results"):
+    with log_time("logging the results"):
         if cfg.logger.clips and "val" in judged:
             spec = ClipSpec.from_dict(model.about["clip"])
             shown = draw_clips(
@@ -219,7 +219,7 @@ def _report(
     data: Any,
 ) -> None:
     history = folder / "history.json"
-    with timed("report"):
+    with log_time("report"):
         write_report(
             folder,
             title=f"Training: {count(len(clips.classes), 'class')}, {count(len(clips.table), 'clip')}",

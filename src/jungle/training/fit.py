@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jungle import system
 from jungle.config import TrainConfig
-from jungle.console import timed
+from jungle.console import log_time
 from jungle.training import clips as training_clips
 
 
@@ -17,7 +17,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
     # An error in a table is reported before torch is imported, which takes seconds; a sample is rendered
     # last, since that takes a minute.
     loaded = None if cfg.data.format == "sample" else training_clips.load(cfg)
-    with timed("imports"):
+    with log_time("imports"):
         from jungle.training import run  # here, since it imports torch, Lightning and timm
     silence_libraries()  # once more: Lightning sets its level when it is imported
     run.train(cfg, folder, loaded)
@@ -26,7 +26,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
 def silence_libraries() -> None:
     """Leave out log lines of libraries about themselves; warnings that concern a user stay."""
     logging.raiseExceptions = False  # a full disk is reported once, not at every line of train.log
-    if system.rank() > 0:
+    if system.get_rank() > 0:
         logging.getLogger().setLevel(logging.WARNING)  # the first process logs for all
     for name in (
         "pytorch_lightning",

@@ -95,7 +95,7 @@ def _of_run(run: Path, split: str, table: pl.DataFrame) -> Iterator[tuple[str, n
     file = run / f"frames_{split}.parquet"
     if not file.is_file():
         raise UsageError(f"frames.weights: {run} has no {file.name}: train it with frame_answers=true")
-    classes = predictions.classes_of(table)
+    classes = predictions.get_classes(table)
     blank = [i for i, c in enumerate(classes) if is_blank(c)]
     if guessed := [classes[i] for i in blank if classes[i] != BLANK]:
         log.info(f"frames.weights: {run}: class {' and '.join(guessed)} is taken for clips without an animal")

@@ -10,9 +10,9 @@ import torch
 
 from jungle import runs, system
 from jungle.config import TrainConfig
-from jungle.console import log, timed
+from jungle.console import log, log_time
 from jungle.data.clips import Clips
-from jungle.data.validation import counts_table, sites_line
+from jungle.data.validation import describe_sites, format_counts
 from jungle.errors import UserError
 from jungle.models.archives import load_archive
 from jungle.models.backbones.concat import make_backbone
@@ -26,7 +26,7 @@ from jungle.training.loggers import run_logger
 from jungle.training.loggers.run_names import name_run
 from jungle.training.run_inputs import RunInputs
 from jungle.training.tuning import search
-from jungle.wording import counted
+from jungle.wording import tally
 
 
 def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] | None = None) -> None:
@@ -49,14 +49,14 @@ def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] |
     clips, lost = loaded or training_clips.load(cfg)
     task = build.task_of(cfg, clips)
     soft = training_clips.soft_labels(cfg, clips, task)
-    if system.rank() == 0:
+    if system.get_rank() == 0:
         there = clips.where(polars.Series([n not in lost for n in range(len(clips))], dtype=polars.Boolean))
-        kinds = counted(len(clips.classes), "classes")
-        log.info(f"{counted(len(there), 'clips')}, {kinds}, task {task}\n{counts_table(there)}")
+        kinds = tally(len(clips.classes), "classes")
+        log.info(f"{tally(len(there), 'clips')}, {kinds}, task {task}\n{format_counts(there)}")
         if "site" in clips.table.columns:
-            log.info(sites_line(there))
+            log.info(describe_sites(there))
     weights_hash = backbone.weights_hash()
-    given = _keep_inputs(cfg, folder, clips, weights_hash) if system.rank() == 0 else None
+    given = _keep_inputs(cfg, folder, clips, weights_hash) if system.get_rank() == 0 else None
     seen = datamodules.seen(cfg, folder, clips, backbone, weights_hash)
     about = datamodules.about(cfg, clips, seen)
 
@@ -123,7 +123,7 @@ def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) ->
             check_groups(saved, model.parameter_groups())
         except UserError as e:
             raise UserError(f"{last}: {e}") from None
-    with timed("training"):
+    with log_time("training"):
         trainer.fit(model, datamodule=data, ckpt_path=ckpt, weights_only=True)
 
 

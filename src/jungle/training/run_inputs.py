@@ -17,14 +17,14 @@ from pathlib import Path
 import polars as pl
 
 from jungle.config import TrainConfig, check
-from jungle.console import muted
+from jungle.console import mute_log
 from jungle.data.clips import Clips
-from jungle.data.content_key import Content, content_keys
+from jungle.data.content_key import Content, read_content_keys
 from jungle.data.formats.times import read_times
-from jungle.data.validation_report import shown
 from jungle.ensemble.members import runs_of
-from jungle.errors import UserError, first_line
+from jungle.errors import UserError, shorten_error
 from jungle.files import read_json, write_json
+from jungle.names import show
 from jungle.parquet import read_parquet, write_parquet
 from jungle.plain import read_settings
 from jungle.prediction import metadata
@@ -181,7 +181,7 @@ class Comparison:
         if before is None:
             return []
         if self._now is None:
-            with muted():  # training says the same again
+            with mute_log():  # training says the same again
                 self._now = current(self._cfg, before)
         return self._now.changes_since(before)
 
@@ -206,7 +206,7 @@ class Comparisons:
             try:
                 cfg = check(TrainConfig, read_settings(file))
             except UserError as e:
-                return [f"{file} cannot be read ({first_line(e, 120)})"]
+                return [f"{file} cannot be read ({shorten_error(e, 120)})"]
         key = cfg.model_dump_json(include={"data", "model", "frames", "seed", "paths"})
         return self._by_settings.setdefault(key, Comparison(cfg)).changes_in(folder)
 
@@ -216,9 +216,7 @@ def _class_changes(before: Sequence[str], now: Sequence[str]) -> list[str]:
         return []
     gone, new = [c for c in before if c not in now], [c for c in now if c not in before]
     said = [
-        f"{', '.join(map(shown, names[:3]))} {what}"
-        for names, what in ((gone, "gone"), (new, "new"))
-        if names
+        f"{', '.join(map(show, names[:3]))} {what}" for names, what in ((gone, "gone"), (new, "new")) if names
     ]
     return [f"classes differ ({'; '.join(said) or 'another order'})"]
 
@@ -242,7 +240,7 @@ def _clip_changes(before: Clips, now: Clips) -> list[str]:
         first = moved.row(0, named=True)
         was = [c for c in before.classes if first[c] == 1]
         is_now = [c for c in now.classes if first[f"{c}{NOW}" if c in classes else c] == 1]
-        told = f"{shown(first['clip'])}: {_labels(was)}, now {_labels(is_now)}"
+        told = f"{show(first['clip'])}: {_labels(was)}, now {_labels(is_now)}"
         found.append(f"labels of clips changed: {len(moved)} ({told})")
     for name in ("split", "site", "time", "weight"):
         here, there = name in old.columns, name in new.columns
@@ -281,12 +279,12 @@ def _content_changes(before: RunInputs, now: RunInputs) -> list[str]:
 
 
 def _labels(names: Sequence[str]) -> str:
-    return " and ".join(map(shown, names)) or "none"
+    return " and ".join(map(show, names)) or "none"
 
 
 def _told(what: str, clips: Sequence[str]) -> str:
     more = ", ..." if len(clips) > 2 else ""
-    return f"{what}: {len(clips)} ({', '.join(map(shown, clips[:2]))}{more})"
+    return f"{what}: {len(clips)} ({', '.join(map(show, clips[:2]))}{more})"
 
 
 def _files(clips: Clips, known: pl.DataFrame | None) -> pl.DataFrame:
@@ -300,7 +298,7 @@ def _files(clips: Clips, known: pl.DataFrame | None) -> pl.DataFrame:
     before = [kept.get((name, *stamp), (None, None)) for name, stamp in zip(names, stamps, strict=True)]
     keys, damaged = [key for key, _ in before], [was for _, was in before]
     todo = [i for i, key in enumerate(keys) if key is None]
-    for i, key in zip(todo, content_keys([paths[i] for i in todo]), strict=True):
+    for i, key in zip(todo, read_content_keys([paths[i] for i in todo]), strict=True):
         keys[i] = key if isinstance(key, str) else None
     columns = list(zip(*stamps, strict=True)) or [()] * len(STAMP)
     return pl.DataFrame(

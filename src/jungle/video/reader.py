@@ -21,7 +21,7 @@ from jungle.video.decoders.resize import Scaler
 from jungle.video.frames.motion_crop import backdrop_of, focused
 from jungle.video.selection import picks_of
 from jungle.video.types import Clip, ClipError, ClipSpec
-from jungle.wording import some
+from jungle.wording import tally_part
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -304,10 +304,12 @@ def _read_pyav(file: _File, picks: np.ndarray, scaler: Scaler) -> Clip:
 def _describe_damage(picked: int, moved: int, left_out: int) -> str:
     parts = []
     if moved:
-        parts.append(f"{some(moved, picked, 'frames are damaged')}; the nearest sound frames were taken")
+        parts.append(
+            f"{tally_part(moved, picked, 'frames are damaged')}; the nearest sound frames were taken"
+        )
     if left_out:
         parts.append(
-            f"{some(left_out, picked, 'frames are damaged')} and left out: no other sound frame is left"
+            f"{tally_part(left_out, picked, 'frames are damaged')} and left out: no other sound frame is left"
         )
     return "; ".join(parts)
 

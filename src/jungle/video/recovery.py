@@ -16,7 +16,7 @@ from jungle.video.container.timeline import Timeline, WrongTimeline
 from jungle.video.decoders.pyav import Convert, Wanted, decode, decode_all, watched_frames
 from jungle.video.decoders.trust import Watched
 from jungle.video.types import ClipError
-from jungle.wording import some
+from jungle.wording import tally_part
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -146,7 +146,7 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
     if doubtful:
         damage = damage or "all frames may differ from what was filmed: the decoder complains of each of them"
     elif unsound:
-        damage = damage or f"{some(unsound, len(sound), 'frames are damaged')} and left out"
+        damage = damage or f"{tally_part(unsound, len(sound), 'frames are damaged')} and left out"
     return replace(
         timeline,
         pts=times[sound],

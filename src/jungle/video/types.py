@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +58,7 @@ class Frames:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise UsageError(
-                f"frames.kind: '{self.kind}' is not a way to pick frames.{nearest(self.kind, KINDS)}"
+                f"frames.kind: '{self.kind}' is not a way to pick frames.{suggest(self.kind, KINDS)}"
             )
         if not _is_int(self.count) or not 1 <= self.count <= MAX_COUNT:
             raise UsageError(f"frames.count: {self.count} is not a whole number from 1 to {MAX_COUNT}.")
@@ -128,7 +128,7 @@ class ClipSpec:
         ):
             value = getattr(self, name)
             if value not in valid:
-                raise UsageError(f"{name}: '{value}' is not known.{nearest(str(value), valid)}")
+                raise UsageError(f"{name}: '{value}' is not known.{suggest(str(value), valid)}")
         if self.device == "cuda" and self.decoder not in ON_GPU:
             raise UsageError(
                 f"decoder={self.decoder} has no GPU side: decoder.device=cuda needs decoder=torchcodec, "

@@ -257,7 +257,7 @@ def test_names_of_another_machine_that_cannot_be_meant(root):
 def test_a_windows_disk_under_wsl(root, monkeypatch):
     from jungle.data import paths
 
-    monkeypatch.setattr(paths, "_mounted", lambda name: f"{root.parent}/{name[3:]}")
+    monkeypatch.setattr(paths, "_find_mounted", lambda name: f"{root.parent}/{name[3:]}")
     assert load(root, table(lambda i, f, c, s: f"D:/clips/{f};{c};{s}")).table["clip"][0] == ROWS[0][0]
     with pytest.raises(UserError, match=f"Here it is {root}"):
         find_clips("D:\\clips")
@@ -402,7 +402,7 @@ def test_settings_are_read_as_tables_are(root):
     args = ["data=csv", f"data.labels={labels}", f"data.root={root}"]
 
     def taken(*more):
-        return training_clips.load(overrides.composed("train", [*args, *more], config_dir()))[0].classes
+        return training_clips.load(overrides.compose("train", [*args, *more], config_dir()))[0].classes
 
     assert taken(f"data.only=[Leopard,'{nfd('écureuil')}']") == ("leopard", "écureuil")
     assert taken(f"data.classes=[blank,Leopard,'{nfd('écureuil')}']") == ("blank", "Leopard", "écureuil")

@@ -19,7 +19,7 @@ THIRD_PLACE = {
 
 @pytest.mark.parametrize("preset", THIRD_PLACE)
 def test_the_presets_are_the_maps_of_the_third_place(preset: str) -> None:
-    model = overrides.composed("train", [f"model=primatrix_{preset}"], config_dir()).model
+    model = overrides.compose("train", [f"model=primatrix_{preset}"], config_dir()).model
     found = taps_of(model.backbone, model.size, model.taps)
     assert [tap.name for tap in found] == list(model.taps)
     assert [(tap.channels, tap.height, tap.width) for tap in found] == [

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle.metrics.scores import all_scores
+from jungle.metrics.scores import compute_scores
 from jungle.report.evaluation import Outcome
 from jungle.training.loggers.results import Results, ShownClip
 
@@ -43,7 +43,7 @@ def results(tmp_path: Path) -> Results:
     scores = {
         f"{split}/{name}": value
         for split, judged in (("val", val), ("test", test))
-        for name, value in all_scores(judged.probs_NC, judged.targets_NC, CLASSES, "exclusive").items()
+        for name, value in compute_scores(judged.probs_NC, judged.targets_NC, CLASSES, "exclusive").items()
     }
     picture = np.zeros((40, 90, 3), np.uint8)
     picture[:, 30:60] = (250, 20, 20)

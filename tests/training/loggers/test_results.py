@@ -22,7 +22,7 @@ NAMES = RunNames("lite0, fold 1", "mara 2024", "fold")
 
 
 def logged(results: Results, folder: Path, *words: str) -> Any:
-    cfg = overrides.composed("train", list(words), config_dir())
+    cfg = overrides.compose("train", list(words), config_dir())
     logger = run_logger.make_logger(cfg, folder, NAMES)
     run_logger.log_results(logger, cfg, results)
     return logger
@@ -32,7 +32,7 @@ def logged(results: Results, folder: Path, *words: str) -> Any:
 def offline(results: Results, tmp_path: Path) -> OfflineRun:
     words = ["logger.tags=[night,dry season]", "logger.entity=rangers", "logger.project=mara", "seed=5"]
     logger = logged(results, tmp_path / "run", *words, "logger.checkpoint=true", "logger.mode=offline")
-    run_logger.close(overrides.composed("train", [], config_dir()), logger)
+    run_logger.close(overrides.compose("train", [], config_dir()), logger)
     return OfflineRun(tmp_path / "run")
 
 
@@ -149,7 +149,7 @@ def test_a_logger_that_fails_ends_no_run(results: Results, caplog: pytest.LogCap
         def log_metrics(self, _: object) -> None:
             raise OSError("no space left\non device")
 
-    run_logger.log_results(Full(), overrides.composed("train", [], config_dir()), results)
+    run_logger.log_results(Full(), overrides.compose("train", [], config_dir()), results)
     assert "the results could not be logged (no space left); metrics.json" in caplog.text
 
 

@@ -20,7 +20,7 @@ BEST = config_dir() / "experiment" / "primatrix" / "best.yaml"
 
 
 def config(*words: str) -> TrainConfig:
-    return overrides.composed("train", list(words), config_dir())
+    return overrides.compose("train", list(words), config_dir())
 
 
 def test_a_run_is_named_by_its_settings_or_as_told(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_where_numbers_go_is_no_part_of_what_a_run_is(tmp_path: Path) -> None:
     folder = tmp_path / "train" / "2026-01-01_00-00-00"
     folder.mkdir(parents=True)
     runs.mark(folder, was, "running")
-    assert runs.unfinished(tmp_path / "train", plain.is_of, True, lambda _: []) == folder
+    assert runs.find_unfinished(tmp_path / "train", plain.is_of, True, lambda _: []) == folder
 
 
 def test_a_run_keeps_its_id_and_no_two_have_one(tmp_path: Path) -> None:
@@ -139,24 +139,26 @@ def stranger(folder: Path, **logger: object) -> resuming.Saved:
     settings = config().model_dump(mode="json", exclude=set(resuming.OURS))
     settings["logger"] = {"name": "wandb", "project": "jungle", "mode": "auto", **logger}
     (folder / resuming.SETTINGS).write_text(json.dumps(settings))
-    return resuming.saved(folder)
+    return resuming.read_saved(folder)
 
 
 def test_a_resumed_run_is_sent_to_ones_own_page(tmp_path: Path) -> None:
     found = stranger(tmp_path, entity="somebody")
     assert found.settings is not None
     assert found.settings["logger"]["entity"] is None
-    assert resuming.told(found.places, config()).endswith("logger.entity=null (that run had somebody)")
-    assert "entity" not in resuming.told(found.places, config("logger.entity=somebody"))
+    assert resuming.describe_places(found.places, config()).endswith(
+        "logger.entity=null (that run had somebody)"
+    )
+    assert "entity" not in resuming.describe_places(found.places, config("logger.entity=somebody"))
     old = tmp_path / "old" / ".hydra"
     old.mkdir(parents=True)
     (old / "overrides.yaml").write_text("[seed=3, logger.entity=somebody]")
-    assert resuming.saved(old.parent).words == ["seed=3"]
+    assert resuming.read_saved(old.parent).words == ["seed=3"]
 
 
 def test_a_run_of_before_goes_on_with_its_logger(tmp_path: Path) -> None:
     ours = config().model_dump(mode="json")
     found = stranger(tmp_path, name="none", project="mine")
     assert found.settings is not None
-    merged = resuming.merged(found.settings, ours, [], [])
+    merged = resuming.merge_settings(found.settings, ours, [], [])
     assert merged["logger"] == {"name": "none", "project": "mine", "mode": "auto"}

@@ -23,7 +23,7 @@ KEY = "0123456789" * 4  # of nobody
 
 
 def config(mode: str):
-    return overrides.composed("train", [f"logger.mode={mode}"], config_dir())
+    return overrides.compose("train", [f"logger.mode={mode}"], config_dir())
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ def refusing() -> Iterator[str]:
 
 
 def test_a_host_answers_or_not_within_seconds(silent: str, refusing: str) -> None:
-    assert network.answers(refusing)
+    assert network.is_reachable(refusing)
     for url in (
         silent,
         "http://127.0.0.1:9",
@@ -75,7 +75,7 @@ def test_a_host_answers_or_not_within_seconds(silent: str, refusing: str) -> Non
         "nonsense",
     ):
         began = time.monotonic()
-        assert not network.answers(url, 1.0)
+        assert not network.is_reachable(url, 1.0)
         assert time.monotonic() - began < 5
 
 

@@ -16,7 +16,7 @@ from tests.conftest import survey_args
 
 
 def composed(*settings: str) -> Any:
-    return overrides.composed("train", list(settings), config_dir())
+    return overrides.compose("train", list(settings), config_dir())
 
 
 def tuning(survey: Path, folder: Path) -> list[str]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from jungle.config.compose import composed
+from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.video import ClipSpec
@@ -102,14 +102,14 @@ def test_what_is_asked_for_is_done_or_refused(monkeypatch):
 
 def test_configs_name_the_device_and_refuse_what_can_never_work():
     for name in ("auto", "decord", "torchcodec", "pyav"):
-        cfg = composed("train", [f"decoder={name}"], config_dir())
+        cfg = compose("train", [f"decoder={name}"], config_dir())
         assert (cfg.decoder.name, cfg.decoder.device, cfg.decoder.crop_bottom) == (name, "auto", None)
-    assert composed("train", [], config_dir()).decoder.name == "auto"
+    assert compose("train", [], config_dir()).decoder.name == "auto"
     predict = ["ckpt=a.ckpt"]
-    assert composed("predict", predict, config_dir()).decoder.name is None
-    cfg = composed("predict", [*predict, "decoder=torchcodec", "decoder.device=cuda"], config_dir())
+    assert compose("predict", predict, config_dir()).decoder.name is None
+    cfg = compose("predict", [*predict, "decoder=torchcodec", "decoder.device=cuda"], config_dir())
     assert (cfg.decoder.name, cfg.decoder.device) == ("torchcodec", "cuda")
-    assert composed("predict", [*predict, "decoder.device=cpu"], config_dir()).decoder.device == "cpu"
+    assert compose("predict", [*predict, "decoder.device=cpu"], config_dir()).decoder.device == "cpu"
     for verb, words, said in (
         ("train", ["decoder.device=tpu"], "Valid: auto, cpu, cuda, gpu|Nearest"),
         ("train", ["decoder=pyav", "decoder.device=cuda"], "decoder=torchcodec decoder.device=cuda"),
@@ -118,7 +118,7 @@ def test_configs_name_the_device_and_refuse_what_can_never_work():
         ("predict", [*predict, "decoder=decrod"], "decord"),
     ):
         with pytest.raises(UsageError, match=said):
-            composed(verb, words, config_dir())
+            compose(verb, words, config_dir())
 
 
 def test_a_gpu_asked_for_in_vain_is_one_line_before_any_clip_is_read(survey, command: Command):

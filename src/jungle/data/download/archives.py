@@ -9,9 +9,9 @@ from typing import IO
 
 from jungle.console import Progress, log
 from jungle.data.download.http import PRIMATRIX, download
-from jungle.data.validation_report import shown
 from jungle.errors import UserError
-from jungle.files import named_after, read_json, replacing, write_json
+from jungle.files import name_beside, read_json, replace_atomically, write_json
+from jungle.names import show
 
 MAX_BYTES = 64 * 2**30
 MAX_MEMBERS = 5_000_000
@@ -50,7 +50,7 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
     """
     archive, out = Path(archive), Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    note = named_after(archive, ".", ".unpacked.json")
+    note = name_beside(archive, ".", ".unpacked.json")
     info = archive.stat()
     mark = {"size": info.st_size, "mtime": info.st_mtime_ns, "out": str(out.resolve())}
     found = read_json(note)
@@ -70,7 +70,7 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
             while plain.read(CHUNK):  # to the end, where the checksum is
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise UserError(f"{archive}: broken ({shown(e)}). Delete it and fetch it again.") from None
+        raise UserError(f"{archive}: broken ({show(e)}). Delete it and fetch it again.") from None
     write_json(note, {**mark, "files": files})
     return files
 
@@ -98,7 +98,7 @@ def _extract(tar: tarfile.TarFile, archive: Path, *, out: Path, room: int) -> in
             )
         source = tar.extractfile(member)
         assert source is not None
-        with replacing(path) as part, part.open("wb") as f:
+        with replace_atomically(path) as part, part.open("wb") as f:
             shutil.copyfileobj(source, f, CHUNK)
     return files
 
@@ -115,7 +115,7 @@ def _resolve_member(member: tarfile.TarInfo, archive: Path, root: Path) -> Path:
             return (root / tarfile.data_filter(member, str(root)).name).resolve()
         except (tarfile.FilterError, ValueError):
             fault = f"leads out of {root}"
-    raise UserError(f"{archive}: {shown(member.name)!r} {fault}; unpacking stopped there.")
+    raise UserError(f"{archive}: {show(member.name)!r} {fault}; unpacking stopped there.")
 
 
 def fetch_primatrix(out: str | Path, micro: bool = True) -> dict[str, Path]:

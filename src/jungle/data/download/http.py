@@ -19,7 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from jungle.console import Progress, log
 from jungle.errors import UserError
-from jungle.files import Held, Lock, expanded, named_after, read_json, write_json
+from jungle.files import Held, Lock, expand_user, name_beside, read_json, write_json
 
 # The public files of DrivenData competition 49. How to get the full set of 1 TB: docs/competition-data.md
 PRIMATRIX = {
@@ -61,7 +61,7 @@ class _PartialFile:
 
     def __init__(self, path: Path, url: str) -> None:
         self.path = path
-        self.note = named_after(path, suffix=".json")
+        self.note = name_beside(path, suffix=".json")
         self.version = _Version(url)
         found = read_json(self.note)
         if found.get("url") == url:
@@ -121,7 +121,7 @@ def download(
     Raises:
         UserError: the server refuses, cannot be reached, keeps cutting, or the disk has no room.
     """
-    out = expanded(out)
+    out = expand_user(out)
     done: dict[str, Path] = {}
     for name, url in files.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -129,7 +129,7 @@ def download(
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with Lock(named_after(path, ".", ".lock")).take():
+            with Lock(name_beside(path, ".", ".lock")).take():
                 if path.exists() and not again:
                     log.info(f"{path}: exists already")
                 else:
@@ -141,7 +141,7 @@ def download(
 
 
 def _fetch(url: str, path: Path, *, tries: int, backoff_s: float, timeout_s: float) -> None:
-    part = _PartialFile(named_after(path, suffix=".part"), url)
+    part = _PartialFile(name_beside(path, suffix=".part"), url)
     most = part.size
     failed = 0
     with requests.Session() as session:

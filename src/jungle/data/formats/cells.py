@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from jungle.data.text import UNLABELLED, clean_name, fold_text, is_asked, is_missing, match_names
+from jungle.data.text import UNLABELLED, clean_name, fold_text, is_ambiguous, is_missing, match_names
 
 STRONG = re.compile(
     r"[;|\n；؛]|<br\s*/?>", re.IGNORECASE
@@ -55,19 +55,19 @@ def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
         classes: the classes there are; None takes those that the cells name.
     """
     reading = Reading()
-    names = {cell: _common(cell, reading) for cell in cells}
+    names = {cell: _take_common_name(cell, reading) for cell in cells}
     if classes is None:
-        plain = [n for n in names.values() if not _parted(n) and not is_missing(n) and not is_asked(n)]
+        plain = [n for n in names.values() if not _is_parted(n) and not is_missing(n) and not is_ambiguous(n)]
         folds = {fold_text(n) for n in plain}
-        known = {p: p for n in names.values() for p in (n, *_all_parts(n)) if fold_text(p) in folds}
+        known = {p: p for n in names.values() for p in (n, *_split_all(n)) if fold_text(p) in folds}
     else:
-        known = match_names([p for n in names.values() for p in (n, *_all_parts(n))], classes).known
+        known = match_names([p for n in names.values() for p in (n, *_split_all(n))], classes).known
     for cell, name in names.items():
-        reading.labels[cell] = _labels(cell, name, known.get, classes is not None, reading)
+        reading.labels[cell] = _read_labels(cell, name, known.get, classes is not None, reading)
     return reading
 
 
-def _labels(
+def _read_labels(
     cell: str, name: str, known: Callable[[str], str | None], given: bool, reading: Reading
 ) -> tuple[str, ...]:
     """The classes of one cell, noted in `reading`."""
@@ -80,10 +80,10 @@ def _labels(
     if is_missing(name) or name.casefold() in UNLABELLED:
         reading.empty.append(cell)
         return ()
-    if is_asked(name):
+    if is_ambiguous(name):
         reading.asked.append(cell)
         return ()
-    parts, sure = _parts(name)
+    parts, sure = _split_parts(name)
     if not parts:
         reading.asked.append(cell)
         return ()
@@ -96,10 +96,10 @@ def _labels(
         return (name,)
     labels: list[str] = []
     for part in parts:
-        inner, _ = _parts(part)
+        inner, _ = _split_parts(part)
         if is_missing(part):
             continue
-        if is_asked(part):
+        if is_ambiguous(part):
             reading.asked.append(cell)
             return ()
         if (one := known(part)) is not None:
@@ -125,7 +125,7 @@ def _labels(
     return tuple(dict.fromkeys(labels))
 
 
-def _common(cell: str, reading: Reading) -> str:
+def _take_common_name(cell: str, reading: Reading) -> str:
     """The last name of a taxonomy, which is the common one; any other cell as it looks."""
     name = clean_name(cell)
     if TAXONOMY.fullmatch(name):
@@ -134,19 +134,19 @@ def _common(cell: str, reading: Reading) -> str:
     return name
 
 
-def _parted(name: str) -> bool:
-    return len(_parts(name)[0]) != 1 or _parts(name)[0][0] != name
+def _is_parted(name: str) -> bool:
+    return len(_split_parts(name)[0]) != 1 or _split_parts(name)[0][0] != name
 
 
-def _all_parts(name: str) -> list[str]:
+def _split_all(name: str) -> list[str]:
     """Everything between the signs of a name, of both kinds."""
-    return [p for part in _parts(name)[0] for p in (part, *_parts(part)[0])]
+    return [p for part in _split_parts(name)[0] for p in (part, *_split_parts(part)[0])]
 
 
-def _parts(name: str) -> tuple[list[str], bool]:
+def _split_parts(name: str) -> tuple[list[str], bool]:
     """What stands between the signs of a name, and whether those are sure to stand between species."""
-    if (items := _listed(name)) is not None:
-        return _cleaned(items), True
+    if (items := _parse_list(name)) is not None:
+        return _clean_parts(items), True
     if name[:1] == "(" and name[-1:] == ")" and "(" not in name[1:] and WEAK.search(name):
         name = name[1:-1]
     bare = BRACKETS.sub(lambda m: "\0" * len(m[0]), name)  # of the same length: places stay
@@ -155,15 +155,15 @@ def _parts(name: str) -> tuple[list[str], bool]:
             ends = [(m.start(), m.end()) for m in pattern.finditer(bare)]
             begins = [0, *(end for _, end in ends)]
             stops = [*(start for start, _ in ends), len(name)]
-            return _cleaned(name[a:b] for a, b in zip(begins, stops, strict=True)), sure
+            return _clean_parts(name[a:b] for a, b in zip(begins, stops, strict=True)), sure
     return [name], False
 
 
-def _cleaned(parts: Iterable[str]) -> list[str]:
+def _clean_parts(parts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(clean for part in parts if (clean := clean_name(part))))
 
 
-def _listed(name: str) -> list[str] | None:
+def _parse_list(name: str) -> list[str] | None:
     """The items of a list as JSON, Python, numpy or a database writes it; None where the name is no list."""
     if printed := re.fullmatch(
         r"(?:np\.|numpy\.)?(?:array|c|list|set|frozenset|tuple)\((.*?)(?:, *dtype=.*)?\)", name

@@ -8,21 +8,22 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import MAX_CLASSES, Clips
-from jungle.data.encodings import before_it_broke
+from jungle.data.encodings import repair_text
 from jungle.data.table_io import Table
 from jungle.data.text import (
     NO_SITE,
     clean_names,
+    find_spellings,
+    fold_site,
     fold_text,
-    is_asked,
+    is_ambiguous,
     is_missing,
-    mapped,
-    site_fold,
-    spellings,
+    map_values,
 )
-from jungle.data.validation_report import Problems, at_lines, shown
+from jungle.data.validation_report import Problems, format_lines
 from jungle.errors import UserError
-from jungle.wording import counted
+from jungle.names import show
+from jungle.wording import tally
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -53,7 +54,7 @@ BINARY = {
 }
 
 
-def present(table: Table, column: str, more: Collection[str] = (), say: bool = True) -> pl.Series:
+def drop_missing(table: Table, column: str, more: Collection[str] = (), say: bool = True) -> pl.Series:
     """A column without what programs and people write for an empty cell, which is logged.
 
     Args:
@@ -67,7 +68,7 @@ def present(table: Table, column: str, more: Collection[str] = (), say: bool = T
     words = [
         w
         for w in text.drop_nulls().unique().to_list()
-        if is_missing(w) or is_asked(w) or w.casefold() in more or (folds and fold_text(w) in folds)
+        if is_missing(w) or is_ambiguous(w) or w.casefold() in more or (folds and fold_text(w) in folds)
     ]
     if not words:
         return text
@@ -78,10 +79,10 @@ def present(table: Table, column: str, more: Collection[str] = (), say: bool = T
 
 def say_empty(table: Table, column: str, words: Sequence[str]) -> None:
     """Log which words of a column are read as empty cells."""
-    n, cells = cells_at(table, column, words)
+    n, cells = find_cells(table, column, words)
     if n:
         log.warning(
-            f"{table.path}: column {shown(column, 40)!r}: {counted(n, 'cells are')} read as empty: "
+            f"{table.path}: column {show(column, 40)!r}: {tally(n, 'cells are')} read as empty: "
             f"{', '.join(map(str, cells))}"
         )
 
@@ -95,40 +96,40 @@ class Cell:
 
     def __str__(self) -> str:
         text = self.text.replace("\n", "; ")
-        return f"{shown(text, 60)!r} ({self.lines})"
+        return f"{show(text, 60)!r} ({self.lines})"
 
 
-def cells_at(table: Table, column: str, texts: Sequence[str]) -> tuple[int, list[Cell]]:
+def find_cells(table: Table, column: str, texts: Sequence[str]) -> tuple[int, list[Cell]]:
     """How many rows have one of these texts in a column, and the first five texts with their lines."""
     if not texts:
         return 0, []
     rows = pl.DataFrame({"text": table.frame[column], "line": table.lines})
     rows = rows.filter(pl.col("text").is_in(list(texts)))
     first = rows.group_by("text", maintain_order=True).agg(pl.col("line").head(3), n=pl.len()).head(5)
-    return rows.height, [Cell(text, at_lines(lines, n)) for text, lines, n in first.iter_rows()]
+    return rows.height, [Cell(text, format_lines(lines, n)) for text, lines, n in first.iter_rows()]
 
 
 def check_broken(table: Table, column: str, values: Iterable[str], problems: Problems) -> None:
     """Add names that a program broke before the file was written, as one that did not know UTF-8."""
-    broken = {v: said for v in values if (said := before_it_broke(v)) is not None}
-    rows, cells = cells_at(table, column, list(broken))
+    broken = {v: said for v in values if (said := repair_text(v)) is not None}
+    rows, cells = find_cells(table, column, list(broken))
     problems.add(
-        f"rows have a name in column {shown(column, 40)!r} that a program broke which did not know UTF-8",
-        [f"{c} is {shown(broken[c.text])!r}" for c in cells],
+        f"rows have a name in column {show(column, 40)!r} that a program broke which did not know UTF-8",
+        [f"{c} is {show(broken[c.text])!r}" for c in cells],
         "Save the table again from its source as UTF-8, or correct the names.",
         count=rows,
         complete=len(cells) == len(broken),
     )
 
 
-def site_values(table: Table, column: str, problems: Problems) -> pl.Series:
+def read_sites(table: Table, column: str, problems: Problems) -> pl.Series:
     """The sites as they look; null where there is none."""
-    sites = clean_names(present(table, column, NO_SITE)).alias("site")
+    sites = clean_names(drop_missing(table, column, NO_SITE)).alias("site")
     check_broken(table, column, sites.drop_nulls().unique(maintain_order=True).to_list(), problems)
     return sites
 
 
-def one_spelling(clips: Clips) -> Clips:
+def unify_sites(clips: Clips) -> Clips:
     """Sites that are one name written in several ways as one site, which is logged.
 
     The spelling that most clips have stays. Two stations in one are cut less finely; one station in two would
@@ -142,21 +143,21 @@ def one_spelling(clips: Clips) -> Clips:
         .value_counts(sort=True, name="n")
         .sort("n", "site", descending=[True, False])
     )
-    several = spellings(counts["site"].to_list(), site_fold)
+    several = find_spellings(counts["site"].to_list(), fold_site)
     if not several:
         return clips
     log.warning(
-        f"{counted(len(several), 'sites are')} written in several ways and taken as one: "
-        + ", ".join(" = ".join(shown(name, 40) for name in group) for group in several[:5])
+        f"{tally(len(several), 'sites are')} written in several ways and taken as one: "
+        + ", ".join(" = ".join(show(name, 40) for name in group) for group in several[:5])
         + (", ..." if len(several) > 5 else "")
     )
     one = {name: group[0] for group in several for name in group}
-    return clips.with_columns(site=mapped(clips.table["site"], one))
+    return clips.with_columns(site=map_values(clips.table["site"], one))
 
 
-def binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
+def parse_binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
     """A column of 0 and 1 as Int8 `[N]` (null where empty) and bool `[N]`: which cells are neither."""
-    text = present(table, column, say=False)
+    text = drop_missing(table, column, say=False)
     plain = pl.select(pl.when(text == "0").then(0).when(text == "1").then(1).cast(pl.Int8)).to_series()
     if plain.null_count() == text.null_count():
         return plain.alias(column), pl.repeat(False, len(text), eager=True)
@@ -169,11 +170,11 @@ def binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
 
 def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
     """The split column in Jungle's words; unknown words are a problem."""
-    text = clean_names(present(table, column))
+    text = clean_names(drop_missing(table, column))
     values = text.str.to_lowercase().replace_strict(SPLIT_NAMES, default=None, return_dtype=pl.String)
     bad = (text.is_not_null() & values.is_null()).arg_true().to_list()
     problems.add(
-        f"rows have an unknown split in column {shown(column)!r}",
+        f"rows have an unknown split in column {show(column)!r}",
         [f"{text[i]} ({table.place(i)})" for i in bad[:5]],
         "Splits are train, val and test (holdout is test).",
         count=len(bad),
@@ -181,15 +182,15 @@ def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
     return values.alias("split")
 
 
-def weight_values(table: Table, column: str, problems: Problems) -> pl.Series:
+def read_weights(table: Table, column: str, problems: Problems) -> pl.Series:
     """The weight column as float32; anything that is not a finite number from 0 up is a problem."""
-    text = present(table, column)
+    text = drop_missing(table, column)
     # A comma before one, two or more than three digits is a decimal one; before three it may be of thousands.
     values = text.str.replace(r"^(\d+),(\d{1,2}|\d{4,})$", "$1.$2").cast(pl.Float32, strict=False)
     fine = values.is_finite() & (values >= 0)
     bad = (text.is_not_null() & ~fine.fill_null(False)).arg_true().to_list()
     problems.add(
-        f"rows have a weight in column {shown(column)!r} that is not a number from 0 up",
+        f"rows have a weight in column {show(column)!r} that is not a number from 0 up",
         [f"{text[i]} ({table.place(i)})" for i in bad[:5]],
         "Write a number, or leave it empty for 1.",
         count=len(bad),
@@ -197,7 +198,7 @@ def weight_values(table: Table, column: str, problems: Problems) -> pl.Series:
     return values.fill_null(1.0).alias("weight")
 
 
-def one_value(clip: np.ndarray, values: pl.Series, n: int) -> tuple[pl.Series, list[int]]:
+def pick_values(clip: np.ndarray, values: pl.Series, n: int) -> tuple[pl.Series, list[int]]:
     """One value a clip out of one a row: the first that is given, and the rows that say another.
 
     Args:
@@ -226,6 +227,6 @@ def check_class_count(path: object, column: str, n: int) -> None:
     """
     if n > MAX_CLASSES:
         raise UserError(
-            f"{path}: column {shown(column)!r} holds {n} different names; at most {MAX_CLASSES} classes are "
+            f"{path}: column {show(column)!r} holds {n} different names; at most {MAX_CLASSES} classes are "
             "allowed. Name the right one: data.label_column=<column>."
         )

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import polars as pl
 
 from jungle.console import log
-from jungle.data.folder_walk import PassedOver, matches, walk
+from jungle.data.folder_walk import SkippedFiles, glob_paths, walk
 from jungle.data.formats.headings import find_columns
-from jungle.data.paths import absolute, as_on_disk, composed, locate, place_clips, windows_hint
+from jungle.data.paths import compose_ids, explain_windows, locate, make_absolute, match_case, place_clips
 from jungle.data.table_io import read_table, read_text
-from jungle.data.text import clean_text, unquoted
-from jungle.data.validation_report import shown
-from jungle.data.video_suffixes import OTHER_VIDEO_SUFFIXES, VIDEO_SUFFIXES, is_video, suffix_of
+from jungle.data.text import clean_text, strip_quotes
+from jungle.data.video_suffixes import OTHER_VIDEO_SUFFIXES, VIDEO_SUFFIXES, get_suffix, is_video
 from jungle.errors import UserError
-from jungle.files import absent, expanded
-from jungle.wording import counted
+from jungle.files import describe_absent, expand_user
+from jungle.names import show
+from jungle.wording import tally
 
 LISTS = (".txt", ".csv", ".tsv", ".parquet")
 MAX_LIST_BYTES = 512 * 2**20
@@ -60,11 +60,11 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     passed: set[str] = set()
     for one in asked:
         for path, base in _expand(one, root, passed):
-            clips.setdefault(path, _relative(path, base))
-    say_passed_over(passed)
+            clips.setdefault(path, _make_relative(path, base))
+    report_skipped(passed)
     if len(set(clips.values())) < len(clips):
-        clips = _longer(clips)
-    ids = composed([_utf8(clip) for clip in clips.values()])
+        clips = _lengthen_ids(clips)
+    ids = compose_ids([_decode_name(clip) for clip in clips.values()])
     return [FoundClip(clip, path) for clip, path in zip(ids, clips, strict=True)]
 
 
@@ -80,7 +80,7 @@ def walk_videos(folder: Path, passed: set[str], seen: set[tuple[int, int]] | Non
         passed: takes the paths of files that are passed over although they look like videos.
         seen: folders that were walked before, and are not walked again.
     """
-    unread = PassedOver()
+    unread = SkippedFiles()
     for entry, kind in walk(folder, unread, seen):
         if kind in ("file", "lost") and is_video(entry.name):
             yield entry.path
@@ -88,65 +88,70 @@ def walk_videos(folder: Path, passed: set[str], seen: set[tuple[int, int]] | Non
             unread.add(entry.path, "not a file")
         elif kind == "lost" and os.path.islink(entry.path):
             unread.add(entry.path, "a link that cannot be followed")
-        elif kind == "file" and suffix_of(entry.name) in OTHER_VIDEO_SUFFIXES:
+        elif kind == "file" and get_suffix(entry.name) in OTHER_VIDEO_SUFFIXES:
             passed.add(entry.path)
-    unread.say(shown(folder))
+    unread.say(show(folder))
 
 
-def say_passed_over(passed: set[str]) -> None:
+def report_skipped(passed: set[str]) -> None:
     """Log in one line how many files were passed over that look like videos."""
     if passed:
         log.warning(
-            f"passed over, since their suffixes are not looked for: {_counted(passed)}. Name them in a list "
-            "(videos=list.txt) to read them all the same, or convert them, for example to .mp4"
+            f"passed over, since their suffixes are not looked for: {_count_suffixes(passed)}. Name them "
+            "in a list (videos=list.txt) to read them all the same, or convert them, for example to .mp4"
         )
 
 
-def _counted(passed: set[str]) -> str:
+def _count_suffixes(passed: set[str]) -> str:
     """How many files there are of each suffix, the most first."""
-    counts = Counter(suffix_of(path) for path in passed)
+    counts = Counter(get_suffix(path) for path in passed)
     return ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
 
 
 def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
     """What one thing asked for holds, as (path, the folder its id is relative to)."""
     text = os.fspath(one)
-    path = absolute(text)
+    path = make_absolute(text)
     if not path.exists():
-        text = unquoted(text.strip())
-        path = absolute(text)
+        text = strip_quotes(text.strip())
+        path = make_absolute(text)
     if not text:
         raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
     if os.path.isdir(path):
-        base = os.fspath(absolute(root)) if root is not None else os.fspath(path)
+        base = os.fspath(make_absolute(root)) if root is not None else os.fspath(path)
         found = [(p, base) for p in walk_videos(path, passed)]
         if not found:
             raise UserError(
-                f"videos={shown(text)}: no video in this folder. Suffixes looked for: {_suffixes()}."
-                + (f" There are {_counted(passed)}: name them in a list, or convert them." if passed else "")
+                f"videos={show(text)}: no video in this folder. Suffixes looked for: {_list_suffixes()}."
+                + (
+                    f" There are {_count_suffixes(passed)}: name them in a list, or convert them."
+                    if passed
+                    else ""
+                )
             )
         return found
     if os.path.isfile(path):
         if path.suffix.lower() in LISTS:
-            return _listed(path, root)
+            return _read_list(path, root)
         if not is_video(path.name):
             raise UserError(
-                f"videos={shown(text)}: not a video ({_suffixes()}), nor a list (.txt, .csv), nor a folder."
+                f"videos={show(text)}: not a video ({_list_suffixes()}), nor a list (.txt, .csv), "
+                "nor a folder."
             )
-        return [(os.fspath(path), os.fspath(absolute(root) if root is not None else path.parent))]
+        return [(os.fspath(path), os.fspath(make_absolute(root) if root is not None else path.parent))]
     if glob.has_magic(text):
-        return _globbed(text, root, passed)
+        return _expand_glob(text, root, passed)
     if os.path.islink(path) or os.path.lexists(path):
-        raise UserError(f"videos={shown(text)}: {_why_not(path)}.")
-    if os.path.exists(there := as_on_disk(os.fspath(path))):  # another case, or other accents
-        log.warning(f"videos={shown(text)}: this is {shown(there)}")
+        raise UserError(f"videos={show(text)}: {_explain_unread(path)}.")
+    if os.path.exists(there := match_case(os.fspath(path))):  # another case, or other accents
+        log.warning(f"videos={show(text)}: this is {show(there)}")
         return _expand(there, root, passed)
-    said = absent(path, "file or folder")
-    hint = windows_hint(text) or ("" if " There is " in said else f" Looked in {shown(path.parent)}.")
-    raise UserError(f"videos={shown(text)}: {said}{hint}")
+    said = describe_absent(path, "file or folder")
+    hint = explain_windows(text) or ("" if " There is " in said else f" Looked in {show(path.parent)}.")
+    raise UserError(f"videos={show(text)}: {said}{hint}")
 
 
-def _why_not(path: Path) -> str:
+def _explain_unread(path: Path) -> str:
     try:
         os.stat(path)
     except FileNotFoundError:
@@ -156,34 +161,34 @@ def _why_not(path: Path) -> str:
     return "neither a file nor a folder"
 
 
-def _globbed(text: str, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
-    pattern = os.fspath(expanded(text))
+def _expand_glob(text: str, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
+    pattern = os.fspath(expand_user(text))
     stem, suffix = os.path.splitext(pattern)
     if suffix.lower() in VIDEO_SUFFIXES:  # cameras write .MP4, people type .mp4
         pattern = stem + "." + "".join(f"[{c.lower()}{c.upper()}]" if c.isalpha() else c for c in suffix[1:])
     parts = Path(pattern).parts
     fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    base = os.fspath(absolute(root) if root is not None else absolute(Path(*parts[:fixed])))
+    base = os.fspath(make_absolute(root) if root is not None else make_absolute(Path(*parts[:fixed])))
     found: list[tuple[str, str]] = []
     seen: set[tuple[int, int]] = set()
-    for match in matches(pattern):
-        path = absolute(match)
+    for match in glob_paths(pattern):
+        path = make_absolute(match)
         if path.name.startswith("."):
             continue
         if os.path.isdir(path):
             found += [(p, base) for p in walk_videos(path, passed, seen)]
         elif is_video(path.name):
             found.append((os.fspath(path), base))
-        elif suffix_of(path.name) in OTHER_VIDEO_SUFFIXES:
+        elif get_suffix(path.name) in OTHER_VIDEO_SUFFIXES:
             passed.add(os.fspath(path))
     if not found:
         raise UserError(
-            f"videos={shown(text)}: the pattern matches no video. Suffixes looked for: {_suffixes()}."
+            f"videos={show(text)}: the pattern matches no video. Suffixes looked for: {_list_suffixes()}."
         )
     return found
 
 
-def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
+def _read_list(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
     """The entries of a list. A list of what to read is the user's own wish: it may name files anywhere."""
     if path.suffix.lower() == ".txt":
         if path.stat().st_size > MAX_LIST_BYTES:
@@ -192,16 +197,16 @@ def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
         names = [n for n in names if not n.startswith("#") or _names_video(n)]  # the others are remarks
     else:
         table = read_table(path)
-        columns = find_columns(table, {}, absolute(root) if root is not None else path.parent)
+        columns = find_columns(table, {}, make_absolute(root) if root is not None else path.parent)
         names = columns.table.frame[columns.roles["filepath"]].to_list()
     if any(n and "\0" in n for n in names):
         raise UserError(f"{path}: a name holds a NUL. It needs a path a line, or a column filepath.")
     if path.suffix.lower() != ".txt" and (empty := sum(not n for n in names)) and empty < len(names):
-        log.warning(f"{path}: {counted(empty, 'rows name')} no clip: passed over")
+        log.warning(f"{path}: {tally(empty, 'rows name')} no clip: passed over")
     names = [n for n in names if n]
     if not names:
         raise UserError(f"{path}: names no clip. It needs a path a line, or a column filepath.")
-    bases = [absolute(root)] if root is not None else [path.parent, Path.cwd()]
+    bases = [make_absolute(root)] if root is not None else [path.parent, Path.cwd()]
     tried: list[tuple[int, str, list[str], list[str | None]]] = []
     for base in bases:
         paths = place_clips(names, base)
@@ -211,30 +216,30 @@ def _listed(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
             break
     hits, base, paths, there = max(tried, key=lambda t: t[0])
     if not hits:
-        raise UserError(_none_there(path, paths, bases))
+        raise UserError(_explain_absent(path, paths, bases))
     other = [(p, t) for p, t in zip(paths, there, strict=True) if t is not None and p != t]
     if other:
         log.warning(
-            f"{path}: {counted(len(other), 'names differ')} from the file's by case, accents or suffix, as "
-            f"{shown(_relative(other[0][0], base))}: {shown(_relative(other[0][1], base))}"
+            f"{path}: {tally(len(other), 'names differ')} from the file's by case, accents or suffix, as "
+            f"{show(_make_relative(other[0][0], base))}: {show(_make_relative(other[0][1], base))}"
         )
     return [(t if t is not None else p, base) for p, t in zip(paths, there, strict=True)]
 
 
-def _none_there(path: Path, paths: list[str], bases: list[Path]) -> str:
+def _explain_absent(path: Path, paths: list[str], bases: list[Path]) -> str:
     """Say that no file of a list is there, where it was looked for, and what to do."""
     many = len(paths) > 1
     none = f"none of the {len(paths)} files that it names is" if many else "the file that it names is not"
     inside = [p for p in paths if p.startswith(os.fspath(bases[0]).rstrip("/\\") + os.sep)]
     if not inside:
-        return f"{path}: {none} there{', as' if many else ':'} {shown(paths[0])}: correct the names"
-    places = [f"{shown(bases[0])}, the list's folder"]
+        return f"{path}: {none} there{', as' if many else ':'} {show(paths[0])}: correct the names"
+    places = [f"{show(bases[0])}, the list's folder"]
     if bases[1:] and bases[1] != bases[0]:
-        places.append(f"in {shown(bases[1])}, the working folder")
+        places.append(f"in {show(bases[1])}, the working folder")
     return (
         f"{path}: {none} in {' or '.join(places)}{', as' if many else ':'} "
-        f"{shown(_relative(inside[0], os.fspath(bases[0])))}: give videos=<the clips' folder>, or copy the "
-        "list into that folder"
+        f"{show(_make_relative(inside[0], os.fspath(bases[0])))}: give videos=<the clips' folder>, or copy "
+        "the list into that folder"
     )
 
 
@@ -243,30 +248,30 @@ def _names_video(line: str) -> bool:
     return is_video(line) and not line.startswith("# ")
 
 
-def _relative(path: str, base: str) -> str:
+def _make_relative(path: str, base: str) -> str:
     inside = base.rstrip("/\\") + os.sep
     return (path[len(inside) :] if path.startswith(inside) else path.lstrip("/\\")).replace(os.sep, "/")
 
 
-def _longer(clips: dict[str, str]) -> dict[str, str]:
+def _lengthen_ids(clips: dict[str, str]) -> dict[str, str]:
     """Ids relative to the folder that holds all clips, for those whose id is not their own."""
     common = os.path.commonpath([os.path.dirname(p) for p in clips])
     ids = list(clips.values())
-    shared = {i for i in set(ids) if ids.count(i) > 1} if len(ids) < 1000 else _repeated(ids)
-    longer = {p: _relative(p, common) if i in shared else i for p, i in clips.items()}
+    shared = {i for i in set(ids) if ids.count(i) > 1} if len(ids) < 1000 else _find_repeated(ids)
+    longer = {p: _make_relative(p, common) if i in shared else i for p, i in clips.items()}
     if len(set(longer.values())) < len(longer):  # a long id met another's short one: all are made long
-        longer = {p: _relative(p, common) for p in clips}
+        longer = {p: _make_relative(p, common) for p in clips}
     return longer
 
 
-def _repeated(ids: list[str]) -> set[str]:
+def _find_repeated(ids: list[str]) -> set[str]:
     once: set[str] = set()
     return {i for i in ids if i in once or once.add(i)}
 
 
-def _utf8(name: str) -> str:
+def _decode_name(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
-def _suffixes() -> str:
+def _list_suffixes() -> str:
     return ", ".join(sorted(s[1:] for s in VIDEO_SUFFIXES))

@@ -9,18 +9,19 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
-from jungle.data.encodings import before_it_broke
-from jungle.data.folder_walk import SYSTEM_FOLDERS, entries_of, kind_of
+from jungle.data.encodings import repair_text
+from jungle.data.folder_walk import SYSTEM_FOLDERS, classify_entry, list_entries
 from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
-from jungle.data.formats.discover import say_passed_over, walk_videos
+from jungle.data.formats.discover import report_skipped, walk_videos
 from jungle.data.formats.label_source import LabelSource
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import absolute, composed
-from jungle.data.text import clean_name, is_asked, is_missing, match_names
-from jungle.data.validation_report import Problems, shown
+from jungle.data.paths import compose_ids, make_absolute
+from jungle.data.text import clean_name, is_ambiguous, is_missing, match_names
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
-from jungle.files import absent
-from jungle.wording import counted
+from jungle.files import describe_absent
+from jungle.names import show
+from jungle.wording import tally
 
 
 def load_folders(
@@ -45,10 +46,10 @@ def load_folders(
         UserError: there is no such folder, no video in it, or a folder is of an unknown class.
     """
     gathered = Problems() if problems is None else problems
-    root = absolute(root)
+    root = make_absolute(root)
     if not os.path.isdir(root):
-        raise UserError(f"data.root={root}: {absent(root, 'folder')}")
-    top = _folders(root)
+        raise UserError(f"data.root={root}: {describe_absent(root, 'folder')}")
+    top = _list_folders(root)
     splits = {n: SPLIT_NAMES[clean_name(n).lower()] for n in top if clean_name(n).lower() in SPLIT_NAMES}
     above = bool(top) and len(splits) == len(top) and set(splits.values()) - {"unlabelled"} != set()
     if not above and (mixed := [n for n, s in splits.items() if s != "unlabelled"]):
@@ -57,12 +58,14 @@ def load_folders(
             f"({', '.join([n for n in top if n not in splits][:5])}). Put every class folder under a "
             "split, or none."
         )
-    found = {name for split in top for name in _folders(root / split)} if above else set(top) - set(splits)
+    found = (
+        {name for split in top for name in _list_folders(root / split)} if above else set(top) - set(splits)
+    )
     named = {clean_name(n) for n in found if _is_utf8(n)}
     order = [clean_name(c) for c in classes] if classes is not None else sorted(named)
     check_class_count(root, "folders", len(order))
     check_class_names(order)
-    called = _classes(found, order, classes is not None, gathered)
+    called = _assign_classes(found, order, classes is not None, gathered)
     number = {name: order.index(of) for name, of in called.items()}
     ids: list[str] = []
     labels: list[int] = []  # -1: unlabelled
@@ -93,7 +96,7 @@ def load_folders(
         inner = folders[1 + above : 2 + above]
         if inner and name in number:
             below.setdefault(inner[0], set()).add(name)
-    say_passed_over(passed)
+    report_skipped(passed)
     _say_below(root, below)
     gathered.add("videos lie in no class folder", stray, "Move them to data.root/<class>/.")
     gathered.add("videos have names that are not UTF-8", misnamed, "Rename them, for example with convmv.")
@@ -103,7 +106,7 @@ def load_folders(
     known = pl.Series(label >= 0)
     base = root.as_posix().rstrip("/")
     frame = pl.DataFrame(
-        {"clip": composed(ids), "path": [f"{base}/{i}" for i in ids]},
+        {"clip": compose_ids(ids), "path": [f"{base}/{i}" for i in ids]},
         schema={"clip": pl.String, "path": pl.String},
     )
     if above or "unlabelled" in places:
@@ -125,7 +128,7 @@ def load_folder_source(source: LabelSource, problems: Problems) -> Clips:
     return load_folders(source.folder(), classes=source.classes, sites=source.sites, problems=problems)
 
 
-def _classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:
+def _assign_classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:
     """The class of each folder; what cannot be told is added to `problems`."""
     names = sorted(n for n in folders if _is_utf8(n))
     if given:
@@ -140,11 +143,11 @@ def _classes(folders: set[str], order: list[str], given: bool, problems: Problem
         called = {n: clean_name(n) for n in names}
         problems.add(
             "folders have a name that stands for nothing",
-            [n for n in names if is_missing(clean_name(n)) or is_asked(clean_name(n))],
+            [n for n in names if is_missing(clean_name(n)) or is_ambiguous(clean_name(n))],
             "Call a folder of clips that nobody has looked at unlabelled, one of clips without an animal "
             "blank, or name the classes: data.classes=[...].",
         )
-        broken = {n: said for n in names if (said := before_it_broke(n)) is not None}
+        broken = {n: said for n in names if (said := repair_text(n)) is not None}
         problems.add(
             "folders have a name that a program broke which did not know UTF-8",
             [f"{n!r} is {said!r}" for n, said in broken.items()],
@@ -152,15 +155,15 @@ def _classes(folders: set[str], order: list[str], given: bool, problems: Problem
         )
         problems.know(
             pl.DataFrame(schema={"clip": pl.String, "line": pl.Int64}),
-            {c: f"folder {shown(n)!r}" for n, c in called.items()},
+            {c: f"folder {show(n)!r}" for n, c in called.items()},
         )
     merged = [c for c in dict.fromkeys(called.values()) if sum(1 for v in called.values() if v == c) > 1]
     for name in merged:
         several = [n for n, c in called.items() if c == name]
-        log.warning(f"{counted(len(several), 'folders are')} of the class {shown(name)}: {several}")
+        log.warning(f"{tally(len(several), 'folders are')} of the class {show(name)}: {several}")
     for name, other in called.items():
         if given and clean_name(name) != other:
-            log.warning(f"folder {shown(name)!r} is the class {shown(other)!r} of data.classes")
+            log.warning(f"folder {show(name)!r} is the class {show(other)!r} of data.classes")
     return called
 
 
@@ -169,14 +172,14 @@ def _say_below(root: Path, below: Mapping[str, set[str]]) -> None:
     if not below:
         return
     shared = sorted(below, key=lambda name: (-len(below[name]), name))
-    first = ", ".join(shown(name, 40) for name in shared[:5]) + (", ..." if len(shared) > 5 else "")
+    first = ", ".join(show(name, 40) for name in shared[:5]) + (", ..." if len(shared) > 5 else "")
     classes = sorted(set().union(*below.values()))
-    theirs = ", ".join(shown(name, 40) for name in classes[:5]) + (", ..." if len(classes) > 5 else "")
+    theirs = ", ".join(show(name, 40) for name in classes[:5]) + (", ..." if len(classes) > 5 else "")
     log.info(f"{root}: labels are the folders {theirs}; the folders below them are none: {first}")
 
 
-def _folders(root: Path) -> list[str]:
-    names = [e.name for e in entries_of(os.fspath(root)) if kind_of(e) == "folder"]
+def _list_folders(root: Path) -> list[str]:
+    names = [e.name for e in list_entries(os.fspath(root)) if classify_entry(e) == "folder"]
     return [n for n in names if not n.startswith(".") and n not in SYSTEM_FOLDERS]
 
 

@@ -10,13 +10,13 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import META
 from jungle.data.formats.columns import SPLIT_NAMES
-from jungle.data.formats.label_columns import is_binary, label_columns, with_all_labels, with_observed
-from jungle.data.formats.vocabulary import DATES, FOLDERS, NEVER_CLASSES, NUMBERS, PLAIN, ROLES, key
-from jungle.data.paths import absolute, locate, name_clips
+from jungle.data.formats.label_columns import fill_observed, is_binary, join_label_columns, label_columns
+from jungle.data.formats.vocabulary import DATES, FOLDERS, NEVER_CLASSES, NUMBERS, PLAIN, ROLES, fold_heading
+from jungle.data.paths import locate, make_absolute, name_clips
 from jungle.data.table_io import Table
 from jungle.data.text import match_names
-from jungle.data.validation_report import shown
-from jungle.errors import UserError, nearest
+from jungle.errors import UserError, suggest
+from jungle.names import show
 
 SAID = {"filepath": "clip"}
 PARTS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -39,7 +39,7 @@ class Columns:
         """Log which columns are not used, `but` for those that are classes."""
         left = [c for c in self.table.frame.columns if c not in self.used and c not in but]
         if left:
-            log.info(f"{self.table.path}: columns not used: {', '.join(shown(c, 40) for c in left)}")
+            log.info(f"{self.table.path}: columns not used: {', '.join(show(c, 40) for c in left)}")
 
 
 def find_columns(
@@ -63,12 +63,14 @@ def find_columns(
         UserError: a named column is not there, none names the clips, or two may be the label.
     """
     frame = table.frame
-    roles = _named(table, named)
+    roles = _match_headings(table, named)
     free: dict[str, str] = {}
     twins: dict[str, list[str]] = {}
     for c in frame.columns:
         if c not in but and c not in roles.values():
-            word = key(re.sub(r"\(.*?\)|\[.*?\]", "", c)) or key(c)  # `Species (common)` is species
+            word = fold_heading(re.sub(r"\(.*?\)|\[.*?\]", "", c)) or fold_heading(
+                c
+            )  # `Species (common)` is species
             free.setdefault(word, c)
             twins.setdefault(word, []).append(c)
     said: list[str] = []
@@ -90,29 +92,29 @@ def find_columns(
     if "split" not in roles and (split := _split_by_content(frame, roles, but)) is not None:
         roles["split"] = split
     if "filepath" not in roles:
-        raise UserError(_no_names(table, labels and "label" not in roles))
-    frame = _with_folders(table, free, roles, root, said, extra)
+        raise UserError(_explain_no_names(table, labels and "label" not in roles))
+    frame = _join_folders(table, free, roles, root, said, extra)
     if labels and not but:
-        frame = with_all_labels(frame, roles, extra, said)
+        frame = join_label_columns(frame, roles, extra, said)
         if "label" in roles:
-            frame = with_observed(frame, roles, extra, said)
+            frame = fill_observed(frame, roles, extra, said)
     if "time" in roles:
-        frame = _with_dates(frame, free, roles, said, extra)
+        frame = _join_dates(frame, free, roles, said, extra)
     if labels and (flag := free.get("deleteflag")) is not None:
         rows = (frame[flag].str.to_lowercase() == "true").fill_null(False).sum()
         if rows:
-            said.append(f"rows with {shown(flag)} true are used like the others: {rows}")
-    if guessed := _guessed(table, named, roles):
+            said.append(f"rows with {show(flag)} true are used like the others: {rows}")
+    if guessed := _describe_guess(table, named, roles):
         said.insert(0, guessed)
     for line in said:
         log.info(f"{table.path}: {line}")
     return Columns(replace(table, frame=frame), roles, frozenset(roles.values()) | extra)
 
 
-def _guessed(table: Table, named: Mapping[str, str | None], roles: Mapping[str, str]) -> str:
+def _describe_guess(table: Table, named: Mapping[str, str | None], roles: Mapping[str, str]) -> str:
     """Say which column was taken for what, and which separator, where other words are used."""
     taken = [(role, c) for role, c in roles.items() if named.get(role) is None]
-    found = [f"the {SAID.get(role, role)} is column {shown(c, 40)}" for role, c in taken]
+    found = [f"the {SAID.get(role, role)} is column {show(c, 40)}" for role, c in taken]
     plain = all(c.casefold() == role or c.casefold() in PLAIN for role, c in taken)
     if plain and table.separator == ",":
         return ""
@@ -132,7 +134,7 @@ def _split_by_content(frame: pl.DataFrame, roles: Mapping[str, str], but: Sequen
     return None
 
 
-def _named(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:
+def _match_headings(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:
     wanted = {role: name for role, name in named.items() if name is not None}
     found = match_names(wanted.values(), table.frame.columns)
     lost = {role: name for role, name in wanted.items() if name not in found.known}
@@ -140,29 +142,31 @@ def _named(table: Table, named: Mapping[str, str | None]) -> dict[str, str]:
         raise UserError(
             f"{table.path}: "
             + " ".join(
-                f"no column {name!r} for the {role}.{nearest(name, table.frame.columns)}"
+                f"no column {name!r} for the {role}.{suggest(name, table.frame.columns)}"
                 for role, name in lost.items()
             )
         )
     return {role: found.known[name] for role, name in wanted.items()}
 
 
-def reserved(columns: Columns) -> set[str]:
+def find_reserved(columns: Columns) -> set[str]:
     """Keys of columns that are never classes, although they may hold 0 and 1; or nothing, under a label."""
     words = (
         "filepath filename file path clip video split subset site siteid location deployment camera station"
     )
     words += " time timestamp datetime weight"
     frame = columns.table.frame
-    empty = {key(c) for c in frame.columns if frame[c].null_count() == len(frame)} & set(ROLES["label"])
-    numbers = {key(c) for c in frame.columns if NUMBERS.fullmatch(key(c))}
-    return {*words.split(), *map(key, columns.used), *NEVER_CLASSES, *META, *empty, *numbers}
+    empty = {fold_heading(c) for c in frame.columns if frame[c].null_count() == len(frame)} & set(
+        ROLES["label"]
+    )
+    numbers = {fold_heading(c) for c in frame.columns if NUMBERS.fullmatch(fold_heading(c))}
+    return {*words.split(), *map(fold_heading, columns.used), *NEVER_CLASSES, *META, *empty, *numbers}
 
 
-def _no_names(table: Table, and_no_label: bool) -> str:
+def _explain_no_names(table: Table, and_no_label: bool) -> str:
     columns = table.frame.columns
-    heads = ", ".join(shown(c, 40) for c in columns[:12])
-    if any(SUFFIX.search(c) for c in columns) and not any(key(c) in ROLES["label"] for c in columns):
+    heads = ", ".join(show(c, 40) for c in columns[:12])
+    if any(SUFFIX.search(c) for c in columns) and not any(fold_heading(c) in ROLES["label"] for c in columns):
         return (
             f"{table.path}: its first line names a file ({heads}): the table has no header. Write one "
             "above it, as filepath,label,site."
@@ -171,12 +175,12 @@ def _no_names(table: Table, and_no_label: bool) -> str:
     text = (
         f"{table.path}: no column names the clips: filepath, filename, file, path, clip, video (and the same "
         f"in other languages) are looked for, there are {heads}. Name it: "
-        f"data.filepath_column={shown(maybe)}."
+        f"data.filepath_column={show(maybe)}."
     )
     first = table.frame.head(1).row(0) if table.frame.height else ()
-    if any(cell and key(cell) in ROLES["filepath"] for cell in first):
+    if any(cell and fold_heading(cell) in ROLES["filepath"] for cell in first):
         text += f" {table.place(0).capitalize()} looks like the header: remove what stands above it."
-    if {"mediaid", "observationtype"} <= {key(c) for c in columns}:
+    if {"mediaid", "observationtype"} <= {fold_heading(c) for c in columns}:
         return (
             f"{table.path}: observations of a Camtrap DP name no files. Add the column filePath of media.csv "
             "to them, by mediaID."
@@ -204,7 +208,7 @@ def _is_whole(frame: pl.DataFrame, column: str, last: str) -> bool:
     return bool(ends.to_series().fill_null(False).all())
 
 
-def _with_dates(
+def _join_dates(
     frame: pl.DataFrame, free: Mapping[str, str], roles: Mapping[str, str], said: list[str], extra: set[str]
 ) -> pl.DataFrame:
     """The table with its dates before its hours, where they are two columns."""
@@ -218,11 +222,11 @@ def _with_dates(
     ):
         return frame
     extra.add(date)
-    said.append(f"times are columns {shown(date)} and {shown(time)} together")
+    said.append(f"times are columns {show(date)} and {show(time)} together")
     return frame.with_columns(pl.concat_str([pl.col(date), pl.col(time)], separator=" ").alias(time))
 
 
-def _with_folders(
+def _join_folders(
     table: Table,
     free: Mapping[str, str],
     roles: Mapping[str, str],
@@ -237,19 +241,19 @@ def _with_folders(
     if not others or not _names_files(frame[name]) or frame[name].str.contains(r"[/\\]").any():
         return frame
     readings: dict[tuple[str, ...], str] = {}
-    readings[(others[0], name)] = f"columns {shown(others[0])} and {shown(name)} together name a clip"
+    readings[(others[0], name)] = f"columns {show(others[0])} and {show(name)} together name a clip"
     if (top := free.get("rootfolder")) is not None:
-        three = f"{shown(top)}, {shown(others[0])} and {shown(name)}"
+        three = f"{show(top)}, {show(others[0])} and {show(name)}"
         readings[(top, others[0], name)] = f"columns {three} together name a clip"
     readings[(name,)] = ""
-    best = max(readings, key=lambda columns: _hits(frame, columns, root))
+    best = max(readings, key=lambda columns: _count_hits(frame, columns, root))
     if len(best) > 1:
         said.append(readings[best])
         extra.update(best)
-    return frame.with_columns(_joined(best).alias(name))
+    return frame.with_columns(_join_columns(best).alias(name))
 
 
-def _joined(columns: Sequence[str]) -> pl.Expr:
+def _join_columns(columns: Sequence[str]) -> pl.Expr:
     folders = [
         pl.col(c).str.replace_all("\\", "/", literal=True).str.strip_chars_end("/").replace(["", "."], None)
         for c in columns[:-1]
@@ -258,10 +262,10 @@ def _joined(columns: Sequence[str]) -> pl.Expr:
     return pl.when(pl.col(columns[-1]).is_not_null()).then(path)
 
 
-def _hits(frame: pl.DataFrame, columns: Sequence[str], root: Path | None) -> int:
+def _count_hits(frame: pl.DataFrame, columns: Sequence[str], root: Path | None) -> int:
     """How many of a few names are on disk if read so."""
     if root is None:
         return 0
-    some = frame.gather_every(max(frame.height // TRIED, 1)).select(_joined(columns).alias("name"))
-    names = name_clips(some["name"].drop_nulls(), absolute(root), say=False)
+    some = frame.gather_every(max(frame.height // TRIED, 1)).select(_join_columns(columns).alias("name"))
+    names = name_clips(some["name"].drop_nulls(), make_absolute(root), say=False)
     return int(locate(names.path.drop_nulls()).is_not_null().sum())

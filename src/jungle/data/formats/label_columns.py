@@ -5,10 +5,18 @@ from collections.abc import Mapping
 import polars as pl
 
 from jungle.data.formats.columns import BINARY
-from jungle.data.formats.vocabulary import NEVER_CLASSES, OBSERVED, OBSERVED_CLASSES, RANKS, ROLES, WEAK, key
+from jungle.data.formats.vocabulary import (
+    NEVER_CLASSES,
+    OBSERVED,
+    OBSERVED_CLASSES,
+    RANKS,
+    ROLES,
+    WEAK,
+    fold_heading,
+)
 from jungle.data.table_io import Table
-from jungle.data.validation_report import shown
 from jungle.errors import UserError
+from jungle.names import show
 
 
 def is_binary(values: pl.Series) -> bool:
@@ -24,73 +32,78 @@ def label_columns(table: Table, fit: list[str], said: list[str], extra: set[str]
         UserError: two of them say different things.
     """
     frame = table.frame
-    ranks = {key(c): c for c in frame.columns}
+    ranks = {fold_heading(c): c for c in frame.columns}
     genus = next((ranks[r] for r in RANKS if r in ranks), None)
     if genus is not None:  # a table of ranks: its species is an epithet, its class one of animals
         common = [
             c
             for c in fit
-            if key(c) in ("label", "labels", "commonname", "speciescommonname", "scientificname")
+            if fold_heading(c) in ("label", "labels", "commonname", "speciescommonname", "scientificname")
         ]
-        epithet = [c for c in fit if key(c) in ("species", "espece", "especie", "art")]
+        epithet = [c for c in fit if fold_heading(c) in ("species", "espece", "especie", "art")]
         if common:
-            said.append(f"labels are those of column {shown(common[0])}")
+            said.append(f"labels are those of column {show(common[0])}")
             return common
         if epithet:
             extra.update((genus, epithet[0]))
             return epithet
     others = [
-        c for c in frame.columns if c not in fit and is_binary(frame[c]) and key(c) not in NEVER_CLASSES
+        c
+        for c in frame.columns
+        if c not in fit and is_binary(frame[c]) and fold_heading(c) not in NEVER_CLASSES
     ]
-    fit = [c for c in fit if not (is_binary(frame[c]) and (others or key(c) in WEAK))]
+    fit = [c for c in fit if not (is_binary(frame[c]) and (others or fold_heading(c) in WEAK))]
     fit = [c for c in fit if frame[c].null_count() < len(frame)] or ([] if others else fit[:1])
     for other in fit[1:]:
         pairs = frame.select(a=fit[0], b=other).drop_nulls().unique()
         if pairs["a"].n_unique() == len(pairs) == pairs["b"].n_unique():
             continue  # one name for another, as common and scientific ones
-        if key(other) in ("category", "animal", "classname", "taxon", "taxonname") or len(pairs) == 0:
+        if (
+            fold_heading(other) in ("category", "animal", "classname", "taxon", "taxonname")
+            or len(pairs) == 0
+        ):
             continue
         raise UserError(
-            f"{table.path}: columns {shown(fit[0])} and {shown(other)} may both be the label. Name the one: "
-            f"data.label_column={shown(fit[0])} or data.label_column={shown(other)}."
+            f"{table.path}: columns {show(fit[0])} and {show(other)} may both be the label. Name the one: "
+            f"data.label_column={show(fit[0])} or data.label_column={show(other)}."
         )
     return fit
 
 
-def with_all_labels(
+def join_label_columns(
     frame: pl.DataFrame, roles: dict[str, str], extra: set[str], said: list[str]
 ) -> pl.DataFrame:
     """The table with all label columns as one: genus and species, or species 1, species 2, ..."""
 
     def stem(column: str) -> str:
-        return key(column).rstrip("0123456789")
+        return fold_heading(column).rstrip("0123456789")
 
-    numbered = [c for c in frame.columns if stem(c) in ROLES["label"] and stem(c) != key(c)]
+    numbered = [c for c in frame.columns if stem(c) in ROLES["label"] and stem(c) != fold_heading(c)]
     numbered = [c for c in numbered if c not in roles.values() and not is_binary(frame[c])]
     if "label" not in roles:
         numbered = [
             c
             for c in frame.columns
-            if key(c).rstrip("0123456789") in ROLES["label"] and key(c)[-1:].isdigit()
+            if fold_heading(c).rstrip("0123456789") in ROLES["label"] and fold_heading(c)[-1:].isdigit()
         ]
         numbered = [c for c in numbered if c not in roles.values() and not is_binary(frame[c])]
         if not numbered:
             return frame
         roles["label"] = numbered[0]
     label = roles["label"]
-    if genus := [c for c in extra if key(c) in RANKS]:
-        said.append(f"labels are columns {shown(genus[0])} and {shown(label)} together")
-        return frame.with_columns(_binomial(genus[0], label).alias(label))
+    if genus := [c for c in extra if fold_heading(c) in RANKS]:
+        said.append(f"labels are columns {show(genus[0])} and {show(label)} together")
+        return frame.with_columns(_build_binomial(genus[0], label).alias(label))
     more = [c for c in numbered if c != label and stem(c) == stem(label)]
     if not more:
         return frame
     extra.update(more)
-    said.append(f"labels are columns {', '.join(shown(c, 40) for c in (label, *more))} together")
+    said.append(f"labels are columns {', '.join(show(c, 40) for c in (label, *more))} together")
     joined = pl.concat_str([pl.col(c) for c in (label, *more)], separator="\n", ignore_nulls=True)
     return frame.with_columns(pl.when(joined != "").then(joined).alias(label))
 
 
-def _binomial(genus: str, species: str) -> pl.Expr:
+def _build_binomial(genus: str, species: str) -> pl.Expr:
     """Genus and epithet; the species alone where it names the genus too, as `Panthera pardus` does."""
     first, second = pl.col(genus), pl.col(species)
     low, initial = first.str.to_lowercase(), second.str.extract(r"^(\p{Lu})\. ")
@@ -102,7 +115,7 @@ def _binomial(genus: str, species: str) -> pl.Expr:
     return pl.when(text != "").then(text)
 
 
-def with_observed(
+def fill_observed(
     frame: pl.DataFrame, roles: Mapping[str, str], extra: set[str], said: list[str]
 ) -> pl.DataFrame:
     """The table with the label of a clip without a species' name taken from what was observed in it.
@@ -111,7 +124,7 @@ def with_observed(
     vehicle.
     """
     label = roles["label"]
-    kind = next((c for c in frame.columns if key(c) == OBSERVED and c != label), None)
+    kind = next((c for c in frame.columns if fold_heading(c) == OBSERVED and c != label), None)
     if kind is None:
         return frame
     word = pl.col(kind).str.to_lowercase()
@@ -120,5 +133,5 @@ def with_observed(
     extra.add(kind)
     if counts.height:
         first = ", ".join(f"{n} {name}" for name, n in counts.iter_rows())
-        said.append(f"labels of rows without one are those of column {shown(kind)}: {first}")
+        said.append(f"labels of rows without one are those of column {show(kind)}: {first}")
     return frame.with_columns(pl.when(taken).then(word).otherwise(pl.col(label)).alias(label))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jungle.data.paths import absolute, windows_hint
+from jungle.data.paths import explain_windows, make_absolute
 from jungle.data.validation_report import Problems
 from jungle.errors import UsageError
-from jungle.files import absent
+from jungle.files import describe_absent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,6 @@ class LabelSource:
 
     def report_absent_root(self, problems: Problems) -> None:
         """Add a root that is not there to `problems`."""
-        if self.root is not None and not (folder := absolute(self.root)).is_dir():
-            hint = windows_hint(str(self.root))
-            problems.say(f"data.root={self.root}: {absent(folder, 'folder')}{hint}")
+        if self.root is not None and not (folder := make_absolute(self.root)).is_dir():
+            hint = explain_windows(str(self.root))
+            problems.say(f"data.root={self.root}: {describe_absent(folder, 'folder')}{hint}")

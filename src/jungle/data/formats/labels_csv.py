@@ -11,26 +11,27 @@ from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
 from jungle.data.formats.cells import Reading, read_cells
 from jungle.data.formats.columns import (
-    binary,
-    cells_at,
     check_broken,
     check_class_count,
-    one_spelling,
-    one_value,
+    find_cells,
+    parse_binary,
+    pick_values,
     say_empty,
+    unify_sites,
 )
 from jungle.data.formats.headings import Columns, find_columns
 from jungle.data.formats.label_columns import is_binary
 from jungle.data.formats.label_source import LabelSource
-from jungle.data.formats.meta import meta_values
+from jungle.data.formats.meta import read_meta
 from jungle.data.formats.sites import join_sites
 from jungle.data.formats.wide import read_wide
-from jungle.data.paths import OUTSIDE, TWICE, Names, absolute, locate, name_clips
+from jungle.data.paths import OUTSIDE, TWICE, Names, locate, make_absolute, name_clips
 from jungle.data.table_io import Table, read_table
-from jungle.data.text import clean_name, mapped, match_names
-from jungle.data.validation_report import Problems, at_lines, shown
+from jungle.data.text import clean_name, map_values, match_names
+from jungle.data.validation_report import Problems, format_lines
 from jungle.errors import UserError
-from jungle.wording import counted
+from jungle.names import show
+from jungle.wording import tally
 
 
 def load_csv(
@@ -70,7 +71,7 @@ def load_csv(
     """
     gathered = Problems() if problems is None else problems
     table = read_table(labels)
-    folder = absolute(root) if root is not None else table.path.parent
+    folder = make_absolute(root) if root is not None else table.path.parent
     classes = None if classes is None else [clean_name(c) for c in classes]
     named = {
         "filepath": filepath_column,
@@ -86,11 +87,11 @@ def load_csv(
     table = columns.table
     if not table.frame.height:
         raise UserError(f"{table.path}: no rows. It needs one line a clip.")
-    names = one_name_a_file(table, name_clips(table.frame[columns.roles["filepath"]], folder))
+    names = unify_names(table, name_clips(table.frame[columns.roles["filepath"]], folder))
     report_refused(table, names, columns.roles["filepath"], gathered)
     wide = wide or "label" not in columns.roles
-    clips = (read_wide if wide else _long)(table, columns, names, classes, gathered)
-    clips = one_spelling(clips) if sites is None else join_sites(clips, sites, folder, problems=gathered)
+    clips = (read_wide if wide else _collect_labels)(table, columns, names, classes, gathered)
+    clips = unify_sites(clips) if sites is None else join_sites(clips, sites, folder, problems=gathered)
     if problems is None:
         gathered.raise_if_any(table.path)
     return clips
@@ -110,7 +111,7 @@ def load_csv_source(source: LabelSource, problems: Problems) -> Clips:
     )
 
 
-def one_name_a_file(table: Table, names: Names) -> Names:
+def unify_names(table: Table, names: Names) -> Names:
     """Names of one clip that differ by case, as the one that comes first; this is logged.
 
     Where the disk has a file for each, they are clips of their own. Other forms of one name (accents, `./`,
@@ -130,17 +131,17 @@ def one_name_a_file(table: Table, names: Names) -> Names:
     if not changed:
         return names
     some = [
-        f"{shown(c)} ({at_lines(table.lines.filter((names.clip == c).fill_null(False)))}) = {shown(to)}"
+        f"{show(c)} ({format_lines(table.lines.filter((names.clip == c).fill_null(False)))}) = {show(to)}"
         for c, to in list(changed.items())[:5]
     ]
     log.warning(
-        f"{table.path}: {counted(len(changed), 'names are')} of a file that is named in another case too: "
+        f"{table.path}: {tally(len(changed), 'names are')} of a file that is named in another case too: "
         f"taken as one clip: {', '.join(some)}"
     )
     path = dict(alike.iter_rows())
     return Names(
-        mapped(names.clip, changed),
-        mapped(names.path, {path[c]: path[to] for c, to in changed.items()}),
+        map_values(names.clip, changed),
+        map_values(names.path, {path[c]: path[to] for c, to in changed.items()}),
         names.refused,
     )
 
@@ -152,33 +153,33 @@ def report_refused(table: Table, names: Names, column: str, problems: Problems) 
         rows = [row for row, why in names.refused.items() if why == reason]
         fix = "Clips lie under data.root, and a table may name no other file."
         if reason == OUTSIDE:
-            fix += _where_else({(text[row] or "").replace("\\", "/").rpartition("/")[0] for row in rows})
+            fix += _suggest_root({(text[row] or "").replace("\\", "/").rpartition("/")[0] for row in rows})
         elif reason == TWICE:
             fix = "Give the clips names relative to data.root, so that each file has one."
         elif reason == "no name":
             fix = "Write the name of the clip, or remove the row."
         problems.add(
-            f"rows whose {shown(column)} {reason}"
+            f"rows whose {show(column)} {reason}"
             if reason != "no name"
-            else f"rows without a {shown(column)}",
+            else f"rows without a {show(column)}",
             [f"{text[row] or ''} ({table.place(row)})".strip() for row in sorted(rows)[:5]],
             fix,
             count=len(rows),
         )
 
 
-def _where_else(folders: set[str]) -> str:
+def _suggest_root(folders: set[str]) -> str:
     """What to do about names in other folders: another root, or, where they are of another machine, cut."""
-    common = _common(folders)
+    common = _find_common(folders)
     if os.path.isdir(common):
-        return f" Set data.root={shown(common)} if they are meant."
+        return f" Set data.root={show(common)} if they are meant."
     return (
-        f" {shown(common)} is not on this machine: replace what stands before the folders of data.root in "
+        f" {show(common)} is not on this machine: replace what stands before the folders of data.root in "
         "each name by nothing, so that names begin below data.root."
     )
 
 
-def _common(folders: set[str]) -> str:
+def _find_common(folders: set[str]) -> str:
     split = [f.split("/") for f in folders]
     depth = 0
     while all(len(s) > depth for s in split) and len({s[depth] for s in split}) == 1:
@@ -186,7 +187,7 @@ def _common(folders: set[str]) -> str:
     return "/".join(split[0][:depth]) or "/"
 
 
-def _long(
+def _collect_labels(
     table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
 ) -> Clips:
     """Rows of one clip become one row, with a 1 for each of their labels."""
@@ -219,7 +220,8 @@ def _long(
         check_broken(kept, heading, unique, problems)
     place = rows.group_by("label").agg(pl.col("line").head(3), n=pl.len())
     problems.know(
-        frame.select("clip", line=kept.lines), {label: at_lines(at, n) for label, at, n in place.iter_rows()}
+        frame.select("clip", line=kept.lines),
+        {label: format_lines(at, n) for label, at, n in place.iter_rows()},
     )
     column = rows["label"].replace_strict(
         {n: i for i, n in enumerate(order)}, default=None, return_dtype=pl.Int32
@@ -236,8 +238,8 @@ def _long(
         for i, n in enumerate(order)
     ]
     whole = []
-    for values in meta_values(kept, columns.roles, problems):
-        value, others = one_value(number.to_numpy(), values, first.height)
+    for values in read_meta(kept, columns.roles, problems):
+        value, others = pick_values(number.to_numpy(), values, first.height)
         problems.add(
             f"rows give a clip another {values.name} than its first row",
             [f"{frame['clip'][i]} ({kept.place(i)})" for i in others[:5]],
@@ -265,37 +267,37 @@ def _say_reading(table: Table, column: str, reading: Reading, problems: Problems
             "Write ; between species, or name the classes: data.classes=[...].",
         ),
     ):
-        rows, cells = cells_at(table, column, found)
+        rows, cells = find_cells(table, column, found)
         problems.add(
-            f"rows have a label in column {shown(column, 40)!r} that may mean {what}",
+            f"rows have a label in column {show(column, 40)!r} that may mean {what}",
             cells,
             fix,
             count=rows,
             complete=len(found) == len(cells),
         )
-    unknown = {name: cells_at(table, column, at)[1] for name, at in list(reading.unknown.items())[:5]}
+    unknown = {name: find_cells(table, column, at)[1] for name, at in list(reading.unknown.items())[:5]}
     problems.add(
         "labels are not in data.classes",
-        [f"{shown(name)} ({cells[0].lines})" for name, cells in unknown.items()],
+        [f"{show(name)} ({cells[0].lines})" for name, cells in unknown.items()],
         "Correct them, or add them to data.classes.",
         count=len(reading.unknown),
     )
     if reading.taxonomies:
-        rows, cells = cells_at(table, column, list(reading.taxonomies))
+        rows, cells = find_cells(table, column, list(reading.taxonomies))
         name = reading.taxonomies[cells[0].text]
         log.info(
-            f"{table.path}: {counted(rows, 'rows hold')} all ranks of a species; the last is taken, as "
-            f"{shown(name)} of {cells[0]}"
+            f"{table.path}: {tally(rows, 'rows hold')} all ranks of a species; the last is taken, as "
+            f"{show(name)} of {cells[0]}"
         )
-    rows, cells = cells_at(table, column, reading.several)
+    rows, cells = find_cells(table, column, reading.several)
     if rows:
-        parts = " and ".join(map(shown, reading.labels[cells[0].text]))
+        parts = " and ".join(map(show, reading.labels[cells[0].text]))
         log.warning(
-            f"{table.path}: {counted(rows, 'rows hold')} several names: {', '.join(map(str, cells))}; the "
+            f"{table.path}: {tally(rows, 'rows hold')} several names: {', '.join(map(str, cells))}; the "
             f"first is read as {parts}"
         )
     if reading.guessed:
-        pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(reading.guessed.items())[:5])
+        pairs = ", ".join(f"{show(a)} is {show(b)}" for a, b in list(reading.guessed.items())[:5])
         log.warning(f"{table.path}: labels that data.classes writes in another way: {pairs}")
 
 
@@ -317,8 +319,8 @@ def _say_rows(table: Table, frame: pl.DataFrame, rows: pl.DataFrame) -> None:
     labels = rows.filter(pl.col("number") == one["number"])["label"].unique().sort().to_list()
     clip = frame["clip"].unique(maintain_order=True)[one["number"]]
     log.info(
-        f"{table.path}: {counted(several.height, 'clips have')} rows of different labels, and each is taken: "
-        f"{shown(clip)} ({at_lines(one['line'])}) has {' and '.join(shown(n, 40) for n in labels)}"
+        f"{table.path}: {tally(several.height, 'clips have')} rows of different labels, and each is taken: "
+        f"{show(clip)} ({format_lines(one['line'])}) has {' and '.join(show(n, 40) for n in labels)}"
     )
 
 
@@ -328,7 +330,7 @@ def _say_columns(
     """Warn where columns of 0 and 1 beside the label are named as classes and say something else."""
     free = [c for c in table.frame.columns if c not in columns.used and is_binary(table.frame[c])]
     for column, name in match_names(free, list(onehot)).known.items():
-        values, _ = binary(table, column)
+        values, _ = parse_binary(table, column)
         mine = pl.DataFrame({"clip": clips, "label": onehot[name]})
         theirs = pl.DataFrame({"clip": frame["clip"], "said": values, "line": table.lines}).drop_nulls("said")
         differs = theirs.join(mine, on="clip", how="left", maintain_order="left").filter(
@@ -336,7 +338,7 @@ def _say_columns(
         )
         if differs.height:
             log.warning(
-                f"{table.path}: {counted(differs.height, 'rows have')} another answer in column "
-                f"{shown(column, 40)!r} than in {shown(columns.roles['label'], 40)!r}, which is taken "
-                f"({at_lines(differs['line'])})"
+                f"{table.path}: {tally(differs.height, 'rows have')} another answer in column "
+                f"{show(column, 40)!r} than in {show(columns.roles['label'], 40)!r}, which is taken "
+                f"({format_lines(differs['line'])})"
             )

@@ -14,14 +14,14 @@ from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.formats.headings import find_columns
 from jungle.data.formats.label_source import LabelSource
-from jungle.data.formats.labels_csv import load_csv, one_name_a_file, report_refused
+from jungle.data.formats.labels_csv import load_csv, report_refused, unify_names
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import absolute, match_clips, name_clips, say_matches
+from jungle.data.paths import make_absolute, match_clips, name_clips, say_matches
 from jungle.data.table_io import read_table
-from jungle.data.text import mapped, match_names
+from jungle.data.text import map_values, match_names
 from jungle.data.validation_report import Problems
 from jungle.errors import UserError
-from jungle.files import absent
+from jungle.files import describe_absent
 
 LABELS = ("train_labels.csv", "train.csv")
 TEMPLATE = ("submission_format.csv", "submission.csv")
@@ -57,9 +57,9 @@ def load_primatrix(
         UserError: there is no folder or no labels, or the two tables do not fit each other.
     """
     gathered = Problems() if problems is None else problems
-    raw = absolute(raw)
+    raw = make_absolute(raw)
     if not raw.is_dir():
-        raise UserError(f"data.root={raw}: {absent(raw, 'folder')} It holds the clips.")
+        raise UserError(f"data.root={raw}: {describe_absent(raw, 'folder')} It holds the clips.")
     found = find_labels(raw, labels)
     if found is None:
         raise UserError(
@@ -72,9 +72,9 @@ def load_primatrix(
         log.warning(f"no {' or '.join(TEMPLATE)} beside {found}: there are no test clips")
         clips = train
     else:
-        known = _given_or_found(test_labels, TEST_LABELS, (template.parent,))
-        clips = _joined(train, _test(template, known, raw, train, gathered))
-    sites = _given_or_found(sites, SITES, (found.parent,))
+        known = _resolve_file(test_labels, TEST_LABELS, (template.parent,))
+        clips = _join_clips(train, _test(template, known, raw, train, gathered))
+    sites = _resolve_file(sites, SITES, (found.parent,))
     if sites is not None:
         clips = join_sites(clips, sites, raw, problems=gathered)
     if problems is None:
@@ -86,10 +86,10 @@ def load_primatrix_micro(
     micro: str | Path, labels: str | Path | None = None, template: str | Path | None = None, **options: object
 ) -> Clips:
     """Read the 64x64 set: as `load_primatrix`, where the archive's own folder `micro/` may lie in `micro`."""
-    micro = absolute(micro)
+    micro = make_absolute(micro)
     inner = micro / "micro"
     beside = (micro, micro.parent)
-    labels = labels if labels is not None else _given_or_found(None, LABELS, beside)
+    labels = labels if labels is not None else _resolve_file(None, LABELS, beside)
     # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
     return load_primatrix(inner if inner.is_dir() else micro, labels, template, **options)  # type: ignore[arg-type]
 
@@ -122,26 +122,26 @@ def load_micro_source(source: LabelSource, problems: Problems) -> Clips:
 
 def find_template(raw: str | Path, labels: str | Path | None, given: str | Path | None = None) -> Path | None:
     """Return the submission format: the one given, or the one beside the labels or the clips, if any is."""
-    raw = absolute(raw)
+    raw = make_absolute(raw)
     beside = (Path(labels).parent,) if labels is not None else ()
-    return _given_or_found(given, TEMPLATE, (*beside, raw, raw.parent))
+    return _resolve_file(given, TEMPLATE, (*beside, raw, raw.parent))
 
 
 def find_labels(raw: str | Path, given: str | Path | None = None) -> Path | None:
     """Return the table of labels: the one given, or the one beside the clips, if any is."""
-    raw = absolute(raw)
-    return _given_or_found(given, LABELS, (raw, raw.parent))
+    raw = make_absolute(raw)
+    return _resolve_file(given, LABELS, (raw, raw.parent))
 
 
-def _given_or_found(given: str | Path | None, names: Sequence[str], folders: Iterable[Path]) -> Path | None:
+def _resolve_file(given: str | Path | None, names: Sequence[str], folders: Iterable[Path]) -> Path | None:
     if given is not None:
-        return absolute(given)
+        return make_absolute(given)
     return next((f / name for f in folders for name in names if (f / name).is_file()), None)
 
 
 def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems: Problems) -> Clips:
     """The template's clips as split test, labelled where `known` has them."""
-    asked = _template_clips(template, raw, train, problems)
+    asked = _read_template(template, raw, train, problems)
     nulls = (pl.lit(None, dtype=pl.Int8).alias(c) for c in train.classes)
     if known is None:
         return Clips(asked.with_columns(nulls), train.classes)
@@ -154,7 +154,7 @@ def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems:
     found = match_clips(truth.table["clip"].to_list(), asked["clip"].to_list())
     say_matches(found, known, problems)
     labelled = truth.table.select("clip", *truth.classes).unique("clip", keep="first", maintain_order=True)
-    labelled = labelled.with_columns(clip=mapped(labelled["clip"], found.known))
+    labelled = labelled.with_columns(clip=map_values(labelled["clip"], found.known))
     joined = asked.join(labelled, on="clip", how="left", maintain_order="left")
     if truth.classes != train.classes:  # a missing column is among the problems
         joined = joined.with_columns(
@@ -163,7 +163,7 @@ def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems:
     return Clips(joined, train.classes)
 
 
-def _template_clips(template: Path, raw: Path, train: Clips, problems: Problems) -> pl.DataFrame:
+def _read_template(template: Path, raw: Path, train: Clips, problems: Problems) -> pl.DataFrame:
 
     columns = find_columns(read_table(template), {}, raw)
     table, column = columns.table, columns.roles["filepath"]
@@ -172,7 +172,7 @@ def _template_clips(template: Path, raw: Path, train: Clips, problems: Problems)
         problems.add(
             f"classes of the labels have no column in {template}", missing, "Use the tables of one set."
         )
-    names = one_name_a_file(table, name_clips(table.frame[column], raw))
+    names = unify_names(table, name_clips(table.frame[column], raw))
     report_refused(table, names, column, problems)
     frame = pl.DataFrame({"clip": names.clip, "path": names.path}).filter(names.clip.is_not_null())
     both = frame.join(train.table, on="clip", how="semi")["clip"].to_list()
@@ -186,5 +186,5 @@ def _template_clips(template: Path, raw: Path, train: Clips, problems: Problems)
     )
 
 
-def _joined(train: Clips, test: Clips) -> Clips:
+def _join_clips(train: Clips, test: Clips) -> Clips:
     return Clips(pl.concat([train.table, test.table], how="diagonal"), train.classes)

@@ -6,13 +6,13 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.formats.columns import one_spelling, site_values, split_values
+from jungle.data.formats.columns import read_sites, split_values, unify_sites
 from jungle.data.formats.headings import find_columns
-from jungle.data.formats.times import time_values
-from jungle.data.paths import absolute, match_clips, name_clips, say_matches
+from jungle.data.formats.times import read_time_column
+from jungle.data.paths import make_absolute, match_clips, name_clips, say_matches
 from jungle.data.table_io import read_table
-from jungle.data.text import mapped
-from jungle.data.validation_report import Problems, at_lines
+from jungle.data.text import map_values
+from jungle.data.validation_report import Problems, format_lines
 from jungle.errors import UserError
 
 LINE = "line of the table"
@@ -29,25 +29,25 @@ def join_sites(
         UserError: the table cannot be read, names a clip twice, or matches no clip.
     """
     gathered = Problems() if problems is None else problems
-    columns = find_columns(read_table(sites), {}, absolute(root))
+    columns = find_columns(read_table(sites), {}, make_absolute(root))
     table, roles = columns.table, columns.roles
     names = name_clips(table.frame[roles["filepath"]], Path(root))
     found = match_clips(names.clip.drop_nulls().to_list(), clips.table["clip"].to_list())
     say_matches(found, table.path, gathered)
-    given = [mapped(names.clip, found.known)]
+    given = [map_values(names.clip, found.known)]
     if "site" in roles:
-        given.append(site_values(table, roles["site"], gathered))
+        given.append(read_sites(table, roles["site"], gathered))
     if "split" in roles:
         given.append(split_values(table, roles["split"], gathered))
     if "time" in roles:
-        given.append(time_values(table, roles["time"]))
+        given.append(read_time_column(table, roles["time"]))
     if len(given) == 1:
         raise UserError(f"{table.path}: none of the columns site, split and time.")
     frame = pl.DataFrame([*given, table.lines.alias(LINE)]).drop_nulls("clip")
     twice = frame.filter(pl.col("clip").is_duplicated()).group_by("clip", maintain_order=True).agg(LINE)
     gathered.add(
         f"clips are named twice in {table.path}",
-        [f"{clip} ({at_lines(lines)})" for clip, lines in twice.iter_rows()],
+        [f"{clip} ({format_lines(lines)})" for clip, lines in twice.iter_rows()],
         "Keep one row a clip.",
     )
     frame = frame.drop(LINE).unique("clip", keep="first", maintain_order=True)
@@ -69,4 +69,4 @@ def join_sites(
             joined = joined.with_columns(given.fill_null(old).alias(name)).drop(new)
     if problems is None:
         gathered.raise_if_any(table.path)
-    return one_spelling(Clips(joined, clips.classes))
+    return unify_sites(Clips(joined, clips.classes))

@@ -3,9 +3,9 @@
 import polars as pl
 
 from jungle.console import log
-from jungle.data.formats.columns import present
+from jungle.data.formats.columns import drop_missing
 from jungle.data.table_io import Table
-from jungle.data.validation_report import shown
+from jungle.names import show
 
 # Year first, or a point between day and month, or a month in letters: these are read in one way everywhere.
 CLEAR = (
@@ -36,17 +36,17 @@ def read_times(text: pl.Series) -> pl.Series:
     """
     if text.dtype != pl.String:
         return text
-    best = _parsed(text, CLEAR)
+    best = _parse_times(text, CLEAR)
     if _is_whole(best, text):
         return best.alias(text.name)
-    orders = [_parsed(text, (*CLEAR, *patterns)) for patterns in UNCLEAR.values()]
+    orders = [_parse_times(text, (*CLEAR, *patterns)) for patterns in UNCLEAR.values()]
     whole = [values for values in orders if _is_whole(values, text)]
     if whole and all(values.equals(whole[0]) for values in whole[1:]):
         return whole[0].alias(text.name)
     return text
 
 
-def in_order(times: pl.Series) -> bool:
+def is_sortable(times: pl.Series) -> bool:
     """Whether times that are sorted stand in the order of time: datetimes, or text of one zone and length."""
     if times.dtype != pl.String or times.null_count() == len(times):
         return True
@@ -56,29 +56,29 @@ def in_order(times: pl.Series) -> bool:
     return zoned.null_count() == 0 and zoned.n_unique() == 1 and one_length
 
 
-def time_values(table: Table, column: str) -> pl.Series:
+def read_time_column(table: Table, column: str) -> pl.Series:
     """The column of times; where they stay text, or where day and month could be told, that is logged."""
-    text = present(table, column, NEVER).alias("time")
+    text = drop_missing(table, column, NEVER).alias("time")
     values = read_times(text)
-    named = f"{table.path}: column {shown(column, 40)!r}"
+    named = f"{table.path}: column {show(column, 40)!r}"
     if values.dtype == pl.String:
-        if in_order(values):
+        if is_sortable(values):
             return values
-        row = _first_unread(text)
+        row = _find_unread(text)
         log.warning(
-            f"{named}: times are kept as text, since {shown(text[row], 40)!r} ({table.place(row)}) may be "
+            f"{named}: times are kept as text, since {show(text[row], 40)!r} ({table.place(row)}) may be "
             "read in several ways or is none: write 2021-03-31 14:05:00 where their order matters"
         )
-    elif not _is_whole(_parsed(text, CLEAR), text):
+    elif not _is_whole(_parse_times(text, CLEAR), text):
         row = int((values.dt.day() > 12).fill_null(False).arg_max() or 0)
         log.info(
-            f"{named}: {shown(text[row], 40)!r} ({table.place(row)}) is read as {values[row]}, and "
+            f"{named}: {show(text[row], 40)!r} ({table.place(row)}) is read as {values[row]}, and "
             "the others likewise"
         )
     return values
 
 
-def _parsed(text: pl.Series, patterns: tuple[str, ...]) -> pl.Series:
+def _parse_times(text: pl.Series, patterns: tuple[str, ...]) -> pl.Series:
     """Datetimes by the first pattern that fits each text, null where none does."""
     found = pl.Series([None] * len(text), dtype=pl.Datetime("us"))
     for pattern in patterns:
@@ -94,7 +94,7 @@ def _is_whole(values: pl.Series, text: pl.Series) -> bool:
     return values.null_count() == text.null_count()
 
 
-def _first_unread(text: pl.Series) -> int:
+def _find_unread(text: pl.Series) -> int:
     """The first row that is clear in no way; else, where rows contradict each other, the first of all."""
-    unread = text.is_not_null() & _parsed(text, CLEAR).is_null()
+    unread = text.is_not_null() & _parse_times(text, CLEAR).is_null()
     return int(unread.arg_max() or 0)

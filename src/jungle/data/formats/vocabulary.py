@@ -4,21 +4,21 @@ import re
 import unicodedata
 
 
-def key(heading: str) -> str:
+def fold_heading(heading: str) -> str:
     """A heading for comparison: letters and digits alone, no accents, in lower case."""
     text = unicodedata.normalize("NFKD", heading.casefold().replace("ß", "ss"))
     return "".join(c for c in text if c.isalnum())
 
 
-def words(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
     """Words between blanks, each as `key` makes it."""
-    return tuple(map(key, text.split()))
+    return tuple(map(fold_heading, text.split()))
 
 
 # Each word as `key` makes it; the first that a table has is taken. English, then French, German, Spanish,
 # Portuguese, Italian, Dutch, Russian, Chinese and Japanese.
 ROLES: dict[str, tuple[str, ...]] = {
-    "filepath": words("""
+    "filepath": split_words("""
         filepath filename file path clip video relativepath absolutepath fullpath imagepath videopath clipname
         clippath videofile videoname videofilename mediafile media mediapath image imagename imagefile
         originalfilename
@@ -29,7 +29,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         nomefile percorso bestand bestandsnaam bestandspad pad
         файл имяфайла путь видео 文件 文件名 文件路径 路径 视频 ファイル ファイル名 パス
     """),
-    "label": words("""
+    "label": split_words("""
         label labels species class commonname speciescommonname speciesname specieslabel scientificname taxon
         taxonname animal animalspecies classname category vernacularname
         espece nomespece nomdelespece etiquette classe art tierart spezies artname klasse tier
@@ -37,7 +37,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         diersoort вид животное класс метка 物种 种类 类别 标签 種 種名 ラベル
     """),
     "split": ("split", "subset"),
-    "site": words("""
+    "site": split_words("""
         site siteid sitename location locationid locationname placename deployment deploymentid deploymentname
         station stationid stationname trapstation trapstationname cameratrap cameratrapid camera cameraid
         cameraname cam
@@ -46,14 +46,14 @@ ROLES: dict[str, tuple[str, ...]] = {
         sitio lugar ubicacion localidad estacion camara idcamara local localizacao estacao ponto camaratrampa
         sito luogo stazione locatie plaats место станция камера 地点 相机 位点 場所 カメラ
     """),
-    "time": words("""
+    "time": split_words("""
         time timestamp datetime dateandtime datetimeoriginal eventstart capturetime capturedat
         heure horodatage dateheure dateetheure zeit zeitpunkt zeitstempel datumzeit datumuhrzeit uhrzeit
         hora fechahora fechayhora horario datahora dataehora tijd ora
     """),
     "weight": ("weight",),
 }
-FOLDERS = words("""
+FOLDERS = split_words("""
     relativepath folder foldername folderpath subfolder directory dir dossier repertoire ordner verzeichnis
     carpeta directorio pasta diretorio cartella map
     path filepath mediapath imagepath videopath chemin pfad ruta caminho percorso pad
@@ -62,7 +62,7 @@ DATES = ("date", "datum", "fecha", "data", "jour", "dia")
 RANKS = ("genus", "genre", "gattung", "genero")
 # Columns of well-known programs that may hold 0 and 1 and are no class.
 NEVER_CLASSES = frozenset(
-    words("""
+    split_words("""
         deleteflag delete flag flagged highlighted favorite count individuals quantity number night day ir
         infrared flash temperature temp moonphase sequence trigger id index row
         total sum reviewed verified checked validated processed confirmed done

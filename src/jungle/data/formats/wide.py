@@ -7,17 +7,18 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
-from jungle.data.encodings import before_it_broke
-from jungle.data.formats.columns import binary, check_class_count
-from jungle.data.formats.headings import Columns, reserved
-from jungle.data.formats.meta import meta_values
-from jungle.data.formats.vocabulary import key
+from jungle.data.encodings import repair_text
+from jungle.data.formats.columns import check_class_count, parse_binary
+from jungle.data.formats.headings import Columns, find_reserved
+from jungle.data.formats.meta import read_meta
+from jungle.data.formats.vocabulary import fold_heading
 from jungle.data.paths import Names
 from jungle.data.table_io import Table
 from jungle.data.text import is_missing, match_names
-from jungle.data.validation_report import Problems, shown
+from jungle.data.validation_report import Problems
 from jungle.errors import UserError
-from jungle.wording import counted
+from jungle.names import show
+from jungle.wording import tally
 
 # Marks and words that people write for seen and not seen.
 MARKS = [
@@ -54,8 +55,8 @@ def read_wide(
     table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
 ) -> Clips:
     """One row is one clip, one column one class. Duplicates stay, for the checks to find."""
-    known = reserved(columns)
-    order = {c: c for c in table.frame.columns if c not in columns.used and key(c) not in known}
+    known = find_reserved(columns)
+    order = {c: c for c in table.frame.columns if c not in columns.used and fold_heading(c) not in known}
     if classes is not None:
         found = match_names(classes, table.frame.columns)
         problems.add(
@@ -64,7 +65,7 @@ def read_wide(
             "Correct the names, or name the label column of a long table: data.label_column=<column>.",
         )
         if found.guessed:
-            pairs = ", ".join(f"{shown(a)} is {shown(b)}" for a, b in list(found.guessed.items())[:5])
+            pairs = ", ".join(f"{show(a)} is {show(b)}" for a, b in list(found.guessed.items())[:5])
             log.warning(f"{table.path}: classes whose column is written in another way: {pairs}")
         order = {column: name for name, column in found.known.items()}
     check_class_count(table.path, "columns", len(order))
@@ -75,10 +76,10 @@ def read_wide(
     marked: list[str] = []
     others: dict[str, str] = {}
     for column, name in order.items():
-        values, wrong = binary(table, column)
+        values, wrong = parse_binary(table, column)
         rows = wrong.arg_true().to_list()
         if rows and classes is None and values.null_count() == len(values):
-            said = f"{shown(column)} ({shown(table.frame[column][rows[0]], 40)!r}, {table.place(rows[0])})"
+            said = f"{show(column)} ({show(table.frame[column][rows[0]], 40)!r}, {table.place(rows[0])})"
             if table.frame[column].drop_nulls().str.to_lowercase().is_in(MARKS).all():
                 marked.append(said)
             else:
@@ -87,7 +88,7 @@ def read_wide(
         empty = (values.is_null() & table.frame[column].is_not_null() & ~wrong).arg_true()
         if len(empty) and not unknown:
             unknown = (
-                f"{table.frame[column][empty[0]]!r} ({table.place(empty[0])}, column {shown(column, 40)!r})"
+                f"{table.frame[column][empty[0]]!r} ({table.place(empty[0])}, column {show(column, 40)!r})"
             )
         n_unknown += len(empty)
         n_bad += len(rows)
@@ -103,10 +104,12 @@ def read_wide(
             "Write 0 where a class was not seen."
         )
     if n_unknown:
-        log.warning(f"{table.path}: {counted(n_unknown, 'cells are')} read as unknown, as {unknown}")
+        log.warning(f"{table.path}: {tally(n_unknown, 'cells are')} read as unknown, as {unknown}")
     taken = [t.name for t in targets]
     columns.say_unused([c for c, name in order.items() if name in taken])
-    if among := _among(list(table.frame.columns), [c for c, n in order.items() if n in taken], others):
+    if among := _describe_others(
+        list(table.frame.columns), [c for c, n in order.items() if n in taken], others
+    ):
         log.warning(
             f"{table.path}: columns stand among those of classes and are not taken for one, since they hold "
             f"neither 0 nor 1: {', '.join(among[:5])}{', ...' if len(among) > 5 else ''}"
@@ -128,10 +131,10 @@ def read_wide(
             [c for c in taken if is_missing(c)],
             "Remove or rename them, or name the classes: data.classes=[...].",
         )
-        broken = {c: said for c in taken if (said := before_it_broke(c)) is not None}
+        broken = {c: said for c in taken if (said := repair_text(c)) is not None}
         problems.add(
             "columns have a name that a program broke which did not know UTF-8",
-            [f"{shown(c)!r} is {shown(said)!r}" for c, said in broken.items()],
+            [f"{show(c)!r} is {show(said)!r}" for c, said in broken.items()],
             "Save the table again from its source as UTF-8, or correct the names.",
         )
     if not targets and not problems:
@@ -145,11 +148,11 @@ def read_wide(
         pl.DataFrame({"clip": names.clip, "line": table.lines}).drop_nulls(),
         {name: f"column {headings[c]}" for c, name in order.items()},
     )
-    frame = pl.DataFrame([names.clip, names.path, *meta_values(table, columns.roles, problems), *targets])
+    frame = pl.DataFrame([names.clip, names.path, *read_meta(table, columns.roles, problems), *targets])
     return Clips(frame.filter(names.clip.is_not_null()), tuple(s.name for s in targets))
 
 
-def _among(every: list[str], classes: list[str], others: Mapping[str, str]) -> list[str]:
+def _describe_others(every: list[str], classes: list[str], others: Mapping[str, str]) -> list[str]:
     """What is told of those of `others` that have a class on either side."""
     places = [every.index(c) for c in classes]
     return [told for c, told in others.items() if places and min(places) < every.index(c) < max(places)]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jungle.console import log
-from jungle.data.content_key import Content, contents
+from jungle.data.content_key import Content, read_contents
 from jungle.data.frame_cache.shared_folder import Ledger, SharedFolder, remove_unused
 from jungle.data.frame_cache.worker import FULL, KEPT, THERE, CachedFrames
 from jungle.errors import UsageError, UserError
@@ -44,7 +44,7 @@ class FrameCache:
         self.folder = folder
         self._held = SharedFolder(folder, private)
         self.ledger = Ledger(folder, limit)
-        found = zip(paths, contents(paths), strict=True)
+        found = zip(paths, read_contents(paths), strict=True)
         self.contents = {path: content for path, content in found if isinstance(content, Content)}
         """What each video holds; without those that cannot be read."""
 

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.video import Clip
 
 APART = ("frames", "times", "cache")  # of a `Clip`, what is no fact to be written
@@ -54,7 +54,7 @@ def write(path: Path, clip: Clip, made_of: str) -> None:
         "times": zlib.crc32(times.data),
     }
     text = json.dumps(facts)
-    with replacing(path, sync=False) as part:  # what a power cut leaves of it, the checksums find
+    with replace_atomically(path, sync=False) as part:  # what a power cut leaves of it, the checksums find
         save_file(
             {"frames": frames, "times": times}, part, {"facts": text, "crc": str(zlib.crc32(text.encode()))}
         )

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from jungle.data.content_key import Content, content_of
+from jungle.data.content_key import Content, read_content
 from jungle.data.frame_cache import file as frame_cache_file
 from jungle.data.frame_cache.shared_folder import TRYING, Ledger
 from jungle.video import Clip, ClipSpec
@@ -142,7 +142,7 @@ class CachedFrames:
         try:
             # Between being named by its content and being decoded, the video may have been replaced.
             named = Content(job.content, job.if_damaged).key_of(clip.status)
-            if content_of(job.path).key_of(clip.status) != named:
+            if read_content(job.path).key_of(clip.status) != named:
                 return "its file has changed"
             file.parent.mkdir(exist_ok=True)
             if not self.ledger.take(size):

@@ -13,7 +13,7 @@ from timm.models import group_parameters
 from torch import Tensor, nn
 
 from jungle.backbone_names import check_backbone
-from jungle.errors import UsageError, UserError, nearest
+from jungle.errors import UsageError, UserError, suggest
 from jungle.models.backbones.fuse_batchnorm import fold_norms
 from jungle.models.backbones.timm_factory import BackboneSpec, Colour, created
 from jungle.system import hide_modules
@@ -208,7 +208,7 @@ class Backbone(nn.Module):
         for name in taps:
             if name not in modules:
                 raise UsageError(
-                    f"model.taps: {self.spec.name} has no module {name}.{nearest(name, set(modules) - {''})}"
+                    f"model.taps: {self.spec.name} has no module {name}.{suggest(name, set(modules) - {''})}"
                 )
 
             def keep(_module: nn.Module, _in: Any, out: Tensor, name: str = name) -> None:

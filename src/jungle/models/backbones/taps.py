@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jungle.backbone_names import check_backbone
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 from jungle.models.backbones.timm_factory import BackboneSpec, created
 from jungle.system import hide_modules
 
@@ -56,7 +56,7 @@ def taps_of(
         model = created(BackboneSpec(backbone, False, None, size), load=False).eval()
     modules = {name: module for name, module in model.named_modules() if name}
     if lost := next((name for name in names if name not in modules), None):
-        raise UsageError(f"{backbone} has no module {lost}.{nearest(lost, modules)}")
+        raise UsageError(f"{backbone} has no module {lost}.{suggest(lost, modules)}")
     wanted = list(names) or [name for name in modules if name.count(".") < depth]
     last = getattr(model, "output_fmt", "NCHW") == "NHWC"
     found: dict[str, Tap] = {}

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from jungle.errors import UserError, first_line
+from jungle.errors import UserError, shorten_error
 from jungle.models.archives import check_archive
 from jungle.wording import count
 
@@ -50,4 +50,4 @@ def load_weights(model: nn.Module, file: Path) -> None:
 
 def gist(error: Exception) -> str:
     """Return what an error says, in at most 200 characters of one line."""
-    return first_line(error, 200)
+    return shorten_error(error, 200)

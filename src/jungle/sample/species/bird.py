@@ -6,7 +6,7 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, mix, place_leg, vec
-from jungle.sample.animal import EYE, Animal, dyed, limb, scaled, spine
+from jungle.sample.animal import EYE, Animal, dye, limb, scale, spine
 from jungle.sample.body import Material, Part
 
 
@@ -15,9 +15,9 @@ def bird(rng: np.random.Generator) -> Animal:
     k = float(rng.uniform(0.85, 1.2))
     guinea = rng.random() < 0.6
     if guinea:
-        body_c, head_c, mark = dyed((0.2, 0.2, 0.23), rng), (0.16, 0.36, 0.62), (0.92, 0.92, 0.92)
+        body_c, head_c, mark = dye((0.2, 0.2, 0.23), rng), (0.16, 0.36, 0.62), (0.92, 0.92, 0.92)
     else:
-        body_c, head_c, mark = dyed((0.45, 0.31, 0.18), rng), (0.55, 0.38, 0.22), (0.14, 0.09, 0.06)
+        body_c, head_c, mark = dye((0.45, 0.31, 0.18), rng), (0.55, 0.38, 0.22), (0.14, 0.09, 0.06)
     feathers = Material(
         body_c,
         (body_c[0] * 1.1, body_c[1] * 1.1, body_c[2] * 1.1),
@@ -98,7 +98,7 @@ def bird(rng: np.random.Generator) -> Animal:
         parts += [Part(f"{side}3", f"{side}claw{i}", 0.011, 0.006, 4) for i in range(3)]
         parts += [Part(f"{side}eye", f"{side}eye", 0.009, 0.009, 6)]
     marks = coats.dots(rng, 8.5, 1.3) if guinea else np.clip(coats.noise(rng, (44, 26)) * 0.8, 0, 1)
-    return scaled(
+    return scale(
         Animal(
             "bird",
             [feathers, wing, head_m, red, leg_m, horn, EYE],

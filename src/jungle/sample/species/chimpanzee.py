@@ -6,14 +6,14 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, mix, place_leg, vec
-from jungle.sample.animal import EYE, Animal, dyed, limb, scaled, spine
+from jungle.sample.animal import EYE, Animal, dye, limb, scale, spine
 from jungle.sample.body import Material, Part
 
 
 def chimpanzee(rng: np.random.Generator) -> Animal:
     """Walks on knuckles: high shoulders, long arms, a sloping back, no tail."""
     k = float(rng.uniform(0.82, 1.08))
-    black = dyed((0.1, 0.092, 0.092), rng, 0.25)
+    black = dye((0.1, 0.092, 0.092), rng, 0.25)
     fur = Material(
         black,
         (black[0] * 1.3, black[1] * 1.3, black[2] * 1.3),
@@ -78,7 +78,7 @@ def chimpanzee(rng: np.random.Generator) -> Animal:
         ]
     dim = Material(EYE.back, EYE.belly, grain=0, gloss=0.6, infrared=12.0)
     coat = coats.plain(coats.hair(rng, 6), np.clip(coats.noise(rng, (24, 6)), 0, 1))
-    return scaled(
+    return scale(
         Animal(
             "chimpanzee",
             [fur, face, hand, dim],

@@ -6,14 +6,14 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, chain, mix, place_leg, vec
-from jungle.sample.animal import EYE, Animal, dyed, limb, scaled, spine
+from jungle.sample.animal import EYE, Animal, dye, limb, scale, spine
 from jungle.sample.body import Material, Part
 
 
 def duiker(rng: np.random.Generator) -> Animal:
     """Arched back on thin legs, high careful steps, a flicking tail."""
     k = float(rng.uniform(0.85, 1.1))
-    red = dyed(((0.62, 0.33, 0.16), (0.55, 0.36, 0.22), (0.48, 0.37, 0.27))[int(rng.integers(3))], rng)
+    red = dye(((0.62, 0.33, 0.16), (0.55, 0.36, 0.22), (0.48, 0.37, 0.27))[int(rng.integers(3))], rng)
     pale = (min(red[0] * 1.25, 1), red[1] * 1.35, red[2] * 1.5)
     coat_m = Material(red, pale, mark=(0.12, 0.09, 0.07), marked=0.0, grain=0.12, infrared=1.1)
     leg_m = Material(
@@ -84,7 +84,7 @@ def duiker(rng: np.random.Generator) -> Animal:
         ]
         parts += [Part(f"{side}eye", f"{side}eye", 0.014, 0.014, 4)]
     coat = coats.plain(coats.hair(rng))
-    return scaled(
+    return scale(
         Animal(
             "duiker",
             [coat_m, leg_m, dark, white, EYE],

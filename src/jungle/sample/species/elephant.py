@@ -6,14 +6,14 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, chain, place_leg, vec
-from jungle.sample.animal import EYE, Animal, dyed, limb, scaled, spine
+from jungle.sample.animal import EYE, Animal, dye, limb, scale, spine
 from jungle.sample.body import Material, Part
 
 
 def elephant(rng: np.random.Generator) -> Animal:
     """Columns for legs, one foot off the ground at a time; ears and trunk never rest."""
     k = float(rng.uniform(0.8, 1.05))
-    grey = dyed((0.36, 0.32, 0.29), rng, 0.15)
+    grey = dye((0.36, 0.32, 0.29), rng, 0.15)
     dark = (grey[0] * 0.8, grey[1] * 0.8, grey[2] * 0.8)
     skin = Material(grey, dark, grain=0.17, infrared=1.3)
     ear = Material((grey[0] * 0.93, grey[1] * 0.9, grey[2] * 0.9), dark, grain=0.12, infrared=1.3)
@@ -87,7 +87,7 @@ def elephant(rng: np.random.Generator) -> Animal:
             Part(f"{side}eye", f"{side}eye", 0.035, 0.035, 4),
         ]
     coat = coats.plain(coats.wrinkles(rng))
-    return scaled(
+    return scale(
         Animal(
             "elephant",
             [skin, ear, ivory, nail, EYE],

@@ -6,7 +6,7 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, footfall, place_leg, vec
-from jungle.sample.animal import EYE, Animal, dyed, scaled
+from jungle.sample.animal import EYE, Animal, dye, scale
 from jungle.sample.body import Material, Part
 
 SKINS = ((0.24, 0.15, 0.1), (0.33, 0.21, 0.14), (0.55, 0.37, 0.27), (0.72, 0.53, 0.42))
@@ -25,8 +25,8 @@ def human(rng: np.random.Generator) -> Animal:
     """Upright; arms swing against the legs. Some wear a hat, some carry a pack."""
     k = float(rng.uniform(0.92, 1.05))
     skin_c = SKINS[int(rng.integers(len(SKINS)))]
-    shirt_c = dyed(SHIRTS[int(rng.integers(len(SHIRTS)))], rng)
-    cloth_c = dyed(TROUSERS[int(rng.integers(len(TROUSERS)))], rng)
+    shirt_c = dye(SHIRTS[int(rng.integers(len(SHIRTS)))], rng)
+    cloth_c = dye(TROUSERS[int(rng.integers(len(TROUSERS)))], rng)
     skin = Material(skin_c, skin_c, grain=0.03, infrared=1.9)
     shirt = Material(
         shirt_c, (shirt_c[0] * 0.85, shirt_c[1] * 0.85, shirt_c[2] * 0.85), grain=0.08, infrared=1.7
@@ -113,7 +113,7 @@ def human(rng: np.random.Generator) -> Animal:
         ]
     coat = coats.plain(np.clip(coats.noise(rng, (14, 10)) * 0.4 + coats.noise(rng, (40, 40)) * 0.2, -1, 1))
     dim = Material(EYE.back, EYE.belly, grain=0, infrared=6.0)
-    return scaled(
+    return scale(
         Animal(
             "human",
             [skin, shirt, cloth, boot, pack, hair, dim],

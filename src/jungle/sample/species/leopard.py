@@ -6,14 +6,14 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, chain, place_leg, vec
-from jungle.sample.animal import EYE, Animal, dyed, limb, scaled, spine
+from jungle.sample.animal import EYE, Animal, dye, limb, scale, spine
 from jungle.sample.body import Material, Part
 
 
 def leopard(rng: np.random.Generator) -> Animal:
     """Low, long and loose: shoulders roll, the tail hangs in a bow."""
     k = float(rng.uniform(0.9, 1.1))
-    gold = dyed((0.72, 0.52, 0.27), rng)
+    gold = dye((0.72, 0.52, 0.27), rng)
     cream = (0.86, 0.79, 0.63)
     fur = Material(gold, cream, mark=(0.07, 0.05, 0.04), marked=1.0, grain=0.14, infrared=1.05)
     legs_fur = Material(
@@ -74,7 +74,7 @@ def leopard(rng: np.random.Generator) -> Animal:
         ]
         parts += [Part(f"{side}eye", f"{side}eye", 0.017, 0.017, 4)]
     coat = coats.plain(coats.hair(rng), coats.rosettes(rng))
-    return scaled(
+    return scale(
         Animal(
             "leopard",
             [fur, legs_fur, pale, nose, EYE],

@@ -6,14 +6,14 @@ import numpy as np
 
 from jungle.sample import coats
 from jungle.sample.anatomy import Joints, Leg, Moment, carried, mix, place_leg, vec
-from jungle.sample.animal import EYE, Animal, Quills, dyed, limb, scaled, spine
+from jungle.sample.animal import EYE, Animal, Quills, dye, limb, scale, spine
 from jungle.sample.body import Material, Part
 
 
 def porcupine(rng: np.random.Generator) -> Animal:
     """A round back of banded quills over quick short steps."""
     k = float(rng.uniform(0.9, 1.15))
-    brown = dyed((0.15, 0.12, 0.1), rng, 0.2)
+    brown = dye((0.15, 0.12, 0.1), rng, 0.2)
     fur = Material(brown, (0.2, 0.16, 0.13), mark=(0.75, 0.7, 0.6), marked=0.25, grain=0.5, infrared=1.2)
     feet = Material((0.12, 0.09, 0.08), (0.12, 0.09, 0.08), grain=0.1)
     snout = Material((0.28, 0.23, 0.2), (0.3, 0.25, 0.22), grain=0.25)
@@ -56,7 +56,7 @@ def porcupine(rng: np.random.Generator) -> Animal:
             Part(f"{side}ear", f"{side}ear", 0.025, 0.025, 1),
         ]
     coat = coats.plain(coats.hair(rng), coats.dots(rng, 9.0, 1.5))
-    return scaled(
+    return scale(
         Animal(
             "porcupine",
             [fur, feet, snout, EYE],

@@ -9,7 +9,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger
 from jungle import system
 from jungle.config import TrainConfig
 from jungle.console import log
-from jungle.errors import first_line
+from jungle.errors import shorten_error
 from jungle.training.loggers.results import Results
 from jungle.training.loggers.run_names import RunNames
 
@@ -45,7 +45,7 @@ def check(cfg: TrainConfig) -> None:
     Raises:
         UserError: which of these, and what to give instead.
     """
-    if cfg.logger.name == "wandb" and cfg.logger.mode == "online" and system.rank() == 0:
+    if cfg.logger.name == "wandb" and cfg.logger.mode == "online" and system.get_rank() == 0:
         from jungle.training.loggers import wandb_run  # here: other loggers do without W&B
 
         wandb_run.check_online()
@@ -74,8 +74,8 @@ def log_results(logger: Logger, cfg: TrainConfig, results: Results) -> None:
             tracker.log_results(logger, cfg, results)
     except Exception as e:
         log.warning(
-            f"warning: the results could not be logged ({first_line(e, 200).rstrip('. ')}); metrics.json and "
-            "the tables of predictions have them"
+            f"warning: the results could not be logged ({shorten_error(e, 200).rstrip('. ')}); metrics.json "
+            "and the tables of predictions have them"
         )
 
 

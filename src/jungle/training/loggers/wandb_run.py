@@ -14,7 +14,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from jungle import __version__, network, system
 from jungle.config import TrainConfig
 from jungle.console import log
-from jungle.errors import UserError, first_line
+from jungle.errors import UserError, shorten_error
 from jungle.training.loggers.results import (
     CLASS_COLUMNS,
     Confusion,
@@ -25,7 +25,7 @@ from jungle.training.loggers.results import (
 )
 from jungle.training.loggers.run_names import RunNames
 from jungle.training.loggers.wandb_key import OFFLINE_MODES, has_key
-from jungle.wording import counted
+from jungle.wording import tally
 
 NO_KEY = "no key found (wandb login puts runs online)"
 LONGEST_ID = 128  # characters, as W&B allows
@@ -59,7 +59,7 @@ def open_run(cfg: TrainConfig, folder: Path, names: RunNames) -> Logger | Litera
     """
     os.environ.setdefault("WANDB_SILENT", "true")
     mode = cfg.logger.mode
-    if system.rank() > 0:  # only the first process speaks to W&B
+    if system.get_rank() > 0:  # only the first process speaks to W&B
         return _make_logger(cfg, folder, names, online=False)
     if mode == "auto":
         host = _find_host()
@@ -151,7 +151,7 @@ def log_results(logger: Logger, cfg: TrainConfig, results: Results) -> None:
     if results.clips:
         media["best_val/examples"] = _tabulate_clips(results)
         if not getattr(run, "offline", True):
-            number = counted(len(results.clips), "validation clips")
+            number = tally(len(results.clips), "validation clips")
             log.info(f"W&B: {number} sent with pictures (logger.clips=0: none)")
     with _keep_data_in(Path(logger.save_dir or ".")):
         run.log(media)
@@ -247,7 +247,7 @@ def _find_obstacle(host: str, ask_key: bool = True) -> str | None:
     """
     if os.environ.get("WANDB_MODE") in OFFLINE_MODES:
         return f"WANDB_MODE={os.environ['WANDB_MODE']} is set"
-    if not network.answers(host):
+    if not network.is_reachable(host):
         return f"{host} does not answer"
     if not ask_key:
         return None
@@ -273,4 +273,4 @@ def close_run() -> None:
 
 def _gist(error: Exception) -> str:
     """Return what an error says, as a part of a sentence."""
-    return first_line(error, 200).rstrip(". ")
+    return shorten_error(error, 200).rstrip(". ")

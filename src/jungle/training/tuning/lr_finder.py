@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from jungle.config import TrainConfig
 from jungle.errors import UserError
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.training import build
 from jungle.training.callbacks import StepSeed
 from jungle.training.tuning.trial import Make
@@ -124,5 +124,5 @@ def draw(rates: list[float], losses: list[float], rate: float | None, path: Path
     panel.set_ylabel("training loss")
     panel.legend(frameon=False, fontsize=9)
     panel.spines[["top", "right"]].set_visible(False)
-    with replacing(path) as part:
+    with replace_atomically(path) as part:
         figure.savefig(part, dpi=110)

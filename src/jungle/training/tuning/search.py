@@ -12,7 +12,7 @@ import yaml
 from pytorch_lightning.utilities.seed import isolate_rng
 
 from jungle.config import TrainConfig
-from jungle.console import log, timed
+from jungle.console import log, log_time
 from jungle.errors import UsageError
 from jungle.files import read_json, write_json, write_text
 from jungle.plain import read_settings
@@ -70,7 +70,7 @@ def _with(cfg: TrainConfig, folder: Path, name: str, find: Callable[[], float]) 
 
     known = _known(folder)
     if name not in known:
-        with timed(f"{name}=auto"), isolate_rng():
+        with log_time(f"{name}=auto"), isolate_rng():
             known[name] = find()
         write_json(folder / FOUND, known)
     log.info(f"{name}={known[name]:.4g} (found by a search, kept in {folder / FOUND})")

@@ -24,7 +24,7 @@ from jungle.video.container.packets import MAX_PACKETS, iter_packets
 from jungle.video.decoders.trust import listening
 from jungle.video.types import ClipError
 from jungle.video.upright import Turn, told_turn
-from jungle.wording import some
+from jungle.wording import tally_part
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -325,7 +325,7 @@ def _not_where_told(container: InputContainer, stream: VideoStream, found: list[
     lost = len(told) - int(np.isin(told + CHUNK_HEADER, np.array(found, np.int64)).sum())
     if not 0 < lost <= len(told) // 2:
         return ""
-    return f"{some(lost, len(told), 'frames are damaged')}: they are not where the index says"
+    return f"{tally_part(lost, len(told), 'frames are damaged')}: they are not where the index says"
 
 
 def _wrong_times(container: InputContainer, stream: VideoStream, dts: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from jungle.video.indexing.inspect_file import RULES, is_current, look, stamp
 from jungle.video.indexing.journal import Journal
 from jungle.video.indexing.perceptual_hash import with_copies
 from jungle.video.workers.process_pool import TaskFailed, WorkerPool
-from jungle.wording import count, counted
+from jungle.wording import count, tally
 
 MEMORY_GB = 2.0
 PART = 4096  # rows gathered before they are packed
@@ -192,7 +192,7 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
         except pl.exceptions.PolarsError:
             raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
         if old:
-            said = counted(old, "files were")
+            said = tally(old, "files were")
             log.info(f"index: {said} read by an earlier version, which saw less damage: they are read again")
     parts.append(_table([r for r in journal.rows() if r.get("rules") == RULES]))
     return pl.concat(parts).unique("clip", keep="last", maintain_order=True)

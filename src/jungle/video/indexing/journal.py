@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from jungle.files import named_after
+from jungle.files import name_beside
 
 
 class Journal:
@@ -19,7 +19,7 @@ class Journal:
     """
 
     def __init__(self, out: Path, columns: set[str]) -> None:
-        self.path = named_after(out, ".", ".journal")
+        self.path = name_beside(out, ".", ".journal")
         self._columns = columns
 
     def rows(self) -> list[dict[str, Any]]:

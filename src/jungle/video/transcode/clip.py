@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from av.error import FFmpegError
 
-from jungle.files import replacing
+from jungle.files import replace_atomically
 from jungle.video import recovery
 from jungle.video.container.open import check_file, opened
 from jungle.video.container.packets import reason_of
@@ -29,7 +29,7 @@ from jungle.video.transcode.writer import ClipWriter
 from jungle.video.types import ClipError, ClipSpec
 from jungle.video.upright import turn_of
 from jungle.video.workers.protocol import Answer
-from jungle.wording import some
+from jungle.wording import tally_part
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -96,7 +96,7 @@ def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
     how = "index"
     while True:
         try:
-            with replacing(target) as part:
+            with replace_atomically(target) as part:
                 before = _version(path)
                 copied = _copy(path, part, target.suffix.lower(), spec, how)
                 if _version(path) != before:
@@ -131,7 +131,7 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
     if whole and sink.keeps_size and size < part.stat().st_size:
         shutil.copyfile(path, part)
         return {"status": "ok", "reason": AS_IT_IS, **sink.facts}
-    left_out = f"{some(lost, len(picks), 'frames are damaged')} and left out" if lost else ""
+    left_out = f"{tally_part(lost, len(picks), 'frames are damaged')} and left out" if lost else ""
     reason = timeline.damage or left_out
     return {
         "status": "degraded" if reason else "ok",

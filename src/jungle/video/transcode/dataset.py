@@ -15,7 +15,7 @@ import polars as pl
 
 from jungle.console import Progress, log
 from jungle.errors import UsageError, UserError
-from jungle.files import replacing, write_json
+from jungle.files import replace_atomically, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video.indexing.index import as_text, clip_names
 from jungle.video.indexing.inspect_file import is_current, stamp
@@ -120,7 +120,7 @@ def _copy_tables(root: Path, out: Path, names: Container[str]) -> None:
             others.append(source.name)
             continue
         try:
-            with replacing(out / source.name) as part:
+            with replace_atomically(out / source.name) as part:
                 shutil.copyfile(source, part)
         except PermissionError:
             refused.append(source.name)

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jungle.errors import UsageError, nearest
+from jungle.errors import UsageError, suggest
 from jungle.video.types import MAX_SIDE
 
 CODECS = ("mjpeg", "h264")
@@ -30,7 +30,7 @@ class Shrink:
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
-            raise UsageError(f"shrink: '{self.codec}' is not a codec for it.{nearest(self.codec, CODECS)}")
+            raise UsageError(f"shrink: '{self.codec}' is not a codec for it.{suggest(self.codec, CODECS)}")
         if self.size is not None and self.short_side is not None:
             raise UsageError("shrink: give a size or a short side, not both.")
         if self.fps is not None and not 0 < self.fps <= 1000:

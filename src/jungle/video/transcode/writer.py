@@ -106,7 +106,7 @@ def write_clip(
     """Encode frames into a file whose suffix says the container.
 
     Args:
-        path: written in place; callers that may be killed write beside and rename (`jungle.files.replacing`).
+        path: written in place; callers that may be killed use `jungle.files.replace_atomically`.
         frames: uint8 `[H, W, 3]` RGB, all of one size. 4:2:0 formats need even sides.
         fps: frames a second.
         codec: an FFmpeg encoder: `libx264`, `libx265`, `mjpeg`, `mpeg4`, `msmpeg4`, `libvpx-vp9`...

@@ -131,7 +131,7 @@ def _read_choice(folder: Path | None) -> bool | None:
         return None
     file, until = folder / CHOICE, time.monotonic() + WAIT_S
     while not file.is_file():
-        if system.rank() == 0:
+        if system.get_rank() == 0:
             return None
         if time.monotonic() > until:
             raise UserError(f"waited {WAIT_S:.0f} s for the run's first process to write {file}")

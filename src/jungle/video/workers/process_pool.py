@@ -86,7 +86,9 @@ class Worker(Generic[J]):
 
     def _start(self) -> None:
         self.starts += 1
-        ours, theirs = (socket.socket(fileno=streams.above(end.detach())) for end in socket.socketpair())
+        ours, theirs = (
+            socket.socket(fileno=streams.move_above_streams(end.detach())) for end in socket.socketpair()
+        )
         boot = _BOOT.format(
             path=[p or os.getcwd() for p in sys.path],
             fd=theirs.fileno(),
