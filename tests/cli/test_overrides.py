@@ -168,3 +168,22 @@ def test_values_that_only_fail_later_are_refused_now(wrong: str, says: str) -> N
 def test_a_group_that_is_null_is_answered(word: str) -> None:
     with pytest.raises(UsageError, match="=null: no such"):
         overrides.compose("train", ["data=csv", "data.labels=x", word], config_dir())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["-m", "seed=range(0)"], r"seed=range\(0\): no value is in it"),
+        (["-m", "seed=1,1"], "seed=1,1: seed=1 is in it twice; remove one"),
+        (["-m", "head=mean,max,mean"], "head=mean,max,mean: head=mean is in it twice"),
+        (["trainer.devices=[0,0]"], "devices names 0 twice"),
+    ],
+)
+def test_nothing_is_trained_twice_or_not_at_all(words: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        overrides.prepare("train", words, config_dir())
+
+
+def test_completion_by_hand_is_one_line() -> None:
+    with pytest.raises(UsageError, match="-sc query=: a shell asks this"):
+        overrides.is_checked(["-sc", "query=bash"])

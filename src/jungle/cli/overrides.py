@@ -11,7 +11,14 @@ from omegaconf import OmegaConf
 
 from jungle import system
 from jungle.config import CONFIGS, TrainConfig, check, gate, resuming
-from jungle.config.compose import Composition, check_composition, compose, compose_words, list_choices
+from jungle.config.compose import (
+    Composition,
+    check_composition,
+    check_sweep_values,
+    compose,
+    compose_words,
+    list_choices,
+)
 from jungle.config.kinds import get_kind
 from jungle.config.options import CommandLine, parse_options
 from jungle.config.words import (
@@ -65,6 +72,10 @@ def is_checked(argv: list[str]) -> bool:
     asking = [a for a in argv if a.split("=")[0] in _ANSWERED_BY_HYDRA]
     if asking and (others := [a for a in argv if a.startswith("-") and a not in asking]):
         raise UsageError(f"{others[0]}: {asking[0]} takes no other option")
+    if any(a.startswith("query=") for a in argv) and asking and "COMP_LINE" not in os.environ:
+        raise UsageError(
+            f"{asking[0]} query=: a shell asks this while you type; install=bash prints what installs it"
+        )
     return not asking
 
 
@@ -95,7 +106,9 @@ def prepare_command(verb: str, argv: Sequence[str], config_dir: Path, look: Look
     if line.multirun and verb != "train":
         raise UsageError(f"-m: jungle {verb.replace('_', ' ')} has no sweeps; give one value a setting")
     words = to_hydra_words(verb, words, sweep=sweep)
-    if not sweep:
+    if sweep:
+        check_sweep_values(parse_words(words))
+    else:
         refuse_sweep(verb, parse_words(words))
     if mode := [get_word(o) for o in parse_words(words) if o.key_or_group == "hydra.mode"]:
         fix = (

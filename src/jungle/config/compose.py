@@ -26,6 +26,7 @@ from jungle.config.suggestions import check_choice, check_key, is_setting, list_
 from jungle.config.words import get_word, parse_words, quote, to_hydra_words
 from jungle.console import log
 from jungle.errors import UsageError, shorten_error
+from jungle.plain import find_repeated
 
 
 @dataclass(frozen=True)
@@ -295,6 +296,22 @@ def list_choices(override: Override) -> list[str]:
         return [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
     except Exception:  # an interval or a glob: each trial is checked when it starts
         return []
+
+
+def check_sweep_values(overrides: Sequence[Override]) -> None:
+    """Refuse a sweep over no value, or over one value twice.
+
+    Raises:
+        UsageError: with the setting.
+    """
+    for o in overrides:
+        if not (o.is_choice_sweep() or o.is_range_sweep()):
+            continue  # an interval or a glob
+        values = list_choices(o)
+        if not values:
+            raise UsageError(f"{o.input_line}: no value is in it; give one or more")
+        if (again := find_repeated(values)) is not None:
+            raise UsageError(f"{o.input_line}: {again} is in it twice; remove one")
 
 
 def _get_choice(word: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_
 
 from jungle.backbone_names import check_backbone
 from jungle.config.values import Fraction, RunPath, Section, Size, make_list
+from jungle.plain import find_repeated
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
 DecoderName = Literal["auto", "decord", "torchcodec", "pyav"]
@@ -252,6 +253,8 @@ class TrainerChoice(Section):
     def _some(self) -> "TrainerChoice":
         if self.devices in (0, []) or (isinstance(self.devices, int) and self.devices < -1):
             raise ValueError("devices is a number from 1, -1 for all, or a list as in [0,2]")
+        if isinstance(self.devices, list) and (again := find_repeated(self.devices)) is not None:
+            raise ValueError(f"devices names {again} twice; remove one")
         return self
 
 
