@@ -56,7 +56,7 @@ class Decoder(Protocol):
         ...
 
 
-DECODERS: dict[str, Decoder] = {"decord": decord, "torchcodec": torchcodec}
+DECODER_MODULES: dict[str, Decoder] = {"decord": decord, "torchcodec": torchcodec}
 """Decoders beside PyAV, by the names in `jungle.video.types.DECODERS`."""
 
 
@@ -200,7 +200,7 @@ def read_uncut(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) 
         timeline = list_frames(path, size, container, stream, how)
         picks = picks_of(path, container, stream, timeline, spec, seed)
         file = _File(path, container, stream, timeline)
-        decoder = DECODERS.get(spec.decoder)
+        decoder = DECODER_MODULES.get(spec.decoder)
         found = _read_other(file, decoder, spec, picks, how, gpu=gpu) if decoder is not None else ""
         if not isinstance(found, str):
             return found
