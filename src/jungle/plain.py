@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jungle.errors import UsageError, shorten_error
+
+Key = TypeVar("Key")
+T = TypeVar("T")
 
 BYTES = 1 << 20
 """The most that a file may hold."""
@@ -13,7 +16,7 @@ DEPTH, NODES = 20, 50_000
 """The most nesting, and the most values, of a file."""
 
 
-def read(file: Path) -> Any:
+def read(file: Path) -> object:
     """Read a YAML or JSON file of plain values.
 
     Raises:
@@ -45,7 +48,7 @@ def read(file: Path) -> Any:
                 raise UsageError(f"{file}: more values, or deeper ones, than settings have")
 
         class Once(get_yaml_loader()):  # a safe loader, which reads 1e-3 as a number
-            def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
                 keys = [
                     (self.construct_object(key, deep=True), key.start_mark.line + 1) for key, _ in node.value
                 ]
@@ -62,7 +65,7 @@ def read(file: Path) -> Any:
         raise UsageError(f"{file}: cannot be read ({shorten_error(e, 120)})") from None
 
 
-def find_repeated(keys: Iterable[Any]) -> Any | None:
+def find_repeated(keys: Iterable[Key]) -> Key | None:
     """Return the first key that was before, None where all differ; `0`, `00`, `0.0` and `"0"` are one."""
     seen: set[str] = set()
     for key in keys:
@@ -74,7 +77,7 @@ def find_repeated(keys: Iterable[Any]) -> Any | None:
     return None
 
 
-def _check_once(keys: Sequence[tuple[Any, int]], file: Path) -> None:
+def _check_once(keys: Sequence[tuple[object, int]], file: Path) -> None:
     """Refuse a key that stands twice among those of one mapping: of two values one would be lost.
 
     Args:
@@ -88,7 +91,7 @@ def _check_once(keys: Sequence[tuple[Any, int]], file: Path) -> None:
         raise UsageError(f"{file}: {key} is set twice ({where}): keep one")
 
 
-def _build_unique(pairs: list[tuple[str, Any]], file: Path) -> dict[str, Any]:
+def _build_unique(pairs: list[tuple[str, object]], file: Path) -> dict[str, object]:
     if (key := find_repeated(key for key, _ in pairs)) is not None:
         raise UsageError(f"{file}: {key} is set twice: keep one")
     return dict(pairs)
@@ -106,7 +109,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def _check_size(found: Any, file: Path) -> None:
+def _check_size(found: object, file: Path) -> None:
     waiting, nodes = [(found, 0)], 0
     while waiting:
         value, depth = waiting.pop()
@@ -117,9 +120,7 @@ def _check_size(found: Any, file: Path) -> None:
         waiting += [(v, depth + 1) for v in inner]
 
 
-def drop_empty(settings: Any) -> Any:
-    """Leave out of nested settings what is null or an empty list or group, at any depth."""
-    if not isinstance(settings, dict):
-        return settings
-    kept = {k: drop_empty(v) for k, v in settings.items()}
+def drop_empty(settings: dict[str, T]) -> dict[str, T]:
+    """Return nested settings without what is null or an empty list or group, at any depth."""
+    kept = {k: drop_empty(v) if isinstance(v, dict) else v for k, v in settings.items()}
     return {k: v for k, v in kept.items() if v not in (None, [], {})}

@@ -4,9 +4,10 @@ The defaults live in `configs/`, one comment each; here is only what a value may
 object to be built, so a config from a stranger cannot run code.
 """
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from jungle.config.ensemble import (
     EnsembleCheckConfig,
@@ -70,7 +71,7 @@ CONFIGS: dict[str, type[Section]] = {
 }
 
 
-def parse_config(kind: type[S], raw: Any) -> S:
+def parse_config(kind: type[S], raw: object) -> S:
     """Make a typed config of what Hydra composed.
 
     Raises:
@@ -81,7 +82,7 @@ def parse_config(kind: type[S], raw: Any) -> S:
     return check(kind, OmegaConf.to_container(raw, resolve=True))
 
 
-def check(kind: type[S], plain: Any) -> S:
+def check(kind: type[S], plain: object) -> S:
     """Make a typed config of a plain dict.
 
     Raises:
@@ -94,31 +95,34 @@ def check(kind: type[S], plain: Any) -> S:
         raise UsageError("; ".join(lines.values())) from None
 
 
-def _locate(err: Any, plain: Any) -> str:
+def _locate(err: ErrorDetails, plain: object) -> str:
     """Return the key that an error speaks of, without the names of a union's members: no key of `plain`."""
-    at: Any = plain
+    at: object = plain
     found: list[str] = []
     for i, part in enumerate(err["loc"]):
         last = i == len(err["loc"]) - 1
-        inside = (isinstance(at, dict) and part in at) or (isinstance(at, list) and isinstance(part, int))
-        if inside or (last and err["type"] in ("missing", "extra_forbidden")):
+        below: dict[object, object] = (
+            dict(enumerate(at)) if isinstance(at, list) else at if isinstance(at, dict) else {}
+        )
+        if part in below or (last and err["type"] in ("missing", "extra_forbidden")):
             found.append(str(part))
-            at = at[part] if inside else None
+            at = below.get(part)
     return ".".join(found)
 
 
-def _explain(where: str, err: Any) -> str:
+def _explain(where: str, err: ErrorDetails) -> str:
+    context = err.get("ctx", {})
     if err["type"] in ("literal_error", "union_tag_invalid"):
         tagged = err["type"] == "union_tag_invalid"
         expected, given = (
-            (err["ctx"]["expected_tags"], err["ctx"]["tag"])
+            (context["expected_tags"], context["tag"])
             if tagged
-            else (err["ctx"]["expected"].replace(" or ", ", "), err["input"])
+            else (context["expected"].replace(" or ", ", "), err["input"])
         )
         choices = [c.strip("' ") for c in expected.split(",")]
         return f"{where}{'.name' if tagged else ''}={given} is not valid.{suggest(str(given), choices)}"
     if err["type"] == "value_error":
-        said = str(err["ctx"]["error"])
+        said = str(context["error"])
         named = not where or said.startswith((f"{where}=", f"{where}."))
         return said if named else f"{where}: {said}"
     if err["type"] == "missing":
@@ -129,7 +133,7 @@ def _explain(where: str, err: Any) -> str:
     return f"{where}={_format_value(err['input'])}: {said}"
 
 
-def _format_value(value: Any) -> str:
+def _format_value(value: object) -> str:
     """Return a value as it is typed."""
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]

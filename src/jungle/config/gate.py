@@ -41,7 +41,9 @@ Each interpolation may repeat what another repeats: twelve of them make at most 
 WANDBS = ("run-", "offline-run-")
 
 
-def check_words(verb: str, words: Any, where: object, *, sweep: bool = False, run: bool = True) -> list[str]:
+def check_words(
+    verb: str, words: object, where: object, *, sweep: bool = False, run: bool = True
+) -> list[str]:
     """Return words of a file, each of which sets a setting of the verb or takes a choice of a group.
 
     Args:
@@ -92,7 +94,7 @@ def check_key(verb: str, key: str, where: object) -> None:
         )
 
 
-def check_lookups(value: Any, where: str) -> int:
+def check_lookups(value: object, where: str) -> int:
     """Refuse a value with a look-up other than `LOOKUPS`, at any depth; return how many `${...}` it has.
 
     Raises:
@@ -120,7 +122,7 @@ def _find_interpolations(text: str, where: str) -> Iterator[str | None]:
         UsageError: it cannot be read.
     """
     try:
-        waiting: list[Any] = [parse(text)]
+        waiting: list[object] = [parse(text)]
     except (GrammarParseError, RecursionError):
         raise UsageError(f"{where}: {text[:80]}: ${{...}} that cannot be read") from None
     while waiting:
@@ -178,7 +180,7 @@ class Composed:
     hydra: dict[str, Any]
 
 
-def split_composed(cfg: Any) -> Composed:
+def split_composed(cfg: object) -> Composed:
     """Return the parts of what Hydra composed with `return_hydra_config`."""
     plain = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(plain, dict)
@@ -223,7 +225,7 @@ def check_composed(
         raise UsageError(f"{where}: {linked} values with ${{...}}; there may be {LINKED}")
 
 
-def _iter_leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+def _iter_leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
     """Yield each value that holds no others, an empty group included, with its key."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, below in inner:

@@ -56,12 +56,12 @@ def list_keys(config: type[Section], prefix: str = "") -> Iterator[str]:
                 yield from list_keys(member, f"{prefix}{name}.")
 
 
-def _take_listed(metadata: typing.Sequence[Any]) -> list[Any]:
+def _take_listed(metadata: typing.Sequence[object]) -> list[object]:
     """Return `str` where a validator makes a list of one value: one text may then stand alone."""
     return [str] if any(getattr(m, "func", None) is make_list for m in metadata) else []
 
 
-def _list_members(annotation: Any) -> list[Any]:
+def _list_members(annotation: object) -> list[Any]:
     """Return the types of a union, without what is annotated to them."""
     if get_origin(annotation) is Annotated:
         return _list_members(get_args(annotation)[0])
@@ -70,7 +70,7 @@ def _list_members(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _build_kind(members: list[Any]) -> Kind:
+def _build_kind(members: list[object]) -> Kind:
     null = type(None) in members
     members = [m for m in members if m is not type(None)]
     if any(_is_section(m) or m is Any for m in members):
@@ -87,11 +87,11 @@ def _build_kind(members: list[Any]) -> Kind:
     return Kind(text=bool(single), texts=bool(lists), path=Path in inner, null=null)
 
 
-def _is_text(kind: Any) -> bool:
+def _is_text(kind: object) -> bool:
     return kind in (str, Path) or (
         get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind))
     )
 
 
-def _is_section(kind: Any) -> bool:
+def _is_section(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, Section)

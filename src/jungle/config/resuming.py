@@ -50,8 +50,8 @@ class Change:
     """A setting that a run began with, and its value in a command of today; None where there is none."""
 
     name: str
-    was: Any
-    now: Any
+    was: object
+    now: object
 
     @property
     def is_a_move(self) -> bool:
@@ -113,15 +113,15 @@ def compare_settings(folder: Path, cfg: TrainConfig) -> Difference | None:
     return Difference(changes, False, "version 0.1 kept nothing by which to know moved clips again")
 
 
-def _flatten(settings: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+def _flatten(settings: Mapping[str, object], above: str = "") -> dict[str, object]:
     """Return nested settings by their dotted names."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, value in settings.items():
         found |= _flatten(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
     return found
 
 
-def _format_value(value: Any) -> str:
+def _format_value(value: object) -> str:
     return show(value if isinstance(value, str) else json.dumps(value))
 
 
@@ -168,9 +168,9 @@ def find_named_run(words: Sequence[str]) -> Path | None:
 class Saved:
     """What a run folder says of the run's settings: plain data, or the words that it was started with."""
 
-    settings: dict[str, Any] | None
+    settings: dict[str, object] | None
     words: list[str]
-    places: dict[str, Any]
+    places: dict[str, object]
     """Where that run kept its things, to be told only: `paths.cache`."""
 
 
@@ -187,8 +187,8 @@ def read_saved(folder: Path) -> Saved:
         if (folder / FOUND).exists():
             for name in _require_dict(read(folder / FOUND), folder / FOUND):
                 group, _, key = name.partition(".")
-                if name in ("data.batch_size", "optim.lr") and isinstance(found.get(group), dict):
-                    found[group][key] = "auto"
+                if name in ("data.batch_size", "optim.lr") and isinstance(inner := found.get(group), dict):
+                    inner[key] = "auto"
     elif (file := folder / ".hydra" / "overrides.yaml").exists():
         words = gate.check_words("train", read(file), file)
         kept = [
@@ -209,15 +209,15 @@ def read_saved(folder: Path) -> Saved:
     return Saved(settings, [], places)
 
 
-def _require_dict(found: Any, file: Path) -> dict[str, Any]:
+def _require_dict(found: object, file: Path) -> dict[str, object]:
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
         raise UsageError(f"{file}: not the settings of a training run")
     return found
 
 
 def merge_settings(
-    settings: dict[str, Any], ours: dict[str, Any], words: Sequence[str], groups: Sequence[str]
-) -> dict[str, Any]:
+    settings: dict[str, object], ours: dict[str, object], words: Sequence[str], groups: Sequence[str]
+) -> dict[str, object]:
     """Return the settings of a run with those of a command put over them, as plain data.
 
     Args:
@@ -240,22 +240,21 @@ def merge_settings(
     return {str(k): v for k, v in found.items()}
 
 
-def _fill_missing(settings: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+def _fill_missing(settings: dict[str, object], ours: dict[str, object]) -> dict[str, object]:
     """Return settings with those that a later version has brought; another head or logger has its own."""
     found = dict(settings)
     for key, value in ours.items():
         there = found.setdefault(key, value)
-        same = key not in ("head", "loss", "logger") or (
-            isinstance(there, dict) and there.get("name") == value.get("name")
-        )
-        if same and isinstance(there, dict) and isinstance(value, dict):
+        if not (isinstance(there, dict) and isinstance(value, dict)):
+            continue
+        if key not in ("head", "loss", "logger") or there.get("name") == value.get("name"):
             found[key] = {**value, **there}
     return found
 
 
-def is_changed(settings: dict[str, Any], plain: dict[str, Any], word: str) -> bool:
+def is_changed(settings: dict[str, object], plain: dict[str, object], word: str) -> bool:
     """Tell whether a word gives a run another value than it has."""
-    values: list[Any] = [settings, plain]
+    values: list[object] = [settings, plain]
     for name in _get_key(word).split("."):
         values = [v.get(name) if isinstance(v, dict) else None for v in values]
     return _get_key(word).startswith("paths.") or values[0] != values[1]
@@ -275,9 +274,9 @@ def check_places(cfg: TrainConfig, folder: Path) -> None:
     )
 
 
-def describe_places(places: dict[str, Any], cfg: TrainConfig) -> str:
+def describe_places(places: dict[str, object], cfg: TrainConfig) -> str:
     """Return a line on the places of a run that are not taken from it; empty where they are the same."""
-    ours: dict[str, Any] = {f"paths.{k}": v for k, v in cfg.paths.model_dump(mode="json").items()}
+    ours: dict[str, object] = {f"paths.{k}": v for k, v in cfg.paths.model_dump(mode="json").items()}
     ours[ENTITY] = cfg.logger.entity or "null"
     other = [
         f"{k}={ours[k]} (that run had {v})" for k, v in places.items() if k in ours and str(v) != ours[k]

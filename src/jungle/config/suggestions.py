@@ -4,7 +4,8 @@ import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from hydra.core.override_parser.types import Override
 
 from jungle.errors import UsageError, suggest
 
@@ -17,7 +18,7 @@ def list_configs(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
 
 
-def check_choice(group: str, override: Any, options: list[str]) -> None:
+def check_choice(group: str, override: Override, options: list[str]) -> None:
     """Refuse a choice that a group has not.
 
     Raises:
@@ -65,7 +66,7 @@ def _find_choices(group: Path, setting: str) -> list[str]:
     )[:3]
 
 
-def is_setting(override: Any, groups: dict[str, Any], known: set[str]) -> bool:
+def is_setting(override: Override, groups: dict[str, Override], known: set[str]) -> bool:
     """Tell whether an override is of a setting or group that there is, of Hydra's, or adds one."""
     key = override.key_or_group
     added = override.is_add() or override.is_force_add()
@@ -73,7 +74,7 @@ def is_setting(override: Any, groups: dict[str, Any], known: set[str]) -> bool:
 
 
 def check_key(
-    override: Any, groups: dict[str, Any], known: set[str], group_names: set[str], config_dir: Path
+    override: Override, groups: dict[str, Override], known: set[str], group_names: set[str], config_dir: Path
 ) -> None:
     """Refuse a setting that there is not, or not with the choices taken.
 

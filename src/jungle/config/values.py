@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -19,7 +19,7 @@ NOTHING = ("none", "null")
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-def parse_size(value: Any) -> tuple[int, int] | None:
+def parse_size(value: object) -> tuple[int, int] | None:
     """Turn `180x320`, `224` or `[180, 320]` into (height, width); null stays null."""
     if value is None:
         return None
@@ -38,7 +38,7 @@ def parse_size(value: Any) -> tuple[int, int] | None:
 Size = Annotated[tuple[int, int] | None, BeforeValidator(parse_size)]
 
 
-def make_list(value: Any) -> Any:
+def make_list(value: object) -> object:
     """Turn one value into a list of it; a list stays as it is."""
     return value if isinstance(value, list) else [value]
 
@@ -50,7 +50,7 @@ class Section(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _as_people_write(cls, values: Any) -> Any:
+    def _as_people_write(cls, values: object) -> object:
         """Take `none` for null where a setting may be null, `~` in a path for the home folder.
 
         Shells leave `out=~/x` as it is. A file of just that name is meant where there is one.
@@ -58,7 +58,7 @@ class Section(BaseModel):
         if not isinstance(values, dict):
             return values
 
-        def meant(value: Any, kinds: set[Any]) -> Any:
+        def meant(value: object, kinds: set[object]) -> object:
             if isinstance(value, list):
                 return [meant(v, kinds) for v in value]
             if isinstance(value, bool) and bool not in kinds and kinds & {int, float}:
@@ -84,7 +84,7 @@ def _expand_home(path: str) -> str:
         raise ValueError(str(e)) from None
 
 
-def _list_members(annotation: Any) -> set[Any]:
+def _list_members(annotation: object) -> set[object]:
     """Return the types of a union, those of its inner unions too."""
     inner = get_args(annotation)
     return {annotation, *(m for part in inner for m in _list_members(part))} if inner else {annotation}
