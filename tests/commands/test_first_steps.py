@@ -200,7 +200,7 @@ def test_a_wrong_table_is_told_before_torch_is_imported(
     cfg = composed("data=csv", f"data.labels={name}", "data.root=clips")
     for library in ("torch", "pytorch_lightning", "timm"):
         monkeypatch.setitem(sys.modules, library, None)  # an import of it would fail
-    monkeypatch.setattr(fit, "quiet", lambda: None)
+    monkeypatch.setattr(fit, "silence_libraries", lambda: None)
     with pytest.raises(UserError, match=said):
         fit.fit(cfg, clips.parent / "run")
 

@@ -48,10 +48,9 @@ def data(soft: pseudo_labels.SoftLabels | None, share: float = 0.3125, test_labe
         for n in map(int, numbers):
             yield n, Sample(np.full((1, 4), n, np.float16), np.zeros(1, np.float32))
 
-    made = ClipData(clips(test_label), read_clips, read_clips, "x_BTD", 16)
-    if soft is not None:
-        made.learn_from(soft, share)
-    return made
+    more = None if soft is None else (soft, share)
+    table = clips(test_label)
+    return ClipData(table, read_train=read_clips, read_eval=read_clips, key="x_BTD", batch_size=16, soft=more)
 
 
 def test_unlabelled_and_test_clips_take_soft_labels_in_any_order(tmp_path: Path) -> None:

@@ -56,7 +56,9 @@ def clip_data(sampler: str) -> ClipData:
     columns["split"] = ["train"] * CLIPS + ["val"] * 4
     columns |= {c: [int(c == n) for n in names] for c in COUNTS}
     clips = Clips(pl.DataFrame(columns), tuple(COUNTS))
-    return ClipData(clips, reader(), reader(), "frames_BTHWC", 4, sampler=sampler)
+    return ClipData(
+        clips, read_train=reader(), read_eval=reader(), key="frames_BTHWC", batch_size=4, sampler=sampler
+    )
 
 
 class StopAt(pl_lightning.Callback):

@@ -166,7 +166,7 @@ def test_a_loader_notes_what_was_read_in_part(film: Film) -> None:
         pl.DataFrame({"clip": ["a", "b"], "path": ["a", "b"], "lion": [1, 0], "hog": [0, 1]}), CLASSES
     )
     read = VideoReader([str(film.path), str(sound.path)], SPEC, 0, 60)
-    data = ClipData(clips, read, read, "frames_BTHWC", 2)
+    data = ClipData(clips, read_train=read, read_eval=read, key="frames_BTHWC", batch_size=2)
     assert len(list(data.loader_of(np.array([0, 1]), train=True))) == 1
     assert data.damaged == {0}
 

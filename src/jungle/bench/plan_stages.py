@@ -124,7 +124,7 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
         reader = FeatureReader(
             [store], {i: Content(k, k) for i in range(clips) for k in [keys[i % len(keys)]]}
         )
-        data = ClipData(table, reader, reader, "x_BTD", cfg.batch_size)
+        data = ClipData(table, read_train=reader, read_eval=reader, key="x_BTD", batch_size=cfg.batch_size)
         model = build.model_of(cfg, backbone, table, "multilabel", {"clip": {}, "priors": {}})
         device = build.devices_of(cfg)[0]
         if device == "cpu":

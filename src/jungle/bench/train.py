@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import pytorch_lightning as pl
@@ -183,7 +183,7 @@ class _Bench:
             epoch += 1
         return counter.row("the loader alone")
 
-    def _measure_training(self, what: str, times: int = 1, **data: object) -> ThroughputRow:
+    def _measure_training(self, what: str, times: int = 1, **data: Any) -> ThroughputRow:
         """Train for the warm-up and `times` the steps."""
         steps = self.warmup + times * self.steps
         counter = ThroughputCounter(self.warmup, self.device if self.device.startswith("cuda") else None)

@@ -1,5 +1,6 @@
 """The LightningDataModule: the clips of each split, read as frames or as stored features."""
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,40 +23,49 @@ class ClipData(pl.LightningDataModule):
         batch_size: clips a step on each device.
         seed: of the order of training clips.
         max_failed_fraction: more unreadable clips than this stop the run.
-        left_out: numbers of clips known to be unreadable.
         sampler: how training clips are drawn: see `jungle.data.samplers`.
+        read_epoch_end: how a validation clip becomes a sample during training; None = `read_eval`.
+        facts: `[N, F]`, for a head that takes metadata: see `jungle.data.metadata`.
+        failures: reason by clip number, of clips that cannot be read: they are left out.
+        damaged: numbers of clips that were read in part only.
+        soft: soft labels to learn from, and their share of every batch.
     """
 
     def __init__(
         self,
         clips: Clips,
+        *,
         read_train: Read,
         read_eval: Read,
         key: str,
         batch_size: int,
         seed: int = 0,
         max_failed_fraction: float = 1.0,
-        left_out: set[int] | None = None,
         sampler: str = "natural",
+        read_epoch_end: Read | None = None,
+        facts: np.ndarray | None = None,
+        failures: Mapping[int, str] | None = None,
+        damaged: Collection[int] = (),
+        soft: tuple[SoftLabels, float] | None = None,
     ) -> None:
         super().__init__()
         self.clips, self.key, self.batch_size, self.seed = clips, key, batch_size, seed
         self.read_train, self.read_eval = read_train, read_eval
-        self.max_failed_fraction, self.left_out = max_failed_fraction, left_out or set()
+        self.max_failed_fraction = max_failed_fraction
+        self.failures: dict[int, str] = dict(failures or {})
+        self.left_out = set(self.failures)
+        self.damaged: set[int] = set(damaged)
         self._targets = clips.targets()
         self._draw = Sampler(self._targets, sampler)
         self._weight = clips.weights()
         self._splits = clips.splits().to_numpy()
         self._labelled = clips.labelled().to_numpy()
         self.predict_split = "test"
-        self.read_epoch_end: Read | None = None  # of validation clips during training; None = `read_eval`
-        self.facts: np.ndarray | None = None  # [N, F], for a head that sees them: `jungle.data.metadata`
-        self._soft: SoftLabels | None = None
+        self.read_epoch_end, self.facts = read_epoch_end, facts
+        self._soft, self._share = soft or (None, 0.0)
         self.part = np.empty(0, np.int64)  # clips that rounds label, once these have begun
         self.soft_epoch: int | None = None  # of which epoch the part's labels are; None = there are none yet
         self._training: ClipLoader | None = None
-        self.failures: dict[int, str] = {}
-        self.damaged: set[int] = set()  # clips that were read in part only, as far as they were read
 
     def learn_from(self, soft: SoftLabels, share: float) -> None:
         """Train on clips with soft labels too, `share` of every batch; their own labels are not used."""

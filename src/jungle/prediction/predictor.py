@@ -5,14 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from jungle.config import PredictConfig
 from jungle.data.clip_reader import VideoReader
 from jungle.data.content_key import Content
-from jungle.data.loader import ClipLoader
+from jungle.data.loader import ClipLoader, Read
 from jungle.data.predictions import FAILED, ClipPrediction
 from jungle.errors import UsageError, UserError
 from jungle.features.fingerprint import fingerprint
@@ -21,6 +20,7 @@ from jungle.features.spec import compute_dtype, feature_specs
 from jungle.features.store import FeatureStore
 from jungle.models.checkpoint import Loaded
 from jungle.models.inference import compute_features, predict_batches
+from jungle.models.module import Batch
 from jungle.system import free_memory, share_of_cores
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection
@@ -56,12 +56,12 @@ class Asked:
         return [c and c.with_facts(facts) for c, facts in zip(self.contents, told, strict=True)]
 
 
-Groups = Mapping[ClipSpec, Sequence[Any]]
+Groups = Mapping[ClipSpec, Sequence[Loaded]]
 """Loaded models by what they see of a clip; those that see the same read it together."""
 
 
 def settled(
-    cfg: PredictConfig, spec: ClipSpec, members: list[Any], paths: list[str], device: str, folder: Path
+    cfg: PredictConfig, spec: ClipSpec, members: list[Loaded], paths: list[str], device: str, folder: Path
 ) -> ClipSpec:
     """Return the spec with the decoder that the command names and the device to decode on.
 
@@ -86,7 +86,7 @@ def settled(
     )
 
 
-def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list[Any] | None:
+def _stores(cfg: PredictConfig, member: Loaded, spec: ClipSpec, dtype: str) -> list[FeatureStore] | None:
     """Open the stores of what a member's backbones see; None where one of them is not there."""
     shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
     if not all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
@@ -94,7 +94,7 @@ def _stores(cfg: PredictConfig, member: Any, spec: ClipSpec, dtype: str) -> list
     return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
 
 
-def _seeing(member: Any) -> str:
+def _seeing(member: Loaded) -> str:
     """Return what shapes a frozen member's features of the same frames: those of one text are the same."""
     return fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
 
@@ -163,7 +163,7 @@ def average(rows: Sequence[tuple[int, ClipPrediction]]) -> ClipPrediction:
 def predict_group(
     cfg: PredictConfig,
     spec: ClipSpec,
-    members: Sequence[Any],
+    members: Sequence[Loaded],
     asked: Asked,
     todo: Sequence[int],
     classes: Sequence[str],
@@ -223,12 +223,12 @@ def _check_batch(cfg: PredictConfig, spec: ClipSpec) -> None:
 
 def _rows(
     cfg: PredictConfig,
-    members: Sequence[Any],
+    members: Sequence[Loaded],
     asked: Asked,
     classes: Sequence[str],
     device: str,
     dtype: str,
-    read: Any,
+    read: Read,
     key: str,
     numbers: Sequence[int],
 ) -> Iterator[ClipPrediction]:
@@ -248,7 +248,7 @@ def _rows(
     reported: set[int] = set()
     for batch in loader:
         yield from _failures(loader, reported)
-        seen: dict[str, Any] = {}
+        seen: dict[str, Batch] = {}
         per_model: list[list[ClipPrediction]] = []
         for member, order in zip(members, orders, strict=True):
             given = batch

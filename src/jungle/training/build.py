@@ -1,13 +1,15 @@
 """From a checked config to the objects of the rooms below."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.loggers import Logger
 
 from jungle import runs
 from jungle.config import ClipsConfig, TrainConfig
@@ -168,7 +170,7 @@ def devices_of(cfg: TrainConfig) -> list[str]:
     return [f"cuda:{i}" for i in range(torch.cuda.device_count() if asked == -1 else asked)]
 
 
-def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
+def trainer_of(cfg: TrainConfig, folder: Path, logger: Logger | Literal[False]) -> pl.Trainer:
     """Build the Lightning trainer with its callbacks.
 
     Raises:
@@ -194,7 +196,7 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Any) -> Any:
     )
 
 
-def short_trainer(cfg: TrainConfig, steps: int, callbacks: list[Any]) -> Any:
+def short_trainer(cfg: TrainConfig, steps: int, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
     """Build a trainer that takes so many steps as `trainer_of` would, on its first device, and keeps nothing.
 
     Raises:
@@ -216,7 +218,7 @@ def short_trainer(cfg: TrainConfig, steps: int, callbacks: list[Any]) -> Any:
         max_steps=steps,
         limit_val_batches=0,
         logger=False,
-        callbacks=callbacks,
+        callbacks=[*callbacks],
         enable_checkpointing=False,
         enable_progress_bar=False,
     )
@@ -230,7 +232,7 @@ def precision_of(cfg: TrainConfig) -> str:
     return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(False) else "32-true"
 
 
-def _trainer(cfg: TrainConfig, **options: Any) -> Any:
+def _trainer(cfg: TrainConfig, **options: Any) -> pl.Trainer:
     try:
         return pl.Trainer(
             **options,

@@ -3,7 +3,7 @@
 import atexit
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jungle.data.clips import Clips
 from jungle.data.content_key import Content, read_contents
 from jungle.data.datamodule import ClipData
 from jungle.data.frame_cache.cache import FrameCache
+from jungle.data.pseudo_labels import SoftLabels
 from jungle.devices import require_trainer
 from jungle.errors import UserError
 from jungle.features import extract
@@ -66,6 +67,17 @@ class Seen:
     """What is known of the clips besides, for a head that sees it; None = it sees none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Facts, unreadable clips and soft labels of a run's clips, for its data module."""
+
+    facts_NF: np.ndarray | None = None
+    lost: Mapping[int, str] = field(default_factory=dict)
+    """Clips that are not on disk, by number, and why."""
+    soft: tuple[SoftLabels, float] | None = None
+    """Soft labels, and their share of every batch."""
+
+
 def seen(cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, weights_hash: str) -> Seen:
     """Return what the model of a config sees of its clips.
 
@@ -96,9 +108,9 @@ def data_of(
     clips: Clips,
     seen: Seen,
     lost: Mapping[int, str],
-    soft: Any = None,
+    soft: SoftLabels | None = None,
     known: Sequence[Content | None] = (),
-) -> Any:
+) -> ClipData:
     """Return the data module that reads the clips: stored features where the backbone is frozen, or frames.
 
     Args:
@@ -109,16 +121,11 @@ def data_of(
         soft: soft labels to learn from, or None.
         known: what the clips' files hold, where that was found out before.
     """
+    labels = Labels(seen.facts_NF, lost, None if soft is None else (soft, cfg.data.pseudo_share))
     if cfg.model.mode == "frozen":
-        data, _ = stored_features(cfg, clips, seen.backbone, seen.eval_spec, seen.weights_hash, known)
-    else:
-        data = videos(cfg, clips, seen.train_spec, seen.eval_spec)
-    data.facts = seen.facts_NF
-    data.failures.update({int(number): reason for number, reason in lost.items()})
-    data.left_out |= set(data.failures)
-    if soft is not None:
-        data.learn_from(soft, cfg.data.pseudo_share)
-    return data
+        spec, weights_hash = seen.eval_spec, seen.weights_hash
+        return stored_features(cfg, clips, seen.backbone, spec, weights_hash, known, labels=labels)[0]
+    return videos(cfg, clips, seen.train_spec, seen.eval_spec, labels)
 
 
 def settled(
@@ -154,7 +161,7 @@ def workers_of(cfg: TrainConfig) -> int:
     return share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
 
 
-def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> list[Any]:
+def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> list[Extraction]:
     """Return how the features of each backbone of a config are made, and where they are kept."""
     dtype = compute_dtype(build.devices_of(cfg)[0])
     shapes = feature_specs(backbone, spec, weights_hash, dtype)
@@ -176,7 +183,7 @@ def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: s
 
 def with_contents(
     clips: Clips, known: Sequence[Content | None] = ()
-) -> tuple[list[Content | OSError], list[Any]]:
+) -> tuple[list[Content | OSError], list[Wanted]]:
     """Return what each clip's file holds, or why it cannot be read, and the clips (`Wanted`) that can.
 
     Args:
@@ -195,10 +202,12 @@ def stored_features(
     cfg: TrainConfig,
     clips: Clips,
     backbone: Any,
-    spec: Any,
+    spec: ClipSpec,
     weights_hash: str,
     known: Sequence[Content | None] = (),
-) -> tuple[Any, str]:
+    *,
+    labels: Labels | None = None,
+) -> tuple[ClipData, str]:
     """Fill the feature stores with what they lack; return the data module that reads them, and the dtype.
 
     `known`: what the clips' files hold, as `with_contents` takes it.
@@ -219,15 +228,27 @@ def stored_features(
     there = {i: c for i, c in enumerate(found) if isinstance(c, Content)}
     reader = FeatureReader([plan.open() for plan in plans], there)
     lost = reader.unread | {i: str(c) for i, c in enumerate(found) if isinstance(c, OSError)}
+    labels = labels or Labels()
     data = ClipData(
-        clips, reader, reader, "x_BTD", cfg.batch_size, cfg.seed, cfg.max_failed_fraction, sampler=cfg.sampler
+        clips,
+        read_train=reader,
+        read_eval=reader,
+        key="x_BTD",
+        batch_size=cfg.batch_size,
+        seed=cfg.seed,
+        max_failed_fraction=cfg.max_failed_fraction,
+        sampler=cfg.sampler,
+        facts=labels.facts_NF,
+        failures={**lost, **labels.lost},
+        damaged=reader.damaged,
+        soft=labels.soft,
     )
-    data.failures.update(lost)
-    data.damaged |= reader.damaged
     return data, plans[0].dtype
 
 
-def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> Any:
+def videos(
+    cfg: TrainConfig, clips: Clips, train_spec: ClipSpec, eval_spec: ClipSpec, labels: Labels | None = None
+) -> ClipData:
     """Return the data module that decodes clips as training goes."""
     devices = build.devices_of(cfg)
     device = devices[int(os.environ.get("LOCAL_RANK", 0)) % len(devices)]  # this process's own
@@ -244,23 +265,28 @@ def videos(cfg: TrainConfig, clips: Clips, train_spec: Any, eval_spec: Any) -> A
     train = VideoReader(paths, train_spec, *how, transform=transform, cache=cache, likely=likely)
     same = train_spec == eval_spec and not augment and likely is None
     evaluate = train if same else VideoReader(paths, eval_spec, *how, cache=cache)
-    data = ClipData(
-        clips,
-        train,
-        evaluate,
-        "frames_BTHWC",
-        cfg.batch_size,
-        cfg.seed,
-        cfg.max_failed_fraction,
-        sampler=cfg.sampler,
-    )
+    epoch_end = None
     if cfg.frames.val_count is not None:
         fewer = replace(eval_spec, frames=replace(eval_spec.frames, count=cfg.frames.val_count))
-        data.read_epoch_end = VideoReader(paths, fewer, *how, cache=cache)
-    return data
+        epoch_end = VideoReader(paths, fewer, *how, cache=cache)
+    labels = labels or Labels()
+    return ClipData(
+        clips,
+        read_train=train,
+        read_eval=evaluate,
+        key="frames_BTHWC",
+        batch_size=cfg.batch_size,
+        seed=cfg.seed,
+        max_failed_fraction=cfg.max_failed_fraction,
+        sampler=cfg.sampler,
+        read_epoch_end=epoch_end,
+        facts=labels.facts_NF,
+        failures=labels.lost,
+        soft=labels.soft,
+    )
 
 
-def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
+def _frame_cache(cfg: TrainConfig, clips: Clips) -> FrameCache | None:
     """Open the cache of decoded clips, if one is asked for; it ends with the process, or in `close`."""
     if cfg.data.cache == "none":
         return None
@@ -275,17 +301,17 @@ def _frame_cache(cfg: TrainConfig, clips: Clips) -> Any:
     return cache
 
 
-def close(data: Any) -> None:
+def close(data: ClipData) -> None:
     """End the processes that decode for a data module, and leave its frame cache."""
     for reader in (data.read_train, data.read_eval, data.read_epoch_end):
-        if hasattr(reader, "close"):
+        if isinstance(reader, VideoReader):
             reader.close()
     cache = getattr(data.read_train, "cache", None)
     if cache is not None:
         cache.close()
 
 
-def check_left(clips: Clips, data: Any, most: float, said: Collection[int] = ()) -> None:
+def check_left(clips: Clips, data: ClipData, most: float, said: Collection[int] = ()) -> None:
     """Say how many clips are left out; stop where they are too many, or leave none to train or validate on.
 
     Args:

@@ -2,21 +2,24 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
+from pytorch_lightning import Trainer
+from pytorch_lightning.loggers import Logger
 
 from jungle.config import TrainConfig
 from jungle.console import log, log_time
 from jungle.data import predictions
 from jungle.data.clips import Clips
+from jungle.data.datamodule import ClipData
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.metrics.scores import compute_scores
 from jungle.models.archives import load_archive
 from jungle.models.inference import predict_batches
+from jungle.models.module import ClipClassifier
 from jungle.parquet import read_parquet, write_parquet
 from jungle.report import evaluation, write_report
 from jungle.training.loggers import run_logger
@@ -26,7 +29,9 @@ from jungle.video import ClipSpec
 from jungle.wording import count
 
 
-def finish(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any, clips: Clips) -> None:
+def finish(
+    cfg: TrainConfig, folder: Path, trainer: Trainer, model: ClipClassifier, data: ClipData, clips: Clips
+) -> None:
     """Write `predictions_{val,test}.parquet`, `metrics.json`, `failures.csv` and `report.html` into `folder`.
 
     And `frames_{val,test}.parquet`, if asked for: of each clip that was read, a list a class over its frames.
@@ -80,7 +85,13 @@ def _said(name: str, value: float) -> str:
 
 
 def _predict(
-    folder: Path, trainer: Any, model: Any, data: Any, clips: Clips, split: str, each_frame: bool
+    folder: Path,
+    trainer: Trainer,
+    model: ClipClassifier,
+    data: ClipData,
+    clips: Clips,
+    split: str,
+    each_frame: bool,
 ) -> pl.DataFrame | None:
     """Predict a split over all devices; return the whole table on the first, None on the others."""
     rank, world = trainer.global_rank, trainer.world_size
@@ -182,11 +193,11 @@ def not_scored(clips: int) -> str:
 
 def _log(
     cfg: TrainConfig,
-    logger: Any,
+    logger: Logger,
     clips: Clips,
     tables: dict[str, pl.DataFrame],
     scores: dict[str, float],
-    model: Any,
+    model: ClipClassifier,
     best: Path,
     epoch: int | None,
 ) -> None:
@@ -215,8 +226,8 @@ def _report(
     clips: Clips,
     tables: dict[str, pl.DataFrame],
     scores: dict[str, float],
-    model: Any,
-    data: Any,
+    model: ClipClassifier,
+    data: ClipData,
 ) -> None:
     history = folder / "history.json"
     with log_time("report"):

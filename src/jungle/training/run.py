@@ -12,11 +12,13 @@ from jungle import runs, system
 from jungle.config import TrainConfig
 from jungle.console import log, log_time
 from jungle.data.clips import Clips
+from jungle.data.datamodule import ClipData
 from jungle.data.validation import describe_sites, format_counts
 from jungle.errors import UserError
 from jungle.models.archives import load_archive
 from jungle.models.backbones.concat import make_backbone
 from jungle.models.compilation import check_compiler, explained
+from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import check_groups
 from jungle.prediction import metadata
 from jungle.training import build, datamodules, evaluation
@@ -60,7 +62,7 @@ def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] |
     seen = datamodules.seen(cfg, folder, clips, backbone, weights_hash)
     about = datamodules.about(cfg, clips, seen)
 
-    def fresh(asked: TrainConfig) -> Any:
+    def fresh(asked: TrainConfig) -> ClipClassifier:
         return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
 
     trained_on = int(clips.of("train").labelled().sum())
@@ -111,7 +113,7 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
     return now
 
 
-def _fit(cfg: TrainConfig, folder: Path, trainer: Any, model: Any, data: Any) -> None:
+def _fit(cfg: TrainConfig, folder: Path, trainer: pl.Trainer, model: ClipClassifier, data: ClipData) -> None:
     last = folder / "checkpoints" / "last.ckpt"
     ckpt = str(last) if last.is_file() else None
     if ckpt is not None:
