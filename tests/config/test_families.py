@@ -6,7 +6,7 @@ from jungle.config.groups import Data, Decoder
 from jungle.config.heads import Head
 from jungle.data.formats import FORMATS
 from jungle.models.heads import HEADS
-from jungle.video.reader import OTHERS
+from jungle.video import reader
 from jungle.video.types import DECODERS
 
 
@@ -24,4 +24,6 @@ def test_heads() -> None:
 
 
 def test_decoders() -> None:
-    assert words(Decoder.model_fields["name"].annotation) == set(DECODERS) == {"auto", "pyav", *OTHERS}
+    assert (
+        words(Decoder.model_fields["name"].annotation) == set(DECODERS) == {"auto", "pyav", *reader.DECODERS}
+    )
