@@ -21,7 +21,7 @@ from jungle.data.frame_cache import cache as frame_cache_cache
 from jungle.data.frame_cache import file as frame_cache_file
 from jungle.data.frame_cache.cache import FrameCache
 from jungle.data.frame_cache.shared_folder import LOCK, TRYING, Ledger
-from jungle.data.frame_cache.worker import FULL, made_by
+from jungle.data.frame_cache.worker import FULL, frame_fingerprint
 from jungle.data.loader import Sample
 from jungle.errors import UsageError, UserError
 from jungle.system import free_memory
@@ -93,8 +93,8 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("jungle.video.reader.read_or_plan", refuse)
-    monkeypatch.setattr("jungle.video.full_clip.read_whole", refuse)
+    monkeypatch.setattr("jungle.data.frame_cache.worker.read_or_plan", refuse)
+    monkeypatch.setattr("jungle.data.frame_cache.worker.read_whole", refuse)
 
 
 @pytest.mark.parametrize("transform", [None, STRONG], ids=["plain", "augmented"])
@@ -158,7 +158,7 @@ def test_all_that_shapes_frames_names_the_folder() -> None:
     decord = replace(base, decoder="decord")
     specs = [base, replace(base, frames=Frames("early_bias", 4)), replace(base, frames=Frames("random", 4))]
     specs += [replace(decord if k == "device" else base, **{k: v}) for k, v in others.items()]
-    made = [str(made_by(s)) for s in specs]
+    made = [str(frame_fingerprint(s)) for s in specs]
     assert len(set(made)) == len(specs)
     assert "'av': '" in made[0]
 

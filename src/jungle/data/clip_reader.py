@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from jungle.data.frame_cache.cache import CacheStats, FrameCache
 from jungle.data.loader import Sample, count_draws
 from jungle.errors import UserError
 from jungle.system import free_memory
@@ -13,9 +13,6 @@ from jungle.video import Clip, ClipSpec
 from jungle.video.types import Likely
 from jungle.video.workers.decode_pool import DecodePool, Job, Transform
 from jungle.video.workers.gpu_pool import GpuPool, open_pool
-
-if TYPE_CHECKING:
-    from jungle.data.frame_cache.cache import FrameCache
 
 
 class VideoReader:
@@ -48,7 +45,7 @@ class VideoReader:
         )
         self.device = device
         self.transform, self.cache, self.likely = transform, cache, likely
-        self._fared = None if cache is None else cache.tally()
+        self._cache_stats = None if cache is None else CacheStats(cache)
         self.ahead = _that_fit(spec, ahead or 2 * max(workers, 1) + 2)
         self._pool: DecodePool | GpuPool | None = None
 
@@ -82,13 +79,13 @@ class VideoReader:
         jobs = (job(int(n), d) for n, d in zip(numbers, draws, strict=True))
         for done, clip in self._pool.map(jobs, ahead=self.ahead):
             if isinstance(clip, Clip):
-                if self._fared is not None:
-                    self._fared.add(clip)
+                if self._cache_stats is not None:
+                    self._cache_stats.add(clip)
                 yield int(done.key), Sample(clip.frames, clip.times, clip.status, clip.reason)
             else:
                 yield int(done.key), str(clip)
-        if self._fared is not None:
-            self._fared.say()
+        if self._cache_stats is not None:
+            self._cache_stats.log()
 
     def close(self) -> None:
         """End the worker processes."""

@@ -46,9 +46,8 @@ class Decoder(Protocol):
         picks: np.ndarray,
         timeline: Timeline,
         convert: Callable[[np.ndarray], np.ndarray],
-        gpu: int | None = None,
     ) -> Iterator[np.ndarray]:
-        """Decode the frames of the given numbers on the CPU, or on a GPU of this number.
+        """Decode the frames of the given numbers on the CPU, one at a time.
 
         Raises:
             ClipError: the decoder fails.
@@ -248,7 +247,10 @@ def _read_other(
     scaler = Scaler(spec, turn=timeline.turn)
     try:
         signs = Signs()
-        images = list(decoder.read(path, picks, timeline, scaler.from_rgb, gpu if on_gpu else None))
+        if on_gpu:
+            images = list(decord.read(path, picks, timeline, scaler.from_rgb, gpu=gpu))
+        else:
+            images = list(decoder.read(path, picks, timeline, scaler.from_rgb))
         if heard and signs:
             return "damage"
         name = f"{spec.decoder}-{spec.device}" if on_gpu else spec.decoder

@@ -1,8 +1,8 @@
-"""The cache of decoded clips as a run's main processes hold it: where it lies, how large, who removes it.
+"""Cache of decoded clips in a run's main processes: its folder, its size and its removal.
 
 `data.cache=disk` lies below the folder of caches and stays; `data.cache=ram` lies in /dev/shm, where all
-processes of a run see the same pages, and is removed by the last process that leaves it, or, where that was
-killed, by the next one that opens such a cache. `jungle.data.frame_cache.worker` says what is kept.
+processes of a run share its pages, and is removed by the last process that closes it or, after a kill, by the
+next one that opens such a cache. `jungle.data.frame_cache.worker` describes what is kept.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from jungle.console import log
 from jungle.data.content_key import Content, read_contents
 from jungle.data.frame_cache.shared_folder import Ledger, SharedFolder, remove_unused
-from jungle.data.frame_cache.worker import FULL, KEPT, THERE, CachedFrames
+from jungle.data.frame_cache.worker import FULL, KEPT, THERE, CachedSource
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json
 from jungle.system import free_memory
@@ -25,19 +25,19 @@ from jungle.video import Clip, ClipSpec
 
 GB = 10**9
 DISK_GB = 50.0
-SPARE = 2 * GB  # left free on a disk, for what a run writes besides
-LEAST = GB // 16  # what a container's /dev/shm has unless told; a cache of half of it is a mistake
+SPARE = 2 * GB  # left free on a disk for other files of a run
+LEAST = GB // 16  # a container's default /dev/shm; a cache of half of it is of no use
 SHM = Path("/dev/shm")
 
 
 class FrameCache:
-    """A cache of decoded clips; each device's process opens it, all share it.
+    """Cache of decoded clips, shared by the processes of all devices.
 
     Args:
         folder: where the files lie, in a folder for each spec.
         limit: bytes that all of them may take.
         paths: the videos that may be kept.
-        private: for this user alone, and removed when the last process leaves it.
+        private: for this user alone, and removed when the last process closes it.
     """
 
     def __init__(self, folder: Path, limit: int, paths: Sequence[str], private: bool = False) -> None:
@@ -46,7 +46,7 @@ class FrameCache:
         self.ledger = Ledger(folder, limit)
         found = zip(paths, read_contents(paths), strict=True)
         self.contents = {path: content for path, content in found if isinstance(content, Content)}
-        """What each video holds; without those that cannot be read."""
+        """Content keys by path, without videos that cannot be read."""
 
     @classmethod
     def open(cls, kind: str, cache: Path, gb: float | None, paths: Sequence[str]) -> FrameCache:
@@ -55,12 +55,12 @@ class FrameCache:
         Args:
             kind: `ram` or `disk`.
             cache: the folder of all caches.
-            gb: the most that it may take; None for half of the free memory, or `DISK_GB` of a disk.
+            gb: its limit; None for half of the free memory, or `DISK_GB` of a disk.
             paths: the videos that may be kept.
 
         Raises:
-            UsageError: there is not so much memory.
-            UserError: the folder cannot be made or locked.
+            UsageError: there is too little memory.
+            UserError: the folder cannot be created or locked.
         """
         try:
             if kind == "ram":
@@ -77,70 +77,66 @@ class FrameCache:
         mine = f"jungle-frames-{os.getuid()}-"
         folder = SHM / f"{mine}{hashlib.blake2b(os.fsencode(cache), digest_size=6).hexdigest()}"
         remove_unused(f for f in SHM.glob(f"{mine}*") if f != folder)
-        made = cls(folder, 0, paths, private=True)
-        used = made.ledger.used
+        opened = cls(folder, 0, paths, private=True)
+        used = opened.ledger.used
         room, memory = shutil.disk_usage(SHM).free + used, free_memory() + used
         free, where = (room, str(SHM)) if room < memory else (memory, "memory")
         limit = free // 2 if gb is None else int(gb * GB)
         if not LEAST <= limit <= free:
-            made.close()
-            asked = "" if gb is None else f"data.cache_gb={gb:g} is too much: "
+            opened.close()
+            setting = "" if gb is None else f"data.cache_gb={gb:g} is too much: "
             raise UsageError(
-                f"data.cache=ram: {asked}{free / GB:.2f} GB of {where} are free; use data.cache=disk, or "
+                f"data.cache=ram: {setting}{free / GB:.2f} GB of {where} are free; use data.cache=disk, or "
                 "give a container more with --shm-size=8g"
             )
-        return made._limited(limit)
+        return opened._set_limit(limit)
 
     @classmethod
     def _on_disk(cls, folder: Path, gb: float | None, paths: Sequence[str]) -> FrameCache:
-        made = cls(folder, 0, paths)
+        cache = cls(folder, 0, paths)
         limit = int((DISK_GB if gb is None else gb) * GB)
-        room = max(0, shutil.disk_usage(folder).free + made.ledger.used - SPARE)
+        room = max(0, shutil.disk_usage(folder).free + cache.ledger.used - SPARE)
         if room < limit:
             log.warning(f"frame cache: its disk has room for {room / GB:.1f} GB, not for {limit / GB:g}")
-        return made._limited(min(limit, room))
+        return cache._set_limit(min(limit, room))
 
-    def _limited(self, limit: int) -> FrameCache:
+    def _set_limit(self, limit: int) -> FrameCache:
         self.ledger.limit = limit
         used = self.ledger.used
         there = f"; {used / GB:.2f} GB are there from before" if used > GB // 100 else ""
         log.info(f"frame cache: up to {limit / GB:.2f} GB in {self.folder}{there}")
         return self
 
-    def source(self, spec: ClipSpec) -> CachedFrames:
-        """Return what reads clips as `spec` says, from the cache where they are in it."""
-        made = CachedFrames(self.folder, self.ledger, spec)
-        about = made.folder / "about.json"
+    def source(self, spec: ClipSpec) -> CachedSource:
+        """Return the reader of clips for `spec`, which takes them from the cache if they are there."""
+        source = CachedSource(self.folder, self.ledger, spec)
+        about = source.folder / "about.json"
         if not about.exists():
-            write_json(about, made.made_by)
-        return made
-
-    def tally(self) -> Tally:
-        """Return what counts the clips of one reader."""
-        return Tally(self)
+            write_json(about, source.fingerprint)
+        return source
 
     def close(self) -> None:
-        """Leave the cache; one in memory is given back by the last that leaves it."""
+        """Close the cache; the last process to close one in memory removes it."""
         self._held.close()
 
 
-class Tally:
-    """Counts how the clips of a reader fared with the cache, and says so where that is news."""
+class CacheStats:
+    """Counts of the clips of one reader that came from the cache, were added or not kept."""
 
     def __init__(self, cache: FrameCache) -> None:
         self.cache = cache
         self.counts: Counter[str] = Counter()
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
 
     def add(self, clip: Clip) -> None:
         """Count one clip."""
         self.counts[clip.cache] += 1
 
-    def say(self) -> None:
-        """Log one line about the clips since the last, where some were added or something happened first."""
+    def log(self) -> None:
+        """Log one line on the clips since the last call, if some were added or a kind is new."""
         counts, self.counts = self.counts, Counter()
-        news = set(counts) - self._said
-        self._said |= news
+        news = set(counts) - self._logged
+        self._logged |= news
         if not news and not counts[KEPT]:
             return
         total, there, kept = counts.total(), counts.pop(THERE, 0), counts.pop(KEPT, 0)

@@ -1,8 +1,8 @@
-"""One decoded clip in a file: its frames, their times, and checksums of everything.
+"""File of one decoded clip: its frames, their times, and checksums of everything.
 
 A safetensors file of `frames` U8 `[T, H, W, 3]` and `times` F64 `[T]`. Its metadata hold, as JSON with a
-checksum, what the clip is (`Clip` without its frames), whose frames these are, and a CRC-32 of each frame, so
-that a few frames of a long clip are read, and checked, without the others.
+checksum, the facts of the clip (`Clip` without its arrays), its origin, and a CRC-32 of each frame, so that a
+few frames of a long clip are read and checked without the others.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -20,17 +20,43 @@ from safetensors.numpy import save_file
 from jungle.files import replace_atomically
 from jungle.video import Clip
 
-APART = ("frames", "times", "cache")  # of a `Clip`, what is no fact to be written
+APART = ("frames", "times", "cache")  # fields of `Clip` that are not facts
 Choose = Callable[[np.ndarray], np.ndarray]
 """Takes times `[T]`, returns int64 `[N]`: which frames to read."""
 
 
+class ClipFacts(TypedDict):
+    """A `Clip` without its arrays."""
+
+    status: str
+    reason: str
+    decoder: str
+    width: int
+    height: int
+    fps: float
+    duration: float
+    on_cpu: str
+
+
+class FileFacts(TypedDict):
+    """Metadata of a file."""
+
+    made_of: str
+    clip: ClipFacts
+    shape: list[int]
+    """Of the frames."""
+    frames: list[int]
+    """Checksum of each frame."""
+    times: int
+    """Checksum of the times."""
+
+
 class Damaged(Exception):
-    """A file is not what was written."""
+    """A file is not as it was written."""
 
 
 def most_bytes(clip: Clip) -> int:
-    """Return what the file of a clip takes at most."""
+    """Return the most bytes that the file of a clip takes."""
     return clip.frames.nbytes + clip.times.nbytes + 32 * len(clip.times) + 8192
 
 
@@ -40,7 +66,7 @@ def write(path: Path, clip: Clip, made_of: str) -> None:
     Args:
         path: the file.
         clip: with all the frames that are to be kept.
-        made_of: names the video file's content and the spec; `read` asks for it again.
+        made_of: name of the video's content and of the spec, which `read` compares.
 
     Raises:
         OSError: it cannot be written in full; nothing is left behind.
@@ -54,7 +80,7 @@ def write(path: Path, clip: Clip, made_of: str) -> None:
         "times": zlib.crc32(times.data),
     }
     text = json.dumps(facts)
-    with replace_atomically(path, sync=False) as part:  # what a power cut leaves of it, the checksums find
+    with replace_atomically(path, sync=False) as part:  # the checksums find what a power cut damages
         save_file(
             {"frames": frames, "times": times}, part, {"facts": text, "crc": str(zlib.crc32(text.encode()))}
         )
@@ -65,11 +91,11 @@ def read(path: Path, made_of: str, choose: Choose | None = None) -> Clip:
 
     Raises:
         FileNotFoundError: there is no such file.
-        Damaged: it is not as it was written, or of something else.
+        Damaged: it is not as it was written, or of another clip.
     """
     try:
         with safe_open(path, "np") as file:
-            facts = _facts(file.metadata() or {}, made_of)
+            facts = _read_facts(file.metadata() or {}, made_of)
             times, frames = file.get_tensor("times"), file.get_slice("frames")
             if frames.get_shape() != facts["shape"] or frames.get_dtype() != "U8":
                 raise Damaged("its frames are of another shape")
@@ -86,11 +112,11 @@ def read(path: Path, made_of: str, choose: Choose | None = None) -> Clip:
     return Clip(frames=np.concatenate(images), times=times[rows], **facts["clip"])
 
 
-def _facts(metadata: dict[str, str], made_of: str) -> dict[str, Any]:
+def _read_facts(metadata: dict[str, str], made_of: str) -> FileFacts:
     text = metadata.get("facts", "")
     if metadata.get("crc") != str(zlib.crc32(text.encode())):
         raise Damaged("its facts are not those written")
-    facts = json.loads(text)
+    facts = cast("FileFacts", json.loads(text))  # as written: the checksum says so
     if facts["made_of"] != made_of:
         raise Damaged("it is of another clip")
     return facts

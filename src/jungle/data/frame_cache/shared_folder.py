@@ -1,4 +1,4 @@
-"""A folder that several processes fill together, up to a limit, and that the last of them may remove."""
+"""Folder that several processes fill together up to a limit, and that the last of them may remove."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from pathlib import Path
 
 LOCK, LEDGER = "lock", "bytes"
 TRYING = ".trying"
-"""Ends the name of a file that says: somebody is making this."""
+"""Suffix of a file that marks another one as being written."""
 
 
 class Ledger:
-    """How many bytes a folder's files take, in a file of it: all that add to the folder stop together.
+    """Count of the bytes of a folder's files, kept in a file there, so that all processes keep to one limit.
 
     Plain and picklable: worker processes count too. One that is killed between counting and writing leaves
-    the count too high, never too low; the next process that has the folder alone counts again. Where the
-    folder has been removed meanwhile, nothing more fits.
+    the count too high, never too low; the next process that has the folder alone counts again. If the folder
+    has been removed, nothing fits.
     """
 
     def __init__(self, folder: Path, limit: int) -> None:
@@ -37,7 +37,7 @@ class Ledger:
         return max(0, self.limit - self.used)
 
     def take(self, size: int) -> bool:
-        """Count `size` more bytes, if the limit lets them in."""
+        """Count `size` more bytes if they fit, and return whether they do."""
         with self._count() as count:
             fits = count[0] + size <= self.limit
             if fits:
@@ -65,14 +65,14 @@ class Ledger:
 
 
 class SharedFolder:
-    """Held by a process while it, or its workers, use the folder.
+    """Lock of a folder, held by a process while it or its workers use the folder.
 
     Args:
-        path: made where it is missing.
+        path: created if missing.
         private: for this user alone, and removed by the last that leaves it.
 
     Raises:
-        OSError: it cannot be made or locked, or belongs to somebody else.
+        OSError: it cannot be created or locked, or belongs to another user.
     """
 
     def __init__(self, path: Path, private: bool = False) -> None:
@@ -80,45 +80,45 @@ class SharedFolder:
         while True:
             path.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
             if private and (path.is_symlink() or path.stat().st_uid != os.getuid()):
-                raise PermissionError(0, "it belongs to somebody else", str(path))
+                raise PermissionError(0, "it belongs to another user", str(path))
             try:
                 lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             except FileNotFoundError:
-                continue  # the last one has just removed the folder
-            alone = _alone(lock)
+                continue  # the last process has just removed the folder
+            alone = _lock_alone(lock)
             if not alone:
                 fcntl.flock(lock, fcntl.LOCK_SH)
-            if _is_there(lock, path / LOCK):
+            if _is_same_file(lock, path / LOCK):
                 break
             os.close(lock)
         self._lock: int | None = lock
         if alone:
-            _count_anew(path)
+            _recount(path)
             fcntl.flock(lock, fcntl.LOCK_SH)
 
     def close(self) -> None:
         """Leave the folder."""
         if self._lock is None:
             return
-        if self.private and _alone(self._lock):
+        if self.private and _lock_alone(self._lock):
             shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
         self._lock = None
 
 
 def remove_unused(folders: Iterator[Path]) -> None:
-    """Remove those of the folders that nobody holds: what killed processes have left."""
+    """Remove the folders that no process holds: those of killed processes."""
     for folder in folders:
         try:
             lock = os.open(folder / LOCK, os.O_RDWR)
-        except OSError:  # just removed, or just being made
+        except OSError:  # just removed, or being created
             continue
-        if _alone(lock):
+        if _lock_alone(lock):
             shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 
-def _alone(lock: int) -> bool:
+def _lock_alone(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -126,15 +126,15 @@ def _alone(lock: int) -> bool:
     return True
 
 
-def _is_there(lock: int, path: Path) -> bool:
+def _is_same_file(lock: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(lock), path.stat())
     except FileNotFoundError:
         return False
 
 
-def _count_anew(path: Path) -> None:
-    """Count the bytes of the folder and remove what was being made when a process was killed."""
+def _recount(path: Path) -> None:
+    """Count the bytes of the folder, and remove unfinished files of killed processes."""
     used = 0
     for place, _, names in os.walk(path):
         for name in names:

@@ -47,11 +47,7 @@ def refusal(path: str | Path, timeline: Timeline, container: str, codec: str) ->
 
 
 def read(
-    path: str | Path,
-    picks: np.ndarray,
-    timeline: Timeline,
-    convert: Callable[[np.ndarray], np.ndarray],
-    gpu: int | None = None,
+    path: str | Path, picks: np.ndarray, timeline: Timeline, convert: Callable[[np.ndarray], np.ndarray]
 ) -> Iterator[np.ndarray]:
     """Decode the frames of the given numbers on the CPU, one at a time; for a GPU see `nvdec`.
 
@@ -59,7 +55,6 @@ def read(
         ClipError: torchcodec fails, or gives a frame of another time than the one asked for.
         UserError: torchcodec cannot be loaded.
     """
-    assert gpu is None
     open_decoder = load()
     try:
         decoder = open_decoder(
