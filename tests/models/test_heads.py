@@ -152,9 +152,9 @@ def test_a_checkpoint_predicts_the_same_answers(kind: str, tmp_path: Path) -> No
     for a, b, frames in zip(ours, theirs, (5, 3), strict=True):
         assert a.probs.tolist() == b.probs.tolist()
         assert a.probs.sum() == pytest.approx(1)
-        if a["attention"] is not None:
-            assert len(a["attention"]) == len(a["times"]) == frames
-            assert a["attention"].sum() == pytest.approx(1)
+        if a.attention is not None:
+            assert len(a.attention) == len(a.times) == frames
+            assert a.attention.sum() == pytest.approx(1)
 
 
 def test_heads_of_before_there_were_settings_are_built_as_they_were() -> None:

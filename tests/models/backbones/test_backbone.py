@@ -8,7 +8,7 @@ from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
-from jungle.models.cpu_parallel import side_by_side
+from jungle.models.cpu_parallel import map_parallel
 from jungle.training import build
 
 SMALL = BackboneSpec("tf_efficientnet_lite0", size=(64, 96))
@@ -243,7 +243,7 @@ def test_clips_side_by_side_keep_their_own_taps(lite: Backbone) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
-        together = side_by_side(features, clips)
+        together = map_parallel(features, clips)
     finally:
         torch.set_num_threads(threads)
     assert all(torch.allclose(a, b, atol=1e-4) for a, b in zip(alone, together, strict=True))
