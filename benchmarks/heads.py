@@ -28,7 +28,7 @@ from jungle.models.backbones.concat import make_backbone
 from jungle.prediction import metadata
 from jungle.training import build, datamodules, evaluation
 from jungle.training import clips as training_clips
-from jungle.training.fit import quiet
+from jungle.training.fit import silence_libraries
 from jungle.training.run_inputs import current
 
 SCORES = ("val/accuracy", "test/accuracy", "val/log_loss", "test/log_loss")
@@ -116,7 +116,7 @@ class _Runs:
         return scores
 
     def _train(self, cfg: TrainConfig, folder: Path) -> None:
-        quiet()
+        silence_libraries()
         clips, task, backbone, about, data = self._shared()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data.seed = cfg.seed
