@@ -18,7 +18,7 @@ from jungle.data.formats.folders import load_folders
 from jungle.data.paths import locate, make_absolute
 from jungle.data.table_io import read_table
 from jungle.data.validation_report import Problems
-from jungle.ensemble.members import runs_of
+from jungle.ensemble.members import find_runs
 from jungle.errors import UsageError, UserError
 from jungle.files import expand_user, read_json
 from jungle.plain import read_settings
@@ -189,7 +189,7 @@ def test_a_drive_s_name_has_a_hint() -> None:
 def test_runs_beside_a_folder_that_cannot_be_asked(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(UsageError, match="no training run"):
-        runs_of([tmp_path])
+        find_runs([tmp_path])
 
 
 BOMB = "b0: &b0 [x]\n" + "".join(f"b{i}: &b{i} [{','.join([f'*b{i - 1}'] * 9)}]\n" for i in range(1, 10))

@@ -8,7 +8,7 @@ from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.data.formats.discover import find_clips
 from jungle.data.formats.folders import load_folders
-from jungle.ensemble.members import runs_of
+from jungle.ensemble.members import find_runs
 from jungle.errors import UsageError, UserError
 from jungle.files import describe_absent
 from jungle.wording import tally_part
@@ -58,7 +58,7 @@ def test_only_what_is_lacking_is_asked_for(given: list[str], said: str) -> None:
 def test_members_of_an_ensemble_name_the_run_beside_them(disk: Path) -> None:
     (disk / "runs" / "first").mkdir(parents=True)
     with pytest.raises(UsageError, match=r"^members=runs/frist: no such folder\. There is first\.$"):
-        runs_of(["runs/frist"])
+        find_runs(["runs/frist"])
 
 
 def test_a_part_of_several_things_agrees_with_its_verb() -> None:

@@ -147,7 +147,7 @@ def test_text_is_in_order_of_time_within_one_zone_alone() -> None:
 
 
 def test_neighbours_are_not_looked_for_by_text_of_unknown_order() -> None:
-    class Board:
+    class PredictionMatrix:
         clips = Clips(
             pl.DataFrame(
                 {
@@ -162,7 +162,7 @@ def test_neighbours_are_not_looked_for_by_text_of_unknown_order() -> None:
         probs_MNC = np.full((1, 2, 1), 0.5)
 
     with pytest.raises(UsageError, match="text of unknown order, as '1/3/2021 10:00'"):
-        stacking_features.neighbours(Board)  # type: ignore[arg-type]
+        stacking_features.build_neighbour_features(PredictionMatrix)  # type: ignore[arg-type]
 
 
 def test_a_run_of_times_as_text_has_not_changed_when_they_are_read_better() -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from jungle.ensemble.blend import BLENDS, joined, weighted
-from jungle.ensemble.prediction_matrix import Answers
+from jungle.ensemble.blend import BLENDS, average, weighted
+from jungle.ensemble.prediction_matrix import StackerInput
 from jungle.metrics.scores import log_loss
 
 
-def answers(task: str) -> tuple[Answers, np.ndarray]:
+def answers(task: str) -> tuple[StackerInput, np.ndarray]:
     """Return three members of unequal worth, one of which knows a single class, and the labels."""
     rng = np.random.default_rng(1)
     label = rng.choice(3, 300, p=[0.5, 0.3, 0.2])
@@ -20,7 +20,7 @@ def answers(task: str) -> tuple[Answers, np.ndarray]:
         probs.append(e / e.sum(1, keepdims=True))
     probs_MNC = np.stack(probs).astype(np.float32)
     probs_MNC[0, :, 1:] = np.nan  # blank or not
-    return Answers(probs_MNC, np.zeros((len(targets), 0), np.float32), task), targets
+    return StackerInput(probs_MNC, np.zeros((len(targets), 0), np.float32), task), targets
 
 
 @pytest.mark.parametrize("task", ["exclusive", "multilabel"])
@@ -30,7 +30,7 @@ def test_no_other_weights_give_a_better_mean(task: str) -> None:
     fitted = log_loss(blend(given), targets)
     steps = np.linspace(0, 1, 21)
     others = [np.array([a, b, 1 - a - b]) for a in steps for b in steps if a + b <= 1]
-    best = min(log_loss(joined(given, w), targets) for w in others)
+    best = min(log_loss(average(given, w), targets) for w in others)
     assert fitted <= best + 1e-5
     assert sum(about["weights"]) == pytest.approx(1, abs=1e-3)
 

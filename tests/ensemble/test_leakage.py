@@ -5,13 +5,13 @@ import pytest
 
 from jungle.cli.main import main
 from jungle.data.clips import Clips
-from jungle.ensemble.leakage import findings_of
+from jungle.ensemble.leakage import find_leaks
 from jungle.ensemble.members import load_members
 from tests.ensemble.ensemble_cases import CLASSES, answers, both, members, run_folder
 
 
 def whats(paths, contents=None) -> list[str]:
-    return [leak.what for leak in findings_of(load_members(paths), contents)]
+    return [leak.what for leak in find_leaks(load_members(paths), contents)]
 
 
 def folds(tmp_path, clips: Clips, dealt: dict[str, int], name: str = "net", only=(0, 1)) -> list:

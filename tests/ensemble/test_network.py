@@ -15,13 +15,13 @@ def test_every_tenth_has_its_share_of_each_class() -> None:
     targets_NC[np.arange(1003), rng.choice(4, 1003, p=[0.7, 0.2, 0.09, 0.01])] = 1
     targets_NC[:40, 0] = 1  # some clips have two
     targets_NC[50:70] = np.nan
-    part_N = network.stratified(targets_NC, 10, 0)
+    part_N = network.deal_stratified(targets_NC, 10, 0)
     assert np.ptp(np.bincount(part_N, minlength=10)) <= 1
     kinds = np.unique(np.nan_to_num(targets_NC, nan=-1), axis=0)
     for kind in kinds:
         found = (np.nan_to_num(targets_NC, nan=-1) == kind).all(1)
         assert np.ptp(np.bincount(part_N[found], minlength=10)) <= 1
-    assert (part_N != network.stratified(targets_NC, 10, 1)).any()
+    assert (part_N != network.deal_stratified(targets_NC, 10, 1)).any()
 
 
 def test_the_rate_falls_on_a_plateau_to_a_tenth(monkeypatch) -> None:

@@ -8,21 +8,29 @@ import pytest
 
 from jungle.cli.main import main
 from jungle.ensemble import stackers, wide_network
-from jungle.ensemble.agreement import deviation
+from jungle.ensemble.agreement import compute_deviation
 from jungle.ensemble.members import load_members
-from jungle.ensemble.prediction_matrix import Answers, board_of
-from jungle.ensemble.wide_network import ALONE, TOGETHER, Shape, fit_wide, rate_at
+from jungle.ensemble.prediction_matrix import StackerInput, build_matrix
+from jungle.ensemble.wide_network import OVER_ALL, OVER_ONE, Shape, compute_rate, fit_wide
 from jungle.metrics.scores import log_loss
 from tests.ensemble.ensemble_cases import CLASSES, members
 
 
 def test_the_schedule_is_the_first_places() -> None:
-    assert [rate_at(e) for e in (0, 31, 32, 47, 48, 79, 80, 127)] == [
+    assert [compute_rate(e) for e in (0, 31, 32, 47, 48, 79, 80, 127)] == [
         1e-3, 1e-3, 4e-4, 4e-4, 1e-4, 1e-4, 1e-5, 1e-5,
     ]  # fmt: skip
-    assert [rate_at(e, 4) for e in (0, 7, 8, 11, 12, 19, 20)] == [1e-3, 1e-3, 4e-4, 4e-4, 1e-4, 1e-4, 1e-5]
-    assert (TOGETHER.width, TOGETHER.dropout, TOGETHER.second, TOGETHER.epochs) == (2048, 0.75, 128, 80)
-    assert (ALONE.width, ALONE.dropout, ALONE.second, ALONE.epochs) == (1024, 0.5, 128, 128)
+    assert [compute_rate(e, 4) for e in (0, 7, 8, 11, 12, 19, 20)] == [
+        1e-3,
+        1e-3,
+        4e-4,
+        4e-4,
+        1e-4,
+        1e-4,
+        1e-5,
+    ]
+    assert (OVER_ALL.width, OVER_ALL.dropout, OVER_ALL.second, OVER_ALL.epochs) == (2048, 0.75, 128, 80)
+    assert (OVER_ONE.width, OVER_ONE.dropout, OVER_ONE.second, OVER_ONE.epochs) == (1024, 0.5, 128, 128)
 
 
 def test_the_network_learns_each_class_by_itself_and_knows_what_is_unknown() -> None:
@@ -55,64 +63,64 @@ def test_the_penalty_holds_the_last_layer_small(monkeypatch: pytest.MonkeyPatch)
     (10, 120, 0.05), (800, 120, 0.05), (1_000, 120, 0.05), (200_000, 1600, 0.03), (10**6, 1600, 0.03),
 ])  # fmt: skip
 def test_the_number_of_trees_goes_with_that_of_the_clips(clips: int, trees: int, rate: float) -> None:
-    assert stackers.forest(clips) == (trees, pytest.approx(rate))
+    assert stackers.choose_forest(clips) == (trees, pytest.approx(rate))
 
 
 def test_more_clips_never_have_fewer_trees() -> None:
-    found = [stackers.forest(n) for n in (1000, 3000, 10_000, 50_000, 200_000)]
+    found = [stackers.choose_forest(n) for n in (1000, 3000, 10_000, 50_000, 200_000)]
     assert [trees for trees, _ in found] == sorted({trees for trees, _ in found})
     assert [rate for _, rate in found] == sorted({rate for _, rate in found}, reverse=True)
 
 
 def test_a_member_alone_sees_its_own_columns_and_those_of_nobody() -> None:
     extra_NF = np.arange(12.0).reshape(2, 6)
-    answers = Answers(np.arange(18.0).reshape(3, 2, 3), extra_NF, "multilabel", (1, 0, 3))
+    answers = StackerInput(np.arange(18.0).reshape(3, 2, 3), extra_NF, "multilabel", (1, 0, 3))
     for i, columns in enumerate(([0, 1, 2], [0, 1], [0, 1, 3, 4, 5])):
         alone = answers.member(i)
         np.testing.assert_array_equal(alone.probs_MNC, answers.probs_MNC[i : i + 1])
         np.testing.assert_array_equal(alone.extra_NF, extra_NF[:, columns])
         np.testing.assert_array_equal(answers.rows(np.array([1])).member(i).extra_NF, extra_NF[1:, columns])
-    plain = Answers(answers.probs_MNC, extra_NF, "multilabel").member(2)
+    plain = StackerInput(answers.probs_MNC, extra_NF, "multilabel").member(2)
     np.testing.assert_array_equal(plain.extra_NF, extra_NF)
 
 
 def test_all_members_weigh_four_times_each_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"TOGETHER": Shape(16, 0.5, 6, 8), "ALONE": Shape(8, 0.5, 6, 8)}
+    small = {"OVER_ALL": Shape(16, 0.5, 6, 8), "OVER_ONE": Shape(8, 0.5, 6, 8)}
     for name, shape in small.items():
         monkeypatch.setattr(wide_network, name, shape)
-    board = board_of(load_members(members(tmp_path, {"good": 3.0, "poor": 1.0})), "val")
-    assert board is not None
-    answers = board.rows(np.arange(120))
+    matrix = build_matrix(load_members(members(tmp_path, {"good": 3.0, "poor": 1.0})), "val")
+    assert matrix is not None
+    answers = matrix.rows(np.arange(120))
 
-    def both(seen: Answers, name: str) -> np.ndarray:
-        trees = stackers.lightgbm(seen, board.targets_NC, 3)[0](seen)
-        x = stackers.plain(seen)
-        wide = stackers.whole(fit_wide(x, board.targets_NC, 3, small[name])(x), seen.task)
+    def both(seen: StackerInput, name: str) -> np.ndarray:
+        trees = stackers.lightgbm(seen, matrix.targets_NC, 3)[0](seen)
+        x = stackers.build_features(seen)
+        wide = stackers.normalise(fit_wide(x, matrix.targets_NC, 3, small[name])(x), seen.task)
         return (trees + wide) / 2
 
-    alone = [both(answers.member(i), "ALONE") for i in range(2)]
-    wanted = (4 * both(answers, "TOGETHER") + np.mean(alone, axis=0)) / 5
-    found, about = stackers.primatrix_first(answers, board.targets_NC, 3)
+    alone = [both(answers.member(i), "OVER_ONE") for i in range(2)]
+    wanted = (4 * both(answers, "OVER_ALL") + np.mean(alone, axis=0)) / 5
+    found, about = stackers.primatrix_first(answers, matrix.targets_NC, 3)
     np.testing.assert_allclose(found(answers), wanted, atol=1e-6)
     assert about == {"together": 0.8}
 
 
 def test_deviation_is_the_sum_over_members_and_classes() -> None:
     probs_MNC = np.array([[[0.1, 0.9], [0.5, 0.5]], [[0.1, 0.9], [0.9, 0.1]], [[0.1, 0.9], [0.1, 0.9]]])
-    np.testing.assert_allclose(deviation(probs_MNC), [0, 4 * 0.16], atol=1e-12)
+    np.testing.assert_allclose(compute_deviation(probs_MNC), [0, 4 * 0.16], atol=1e-12)
 
 
 def test_clips_of_small_deviation_are_taken_with_the_mean(tmp_path: Path, capsys) -> None:
     runs = members(tmp_path / "runs", {"a": 1.5, "b": 1.5})
-    board = board_of(load_members(runs), "test")
-    assert board is not None
+    matrix = build_matrix(load_members(runs), "test")
+    assert matrix is not None
     named = f"members=[{','.join(map(str, runs))}]"
     assert main(["ensemble", "pseudo", named, f"out={tmp_path / 'out'}", "deviation=0.1"]) == 0
     soft = pl.read_parquet(tmp_path / "out" / "pseudo.parquet")
-    near_N = deviation(board.probs_MNC) < 0.1
+    near_N = compute_deviation(matrix.probs_MNC) < 0.1
     assert 5 < near_N.sum() < len(near_N) - 5
-    assert soft["clip"].to_list() == board.clips.table["clip"].filter(pl.Series(near_N)).to_list()
-    mean_NC = board.probs_MNC.mean(0)[near_N]
+    assert soft["clip"].to_list() == matrix.clips.table["clip"].filter(pl.Series(near_N)).to_list()
+    mean_NC = matrix.probs_MNC.mean(0)[near_N]
     np.testing.assert_allclose(soft.select(CLASSES).to_numpy(), mean_NC, atol=1e-6)
     assert (mean_NC.max(1) < 0.9).any()  # which the other rule would leave out
     asked = pl.read_csv(tmp_path / "out" / "to_label.csv")["filepath"]

@@ -11,8 +11,8 @@ from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.formats import load_csv
 from jungle.data.predictions import ClipPrediction
-from jungle.ensemble.agreement import agreed, disagreement
-from jungle.ensemble.unlabelled import panel_of
+from jungle.ensemble.agreement import compute_disagreement, vote
+from jungle.ensemble.unlabelled import load_unlabelled
 from jungle.errors import UsageError
 
 CLASSES = ("blank", "hog", "lion")
@@ -163,10 +163,10 @@ def test_a_run_without_such_clips_says_how_to_have_some(split: str, fix: str, tm
 
 def test_a_clip_that_a_member_could_not_read_is_left_out(tmp_path: Path) -> None:
     paths = runs(tmp_path, failed=("t0.mp4",)).split(",")
-    panel = panel_of(paths, "test")
-    assert panel.clips["clip"].to_list() == TEST[1:]
-    assert panel.left_out == 1
-    np.testing.assert_allclose(panel.probs_MNC[1, 1], OTHER, rtol=1e-6)
+    unlabelled = load_unlabelled(paths, "test")
+    assert unlabelled.clips["clip"].to_list() == TEST[1:]
+    assert unlabelled.left_out == 1
+    np.testing.assert_allclose(unlabelled.probs_MNC[1, 1], OTHER, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,13 @@ def test_members_of_other_classes_are_refused(tmp_path: Path) -> None:
     odd = tmp_path / "odd" / "predictions.parquet"
     predictions.write(answers(TEST, SAID[0]).rename({"hog": "boar"}), odd)
     with pytest.raises(UsageError, match="'odd' has other classes than 'm0': boar, hog"):
-        panel_of([run(tmp_path / "m0", SAID[0]), str(odd.parent)], "test")
+        load_unlabelled([run(tmp_path / "m0", SAID[0]), str(odd.parent)], "test")
 
 
 def test_votes_count_where_they_are_sure() -> None:
     probs = np.array([[[0.9, 0.1]], [[0.8, 0.2]], [[0.2, 0.8]]])
     for threshold, least, taken in ((0.8, 2, True), (0.8, 3, False), (0.85, 2, False)):
-        top, got = agreed(probs, threshold, least)
+        top, got = vote(probs, threshold, least)
         assert got.tolist() == [taken]
         assert top.tolist() == [0]
 
@@ -209,7 +209,7 @@ def test_disagreement_is_of_opinions_not_of_doubt() -> None:
     unsure = np.full((3, 1, 2), 0.5)
     apart = np.array([[[1.0, 0.0]], [[0.0, 1.0]]])
     near = np.array([[[0.9, 0.1]], [[0.7, 0.3]]])
-    assert disagreement(unsure, True)[0] == pytest.approx(0, abs=1e-12)
-    assert disagreement(apart, True)[0] == pytest.approx(np.log(2))
-    assert disagreement(apart, False)[0] == pytest.approx(2 * np.log(2))
-    assert 0 < disagreement(near, True)[0] < np.log(2)
+    assert compute_disagreement(unsure, True)[0] == pytest.approx(0, abs=1e-12)
+    assert compute_disagreement(apart, True)[0] == pytest.approx(np.log(2))
+    assert compute_disagreement(apart, False)[0] == pytest.approx(2 * np.log(2))
+    assert 0 < compute_disagreement(near, True)[0] < np.log(2)

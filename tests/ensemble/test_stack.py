@@ -12,9 +12,9 @@ from jungle.data.clips import Clips
 from jungle.ensemble import calibration as ensemble_calibration
 from jungle.ensemble import network, stack, stacking_features, wide_network
 from jungle.ensemble.blend import BLENDS
-from jungle.ensemble.bootstrap import intervals
+from jungle.ensemble.bootstrap import compute_intervals
 from jungle.ensemble.members import load_members
-from jungle.ensemble.prediction_matrix import board_of
+from jungle.ensemble.prediction_matrix import build_matrix
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
@@ -26,7 +26,7 @@ def small_networks(monkeypatch) -> None:
     """As many layers as ever, but narrow, few and soon done."""
     for name, value in {"NETWORKS": 2, "WIDTH": 32, "EPOCHS": 12}.items():
         monkeypatch.setattr(network, name, value)
-    for name in ("TOGETHER", "ALONE"):
+    for name in ("OVER_ALL", "OVER_ONE"):
         monkeypatch.setattr(wide_network, name, wide_network.Shape(64, 0.5, 32, 16))
 
 
@@ -78,12 +78,12 @@ def test_a_stack_beats_its_best_member_and_writes_all_of_it(tmp_path, capsys) ->
 
 def test_the_order_of_rows_and_columns_is_nothing(tmp_path) -> None:
     paths = members(tmp_path, SKILLS)
-    plain = board_of(load_members(paths), "val")
+    plain = build_matrix(load_members(paths), "val")
     for split in ("val", "test"):
         file = paths[1] / f"predictions_{split}.parquet"
         mixed = pl.read_parquet(file).sample(fraction=1, shuffle=True, seed=1)
         mixed.select("clip", "status", "reason", *reversed(CLASSES), "times", "attention").write_parquet(file)
-    other = board_of(load_members(paths), "val")
+    other = build_matrix(load_members(paths), "val")
     assert plain is not None
     assert other is not None
     np.testing.assert_array_equal(plain.probs_MNC, other.probs_MNC)
@@ -91,22 +91,22 @@ def test_the_order_of_rows_and_columns_is_nothing(tmp_path) -> None:
 
 @pytest.mark.parametrize("name", [*BLENDS, *STACKERS])
 def test_every_stacker_uses_what_is_known_and_gives_probabilities(name, tmp_path) -> None:
-    board = board_of(load_members(members(tmp_path, SKILLS, n=240)), "val")
-    assert board is not None
+    matrix = build_matrix(load_members(members(tmp_path, SKILLS, n=240)), "val")
+    assert matrix is not None
     at = np.arange(240)
-    probs_NC = stack.nested(board, at, fixed(name))
+    probs_NC = stack.predict_nested(matrix, at, fixed(name))
     assert ((probs_NC >= 0) & (probs_NC <= 1)).all()
     np.testing.assert_allclose(probs_NC.sum(1), 1, atol=1e-5)
-    worst = max(log_loss(p, board.targets_NC) for p in board.probs_MNC)
-    assert log_loss(probs_NC, board.targets_NC) < worst
+    worst = max(log_loss(p, matrix.targets_NC) for p in matrix.probs_MNC)
+    assert log_loss(probs_NC, matrix.targets_NC) < worst
 
 
 def test_trees_and_network_together_are_the_mean_of_both(tmp_path) -> None:
-    board = board_of(load_members(members(tmp_path, SKILLS)), "val")
-    assert board is not None
-    answers = board.rows(np.arange(120))
+    matrix = build_matrix(load_members(members(tmp_path, SKILLS)), "val")
+    assert matrix is not None
+    answers = matrix.rows(np.arange(120))
     of = {
-        name: STACKERS[name](answers, board.targets_NC, 3, True)[0](answers)
+        name: STACKERS[name](answers, matrix.targets_NC, 3, True)[0](answers)
         for name in ("lightgbm", "nn", "lightgbm_nn")
     }
     assert not np.allclose(of["lightgbm"], of["nn"], atol=0.01)
@@ -119,17 +119,17 @@ def test_trees_and_network_together_are_the_mean_of_both(tmp_path) -> None:
 )
 def test_what_is_reported_was_not_fitted_on(stacker, calibration, tmp_path) -> None:
     """Members of pure noise: a number that was fitted on its own rows would beat the class shares."""
-    board = board_of(load_members(members(tmp_path, {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0})), "val")
-    assert board is not None
-    probs_NC = stack.nested(board, np.arange(120), fixed(stacker, calibration))
-    y_NC = board.targets_NC
+    matrix = build_matrix(load_members(members(tmp_path, {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0})), "val")
+    assert matrix is not None
+    probs_NC = stack.predict_nested(matrix, np.arange(120), fixed(stacker, calibration))
+    y_NC = matrix.targets_NC
     shares = log_loss(np.tile(y_NC.mean(0), (120, 1)), y_NC)
     assert log_loss(probs_NC, y_NC) > shares * 0.97
 
 
 def test_a_clips_site_never_shapes_its_answer(tmp_path, monkeypatch) -> None:
-    board = board_of(load_members(members(tmp_path, SKILLS)), "val")
-    assert board is not None
+    matrix = build_matrix(load_members(members(tmp_path, SKILLS)), "val")
+    assert matrix is not None
     seen: list[set[int]] = []
     asked: list[set[int]] = []
     original = stack.fit
@@ -139,9 +139,9 @@ def test_a_clips_site_never_shapes_its_answer(tmp_path, monkeypatch) -> None:
         return original(answers, targets_NC, groups_N, plan)
 
     monkeypatch.setattr(stack, "fit", watched)
-    parts = stack.parts_of(board.targets_NC, board.groups_N, stack.PARTS, 1)
-    asked = [set(board.groups_N[held].tolist()) for held in parts]
-    stack.nested(board, np.arange(120), fixed("mean"))
+    parts = stack.split_parts(matrix.targets_NC, matrix.groups_N, stack.PARTS, 1)
+    asked = [set(matrix.groups_N[held].tolist()) for held in parts]
+    stack.predict_nested(matrix, np.arange(120), fixed("mean"))
     assert len(seen) == len(asked) == stack.PARTS
     assert all(not (s & a) for s, a in zip(seen, asked, strict=True))
     assert sorted(np.concatenate(parts).tolist()) == list(range(120))
@@ -149,7 +149,7 @@ def test_a_clips_site_never_shapes_its_answer(tmp_path, monkeypatch) -> None:
 
 def test_parts_of_few_clips_are_whole_sites_too() -> None:
     groups_N = np.array([0, 0, 1, 2])
-    parts = stack.parts_of(np.eye(4), groups_N, 5, 0)
+    parts = stack.split_parts(np.eye(4), groups_N, 5, 0)
     assert sorted(np.concatenate(parts).tolist()) == [0, 1, 2, 3]
     assert len(parts) == 3
 
@@ -165,7 +165,7 @@ def test_the_seeds_clipping_is_not_scored_on_the_rows_it_was_tuned_on(monkeypatc
         return original(p, y, task)
 
     monkeypatch.setitem(ensemble_calibration.CALIBRATIONS, "clip", watched)
-    parts = stack.parts_of(clips.targets(), np.arange(200), 5, 0)
+    parts = stack.split_parts(clips.targets(), np.arange(200), 5, 0)
     stack._moved("clip", probs_NC, clips.targets(), "exclusive", parts)
     assert len(fitted_on) == 5
     assert max(fitted_on) < 200
@@ -219,9 +219,9 @@ def test_runs_of_folds_are_one_member_out_of_fold(tmp_path) -> None:
     second = predictions.read(paths[1] / "predictions_test.parquet")
     mean = (predictions.get_probabilities(first) + predictions.get_probabilities(second)) / 2
     np.testing.assert_allclose(predictions.get_probabilities(member.answers["test"]), mean, atol=1e-6)
-    board = board_of([member], "val")
-    assert board is not None
-    assert len(board.clips) == 100
+    matrix = build_matrix([member], "val")
+    assert matrix is not None
+    assert len(matrix.clips) == 100
 
 
 def test_the_network_has_the_seeds_layers(monkeypatch) -> None:
@@ -280,14 +280,14 @@ def test_a_member_of_one_class_helps_with_that_class_alone(tmp_path) -> None:
     clips = both()
     probs = {s: np.clip(clips.of(s).labels()[:, :1] * 0.96 + 0.02, 0, 1) for s in ("val", "test")}
     paths.append(run_folder(tmp_path / "blank_only", clips, probs, classes=("blank",)))
-    board = board_of(load_members(paths), "val")
-    assert board is not None
-    assert np.isnan(board.probs_MNC[1][:, 1:]).all()
-    assert stacking_features.plain(board.rows(np.arange(120))).shape == (120, 4)
+    matrix = build_matrix(load_members(paths), "val")
+    assert matrix is not None
+    assert np.isnan(matrix.probs_MNC[1][:, 1:]).all()
+    assert stacking_features.build_features(matrix.rows(np.arange(120))).shape == (120, 4)
     for name in (*BLENDS, "logistic"):
-        probs_NC = stack.nested(board, np.arange(120), fixed(name))
-        assert log_loss(probs_NC[:, :1], board.targets_NC[:, :1]) < log_loss(
-            board.probs_MNC[0][:, :1], board.targets_NC[:, :1]
+        probs_NC = stack.predict_nested(matrix, np.arange(120), fixed(name))
+        assert log_loss(probs_NC[:, :1], matrix.targets_NC[:, :1]) < log_loss(
+            matrix.probs_MNC[0][:, :1], matrix.targets_NC[:, :1]
         )
 
 
@@ -296,30 +296,30 @@ def test_neighbours_are_those_of_the_same_camera(tmp_path) -> None:
     times = pl.Series([f"2020-01-01T00:{i:02d}:00" for i in range(40)][::-1] * 2)
     timed = Clips(clips.table.with_columns(time=times), CLASSES)
     probs = {"val": answers(timed.of("val"), 1.0, 1)}
-    board = board_of(load_members([run_folder(tmp_path / "a", timed, probs)]), "val")
-    assert board is not None
-    seen_NF = stacking_features.neighbours(board)
-    site = board.clips.table["site"].to_list()
+    matrix = build_matrix(load_members([run_folder(tmp_path / "a", timed, probs)]), "val")
+    assert matrix is not None
+    seen_NF = stacking_features.build_neighbour_features(matrix)
+    site = matrix.clips.table["site"].to_list()
     before = next(i for i in range(38, -1, -1) if site[i] == site[39]) if site[39] in site[:39] else 39
-    own_NC = stacking_features.plain(board.rows(np.arange(40)))
+    own_NC = stacking_features.build_features(matrix.rows(np.arange(40)))
     np.testing.assert_allclose(seen_NF[before, :3], own_NC[39], atol=1e-5)  # times run backwards
-    timeless = board_of(load_members(members(tmp_path / "b", {"a": 1.0})), "val")
+    timeless = build_matrix(load_members(members(tmp_path / "b", {"a": 1.0})), "val")
     assert timeless is not None
     with pytest.raises(UsageError, match="no time"):
-        stacking_features.neighbours(timeless)
+        stacking_features.build_neighbour_features(timeless)
 
 
 def test_intervals_hold_the_truth_and_sites_count_as_one() -> None:
     clips = labelled(300, sites=10, seed=9)
     probs_NC, y_NC = answers(clips, 2.0, 1), clips.targets()
-    found = intervals(probs_NC, y_NC, np.arange(300))["log_loss"]
+    found = compute_intervals(probs_NC, y_NC, np.arange(300))["log_loss"]
     assert found.low < found.value < found.high
     cells = -np.log(np.where(y_NC == 1, probs_NC, 1 - probs_NC)).mean(1)
     assert (found.high - found.low) / 2 == pytest.approx(1.96 * cells.std() / np.sqrt(300), rel=0.15)
-    same = intervals(probs_NC, y_NC, np.arange(300), probs_NC)["log_loss"]
+    same = compute_intervals(probs_NC, y_NC, np.arange(300), probs_NC)["log_loss"]
     assert (same.low, same.value, same.high) == (0, 0, 0)
     pairs_N = np.repeat(np.arange(300), 2)
-    twice = intervals(probs_NC[pairs_N], y_NC[pairs_N], pairs_N)["log_loss"]
+    twice = compute_intervals(probs_NC[pairs_N], y_NC[pairs_N], pairs_N)["log_loss"]
     assert (twice.low, twice.high) == pytest.approx((found.low, found.high))  # a copy of each is no evidence
 
 
@@ -345,9 +345,9 @@ def test_a_report_alone_fits_nothing(tmp_path, capsys) -> None:
     members(tmp_path / "runs", SKILLS)
     page = tmp_path / "page.html"
     assert main(["ensemble", "report", f"members={tmp_path / 'runs'}", f"out={page}"]) == 0
-    board = board_of(load_members([tmp_path / "runs"]), "test")
-    assert board is not None
-    mean = log_loss(board.probs_MNC.mean(0), board.targets_NC)
+    matrix = build_matrix(load_members([tmp_path / "runs"]), "test")
+    assert matrix is not None
+    mean = log_loss(matrix.probs_MNC.mean(0), matrix.targets_NC)
     assert f"<b>{mean:.4f}</b>" in page.read_text()
     assert main(["ensemble", "report", f"members={tmp_path / 'runs'}", f"out={tmp_path}"]) == 2
     assert "ends in .html" in capsys.readouterr().err

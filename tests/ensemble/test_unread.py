@@ -11,7 +11,7 @@ from jungle.cli.main import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.ensemble.members import load_members
-from jungle.ensemble.prediction_matrix import board_of, table_of
+from jungle.ensemble.prediction_matrix import build_matrix, make_predictions
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
 from tests.ensemble.ensemble_cases import CLASSES, answers, both, members, run_folder
@@ -94,11 +94,11 @@ def test_members_are_compared_on_clips_that_all_have_read(tmp_path: Path) -> Non
 def test_numbers_that_version_1_gave_to_failed_clips_are_no_answers(tmp_path: Path) -> None:
     a, b = members(tmp_path, {"a": 2.0, "b": 1.0})
     fail(a, "val", [2], priors=True)
-    board = board_of(load_members([a, b]), "val")
-    assert board is not None
-    np.testing.assert_array_equal(board.probs_MNC[0][2], board.probs_MNC[1][2])
-    assert board.task == "exclusive"
-    assert table_of(board, board.probs_MNC[1])["status"][2] == "degraded"
+    matrix = build_matrix(load_members([a, b]), "val")
+    assert matrix is not None
+    np.testing.assert_array_equal(matrix.probs_MNC[0][2], matrix.probs_MNC[1][2])
+    assert matrix.task == "exclusive"
+    assert make_predictions(matrix, matrix.probs_MNC[1])["status"][2] == "degraded"
 
 
 def test_only_a_submission_gives_a_number_to_what_nobody_has_read(tmp_path: Path) -> None:
@@ -133,9 +133,9 @@ def test_classes_are_matched_by_name(tmp_path: Path) -> None:
     other = Clips(clips.table.select("clip", "path", "split", "site", *CLASSES[::-1]), CLASSES[::-1])
     turned = {s: p[:, ::-1] for s, p in probs.items()}
     b = run_folder(tmp_path / "b", other, turned, classes=CLASSES[::-1])
-    board = board_of(load_members([a, b]), "val")
-    assert board is not None
-    np.testing.assert_array_equal(board.probs_MNC[0], board.probs_MNC[1])
+    matrix = build_matrix(load_members([a, b]), "val")
+    assert matrix is not None
+    np.testing.assert_array_equal(matrix.probs_MNC[0], matrix.probs_MNC[1])
 
 
 @pytest.mark.parametrize("split", ["val", "test"])

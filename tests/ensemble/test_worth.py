@@ -9,9 +9,9 @@ import pytest
 
 from jungle.cli.main import main
 from jungle.ensemble import stack
-from jungle.ensemble.evaluation import best_of, judge
+from jungle.ensemble.evaluation import evaluate, find_best
 from jungle.ensemble.members import load_members
-from jungle.ensemble.prediction_matrix import Board, board_of
+from jungle.ensemble.prediction_matrix import PredictionMatrix, build_matrix
 from jungle.metrics.scores import log_loss
 from tests.ensemble.ensemble_cases import CLASSES, answers, both, members, run_folder
 
@@ -24,17 +24,17 @@ def stacked(tmp_path: Path, *args: str) -> tuple[dict, str]:
     return json.loads((out / "stack.json").read_text()), re.sub(r"\s+", " ", page)
 
 
-def board(paths: list[Path], split: str = "val") -> Board:
-    found = board_of(load_members(paths), split)
+def matrix(paths: list[Path], split: str = "val") -> PredictionMatrix:
+    found = build_matrix(load_members(paths), split)
     assert found is not None
     return found
 
 
 def test_a_gain_above_zero_is_better_and_below_is_worse(tmp_path) -> None:
-    val = board(members(tmp_path, {"good": 3.0, "poor": 0.5}))
+    val = matrix(members(tmp_path, {"good": 3.0, "poor": 0.5}))
     good, poor = val.probs_MNC
     for probs_NC, sign in ((good, 0), (poor, -1), (np.where(val.targets_NC == 1, 0.99, 0.005), 1)):
-        found = judge(val, probs_NC, "val", None)
+        found = evaluate(val, probs_NC, "val", None)
         assert found is not None
         gain = found.gain["log_loss"]
         assert np.sign(round(gain.value, 6)) == sign
@@ -46,8 +46,8 @@ def test_a_gain_above_zero_is_better_and_below_is_worse(tmp_path) -> None:
 
 
 def test_a_member_that_helps_has_a_gain_above_zero(tmp_path) -> None:
-    val = board(members(tmp_path, {"good": 3.0, "poor": -1.0}))
-    found = judge(val, val.probs_MNC.mean(0), "val", lambda some: val.probs_MNC[some].mean(0))
+    val = matrix(members(tmp_path, {"good": 3.0, "poor": -1.0}))
+    found = evaluate(val, val.probs_MNC.mean(0), "val", lambda some: val.probs_MNC[some].mean(0))
     assert found is not None
     gains = {row.name: row.gain or 0.0 for row in found.members}
     assert gains["good frozen"] > 0 > gains["poor frozen"]
@@ -111,9 +111,9 @@ def test_nothing_is_calibrated_where_nothing_is_fitted(tmp_path) -> None:
 
 
 def test_a_calibration_of_a_member_does_not_see_what_it_is_judged_on(tmp_path) -> None:
-    val = board(members(tmp_path, {"noise": 0.0}))
+    val = matrix(members(tmp_path, {"noise": 0.0}))
     plan = stack.Plan(("mean",), ("isotonic",))
-    (probs_NC,) = stack.calibrated(val, np.arange(120), plan)
+    (probs_NC,) = stack.calibrate_members(val, np.arange(120), plan)
     shares = log_loss(np.tile(val.targets_NC.mean(0), (120, 1)), val.targets_NC)
     assert log_loss(probs_NC, val.targets_NC) > shares * 0.97
 
@@ -124,8 +124,8 @@ def test_the_best_member_knows_all_classes(tmp_path) -> None:
     clips = both()
     blank = {s: answers(clips.of(s), 4.0, 5)[:, :1] for s in ("val", "test")}
     part = run_folder(tmp_path / "part", clips, blank, classes=CLASSES[:1])
-    assert best_of(board([whole, part]), [0.3, 0.1]) == 0
-    assert best_of(board([whole]), [0.3]) == 0
+    assert find_best(matrix([whole, part]), [0.3, 0.1]) == 0
+    assert find_best(matrix([whole]), [0.3]) == 0
 
 
 def test_one_model_is_compared_with_itself_as_it_is(tmp_path) -> None:

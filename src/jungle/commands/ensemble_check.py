@@ -1,7 +1,7 @@
 """`jungle ensemble check`: what leaks between the splits of trained models, and whether they fit together."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -9,13 +9,13 @@ from jungle.config import EnsembleCheckConfig, parse_config
 from jungle.console import log, print_result
 from jungle.data.duplicates import lookup_contents
 from jungle.data.spreadsheets import write_csv
-from jungle.ensemble.leakage import TOO_GOOD, findings_of
-from jungle.ensemble.members import load_members
+from jungle.ensemble.leakage import TOO_GOOD, find_leaks
+from jungle.ensemble.members import Member, load_members
 from jungle.errors import UserError
 from jungle.wording import tally
 
 
-def main(raw: Any) -> None:
+def main(raw: object) -> None:
     """Say what leaks and what does not fit, and write it to a table where one is asked for.
 
     Raises:
@@ -25,7 +25,7 @@ def main(raw: Any) -> None:
 
     members = load_members(cfg.members)
     contents = None if cfg.index is None else _contents(cfg.index, members)
-    found = findings_of(members, contents)
+    found = find_leaks(members, contents)
     for x in found:
         log.warning(f"{x.member}: {x.what} ({tally(x.clips, 'clips')}, as {x.example})")
     if cfg.out is not None:
@@ -46,6 +46,6 @@ def main(raw: Any) -> None:
     print_result(f"nothing leaks: {tally(len(members), 'members')}, {tally(runs, 'runs')}{copies}")
 
 
-def _contents(index: Path, members: Any) -> pl.DataFrame:
+def _contents(index: Path, members: Sequence[Member]) -> pl.DataFrame:
     clips = members[0].clips
     return pl.DataFrame({"clip": clips.table["clip"], "hash": lookup_contents(clips, index, "index")})

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from jungle.console import log, log_time, print_result
 from jungle.data import predictions
 from jungle.ensemble import stack, stacking_features
 from jungle.ensemble.blend import BLENDS
-from jungle.ensemble.evaluation import judge
-from jungle.ensemble.frame_statistics import of_member
-from jungle.ensemble.members import load_members
-from jungle.ensemble.prediction_matrix import board_of, table_of
+from jungle.ensemble.evaluation import Evaluation, evaluate
+from jungle.ensemble.frame_statistics import compute_member_statistics
+from jungle.ensemble.members import Member, load_members
+from jungle.ensemble.prediction_matrix import PredictionMatrix, build_matrix, make_predictions
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
-from jungle.export.submission import read_template, write_submission
+from jungle.export.submission import Template, read_template, write_submission
 from jungle.files import read_json, write_json
 from jungle.metrics.scores import compute_scores
 from jungle.report.ensemble import write_ensemble_report
@@ -30,7 +30,7 @@ RESULTS = ("stack.json", "metrics.json", "submission.csv", "report.html")
 RESULTS += ("predictions_val.parquet", "predictions_test.parquet")
 
 
-def main(raw: Any) -> None:
+def main(raw: object) -> None:
     """Stack as a composed config says; a result that stands is not made again."""
     cfg = parse_config(EnsembleStackConfig, raw)
 
@@ -65,15 +65,24 @@ def main(raw: Any) -> None:
     print_result(f"metrics: {out / 'metrics.json'}")
 
 
-def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fingerprint: str) -> None:
-    from jungle.training.evaluation import not_scored
+def _stack(
+    cfg: EnsembleStackConfig,
+    members: Sequence[Member],
+    template: Template | None,
+    out: Path,
+    fingerprint: str,
+) -> None:
+    from jungle.training.evaluation import not_scored  # here: a finished result needs no torch
 
-    boards = {split: board_of(members, split) for split in ("val", "test")}
+    matrices = {split: build_matrix(members, split) for split in ("val", "test")}
     if cfg.neighbours:
-        boards = {s: b and replace(b, extra_NF=stacking_features.neighbours(b)) for s, b in boards.items()}
+        matrices = {
+            s: b and replace(b, extra_NF=stacking_features.build_neighbour_features(b))
+            for s, b in matrices.items()
+        }
     if cfg.frame_statistics:
-        boards = {s: b and _with_frames(b, members, s) for s, b in boards.items()}
-    val, test = boards["val"], boards["test"]
+        matrices = {s: b and _with_frames(b, members, s) for s, b in matrices.items()}
+    val, test = matrices["val"], matrices["test"]
     assert val is not None
     at = np.flatnonzero(val.labelled_N)
     if not len(at):
@@ -83,11 +92,11 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         raise UsageError(
             f"stacker={cfg.stacker} joins answers alone: {more[0]}=true needs one of {', '.join(STACKERS)}"
         )
-    plan = stack.plan_of(cfg.stacker, cfg.calibration, len(at), bool(more), cfg.seed)
+    plan = stack.make_plan(cfg.stacker, cfg.calibration, len(at), bool(more), cfg.seed)
     if template is not None:
         _check_template(template, test)
     with log_time("stacking"):
-        nested_NC = stack.nested(val, at, plan)
+        nested_NC = stack.predict_nested(val, at, plan)
         final = stack.fit(val.rows(at), val.targets_NC[at], val.groups_N[at], plan)
     log.info(f"stacker {final.stacker}, calibration {final.calibration}")
     probs = {"val": final(val.rows(np.arange(len(val.clips))))}
@@ -98,19 +107,19 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
     out.mkdir(parents=True, exist_ok=True)
     for name in RESULTS:  # until all is written, nothing stands here; some are not written each time
         (out / name).unlink(missing_ok=True)
-    for split, board in boards.items():
-        if board is None:
+    for split, matrix in matrices.items():
+        if matrix is None:
             continue
-        table = table_of(board, probs[split])
+        table = make_predictions(matrix, probs[split])
         predictions.write(table, out / f"predictions_{split}.parquet")
-        if (labelled := board.labelled_N).any():
+        if (labelled := matrix.labelled_N).any():
             found = compute_scores(
-                probs[split][labelled], board.targets_NC[labelled], board.classes, board.task
+                probs[split][labelled], matrix.targets_NC[labelled], matrix.classes, matrix.task
             )
-            found["unreadable"] = float(board.lost_labelled)
+            found["unreadable"] = float(matrix.unanswered_labelled)
             scores |= {f"{split}/{k}": v for k, v in found.items()}
-            if board.lost_labelled:
-                log.warning(f"{split}: {not_scored(board.lost_labelled)}")
+            if matrix.unanswered_labelled:
+                log.warning(f"{split}: {not_scored(matrix.unanswered_labelled)}")
             log.info(
                 f"{split}: log loss {found['log_loss']:.4f}, "
                 f"accuracy {found.get('accuracy', float('nan')):.4f}"
@@ -118,37 +127,41 @@ def _stack(cfg: EnsembleStackConfig, members: Any, template: Any, out: Path, fin
         if split == "test" and template is not None:
             lead = max(members, key=lambda m: len(m.classes))
             write_submission(table, template, out / "submission.csv", priors(lead.clips))
-    alone = {s: _calibrated(val, at, plan, None if s == "val" else b) for s, b in boards.items() if b}
-    judged = _judged(boards, probs, at, final, cfg.seed, alone)
-    _say(judged, final, val.names, alone["val"] is not None)
+    alone = {s: _calibrate(val, at, plan, None if s == "val" else b) for s, b in matrices.items() if b}
+    evaluations = _evaluate(matrices, probs, at, final, seed=cfg.seed, calibrated=alone)
+    _log_gain(evaluations, final, val.names, alone["val"] is not None)
     write_json(out / "metrics.json", scores)
     if cfg.report:
         with log_time("report"):
             write_ensemble_report(
                 out / "report.html",
-                judged=judged,
-                boards=boards,
+                evaluations=evaluations,
+                matrices=matrices,
                 probs=probs,
                 stack=final,
                 calibrated=alone,
                 neighbours=cfg.neighbours,
                 whole_paths=cfg.report_paths,
             )
-    write_json(out / "stack.json", {"fingerprint": fingerprint, **_facts(members, final, judged)})
+    write_json(out / "stack.json", {"fingerprint": fingerprint, **_summarise(members, final, evaluations)})
 
 
-def _calibrated(val: Any, at: np.ndarray, plan: Any, board: Any) -> list[np.ndarray] | None:
-    """Return what `stack.calibrated` does; None where the ensemble is a plain mean and nothing is fitted."""
+def _calibrate(
+    val: PredictionMatrix, at: np.ndarray, plan: stack.Plan, matrix: PredictionMatrix | None
+) -> list[np.ndarray] | None:
+    """Return the members' calibrated predictions; None where the ensemble is a plain mean."""
     if plan.stackers == ("mean",) and plan.calibrations == ("none",):
         return None
-    return stack.calibrated(val, at, plan, board)
+    return stack.calibrate_members(val, at, plan, matrix)
 
 
-def _say(judged: list[Any], final: Any, names: tuple[str, ...], calibrated: bool) -> None:
-    """Say what the ensemble gains on its best member, and where it is no more than one member."""
-    if not judged:
+def _log_gain(
+    evaluations: Sequence[Evaluation], final: stack.Stack, names: tuple[str, ...], calibrated: bool
+) -> None:
+    """Log the gain on the best member, and warn where the ensemble is a single member."""
+    if not evaluations:
         return
-    j = judged[0]
+    j = evaluations[0]
     gain, beside = j.gain["log_loss"], "calibrated alike" if calibrated else "as it is"
     if len(names) > 1:
         log.info(
@@ -162,48 +175,61 @@ def _say(judged: list[Any], final: Any, names: tuple[str, ...], calibrated: bool
         )
 
 
-def _judged(
-    boards: Any, probs: Any, at: np.ndarray, final: Any, seed: int, calibrated: dict[str, Any]
-) -> list[Any]:
-    """Judge each split that has labels; on the first, what each member adds."""
-    val = boards["val"]
-    found: list[Any] = []
+def _evaluate(
+    matrices: Mapping[str, PredictionMatrix | None],
+    probs: Mapping[str, np.ndarray],
+    at: np.ndarray,
+    final: stack.Stack,
+    *,
+    seed: int,
+    calibrated: Mapping[str, list[np.ndarray] | None],
+) -> list[Evaluation]:
+    """Evaluate each split that has labels; on the first one, also the contribution of each member."""
+    val = matrices["val"]
+    assert val is not None
+    found: list[Evaluation] = []
     for split in ("test", "val"):
-        board = boards[split]
-        if board is None:
+        matrix = matrices[split]
+        if matrix is None:
             continue
 
-        def of(members: list[int], board: Any = board, split: str = split) -> np.ndarray:
+        def predict(members: list[int], matrix: PredictionMatrix = matrix, split: str = split) -> np.ndarray:
             if split == "val":
                 answered = probs["val"].copy()
-                answered[at] = stack.held_back(final, val.of(members), at, seed)
+                answered[at] = stack.predict_held_back(final, val.of(members), at, seed)
                 return answered
-            return stack.again(final, val.of(members), at, board.of(members), seed)
+            return stack.refit(final, val.of(members), at, matrix.of(members), seed)
 
-        asked = None if any(found) or len(val.names) < 2 else of
-        found.append(judge(board, probs[split], split, asked, calibrated[split]))
-    return [j for j in found if j is not None]
-
-
-def _with_frames(board: Any, members: Any, split: str) -> Any:
-    """Return the board with statistics of what each member says of single frames."""
-    clips = board.clips.table["clip"].to_list()
-    own = [of_member(m, split, clips, board.classes, board.probs_MNC[i]) for i, m in enumerate(members)]
-    return replace(board, own_MNF=tuple(own))
+        without = None if found or len(val.names) < 2 else predict
+        evaluation = evaluate(matrix, probs[split], split, without, calibrated[split])
+        found += [] if evaluation is None else [evaluation]
+    return found
 
 
-def _check_template(template: Any, test: Any) -> None:
+def _with_frames(matrix: PredictionMatrix, members: Sequence[Member], split: str) -> PredictionMatrix:
+    """Return the matrix with statistics of what each member says of single frames."""
+    clips = matrix.clips.table["clip"].to_list()
+    own = [
+        compute_member_statistics(m, split, clips, matrix.classes, matrix.probs_MNC[i])
+        for i, m in enumerate(members)
+    ]
+    return replace(matrix, own_MNF=tuple(own))
+
+
+def _check_template(template: Template, test: PredictionMatrix | None) -> None:
     if test is None:
         raise UsageError("template: the members have predicted no test clips")
     template.check_classes(test.classes)
-    if lost := set(template.names) - set(test.asked):
+    if lost := set(template.names) - set(test.requested):
         raise UsageError(
             f"template={template.file}: the members have not predicted {len(lost)} of its "
             f"{count(len(template.names), 'clip')}, as {min(lost)!r}"
         )
 
 
-def _facts(members: Any, final: Any, judged: Any) -> dict[str, Any]:
+def _summarise(
+    members: Sequence[Member], final: stack.Stack, evaluations: Sequence[Evaluation]
+) -> dict[str, object]:
     return {
         "members": [{"name": m.name, "runs": [str(r) for r in m.runs]} for m in members],
         "stacker": final.stacker,
@@ -211,11 +237,19 @@ def _facts(members: Any, final: Any, judged: Any) -> dict[str, Any]:
         "about": final.about,
         "alone": None if final.alone is None else members[final.alone].name,
         "held_back_log_loss": final.losses,
-        "judged": {j.split: asdict(j) for j in judged},
+        "judged": {e.split: _to_json(e) for e in evaluations},
     }
 
 
-def _fingerprint(cfg: EnsembleStackConfig, members: Any) -> str:
+def _to_json(evaluation: Evaluation) -> dict[str, object]:
+    """Return an evaluation under the names and in the form that `stack.json` has had from the start."""
+    fields = asdict(evaluation)
+    fields["not_judged"] = fields.pop("unscored")
+    fields["classes"] = [astuple(c) for c in evaluation.classes]
+    return fields
+
+
+def _fingerprint(cfg: EnsembleStackConfig, members: Sequence[Member]) -> str:
     """Hash of what the members answered and of the settings that shape the result."""
     seen = hashlib.blake2b(digest_size=8)
     settings = cfg.model_dump(

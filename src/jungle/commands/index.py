@@ -1,7 +1,6 @@
 """`jungle index`: what every video file is, in one table."""
 
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -15,7 +14,7 @@ from jungle.video.indexing.index import index_clips
 from jungle.wording import count, format_seconds, tally
 
 
-def main(raw: Any) -> None:
+def main(raw: object) -> None:
     """Look into every file and write the table; goes on where it was stopped."""
     cfg = parse_config(IndexConfig, raw)
     if cfg.out.suffix != ".parquet":

@@ -1,7 +1,5 @@
 """`jungle shrink`: a smaller copy of a data set."""
 
-from typing import Any
-
 import polars as pl
 
 from jungle.config import ShrinkConfig, parse_config
@@ -15,7 +13,7 @@ from jungle.video.transcode.spec import Shrink
 from jungle.wording import count
 
 
-def main(raw: Any) -> None:
+def main(raw: object) -> None:
     """Copy every clip of a folder smaller; goes on where it was stopped.
 
     Raises:

@@ -1,7 +1,6 @@
 """`jungle train`: from labelled clips to a checkpoint, its predictions and a report."""
 
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -15,7 +14,7 @@ from jungle.training.fit import fit
 from jungle.training.run_inputs import Comparison
 
 
-def main(raw: Any) -> None:
+def main(raw: object) -> None:
     """Train as a composed config says, or go on with the run in its folder."""
     cfg = parse_config(TrainConfig, raw)
     folder = Path(HydraConfig.get().runtime.output_dir)

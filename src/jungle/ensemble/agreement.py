@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import entr
 
 
-def agreed(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndarray, np.ndarray]:
+def vote(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the class most members are sure of `[N]`, and whether enough of them are, bool `[N]`.
 
     A clip is learnt from where the models give it the same answer.
@@ -22,7 +23,7 @@ def agreed(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndar
     return votes_NC.argmax(1), votes_NC.max(1) >= least
 
 
-def deviation(probs_MNC: np.ndarray) -> np.ndarray:
+def compute_deviation(probs_MNC: np.ndarray) -> np.ndarray:
     """Return by how much the members' answers to each clip differ, `[N]`.
 
     The squared differences from their mean, added up over members and classes: where they are below 0.1 the
@@ -32,7 +33,7 @@ def deviation(probs_MNC: np.ndarray) -> np.ndarray:
     return (apart_MNC**2).sum((0, 2))
 
 
-def disagreement(probs_MNC: np.ndarray, exclusive: bool) -> np.ndarray:
+def compute_disagreement(probs_MNC: np.ndarray, exclusive: bool) -> np.ndarray:
     """Return the Jensen-Shannon divergence of the members' answers to each clip, `[N]` in nats (Lin 1991).
 
     It is the entropy of their mean less the mean of their entropies: 0 where they say the same, however
@@ -46,6 +47,4 @@ def disagreement(probs_MNC: np.ndarray, exclusive: bool) -> np.ndarray:
 
 
 def _entropy(p_NC: np.ndarray, exclusive: bool) -> np.ndarray:
-    from scipy.special import entr
-
     return (entr(p_NC) if exclusive else entr(p_NC) + entr(1 - p_NC)).sum(1)

@@ -9,26 +9,26 @@ from typing import Any
 
 import numpy as np
 
-from jungle.ensemble.logits import probs_of, scores_of, whole
-from jungle.ensemble.prediction_matrix import Answers, Board
+from jungle.ensemble.logits import normalise, to_logits, to_probabilities
+from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
 from jungle.metrics.scores import log_loss
 
-Blend = Callable[[Answers], np.ndarray]
+Blend = Callable[[StackerInput], np.ndarray]
 Fitted = tuple[Blend, dict[str, Any]]
 
 ROUNDS = 50  # of the greedy choice
 PULL = 2.0  # of log-linear weights towards equal ones: some hundred clips bend them little, thousands freely
 
 
-def mean(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+def mean(answers: StackerInput, targets_NC: np.ndarray) -> Fitted:
     """The plain mean; of a class, over the members that know it."""
     members = len(answers.probs_MNC)
     return _weighted(np.full(members, 1 / members)), {}
 
 
-def weighted(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+def weighted(answers: StackerInput, targets_NC: np.ndarray) -> Fitted:
     """The mean with weights that add up to 1, those of the least log loss."""
-    import torch
+    import torch  # here: means and greedy choices need none
 
     # As `joined` has it: of a class, the mean over the members that know it, by their weights.
     knows_MNC = torch.from_numpy(np.isfinite(answers.probs_MNC).astype(np.float64))
@@ -46,12 +46,12 @@ def weighted(answers: Answers, targets_NC: np.ndarray) -> Fitted:
     return _weighted(weights), {"weights": weights.round(4).tolist()}
 
 
-def greedy(answers: Answers, targets_NC: np.ndarray) -> Fitted:
+def greedy(answers: StackerInput, targets_NC: np.ndarray) -> Fitted:
     """Members chosen one by one, again and again, as long as the mean gets better (Caruana et al. 2004)."""
     members = len(answers.probs_MNC)
     counts, best = np.zeros(members), np.inf
     for _ in range(ROUNDS):
-        trials = [log_loss(joined(answers, counts + one), targets_NC) for one in np.eye(members)]
+        trials = [log_loss(average(answers, counts + one), targets_NC) for one in np.eye(members)]
         chosen = int(np.argmin(trials))
         if trials[chosen] >= best - 1e-9:
             break
@@ -61,14 +61,14 @@ def greedy(answers: Answers, targets_NC: np.ndarray) -> Fitted:
     return _weighted(weights), {"weights": weights.round(4).tolist()}
 
 
-def loglinear(answers: Answers, targets_NC: np.ndarray) -> Fitted:
-    """A product of experts: the sum of the members' log-odds, one weight a member and one bias a class.
+def loglinear(answers: StackerInput, targets_NC: np.ndarray) -> Fitted:
+    """A product of experts: the sum of the members' logits, one weight a member and one bias a class.
 
     Weights may add up to more than 1, which sharpens what several timid members agree on.
     """
     import torch
 
-    z_MNC = torch.from_numpy(_filled(scores_of(answers.probs_MNC, answers.task)))
+    z_MNC = torch.from_numpy(_filled(to_logits(answers.probs_MNC, answers.task)))
     members, _, classes = z_MNC.shape
 
     def product(free: Any) -> Any:
@@ -79,9 +79,9 @@ def loglinear(answers: Answers, targets_NC: np.ndarray) -> Fitted:
     found = _least(product, start, targets_NC, PULL)
     weights, bias = np.exp(found[:members]), found[members:]
 
-    def blend(given: Answers) -> np.ndarray:
-        z = _filled(scores_of(given.probs_MNC, given.task))
-        return probs_of(np.tensordot(weights, z, 1) + bias, given.task)
+    def blend(given: StackerInput) -> np.ndarray:
+        z = _filled(to_logits(given.probs_MNC, given.task))
+        return to_probabilities(np.tensordot(weights, z, 1) + bias, given.task)
 
     return blend, {"weights": weights.round(4).tolist(), "bias": bias.round(4).tolist()}
 
@@ -109,10 +109,10 @@ def _least(join: Callable[[Any], Any], start: np.ndarray, targets_NC: np.ndarray
 
 
 def _weighted(weights: np.ndarray) -> Blend:
-    return lambda given: joined(given, weights)
+    return lambda given: average(given, weights)
 
 
-def joined(answers: Answers, weights: np.ndarray) -> np.ndarray:
+def average(answers: StackerInput, weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean; of a class, over the members that know it."""
     total = np.zeros(answers.probs_MNC.shape[1:])
     weight = np.zeros(answers.probs_MNC.shape[2])
@@ -123,14 +123,14 @@ def joined(answers: Answers, weights: np.ndarray) -> np.ndarray:
     if (weight <= 0).any():  # all the weight is with members that do not know the class
         every = np.nanmean(answers.probs_MNC, axis=0)
         total[:, weight <= 0] = every[:, weight <= 0]
-    return whole(total / np.where(weight > 0, weight, 1), answers.task)
+    return normalise(total / np.where(weight > 0, weight, 1), answers.task)
 
 
-def completed(board: Board, member: int) -> np.ndarray:
+def complete_member(matrix: PredictionMatrix, member: int) -> np.ndarray:
     """Return a member's answers `[N, C]`; classes that it does not know get the mean of the others."""
-    weights = np.full(len(board.names), 1e-9)
+    weights = np.full(len(matrix.names), 1e-9)
     weights[member] = 1
-    return joined(board.rows(np.arange(len(board.clips))), weights)
+    return average(matrix.rows(np.arange(len(matrix.clips))), weights)
 
 
 def _filled(scores_MNC: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ class Interval:
     high: float
 
 
-def intervals(
+def compute_intervals(
     probs_NC: np.ndarray,
     targets_NC: np.ndarray,
     groups_N: np.ndarray,

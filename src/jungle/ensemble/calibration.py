@@ -6,8 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import LogisticRegression
 
-from jungle.ensemble.logits import probs_of, scores_of, whole
+from jungle.ensemble.logits import normalise, to_logits, to_probabilities
 from jungle.metrics.scores import log_loss
 
 Calibration = Callable[[np.ndarray], np.ndarray]
@@ -25,25 +28,21 @@ def none(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
 
 
 def temperature(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
-    """One number divides all log-odds (Guo et al. 2017): sharper below 1, softer above."""
-    from scipy.optimize import minimize_scalar
-
-    z_NC = scores_of(probs_NC, task)
+    """One number divides all logits (Guo et al. 2017): sharper below 1, softer above."""
+    z_NC = to_logits(probs_NC, task)
     found = minimize_scalar(
-        lambda log_t: log_loss(probs_of(z_NC / np.exp(log_t), task), targets_NC),
+        lambda log_t: log_loss(to_probabilities(z_NC / np.exp(log_t), task), targets_NC),
         bounds=(-1.5, 1.5),
         method="bounded",
         options={"xatol": 1e-3},
     )
     t = float(np.exp(found.x))
-    return lambda p: probs_of(scores_of(p, task) / t, task), {"temperature": round(t, 4)}
+    return lambda p: to_probabilities(to_logits(p, task) / t, task), {"temperature": round(t, 4)}
 
 
 def platt(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
-    """A slope and an offset for the log-odds of each class (Platt 1999); a rare one is left as it is."""
-    from sklearn.linear_model import LogisticRegression
-
-    z_NC = scores_of(probs_NC, "multilabel")
+    """A slope and an offset for the logits of each class (Platt 1999); a rare one is left as it is."""
+    z_NC = to_logits(probs_NC, "multilabel")
     slope_C, offset_C = np.ones(z_NC.shape[1]), np.zeros(z_NC.shape[1])
     for c, (z, y) in enumerate(zip(z_NC.T, targets_NC.T, strict=True)):
         known = np.isfinite(y)
@@ -53,15 +52,15 @@ def platt(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
         slope_C[c], offset_C[c] = max(float(fitted.coef_[0, 0]), 0.0), float(fitted.intercept_[0])
 
     def move(p: np.ndarray) -> np.ndarray:
-        return whole(probs_of(scores_of(p, "multilabel") * slope_C + offset_C, "multilabel"), task)
+        return normalise(
+            to_probabilities(to_logits(p, "multilabel") * slope_C + offset_C, "multilabel"), task
+        )
 
     return move, {"slopes": slope_C.round(4).tolist(), "offsets": offset_C.round(4).tolist()}
 
 
 def isotonic(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
     """The rising steps that fit each class best (Zadrozny and Elkan 2002); for thousands of clips."""
-    from sklearn.isotonic import IsotonicRegression
-
     steps: list[Any] = []
     for p, y in zip(probs_NC.T, targets_NC.T, strict=True):
         known = np.isfinite(y)
@@ -74,7 +73,7 @@ def isotonic(probs_NC: np.ndarray, targets_NC: np.ndarray, task: str) -> Fitted:
 
     def move(p: np.ndarray) -> np.ndarray:
         columns = [p[:, c] if s is None else s.predict(p[:, c]) for c, s in enumerate(steps)]
-        return whole(np.stack(columns, axis=1), task)
+        return normalise(np.stack(columns, axis=1), task)
 
     return move, {"classes": sum(s is not None for s in steps)}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from jungle.ensemble.logits import scores_of
+from jungle.ensemble.logits import to_logits
 from jungle.ensemble.members import Member
 from jungle.errors import UsageError, UserError, shorten_error
 from jungle.parquet import read_parquet
@@ -25,14 +25,14 @@ PARTS = 4
 COLUMNS = 1 + len(QUANTILES) + len(EDGES) + 1 + PARTS
 
 
-def statistics(probs_TC: np.ndarray) -> np.ndarray:
+def compute_statistics(probs_TC: np.ndarray) -> np.ndarray:
     """Return `[COLUMNS * C]` float32 of the answers to a clip's frames, in any order, one frame at least.
 
-    Of the log-odds of each class: the mean, quantiles (the least, the median and the most among them), and
+    Of the logits of each class: the mean, quantiles (the least, the median and the most among them), and
     the means of a quarter of the frames each, from those that say least to those that say most; and a
     histogram of the probabilities, as shares of the frames.
     """
-    z_TC = np.sort(scores_of(probs_TC, "multilabel"), axis=0)
+    z_TC = np.sort(to_logits(probs_TC, "multilabel"), axis=0)
     bin_TC = np.searchsorted(EDGES, probs_TC, side="right")
     shares = [(bin_TC == b).mean(0) for b in range(len(EDGES) + 1)]
     ends = np.linspace(0, len(z_TC), PARTS + 1)
@@ -41,7 +41,7 @@ def statistics(probs_TC: np.ndarray) -> np.ndarray:
     return np.concatenate(rows).astype(np.float32)
 
 
-def of_member(
+def compute_member_statistics(
     member: Member, split: str, clips: Sequence[str], classes: Sequence[str], probs_NC: np.ndarray
 ) -> np.ndarray:
     """Return `[N, COLUMNS * C]` of a member's frames, float32; of folds, for test clips, the mean over runs.
@@ -70,10 +70,10 @@ def of_member(
         table = read_frames(file, [classes[i] for i in at])
         for name, *lists in table.iter_rows():
             if (i := row_of.get(name)) is not None:
-                sums_NF[i] += statistics(np.array(lists, np.float32).T)
+                sums_NF[i] += compute_statistics(np.array(lists, np.float32).T)
                 runs_N[i] += 1
     for i in np.flatnonzero(runs_N == 0):
-        sums_NF[i], runs_N[i] = statistics(probs_NC[i : i + 1, at]), 1
+        sums_NF[i], runs_N[i] = compute_statistics(probs_NC[i : i + 1, at]), 1
     return (sums_NF / runs_N[:, None]).astype(np.float32)
 
 

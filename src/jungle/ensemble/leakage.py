@@ -30,7 +30,7 @@ class Finding:
     """`TOO_GOOD` is a leak; `LACKING` and `APART` are none."""
 
 
-def findings_of(members: Sequence[Member], contents: pl.DataFrame | None = None) -> list[Finding]:
+def find_leaks(members: Sequence[Member], contents: pl.DataFrame | None = None) -> list[Finding]:
     """Return what leaks, what is missing and what does not fit together; each member's own first.
 
     Args:

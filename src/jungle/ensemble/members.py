@@ -56,16 +56,16 @@ def load_members(paths: Sequence[str | Path]) -> list[Member]:
         UserError: a table in it is damaged.
     """
     groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
-    for run in runs_of(paths):
+    for run in find_runs(paths):
         settings = _settings(run)
         groups.setdefault(_but_for_fold(settings), []).append((run, settings))
-    names = told_apart([_name(found[0][1]) for found in groups.values()])
+    names = make_unique([_name(found[0][1]) for found in groups.values()])
     return [
         _member(name, [run for run, _ in found]) for name, found in zip(names, groups.values(), strict=True)
     ]
 
 
-def told_apart(names: Sequence[str]) -> list[str]:
+def make_unique(names: Sequence[str]) -> list[str]:
     """Return the names, those that have been before with a number behind them: `lite0`, `lite0 (2)`."""
     seen: list[str] = []
     for plain in names:
@@ -76,7 +76,7 @@ def told_apart(names: Sequence[str]) -> list[str]:
     return seen
 
 
-def expanded(path: str | Path) -> list[Path]:
+def expand(path: str | Path) -> list[Path]:
     """Return what a path or a pattern names, in order; of a path itself, whether it is there or not."""
     return [Path(p) for p in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [Path(path)]
 
@@ -86,7 +86,7 @@ def adds_to_one(probs: np.ndarray) -> bool:
     return probs.shape[-1] > 1 and bool((np.abs(probs.sum(-1) - 1) < ONE).all())
 
 
-def runs_of(paths: Sequence[str | Path], setting: str = "members") -> list[Path]:
+def find_runs(paths: Sequence[str | Path], setting: str = "members") -> list[Path]:
     """Return the training runs that paths name, each once, in their order.
 
     Raises:
@@ -94,7 +94,7 @@ def runs_of(paths: Sequence[str | Path], setting: str = "members") -> list[Path]
     """
     runs: dict[Path, None] = {}
     for path in paths:
-        found = expanded(path)
+        found = expand(path)
         if not found:
             raise UsageError(f"{setting}={path}: nothing of that name")
         before = len(runs)

@@ -1,9 +1,11 @@
-"""The third place's second level: a small network over columns, the mean of ten."""
+"""Second level of the third place: a small network over columns, the mean of ten."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 NETWORKS, BATCH, EPOCHS, PATIENCE = 10, 512, 50, 6
 WIDTH = 512
@@ -12,7 +14,7 @@ RATE, FALL, FALL_PATIENCE, LOWEST_RATE = 1e-3, 0.7, 2, 1e-4  # on a plateau of t
 
 def fit_networks(
     x_NF: np.ndarray, targets_NC: np.ndarray, task: str, seed: int, networks: int = NETWORKS
-) -> Callable[[Any], np.ndarray]:
+) -> Callable[[np.ndarray], np.ndarray]:
     """Fit ten networks, each on nine tenths of the rows and stopped by the tenth left; return their mean.
 
     Layers, batch, epochs, patience and rate are the third place's (Pri-matrix Factorization, 2017):
@@ -26,13 +28,11 @@ def fit_networks(
         seed: of the tenths, the weights and the order of rows.
         networks: fit only the first so many of the ten.
     """
-    import torch
-
     center_F, scale_F = x_NF.mean(0), x_NF.std(0) + 1e-6
     x = torch.from_numpy((x_NF - center_F) / scale_F)
     y = torch.from_numpy(np.nan_to_num(targets_NC).astype(np.float32))
     known = torch.from_numpy(np.isfinite(targets_NC).astype(np.float32))
-    part_N = stratified(targets_NC, NETWORKS, seed)
+    part_N = deal_stratified(targets_NC, NETWORKS, seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         models = [
@@ -59,7 +59,7 @@ def fit_networks(
     return predict
 
 
-def stratified(targets_NC: np.ndarray, parts: int, seed: int) -> np.ndarray:
+def deal_stratified(targets_NC: np.ndarray, parts: int, seed: int) -> np.ndarray:
     """Deal rows into parts, int `[N]`, each with its share of every combination of labels, give or take one.
 
     Args:
@@ -76,9 +76,7 @@ def stratified(targets_NC: np.ndarray, parts: int, seed: int) -> np.ndarray:
     return part_N
 
 
-def _layers(columns: int, classes: int) -> Any:
-    from torch import nn
-
+def _layers(columns: int, classes: int) -> nn.Sequential:
     def block(before: int) -> list[nn.Module]:
         return [nn.Linear(before, WIDTH), nn.BatchNorm1d(WIDTH), nn.ReLU(), nn.Dropout(0.25)]
 
@@ -87,9 +85,7 @@ def _layers(columns: int, classes: int) -> Any:
     )
 
 
-def _fit(x: Any, y: Any, known: Any, task: str, train: Any, held: Any) -> Any:
-    import torch
-
+def _fit(x: Tensor, y: Tensor, known: Tensor, task: str, train: Tensor, held: Tensor) -> nn.Sequential:
     model = _layers(x.shape[1], y.shape[1])
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
     # Keras falls in the epoch that is the second without a better value, torch in the one after that.
@@ -121,14 +117,12 @@ def _fit(x: Any, y: Any, known: Any, task: str, train: Any, held: Any) -> Any:
     return model.eval()
 
 
-def _loss(logits: Any, y: Any, known: Any, task: str) -> Any:
-    from torch.nn import functional as F
-
+def _loss(logits: Tensor, y: Tensor, known: Tensor, task: str) -> Tensor:
     if task == "exclusive":
         return F.cross_entropy(logits, y)
     cells = F.binary_cross_entropy_with_logits(logits, y, reduction="none")
     return (cells * known).sum() / known.sum().clamp(min=1)
 
 
-def _probabilities(logits: Any, task: str) -> Any:
+def _probabilities(logits: Tensor, task: str) -> Tensor:
     return logits.softmax(1) if task == "exclusive" else logits.sigmoid()

@@ -1,8 +1,8 @@
-"""What all members say of the same clips, side by side: arrays in one order of clips and classes.
+"""Prediction matrix: the predictions of all members for the same clips, in one order of clips and classes.
 
 A clip that one member could not read is answered by the others: the member is given the mean of those that
-could, and so adds nothing of its own. A clip that none could read is not on the board: nothing is fitted to
-it or scored on it, and the table of the ensemble's answers has its failed row.
+could, and so adds nothing of its own. A clip that none could read is not in the matrix: nothing is fitted to
+it or scored on it, and the table of the ensemble's predictions has its failed row.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jungle.wording import count
 
 
 @dataclass(frozen=True)
-class Board:
+class PredictionMatrix:
     """The answers of M members for N clips of one split.
 
     Attributes:
@@ -36,9 +36,9 @@ class Board:
         groups_N: the site of each clip as a number, or a number of its own where no site is known.
         extra_NF: float32; further columns for the stackers that take any, finite; mostly none.
         own_MNF: the same of each member, which go with it; mostly no member has any.
-        asked: names of all clips of the split, in order, those without an answer among them.
-        lost: of those without an answer: name and reason.
-        lost_labelled: how many of those have a label.
+        requested: names of all clips of the split, in order, those without an answer among them.
+        unanswered: of those without an answer: name and reason.
+        unanswered_labelled: how many of those have a label.
     """
 
     clips: Clips
@@ -50,9 +50,9 @@ class Board:
     groups_N: np.ndarray
     extra_NF: np.ndarray
     own_MNF: tuple[np.ndarray, ...] = ()
-    asked: tuple[str, ...] = ()
-    lost: Mapping[str, str] = field(default_factory=dict)
-    lost_labelled: int = 0
+    requested: tuple[str, ...] = ()
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+    unanswered_labelled: int = 0
 
     @cached_property
     def targets_NC(self) -> np.ndarray:
@@ -65,17 +65,17 @@ class Board:
         return np.asarray(np.isfinite(self.targets_NC).any(1))
 
     @property
-    def judged_N(self) -> np.ndarray:
+    def scored_N(self) -> np.ndarray:
         """Whether a clip has a label and every member has read it: all are compared on the same clips."""
         return self.labelled_N & ~self.unread_MN.any(0)
 
     @property
-    def not_judged(self) -> int:
+    def unscored(self) -> int:
         """How many clips have a label, but some member could not read them."""
-        return int((self.labelled_N & self.unread_MN.any(0)).sum()) + self.lost_labelled
+        return int((self.labelled_N & self.unread_MN.any(0)).sum()) + self.unanswered_labelled
 
-    def of(self, members: Sequence[int]) -> Board:
-        """Return the board of some of the members."""
+    def of(self, members: Sequence[int]) -> PredictionMatrix:
+        """Return the matrix of some of the members."""
         at = list(members)
         own = tuple(self.own_MNF[i] for i in at) if self.own_MNF else ()
         return replace(
@@ -86,15 +86,15 @@ class Board:
             own_MNF=own,
         )
 
-    def rows(self, at: np.ndarray) -> Answers:
+    def rows(self, at: np.ndarray) -> StackerInput:
         """Return the answers for some of the clips, as stackers take them."""
         extra = [self.extra_NF[at], *(own_NF[at] for own_NF in self.own_MNF)]
         own = tuple(own_NF.shape[1] for own_NF in self.own_MNF)
-        return Answers(self.probs_MNC[:, at], np.concatenate(extra, axis=1), self.task, own)
+        return StackerInput(self.probs_MNC[:, at], np.concatenate(extra, axis=1), self.task, own)
 
 
 @dataclass(frozen=True)
-class Answers:
+class StackerInput:
     """What a stacker sees of n clips: the members' answers, and nothing of the labels.
 
     Attributes:
@@ -106,25 +106,25 @@ class Answers:
     task: str
     own: tuple[int, ...] = ()
 
-    def rows(self, at: np.ndarray) -> Answers:
+    def rows(self, at: np.ndarray) -> StackerInput:
         """Return some of the clips."""
         return replace(self, probs_MNC=self.probs_MNC[:, at], extra_NF=self.extra_NF[at])
 
-    def member(self, i: int) -> Answers:
+    def member(self, i: int) -> StackerInput:
         """Return what one member says, with its own columns and those that are nobody's."""
         widths = self.own or (0,) * len(self.probs_MNC)
         shared = self.extra_NF.shape[1] - sum(widths)
         begin = shared + sum(widths[:i])
         own_NF = self.extra_NF[:, begin : begin + widths[i]]
         extra_NF = np.concatenate([self.extra_NF[:, :shared], own_NF], axis=1)
-        return Answers(self.probs_MNC[i : i + 1], extra_NF, self.task, (widths[i],))
+        return StackerInput(self.probs_MNC[i : i + 1], extra_NF, self.task, (widths[i],))
 
     def __len__(self) -> int:
         return self.probs_MNC.shape[1]
 
 
-def board_of(members: Sequence[Member], split: str) -> Board | None:
-    """Return the board of a split, in the first member's order of clips; None where nobody has predicted it.
+def build_matrix(members: Sequence[Member], split: str) -> PredictionMatrix | None:
+    """Return the matrix of a split, in the first member's order of clips; None where nobody has predicted it.
 
     Raises:
         UsageError: members are of other classes or tasks, or have not predicted the same clips.
@@ -169,20 +169,20 @@ def board_of(members: Sequence[Member], split: str) -> Board | None:
     if not answered_N.any():
         raise UsageError(f"members: none of their {len(names)} {split} clips could be read")
     first_N = unread_MN.argmax(0)  # of a clip without an answer: the first member that could not read it
-    lost = {names["clip"][int(n)]: reasons[first_N[n]][n] for n in np.flatnonzero(~answered_N)}
+    unanswered = {names["clip"][int(n)]: reasons[first_N[n]][n] for n in np.flatnonzero(~answered_N)}
     kept = ordered.where(pl.Series(answered_N))
-    return Board(
+    return PredictionMatrix(
         kept,
         lead.classes,
         lead.task,
         tuple(m.name for m in members),
         filled_MNC[:, answered_N],
         unread_MN[:, answered_N],
-        groups(kept),
+        number_sites(kept),
         np.zeros((len(kept), 0), np.float32),
-        asked=tuple(names["clip"]),
-        lost=lost,
-        lost_labelled=int(ordered.where(pl.Series(~answered_N)).labelled().sum()),
+        requested=tuple(names["clip"]),
+        unanswered=unanswered,
+        unanswered_labelled=int(ordered.where(pl.Series(~answered_N)).labelled().sum()),
     )
 
 
@@ -203,7 +203,7 @@ def _filled(
     return np.where(borrowed_MNC, mean_NC, probs_MNC), (count_NC > 0).all(1)
 
 
-def groups(clips: Clips) -> np.ndarray:
+def number_sites(clips: Clips) -> np.ndarray:
     """Return a number for each clip, the same for clips of one site; int64 `[N]`."""
     if "site" not in clips.table.columns:
         return np.arange(len(clips))
@@ -213,17 +213,17 @@ def groups(clips: Clips) -> np.ndarray:
     )
 
 
-def table_of(board: Board, probs_NC: np.ndarray) -> pl.DataFrame:
-    """Return the predictions table of the answers to a board's clips, with the clips that none could read."""
-    said = dict(zip(board.clips.table["clip"], probs_NC, strict=True))
-    unread_N = board.unread_MN.sum(0).tolist()
-    unread = dict(zip(board.clips.table["clip"], unread_N, strict=True))
+def make_predictions(matrix: PredictionMatrix, probs_NC: np.ndarray) -> pl.DataFrame:
+    """Return the predictions table of an ensemble, with failed rows for clips that no member could read."""
+    said = dict(zip(matrix.clips.table["clip"], probs_NC, strict=True))
+    unread_N = matrix.unread_MN.sum(0).tolist()
+    unread = dict(zip(matrix.clips.table["clip"], unread_N, strict=True))
     rows: list[ClipPrediction] = []
-    for clip in board.asked:
-        if clip in board.lost:
-            rows.append(ClipPrediction.failure(board.lost[clip]))
+    for clip in matrix.requested:
+        if clip in matrix.unanswered:
+            rows.append(ClipPrediction.failure(matrix.unanswered[clip]))
             continue
         n = unread[clip]
-        reason = f"{n} of {len(board.names)} members could not read it" if n else ""
+        reason = f"{n} of {len(matrix.names)} members could not read it" if n else ""
         rows.append(ClipPrediction("degraded" if n else "ok", reason, said[clip]))
-    return predictions.make_table(board.asked, rows, board.classes)
+    return predictions.make_table(matrix.requested, rows, matrix.classes)

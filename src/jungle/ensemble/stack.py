@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from jungle.console import Progress
-from jungle.ensemble.blend import BLENDS, Blend, completed
+from jungle.ensemble.blend import BLENDS, Blend, complete_member
 from jungle.ensemble.calibration import CALIBRATIONS, Calibration
-from jungle.ensemble.prediction_matrix import Answers, Board
+from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
@@ -56,7 +57,7 @@ class Stack:
     _blend: Blend = field(repr=False)
     _calibrate: Calibration = field(repr=False)
 
-    def __call__(self, answers: Answers) -> np.ndarray:
+    def __call__(self, answers: StackerInput) -> np.ndarray:
         """Return probabilities, float64 `[n, C]`."""
         return self._calibrate(self._blend(answers))
 
@@ -72,7 +73,7 @@ class Stack:
         return int(weights.argmax())
 
 
-def plan_of(stacker: str, calibration: str, clips: int, columns: bool, seed: int) -> Plan:
+def make_plan(stacker: str, calibration: str, clips: int, columns: bool, seed: int) -> Plan:
     """Return what `stacker=` and `calibration=` ask for; `auto` is all that suits so many clips.
 
     Args:
@@ -93,18 +94,18 @@ def plan_of(stacker: str, calibration: str, clips: int, columns: bool, seed: int
     )
 
 
-def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Plan) -> Stack:
+def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Plan) -> Stack:
     """Fit the second level to n clips, their labels `[n, C]` and their sites.
 
     Each stacker is judged by its answers to parts that it was not fitted to. The calibration is fitted to
     those answers of the best one: to what it says of clips that it has not seen, as it will have to.
     """
     if len(plan.stackers) == 1 and plan.calibrations == ("none",):  # nothing to choose
-        blend, about = fitted(plan.stackers[0], answers, targets_NC, plan.seed)
+        blend, about = fit_stacker(plan.stackers[0], answers, targets_NC, plan.seed)
         nothing: dict[str, dict[str, float]] = {"stackers": {}, "calibrations": {}}
         none, _ = CALIBRATIONS["none"](np.empty(0), np.empty(0), answers.task)
         return Stack(plan.stackers[0], "none", {"stacker": about, "calibration": {}}, nothing, blend, none)
-    parts = parts_of(targets_NC, groups_N, PARTS, plan.seed)
+    parts = split_parts(targets_NC, groups_N, PARTS, plan.seed)
     held = {name: _held_back(name, answers, targets_NC, parts, plan.seed) for name in plan.stackers}
     losses = {name: log_loss(probs_NC, targets_NC) for name, probs_NC in held.items()}
     chosen = min(losses, key=losses.__getitem__)
@@ -115,7 +116,7 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
     }
     calibration = min(moved, key=moved.__getitem__)
     move, found = CALIBRATIONS[calibration](probs_NC, targets_NC, answers.task)
-    blend, about = fitted(chosen, answers, targets_NC, plan.seed)
+    blend, about = fit_stacker(chosen, answers, targets_NC, plan.seed)
     return Stack(
         chosen,
         calibration,
@@ -126,7 +127,7 @@ def fit(answers: Answers, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Pl
     )
 
 
-def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
+def predict_nested(matrix: PredictionMatrix, at: np.ndarray, plan: Plan) -> np.ndarray:
     """Return answers `[n, C]` to the labelled clips `at`.
 
     No clip's answer was shaped by a fit on it or its site.
@@ -134,7 +135,7 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
     Raises:
         UsageError: there are too few sites to choose by some of them and to judge by the others.
     """
-    targets_NC, groups_N = board.targets_NC[at], board.groups_N[at]
+    targets_NC, groups_N = matrix.targets_NC[at], matrix.groups_N[at]
     chooses = len(plan.stackers) > 1 or plan.calibrations != ("none",)
     if chooses and len(np.unique(groups_N)) == 2:
         from jungle.errors import UsageError
@@ -143,8 +144,8 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
             "stacking needs validation clips of at least three sites, two to choose by and one to judge by; "
             "these are of two: validate on more, or leave it nothing to choose: stacker=mean calibration=none"
         )
-    answers = board.rows(at)
-    parts = parts_of(targets_NC, groups_N, PARTS, plan.seed + 1)
+    answers = matrix.rows(at)
+    parts = split_parts(targets_NC, groups_N, PARTS, plan.seed + 1)
     with Progress("nested stacking", len(parts)) as bar:
 
         def answered(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
@@ -154,7 +155,9 @@ def nested(board: Board, at: np.ndarray, plan: Plan) -> np.ndarray:
         return _part_by_part(parts, targets_NC.shape, answered)
 
 
-def calibrated(val: Board, at: np.ndarray, plan: Plan, board: Board | None = None) -> list[np.ndarray]:
+def calibrate_members(
+    val: PredictionMatrix, at: np.ndarray, plan: Plan, matrix: PredictionMatrix | None = None
+) -> list[np.ndarray]:
     """Return each member's own answers, calibrated as well as the ensemble's may be: `[N, C]` a member.
 
     A stacker that is fitted calibrates by its weights and biases too, so that a member has a temperature at
@@ -164,46 +167,46 @@ def calibrated(val: Board, at: np.ndarray, plan: Plan, board: Board | None = Non
         val: the validation clips.
         at: those of them that have a label, to fit on.
         plan: of the ensemble; which of its calibrations suits a member is found for each alone.
-        board: the clips to answer; None = those of `val`, where each labelled one is answered by a
+        matrix: the clips to answer; None = those of `val`, where each labelled one is answered by a
             calibration that was fitted to neither it nor its site.
     """
     names = plan.calibrations if plan.calibrations != ("none",) else ("none", "temperature")
     targets_NC = val.targets_NC[at]
-    parts = parts_of(targets_NC, val.groups_N[at], PARTS, plan.seed + 1)
+    parts = split_parts(targets_NC, val.groups_N[at], PARTS, plan.seed + 1)
     found = []
     for i in range(len(val.names)):
-        own_NC = completed(val, i)
+        own_NC = complete_member(val, i)
         held = {name: _moved(name, own_NC[at], targets_NC, val.task, parts) for name in names}
         chosen = min(held, key=lambda name: log_loss(held[name], targets_NC))
         move, _ = CALIBRATIONS[chosen](own_NC[at], targets_NC, val.task)
-        answered = np.array(move(own_NC if board is None else completed(board, i)), float)
-        if board is None:
+        answered = np.array(move(own_NC if matrix is None else complete_member(matrix, i)), float)
+        if matrix is None:
             answered[at] = held[chosen]
         found.append(answered)
     return found
 
 
-def again(stack: Stack, fitted_on: Board, at: np.ndarray, board: Board, seed: int) -> np.ndarray:
-    """Return what the stack's kind says of all clips of `board` when fitted to the clips `at` of another.
+def refit(
+    stack: Stack, fitted_on: PredictionMatrix, at: np.ndarray, matrix: PredictionMatrix, seed: int
+) -> np.ndarray:
+    """Return what the stack's kind says of all clips of `matrix` when fitted to the clips `at` of another.
 
     Quickly, and with the stack's own calibration: to compare sets of members with each other.
     """
     targets_NC = fitted_on.targets_NC[at]
-    blend, _ = fitted(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
-    return stack._calibrate(blend(board.rows(np.arange(len(board.clips)))))
+    blend, _ = fit_stacker(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
+    return stack._calibrate(blend(matrix.rows(np.arange(len(matrix.clips)))))
 
 
-def held_back(stack: Stack, board: Board, at: np.ndarray, seed: int) -> np.ndarray:
+def predict_held_back(stack: Stack, matrix: PredictionMatrix, at: np.ndarray, seed: int) -> np.ndarray:
     """As `again`, for the clips `at` themselves, each answered by a fit that saw neither it nor its site."""
-    targets_NC = board.targets_NC[at]
-    parts = parts_of(targets_NC, board.groups_N[at], PARTS, seed + 1)
-    return stack._calibrate(_held_back(stack.stacker, board.rows(at), targets_NC, parts, seed))
+    targets_NC = matrix.targets_NC[at]
+    parts = split_parts(targets_NC, matrix.groups_N[at], PARTS, seed + 1)
+    return stack._calibrate(_held_back(stack.stacker, matrix.rows(at), targets_NC, parts, seed))
 
 
-def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
+def split_parts(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
     """Return the rows of each part: whole sites, classes spread as evenly as sites let them be."""
-    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
-
     rarest_first = np.argsort(np.nansum(targets_NC, axis=0), kind="stable")
     has = np.nan_to_num(targets_NC)[:, rarest_first] == 1
     label_N = np.where(has.any(1), has.argmax(1), -1)
@@ -220,8 +223,8 @@ def parts_of(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int
     return [held for held in found if len(held)]
 
 
-def fitted(
-    name: str, answers: Answers, targets_NC: np.ndarray, seed: int, quick: bool = False
+def fit_stacker(
+    name: str, answers: StackerInput, targets_NC: np.ndarray, seed: int, quick: bool = False
 ) -> tuple[Blend, dict[str, Any]]:
     """Return the stacker of that name fitted to clips, and what it has found; `quick`: in less time."""
     if name in BLENDS:
@@ -230,10 +233,10 @@ def fitted(
 
 
 def _held_back(
-    name: str, answers: Answers, targets_NC: np.ndarray, parts: Sequence[np.ndarray], seed: int
+    name: str, answers: StackerInput, targets_NC: np.ndarray, parts: Sequence[np.ndarray], seed: int
 ) -> np.ndarray:
     def answered(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
-        blend, _ = fitted(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
+        blend, _ = fit_stacker(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
         return blend(answers.rows(held))
 
     return _part_by_part(parts, targets_NC.shape, answered)

@@ -6,24 +6,24 @@ import numpy as np
 import polars as pl
 
 from jungle.data.formats.times import is_sortable, read_times
-from jungle.ensemble.logits import scores_of
-from jungle.ensemble.prediction_matrix import Answers, Board
+from jungle.ensemble.logits import to_logits
+from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
 from jungle.errors import UsageError
 from jungle.names import show
 
 
-def plain(answers: Answers) -> np.ndarray:
-    """Return `[n, M*C + F]` float32: the log-odds of each member's classes, then the extra columns.
+def build_features(answers: StackerInput) -> np.ndarray:
+    """Return `[n, M*C + F]` float32: the logits of each member's classes, then the extra columns.
 
     Classes that a member does not know have no column.
     """
-    z_MNC = scores_of(answers.probs_MNC, "multilabel")
+    z_MNC = to_logits(answers.probs_MNC, "multilabel")
     z_NK = z_MNC.transpose(1, 0, 2).reshape(len(answers), -1)
     known_K = np.isfinite(z_NK).all(0)
     return np.concatenate([z_NK[:, known_K], answers.extra_NF], axis=1).astype(np.float32)
 
 
-def neighbours(board: Board) -> np.ndarray:
+def build_neighbour_features(matrix: PredictionMatrix) -> np.ndarray:
     """Return `[N, 2*C]` float32: the members' mean answer to the clips before and after it at its site.
 
     The first and the last clip of a site see their own answer there. Only answers are looked at, never
@@ -32,7 +32,7 @@ def neighbours(board: Board) -> np.ndarray:
     Raises:
         UsageError: the clips have no site or no time.
     """
-    table = board.clips.table
+    table = matrix.clips.table
     for column in ("site", "time"):
         if column not in table.columns or table[column].null_count() == len(table):
             raise UsageError(
@@ -45,7 +45,7 @@ def neighbours(board: Board) -> np.ndarray:
             f"{show(times.drop_nulls()[0], 40)!r}; write 2021-03-31 14:05:00 in the labels' column of "
             "times, and train again"
         )
-    mean_NC = scores_of(np.nanmean(board.probs_MNC, axis=0), "multilabel")
+    mean_NC = to_logits(np.nanmean(matrix.probs_MNC, axis=0), "multilabel")
     order = (
         table.select("site", times.alias("time"))
         .with_row_index("row")

@@ -12,7 +12,7 @@ import polars as pl
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble.members import adds_to_one, expanded, load_members, told_apart
+from jungle.ensemble.members import adds_to_one, expand, load_members, make_unique
 from jungle.errors import UsageError, UserError
 from jungle.wording import count
 
@@ -21,7 +21,7 @@ HOW = "python predict.py ckpt=<run> videos=<data.root> out=<folder>, and give th
 
 
 @dataclass(frozen=True)
-class Panel:
+class UnlabelledPredictions:
     """The answers of M members for N clips; nothing in it knows a label.
 
     Attributes:
@@ -41,7 +41,7 @@ class Panel:
     left_out: int
 
 
-def panel_of(paths: Sequence[str], split: str, clips: Path | None = None) -> Panel:
+def load_unlabelled(paths: Sequence[str], split: str, clips: Path | None = None) -> UnlabelledPredictions:
     """Return what members say of a split.
 
     Args:
@@ -71,7 +71,7 @@ def panel_of(paths: Sequence[str], split: str, clips: Path | None = None) -> Pan
         )
     asked = _clips(clips) if clips is not None else members[0].clips
     wanted = _unlabelled(asked, split, clips)
-    names = told_apart([name for name, _ in tables])
+    names = make_unique([name for name, _ in tables])
     known = {name: t for name, (_, t) in zip(names, tables, strict=True) if t is not None}
     return _joined(wanted, known, split)
 
@@ -81,7 +81,7 @@ def _kinds_of(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
     runs: list[str] = []
     folders: dict[Path, None] = {}
     for path in paths:
-        found = expanded(path)
+        found = expand(path)
         predicted = [f.resolve() for f in found if os.path.isfile(f / PREDICTED)]
         folders |= dict.fromkeys(predicted)
         if not predicted:
@@ -112,7 +112,7 @@ def _unlabelled(clips: Clips, split: str, where: Path | None) -> pl.DataFrame:
     return table.select(c for c in ("clip", "path", "site") if c in table.columns)
 
 
-def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -> Panel:
+def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -> UnlabelledPredictions:
     first = next(iter(tables))
     classes = predictions.get_classes(tables[first])
     both = wanted.select("clip")
@@ -140,4 +140,6 @@ def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -
             for t in tables.values()
         ]
     ).astype(np.float32)
-    return Panel(tuple(tables), classes, adds_to_one(probs_MNC), kept, probs_MNC, len(wanted) - len(kept))
+    return UnlabelledPredictions(
+        tuple(tables), classes, adds_to_one(probs_MNC), kept, probs_MNC, len(wanted) - len(kept)
+    )

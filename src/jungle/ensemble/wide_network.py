@@ -1,4 +1,4 @@
-"""The first place's second level: one wide network over columns, with much dropout, for all of its epochs.
+"""Second level of the first place: one wide network over columns, with much dropout, for all of its epochs.
 
 Pri-matrix Factorization (2017). Nothing is held back from it and nothing stops it: dropout alone keeps it
 from learning the rows by heart.
@@ -6,9 +6,11 @@ from learning the rows by heart.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 BATCH = 64
 MOST_STEPS = 400  # of an epoch: where there are more clips, a batch has more of them
@@ -35,9 +37,9 @@ class Shape:
     second: int = 128
 
 
-TOGETHER = Shape(2048, 0.75, 80)
+OVER_ALL = Shape(2048, 0.75, 80)
 """Over the columns of all members."""
-ALONE = Shape(1024, 0.5, 128)
+OVER_ONE = Shape(1024, 0.5, 128)
 """Over those of one."""
 
 
@@ -55,8 +57,6 @@ def fit_wide(
         shape: of the network.
         quick: in a quarter of the epochs.
     """
-    import torch
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
     center_F, scale_F = x_NF.mean(0), x_NF.std(0) + 1e-6
     x = torch.from_numpy((x_NF - center_F) / scale_F).float().to(device)
@@ -64,7 +64,7 @@ def fit_wide(
     known = torch.from_numpy(np.isfinite(targets_NC).astype(np.float32)).to(device)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count()) if device == "cuda" else []):
         torch.manual_seed(seed)
-        model = _fitted(x, y, known, shape, QUICK if quick else 1)
+        model = _fit(x, y, known, shape, QUICK if quick else 1)
 
     def predict(given_NF: np.ndarray) -> np.ndarray:
         given = torch.from_numpy((given_NF - center_F) / scale_F).float()
@@ -75,16 +75,12 @@ def fit_wide(
     return predict
 
 
-def rate_at(epoch: int, shortened: int = 1) -> float:
+def compute_rate(epoch: int, shortened: int = 1) -> float:
     """Return the rate of an epoch, counted from 0, of a schedule that is so many times shorter."""
     return next((rate for end, rate in RATES if epoch * shortened < end), RATES[-1][1])
 
 
-def _fitted(x: Any, y: Any, known: Any, shape: Shape, shortened: int) -> Any:
-    import torch
-    from torch import nn
-    from torch.nn import functional as F
-
+def _fit(x: Tensor, y: Tensor, known: Tensor, shape: Shape, shortened: int) -> nn.Sequential:
     last = nn.Linear(shape.second, y.shape[1])
     first = [nn.Linear(x.shape[1], shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
     model = nn.Sequential(*first, nn.Linear(shape.width, shape.second), nn.ReLU(), last).to(x.device)
@@ -92,7 +88,7 @@ def _fitted(x: Any, y: Any, known: Any, shape: Shape, shortened: int) -> Any:
     size = max(BATCH, -(-len(x) // MOST_STEPS))
     for epoch in range(max(shape.epochs // shortened, 1)):
         for group in optimizer.param_groups:
-            group["lr"] = rate_at(epoch, shortened)
+            group["lr"] = compute_rate(epoch, shortened)
         for rows in torch.randperm(len(x), device=x.device).split(size):
             optimizer.zero_grad()
             cells = F.binary_cross_entropy_with_logits(model(x[rows]), y[rows], reduction="none")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from jungle.ensemble.blend import completed
+from jungle.ensemble.blend import complete_member
 from jungle.ensemble.bootstrap import Interval
-from jungle.ensemble.evaluation import Judged
-from jungle.ensemble.prediction_matrix import Board
+from jungle.ensemble.evaluation import Evaluation
+from jungle.ensemble.prediction_matrix import PredictionMatrix
 from jungle.ensemble.stack import Stack
 from jungle.report import charts, evaluation
 from jungle.report.evaluation import Outcome
@@ -38,8 +38,8 @@ TRIED = {
 def write_ensemble_report(
     path: Path,
     *,
-    judged: Sequence[Judged],
-    boards: Mapping[str, Board | None],
+    evaluations: Sequence[Evaluation],
+    matrices: Mapping[str, PredictionMatrix | None],
     probs: Mapping[str, np.ndarray],
     stack: Stack,
     calibrated: Mapping[str, Sequence[np.ndarray] | None] | None = None,
@@ -50,9 +50,9 @@ def write_ensemble_report(
 
     Args:
         path: where the page goes.
-        judged: the ensemble on each split that has labels, the one to lead with first.
-        boards: the members' answers to each split.
-        probs: the ensemble's answers to each split, in the boards' order.
+        evaluations: the ensemble on each split that has labels, the one to lead with first.
+        matrices: the members' answers to each split.
+        probs: the ensemble's answers to each split, in the matrices' order.
         stack: the second level that was fitted to all validation clips.
         calibrated: each member's own answers to each split, calibrated as the ensemble's are; None where
             those are not.
@@ -62,12 +62,12 @@ def write_ensemble_report(
     Raises:
         OSError: the folder cannot be written.
     """
-    board = next(b for b in boards.values() if b is not None)
+    matrix = next(b for b in matrices.values() if b is not None)
     diagrams = {
         (j.split, i): chart
-        for j in judged
+        for j in evaluations
         for i, chart in enumerate(
-            _diagrams(j, boards[j.split], probs[j.split], (calibrated or {}).get(j.split))
+            _diagrams(j, matrices[j.split], probs[j.split], (calibrated or {}).get(j.split))
         )
     }
     drawings = charts.draw({f"{split} {i}": chart for (split, i), chart in diagrams.items()})
@@ -76,64 +76,69 @@ def write_ensemble_report(
         "ensemble.html.j2",
         PathDisplay(find_roots([path.parent]), whole_paths),
         kind="ensemble",
-        title=f"{len(board.names)} models together" if len(board.names) > 1 else "".join(board.names),
+        title=f"{len(matrix.names)} models together" if len(matrix.names) > 1 else "".join(matrix.names),
         splits=[
             _split(j) | {"reliability": [drawings[f"{s} {i}"] for s, i in diagrams if s == j.split]}
-            for j in judged
+            for j in evaluations
         ],
         calibrates=any((calibrated or {}).values()),
         fitted=(stack.stacker, stack.calibration) != ("mean", "none"),
-        classes=list(board.classes),
-        task=board.task,
+        classes=list(matrix.classes),
+        task=matrix.task,
         stacker=TRIED[stack.stacker],
         calibration=TRIED[stack.calibration],
         tried=[
-            (what, _tried(stack.losses[key]))
+            (what, _name_losses(stack.losses[key]))
             for what, key in (("second level", "stackers"), ("calibration", "calibrations"))
             if len(stack.losses[key]) > 1
         ],
-        weights=_weights(board, stack),
-        many=len(board.names) > 1,
-        alone=board.names[stack.alone] if stack.alone is not None and len(board.names) > 1 else None,
+        weights=_weights(matrix, stack),
+        many=len(matrix.names) > 1,
+        alone=matrix.names[stack.alone] if stack.alone is not None and len(matrix.names) > 1 else None,
         neighbours=neighbours,
     )
     return path
 
 
 def _diagrams(
-    judged: Judged, board: Board | None, probs_NC: np.ndarray, calibrated: Sequence[np.ndarray] | None
+    evaluated: Evaluation,
+    matrix: PredictionMatrix | None,
+    probs_NC: np.ndarray,
+    calibrated: Sequence[np.ndarray] | None,
 ) -> list[charts.Chart]:
     """Return the reliability diagrams of the ensemble and of its best member on one split."""
-    assert board is not None
-    known = board.judged_N
-    member = board.names.index(judged.best)
-    best = completed(board, member) if calibrated is None else calibrated[member]
-    names = [c for c, k in zip(board.clips.table["clip"], known.tolist(), strict=True) if k]
+    assert matrix is not None
+    known = matrix.scored_N
+    member = matrix.names.index(evaluated.best)
+    best = complete_member(matrix, member) if calibrated is None else calibrated[member]
+    names = [c for c, k in zip(matrix.clips.table["clip"], known.tolist(), strict=True) if k]
     diagrams = []
-    for name, p_NC in (("Ensemble", probs_NC), (f"Best member, {judged.best}", best)):
-        found = Outcome(names, p_NC[known].astype(np.float64), board.targets_NC[known].astype(np.float64))
-        diagrams.append(charts.reliability_diagram(name, evaluation.compute_calibration(found, board.task)))
+    for name, p_NC in (("Ensemble", probs_NC), (f"Best member, {evaluated.best}", best)):
+        found = Outcome(names, p_NC[known].astype(np.float64), matrix.targets_NC[known].astype(np.float64))
+        diagrams.append(charts.reliability_diagram(name, evaluation.compute_calibration(found, matrix.task)))
     return diagrams
 
 
-def _split(judged: Judged) -> dict[str, Any]:
-    loss, gain = judged.scores["log_loss"], judged.gain["log_loss"]
-    worst = max(m.log_loss for m in judged.members)
-    shown = [c for c in judged.classes if c[1]]
+def _split(evaluated: Evaluation) -> dict[str, Any]:
+    loss, gain = evaluated.scores["log_loss"], evaluated.gain["log_loss"]
+    worst = max(m.log_loss for m in evaluated.members)
+    shown = [c for c in evaluated.classes if c.clips]
     return {
-        "key": judged.split,
-        "name": SPLITS.get(judged.split, judged.split),
-        "judged": judged,
+        "key": evaluated.split,
+        "name": SPLITS.get(evaluated.split, evaluated.split),
+        "evaluation": evaluated,
         "loss": loss,
-        "accuracy": judged.scores["accuracy"],
+        "accuracy": evaluated.scores["accuracy"],
         "gain": gain,
         "surely": _surely(gain),
-        "more": judged.gain["accuracy"],
-        "members": sorted(judged.members, key=lambda m: m.log_loss if m.calibrated is None else m.calibrated),
+        "more": evaluated.gain["accuracy"],
+        "members": sorted(
+            evaluated.members, key=lambda m: m.log_loss if m.calibrated is None else m.calibrated
+        ),
         "worst": max(worst, loss.value),
-        "classes": sorted(shown, key=lambda c: -c[3]),
-        "absent": [c[0] for c in judged.classes if not c[1]],
-        "absent_share": sum(c[3] for c in judged.classes if not c[1]),
+        "classes": sorted(shown, key=lambda c: -c.share),
+        "absent": [c.name for c in evaluated.classes if not c.clips],
+        "absent_share": sum(c.share for c in evaluated.classes if not c.clips),
     }
 
 
@@ -144,10 +149,10 @@ def _surely(gain: Interval) -> str:
     return "worse" if gain.high < 0 else "no sure difference"
 
 
-def _tried(losses: Mapping[str, float]) -> list[tuple[str, float]]:
+def _name_losses(losses: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(((TRIED[name], value) for name, value in losses.items()), key=lambda pair: pair[1])
 
 
-def _weights(board: Board, stack: Stack) -> list[tuple[str, float]]:
+def _weights(matrix: PredictionMatrix, stack: Stack) -> list[tuple[str, float]]:
     found = stack.about["stacker"].get("weights", [])
-    return list(zip(board.names, found, strict=True)) if found else []
+    return list(zip(matrix.names, found, strict=True)) if found else []

@@ -20,7 +20,7 @@ from jungle.data.clips import Clips
 from jungle.data.text import is_blank
 from jungle.data.validation import BLANK
 from jungle.ensemble.frame_statistics import read_frames
-from jungle.ensemble.members import runs_of
+from jungle.ensemble.members import find_runs
 from jungle.errors import UsageError, UserError
 from jungle.video.types import Likely
 from jungle.wording import count
@@ -73,7 +73,7 @@ def likely_of(cfg: ClipsConfig, clips: Clips) -> Sequence[Likely] | None:
 def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
     """Clip -> times and weights, float32 `[T, 2]`: the mean of the runs that saw the same of its frames."""
     sums: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
-    for run in runs_of(folders, "frames.weights"):
+    for run in find_runs(folders, "frames.weights"):
         for split in ("val", "test"):
             file = run / f"predictions_{split}.parquet"
             if not file.is_file():

@@ -21,7 +21,7 @@ from jungle.console import mute_log
 from jungle.data.clips import Clips
 from jungle.data.content_key import Content, read_content_keys
 from jungle.data.formats.times import read_times
-from jungle.ensemble.members import runs_of
+from jungle.ensemble.members import find_runs
 from jungle.errors import UserError, shorten_error
 from jungle.files import read_json, write_json
 from jungle.names import show
@@ -334,7 +334,7 @@ def _named(cfg: TrainConfig) -> dict[str, list[Path]]:
     if cfg.frames.weights is not None:
         asked = cfg.frames.weights if isinstance(cfg.frames.weights, list) else [cfg.frames.weights]
         try:
-            runs = runs_of(asked, "frames.weights")
+            runs = find_runs(asked, "frames.weights")
         except UserError:  # training says so
             runs = []
         files["frames.weights"] = [run / name for run in runs for name in ANSWERS if (run / name).is_file()]
