@@ -104,7 +104,7 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
     if table["clip"].is_duplicated().any():
         twice = table.filter(pl.col("clip").is_duplicated())["clip"][0]
         raise UserError(
-            f"a predictions table names each clip once; '{names.show(twice)}' stands there more often"
+            f"a predictions table names each clip once; '{names.show(twice)}' is in it more than once"
         )
     if not set(table["status"].unique()) <= set(STATUSES):
         raise UserError(f"a status is one of {', '.join(STATUSES)}")

@@ -15,7 +15,7 @@ WORDS = {
     "stage": None,
     "template": None,
 }
-"""Words that a recipe takes beside the settings of its training runs, with their values where few."""
+"""Settings of a recipe itself, with their values if these are few."""
 
 
 def find_recipe(argv: list[str], configs: Path) -> Path | None:
@@ -90,6 +90,6 @@ def format_usage(file: Path, configs: Path) -> str:
     fidelity=     {letter}
     plan=false    true = show what exists, what would run and how long it takes, and stop
     stage=        {alone}
-    template=     the submission format, where it does not lie beside the clips
+    template=     the submission format, if it is not next to the clips
 
 Other settings go to all training runs: python train.py --help tells them"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from jungle.errors import UsageError, suggest
 
@@ -207,6 +207,19 @@ class Clip:
     def replace(self, **changes: Any) -> Clip:
         """A copy with other values."""
         return dataclasses.replace(self, **changes)
+
+
+class ClipFacts(TypedDict):
+    """A `Clip` without its arrays and its cache."""
+
+    status: str
+    reason: str
+    decoder: str
+    width: int
+    height: int
+    fps: float
+    duration: float
+    on_cpu: str
 
 
 def checked_size(size: Any) -> tuple[int, int]:

@@ -52,7 +52,7 @@ class _Version:
 
 
 class _PartialFile:
-    """The bytes of a download so far, with a note beside them of the version that they belong to.
+    """The bytes of a download so far, and a file that notes their version.
 
     Args:
         path: where the bytes are collected.

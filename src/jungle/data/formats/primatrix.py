@@ -86,32 +86,34 @@ def load_primatrix_micro(
     micro: str | Path, labels: str | Path | None = None, template: str | Path | None = None, **options: object
 ) -> Clips:
     """Read the 64x64 set: as `load_primatrix`, where the archive's own folder `micro/` may lie in `micro`."""
+    root, labels = _locate_micro(micro, labels)
+    # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
+    return load_primatrix(root, labels, template, **options)  # type: ignore[arg-type]
+
+
+def _locate_micro(micro: str | Path, labels: str | Path | None) -> tuple[Path, str | Path | None]:
+    """Return the folder of the 64x64 clips, and the labels: those given, or those in or next to `micro`."""
     micro = make_absolute(micro)
     inner = micro / "micro"
-    beside = (micro, micro.parent)
-    labels = labels if labels is not None else _resolve_file(None, LABELS, beside)
-    # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
-    return load_primatrix(inner if inner.is_dir() else micro, labels, template, **options)  # type: ignore[arg-type]
+    if labels is None:
+        labels = _resolve_file(None, LABELS, (micro, micro.parent))
+    return inner if inner.is_dir() else micro, labels
 
 
 def load_primatrix_source(source: LabelSource, problems: Problems) -> Clips:
     """Read the folder that a config names, see `load_primatrix`."""
-    return load_primatrix(
-        source.folder(),
-        source.labels,
-        source.template,
-        test_labels=source.test_labels,
-        sites=source.sites,
-        classes=source.classes,
-        problems=problems,
-    )
+    return _load_source(source, source.folder(), source.labels, problems)
 
 
 def load_micro_source(source: LabelSource, problems: Problems) -> Clips:
     """Read the folder of small copies that a config names, see `load_primatrix_micro`."""
-    return load_primatrix_micro(
-        source.folder(),
-        source.labels,
+    return _load_source(source, *_locate_micro(source.folder(), source.labels), problems)
+
+
+def _load_source(source: LabelSource, root: Path, labels: str | Path | None, problems: Problems) -> Clips:
+    return load_primatrix(
+        root,
+        labels,
         source.template,
         test_labels=source.test_labels,
         sites=source.sites,
@@ -123,8 +125,8 @@ def load_micro_source(source: LabelSource, problems: Problems) -> Clips:
 def find_template(raw: str | Path, labels: str | Path | None, given: str | Path | None = None) -> Path | None:
     """Return the submission format: the one given, or the one beside the labels or the clips, if any is."""
     raw = make_absolute(raw)
-    beside = (Path(labels).parent,) if labels is not None else ()
-    return _resolve_file(given, TEMPLATE, (*beside, raw, raw.parent))
+    folders = (Path(labels).parent,) if labels is not None else ()
+    return _resolve_file(given, TEMPLATE, (*folders, raw, raw.parent))
 
 
 def find_labels(raw: str | Path, given: str | Path | None = None) -> Path | None:

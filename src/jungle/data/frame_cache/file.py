@@ -19,23 +19,11 @@ from safetensors.numpy import save_file
 
 from jungle.files import replace_atomically
 from jungle.video import Clip
+from jungle.video.types import ClipFacts
 
 APART = ("frames", "times", "cache")  # fields of `Clip` that are not facts
 Choose = Callable[[np.ndarray], np.ndarray]
 """Takes times `[T]`, returns int64 `[N]`: which frames to read."""
-
-
-class ClipFacts(TypedDict):
-    """A `Clip` without its arrays."""
-
-    status: str
-    reason: str
-    decoder: str
-    width: int
-    height: int
-    fps: float
-    duration: float
-    on_cpu: str
 
 
 class FileFacts(TypedDict):

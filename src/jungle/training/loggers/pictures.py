@@ -33,7 +33,7 @@ def draw_clips(
     """Return validation clips with a few frames each: half of them wrong, the most confident mistakes first.
 
     Args:
-        outcome: predictions beside the truth.
+        outcome: predictions and true labels.
         table: the same predictions, with the frames' times and attention.
         clips: the clips table, which says where the files are.
         classes: names.

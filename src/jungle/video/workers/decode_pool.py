@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, cast
 
 from jungle.video.decoders import torchcodec
 from jungle.video.decoders.gpu_plan import Plan
 from jungle.video.reader import read_each, read_or_plan
-from jungle.video.types import Clip, ClipError, ClipSpec, Likely
+from jungle.video.types import Clip, ClipError, ClipFacts, ClipSpec, Likely
 from jungle.video.workers.decode_stats import DecodeStats
 from jungle.video.workers.process_pool import TaskFailed, Worker, WorkerPool
 
@@ -215,17 +215,9 @@ class ReadTask:
 CLIP_FACTS = tuple(f.name for f in fields(Clip) if f.name not in ("frames", "times"))
 
 
-class _ClipFacts(TypedDict):
+class _ClipFacts(ClipFacts):
     """`CLIP_FACTS` as they pass between processes."""
 
-    status: str
-    reason: str
-    decoder: str
-    width: int
-    height: int
-    fps: float
-    duration: float
-    on_cpu: str
     cache: str
 
 
