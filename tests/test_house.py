@@ -27,7 +27,7 @@ ROOMS = {
     "prediction": "features models data video config",
     "report": "ensemble data metrics video",
     "export": "data metrics",
-    "ensemble": "data metrics",
+    "ensemble": "models data metrics",
     "features": "models data video",
     "models": "data metrics video",
     "data": "video",

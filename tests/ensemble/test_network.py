@@ -3,10 +3,12 @@
 from itertools import pairwise
 
 import numpy as np
-import torch
+import pytest
 
 from jungle.ensemble import calibration, network
 from jungle.metrics.scores import log_loss
+from jungle.models.plateau import PlateauSchedule
+from tests.models.test_plateau import keras_rates
 
 
 def test_every_tenth_has_its_share_of_each_class() -> None:
@@ -25,14 +27,16 @@ def test_every_tenth_has_its_share_of_each_class() -> None:
 
 
 def test_the_rate_falls_on_a_plateau_to_a_tenth(monkeypatch) -> None:
+    values: list[float] = []
     rates: list[float] = []
 
-    class Noted(torch.optim.lr_scheduler.ReduceLROnPlateau):
+    class Noted(PlateauSchedule):
         def step(self, *args, **kwargs) -> None:
             super().step(*args, **kwargs)
+            values.append(args[0])
             rates.append(self.optimizer.param_groups[0]["lr"])
 
-    monkeypatch.setattr(torch.optim.lr_scheduler, "ReduceLROnPlateau", Noted)
+    monkeypatch.setattr(network, "PlateauSchedule", Noted)
     monkeypatch.setattr(network, "WIDTH", 8)
     monkeypatch.setattr(network, "EPOCHS", 40)
     monkeypatch.setattr(network, "PATIENCE", 99)
@@ -47,6 +51,7 @@ def test_the_rate_falls_on_a_plateau_to_a_tenth(monkeypatch) -> None:
         round(1e-4 / 1.17649e-4, 6),
     }
     assert min(rates) == 1e-4  # noise cannot be learnt
+    assert rates == pytest.approx(keras_rates(values))
 
 
 def test_floors_and_ceilings_are_the_best_of_the_third_places_grid() -> None:

@@ -12,6 +12,7 @@ from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.losses import loss
 from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import check_groups, make_optimizer, make_schedule, parameter_groups
+from jungle.models.plateau import Plateau
 from jungle.models.training_plan import Training
 from jungle.models.unfreezing import largest, part_at, set_trained
 from tests.models.test_module import CLASSES, HEAD, batch
@@ -162,7 +163,7 @@ def test_onecycle_fits_the_shortest_run(total: int) -> None:
 
 def test_a_plateau_is_the_one_asked_for() -> None:
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], 1e-3)
-    described = make_schedule("plateau", optimizer, 20, 0.0, "val/log_loss", "min", (0.7, 1, 6e-4))
+    described = make_schedule("plateau", optimizer, 20, 0.0, "val/log_loss", "min", Plateau(0.7, 1, 6e-4))
     rates = []
     for _ in range(7):
         described["scheduler"].step(1.0)

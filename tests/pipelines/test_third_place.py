@@ -7,6 +7,7 @@ import pytest
 from jungle.cli.main import main
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
+from jungle.models.plateau import KERAS, Plateau
 from jungle.pipelines import recipe, recipe_files
 from jungle.pipelines.stages import Job, compose_recipe
 from jungle.training.pseudo_label_rounds import Rounds
@@ -63,7 +64,7 @@ def test_the_nine_models_are_theirs(jobs: dict[bool, list[Job]], original: bool)
         assert (cfg.lr, cfg.optim.weight_decay, cfg.optim.schedule) == (1e-3, 0, "plateau")
         falls = cfg.optim.plateau
         assert falls is not None
-        assert (falls.factor, falls.patience, falls.lowest) == (0.7, 2, 1e-4)
+        assert Plateau(**falls.model_dump()) == KERAS
     assert [len([j for j in jobs[original] if j.stage.name == n]) for n in trained] == [5] * len(trained)
 
 

@@ -84,7 +84,13 @@ def test_rounds_that_were_cut_off_go_on_as_if_they_had_not_been(
     part: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The rate falls at every epoch that is no better.
-    how = (*ROUNDS, "optim=primatrix", "optim.plateau.patience=1", "optim.lr=3e-3")
+    how = (
+        *ROUNDS,
+        "optim=primatrix",
+        "optim.plateau.first_patience=1",
+        "optim.plateau.patience=1",
+        "optim.lr=3e-3",
+    )
     whole = run(part, tmp_path / "whole", *how)
     assert whole["epoch"] == 3
     made: list[int] = []
@@ -174,7 +180,7 @@ def test_rounds_begin_where_early_stopping_ends_and_from_the_best_epoch(
     monkeypatch.setattr(History, "on_train_epoch_end", ended)
     monkeypatch.setattr(Rounds, "_predicted", watched)
     early = ("callbacks=default", "callbacks.patience=2", "trainer.max_epochs=9", "optim=primatrix")
-    early += ("optim.plateau.patience=1",)  # falls at once
+    early += ("optim.plateau.first_patience=1", "optim.plateau.patience=1")  # falls at once
     last = run(part, tmp_path / "run", *ROUNDS, *early)
     assert last["epoch"] == 5  # four epochs, of which the second is the best, and two rounds
     assert has_ended(last, 11)
@@ -202,7 +208,12 @@ def test_the_fall_of_a_rate_is_not_lost_by_a_stop(
 
     monkeypatch.setattr(RunningScores, "compute", told)
     monkeypatch.setattr(History, "on_train_epoch_start", begun)
-    how = ("optim=primatrix", "optim.plateau.patience=1", "trainer.max_epochs=3")
+    how = (
+        "optim=primatrix",
+        "optim.plateau.first_patience=1",
+        "optim.plateau.patience=1",
+        "trainer.max_epochs=3",
+    )
     with monkeypatch.context() as patch:
         stop_after_epoch(1, patch)
         with pytest.raises(Enough):

@@ -8,12 +8,13 @@ from jungle.config.values import Fraction, Section
 
 
 class Plateau(Section):
-    """What a plateau does to the learning rate."""
+    """What a plateau does to the learning rate: `jungle.models.plateau.Plateau`."""
 
     factor: Annotated[float, Field(gt=0, lt=1)]
     patience: PositiveInt
-    """Epochs in a row without a better value, after which the rate falls."""
     lowest: Annotated[float, Field(ge=0)]
+    first_patience: PositiveInt | None = None
+    threshold: Annotated[float, Field(gt=0)] | None = None
 
 
 Optimizer = Literal[

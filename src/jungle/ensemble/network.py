@@ -7,9 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jungle.models.plateau import KERAS, PlateauSchedule
+
 NETWORKS, BATCH, EPOCHS, PATIENCE = 10, 512, 50, 6
 WIDTH = 512
-RATE, FALL, FALL_PATIENCE, LOWEST_RATE = 1e-3, 0.7, 2, 1e-4  # on a plateau of the tenth that is left out
+RATE = 1e-3
 
 
 def fit_networks(
@@ -88,10 +90,7 @@ def _layers(columns: int, classes: int) -> nn.Sequential:
 def _fit(x: Tensor, y: Tensor, known: Tensor, task: str, train: Tensor, held: Tensor) -> nn.Sequential:
     model = _layers(x.shape[1], y.shape[1])
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE)
-    # Keras falls in the epoch that is the second without a better value, torch in the one after that.
-    falls = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=FALL, patience=FALL_PATIENCE - 1, min_lr=LOWEST_RATE
-    )
+    schedule = PlateauSchedule(optimizer, "min", KERAS)  # of the loss on the tenth that is left out
     best, state, since = float("inf"), None, 0
     for _ in range(EPOCHS):
         model.train()
@@ -104,7 +103,7 @@ def _fit(x: Tensor, y: Tensor, known: Tensor, task: str, train: Tensor, held: Te
         model.eval()
         with torch.no_grad():
             value = float(_loss(model(x[held]), y[held], known[held], task))
-        falls.step(value)
+        schedule.step(value)
         if value < best:
             best, since = value, 0
             state = {k: v.clone() for k, v in model.state_dict().items()}

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from timm.optim import (  # documented, though its stubs name other places
@@ -14,9 +14,7 @@ from torch import nn
 
 from jungle.errors import UserError
 from jungle.models.backbones.backbone import Backbone
-
-PLATEAU = (0.5, 2, 0.0)
-"""What a plateau does unless told: the factor of the rate, after how many epochs, and the lowest rate."""
+from jungle.models.plateau import Plateau, PlateauSchedule
 
 Groups = list[dict[str, Any]]
 """As an optimizer takes them: `params`, `lr`, `weight_decay`."""
@@ -80,21 +78,16 @@ def make_schedule(
     total: int,
     warmup: float,
     monitor: str,
-    mode: Any,
-    plateau: tuple[float, int, float] = PLATEAU,
+    mode: Literal["min", "max"],
+    plateau: Plateau | None = None,
 ) -> dict[str, Any]:
     """Return Lightning's description of a schedule over `total` steps, the share `warmup` of them warm-up.
 
     `cosine` and `constant` follow a linear warm-up; `onecycle` rises for `warmup` of the steps and anneals
-    (Smith 2018); `plateau` lowers the rate by a factor when `monitor` has got no better (by a ten-thousandth)
-    for so many epochs in a row, at most to a lowest one: the three numbers of `plateau`.
+    (Smith 2018); `plateau` lowers the rate when `monitor` does not improve.
     """
     if name == "plateau":
-        factor, patience, lowest = plateau
-        # torch counts the epochs that it lets pass: it would lower the rate one later than it is told here.
-        falls = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimizer, mode, factor=factor, patience=patience - 1, min_lr=lowest
-        )
+        falls = PlateauSchedule(optimizer, mode, plateau or Plateau())
         # The module steps it; Lightning, which would behind the epoch's checkpoint, never comes to so many.
         return {"scheduler": falls, "interval": "epoch", "frequency": sys.maxsize, "monitor": monitor}
     if name == "onecycle":

@@ -2,13 +2,13 @@
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from jungle.errors import UserError
 from jungle.models.losses import LossPlan
-from jungle.models.optimizer import PLATEAU
+from jungle.models.plateau import Plateau
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,9 @@ class Training:
     """Which part of the backbone is trained from which epoch on: see `unfreezing`."""
     norm_stats: str = "move"
     """`move`: BatchNorm statistics follow the clips where the layer is trained; `keep`: they stay."""
-    monitor: tuple[str, str] = ("val/log_loss", "min")
-    """What a plateau is one of, and whether less is better."""
-    plateau: tuple[float, int, float] = PLATEAU
-    """By which factor the rate falls on one, after how many epochs, and how far at most."""
+    monitor: tuple[str, Literal["min", "max"]] = ("val/log_loss", "min")
+    """The score that `schedule=plateau` follows, and whether less or more is better."""
+    plateau: Plateau = field(default_factory=Plateau)
     stages: dict[int, tuple[str, float]] = field(default_factory=dict)
     """Other optimizers and their rates, by the epoch from which each is used, with a state of its own."""
     head_l1: float = 0.0

@@ -21,7 +21,7 @@ from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.models.losses import DrawRatios, LossPlan, class_weights
 from jungle.models.module import ClipClassifier
-from jungle.models.optimizer import PLATEAU
+from jungle.models.plateau import Plateau
 from jungle.models.training_plan import Training
 from jungle.models.warm_start import warm_start
 from jungle.training.callbacks import callbacks_of
@@ -121,7 +121,7 @@ def model_of(
         unfreeze=cfg.model.unfreeze,
         norm_stats=cfg.model.norm_stats,
         monitor=(cfg.callbacks.monitor, cfg.callbacks.mode),
-        plateau=(fall.factor, fall.patience, fall.lowest) if (fall := cfg.optim.plateau) else PLATEAU,
+        plateau=Plateau(**cfg.optim.plateau.model_dump()) if cfg.optim.plateau else Plateau(),
         stages={stage.epoch: (stage.name, stage.lr) for stage in cfg.optim.stages or ()},
         head_l1=cfg.optim.head_l1 or 0.0,
     )
