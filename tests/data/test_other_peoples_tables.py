@@ -205,6 +205,7 @@ def test_names_that_say_more_than_the_class_are_the_class(name) -> None:
 
 def test_names_that_differ_by_a_number_stay_apart() -> None:
     assert len({fold_class(n) for n in ("zone 1", "zone 2", "1", "2", "10", "x2")}) == 6
+    assert fold_class("007") == fold_class("7") == fold_class("7.0")
 
 
 def test_words_about_a_class_and_mixed_scripts_are_told(tmp_path) -> None:

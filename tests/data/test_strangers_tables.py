@@ -123,6 +123,35 @@ def test_a_class_named_twice_in_the_settings_is_an_error(tmp_path) -> None:
         load(compose("train", [*words, "data.classes=[hog,leopard,hog]"], config_dir()))
 
 
+def test_names_with_a_slash_before_them_lie_below_the_root(tmp_path, caplog) -> None:
+    for name in ("cam1/a.mp4", "cam2/b.mp4"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).touch()
+    table = tmp_path / "t.csv"
+    table.write_text("filepath,label\n/cam1/a.mp4,leopard\n/cam2/b.mp4,hog\n")
+    assert labels_of(load_csv(table, tmp_path / "data")) == {"cam1/a.mp4": {"leopard"}, "cam2/b.mp4": {"hog"}}
+    assert "2 names begin with /, where no such file is: looked for in" in caplog.text
+    table.write_text("filepath,label\n/cam8/a.mp4,leopard\n/cam9/b.mp4,hog\n")
+    with pytest.raises(UserError) as error:
+        load_csv(table, tmp_path / "data")
+    assert "/cam8 is not on this machine" in str(error.value)
+    assert "data.root=/" not in str(error.value)
+
+
+def test_a_class_whose_training_clips_are_all_gone_is_an_error(tmp_path) -> None:
+    rows = [(f"{i}.mp4", ("leopard", "hog", "blank")[i % 3], "val" if i > 5 else "train") for i in range(9)]
+    table = tmp_path / "t.csv"
+    table.write_text("filepath,label,split\n" + "".join(",".join(r) + "\n" for r in rows))
+    for name, label, split in rows:
+        if (label, split) != ("hog", "train"):
+            (tmp_path / name).touch()
+    settings = ["data=csv", f"data.labels={table}", f"data.root={tmp_path}", "data.missing=skip"]
+    with pytest.raises(UserError, match=r"1 class has no clip in training that is on disk: hog \(lines 3, 6"):
+        load(compose("train", settings, config_dir()))
+    (tmp_path / "1.mp4").touch()
+    assert load(compose("train", settings, config_dir()))[0].classes == ("blank", "hog", "leopard")
+
+
 def test_a_template_row_of_another_folder_is_another_clip(tmp_path) -> None:
     found = [ClipRequest(c, f"/v/{c}") for c in ("cam1/1.mp4", "cam2/2.mp4", "cam2/3.mp4", "cam1/3.mp4")]
 

@@ -164,7 +164,7 @@ def _place_elsewhere(
         if not disk and any(os.path.exists(outside[row]) for row in some[:FEW]):
             continue
         hits = {}
-        for cut in range(1, shared + 1):
+        for cut in range(1 if disk else 0, shared + 1):  # 0: a name below the root with a slash before it
             ends = pl.Series([f"{base}/{'/'.join(parts[row][cut:])}" for row in some], dtype=pl.String)
             hits[cut] = int(locate(ends).is_not_null().sum())
         cut = max(hits, key=lambda c: hits[c], default=0)
@@ -175,9 +175,9 @@ def _place_elsewhere(
         lead = outside[rows[0]].removesuffix(f"/{end}")
         if not say:
             continue
+        missing = f"{show(lead)}, which is not on this machine" if lead else "/, where no such file is"
         log.warning(
-            f"{tally(len(rows), 'names begin')} with {show(lead)}, which is not on this machine: looked "
-            f"for in {show(base)}, as {show(end)}"
+            f"{tally(len(rows), 'names begin')} with {missing}: looked for in {show(base)}, as {show(end)}"
         )
     meant: dict[str, set[str]] = {}
     for row, (end, _) in found.items():

@@ -153,7 +153,7 @@ def fold_class(name: str) -> str:
     """A class for comparison: as `fold_text`, without a number of animals or a probability at its ends.
 
     An `s` at its end, brackets around it, pictures (emoji) and the words that a file manager gives a copy
-    make no difference, nor, in a number, the `.0` that spreadsheets add.
+    make no difference, nor, in a number, the `.0` that spreadsheets add and the zeros that they drop.
     """
     text = clean_name(name)
     if len(text) > LONGEST:
@@ -164,7 +164,7 @@ def fold_class(name: str) -> str:
         text = shorter
     if text[:1] + text[-1:] in ("()", "[]", "{}", "<>") and text[1:-1].strip():
         text = text[1:-1]
-    folded = fold_text(re.sub(r"^(\d+)\.0$", r"\1", text) or name)
+    folded = fold_text(re.sub(r"^0*(\d+?)(?:\.0)?$", r"\1", text) or name)
     return folded[:-1] if len(folded) > 3 and folded.endswith("s") else folded
 
 

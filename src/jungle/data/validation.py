@@ -95,7 +95,9 @@ def check(
             every or "Correct data.root or the names, or go on without them: data.missing=skip.",
             count=len(rows),
         )
-    check_contrast(clips.where(~lost) if missing == "skip" else clips, gathered, warnings)
+    there = clips.where(~lost) if missing == "skip" else clips
+    check_contrast(there, gathered, warnings)
+    _check_classes_there(clips, there, gathered, warnings, strict)
     _check_files(clips, on_disk, gathered, warnings)
     gathered.raise_if_any(where)
     failures = clips.table.filter(lost).select("clip", "path", pl.lit("no such file").alias("reason"))
@@ -302,6 +304,27 @@ def _check_splits(clips: Clips, problems: Problems, warnings: list[str], strict:
                 f"{tally(len(shared), 'sites are')} in more than one split ({_list_names(shared)}): figures "
                 "on those splits flatter the model, because it has seen the background"
             )
+
+
+def _check_classes_there(
+    clips: Clips, there: Clips, problems: Problems, warnings: list[str], strict: bool
+) -> None:
+    """Classes whose training clips are all left out, because none of them is on disk."""
+    known, left = (some.of("train").labels().any(axis=0) for some in (clips, there))
+    gone = np.array(clips.classes, dtype=object)[known & ~left].tolist()
+    if not gone or not there.of("train").labelled().any():  # without any clip, that is what is said
+        return
+    if strict:
+        problems.add(
+            "classes have no clip in training that is on disk",
+            map(problems.class_at, gone),
+            "They cannot be learnt: correct data.root or the names, or remove their rows.",
+            count=len(gone),
+        )
+    else:
+        warnings.append(
+            f"{tally(len(gone), 'classes have')} no clip in training that is on disk: {_list_names(gone)}"
+        )
 
 
 def _list_names(names: Iterable[object], most: int = 5) -> str:

@@ -171,8 +171,9 @@ def report_refused(table: Table, names: Names, column: str, problems: Problems) 
 def _suggest_root(folders: set[str]) -> str:
     """What to do about names in other folders: another root, or, where they are of another machine, cut."""
     common = _find_common(folders)
-    if os.path.isdir(common):
+    if any(map(os.path.isdir, folders)):
         return f" Set data.root={show(common)} if they are meant."
+    common = common if common != "/" else min(folders)
     return (
         f" {show(common)} is not on this machine: replace what stands before the folders of data.root in "
         "each name by nothing, so that names begin below data.root."
