@@ -6,9 +6,9 @@ from collections import namedtuple
 import pytest
 
 from jungle import doctor
-from jungle.doctor import checks, child, gpu, machine
-from jungle.doctor.child import Died, ask
-from jungle.doctor.rows import bad, good, warning
+from jungle.doctor import checks, probe
+from jungle.doctor.checks import bad, good, run_check, warning
+from jungle.doctor.probe import Died, ask
 from jungle.errors import UsageError
 
 Usage = namedtuple("Usage", "total used free")
@@ -34,15 +34,14 @@ def test_a_child_that_crashes_hangs_or_raises_is_a_reason(code, reason):
 @pytest.mark.parametrize(
     ("check", "name"),
     [
-        (checks.torch, "torch"),
-        (functools.partial(checks.decoder, "pyav"), "pyav"),
-        (gpu.gpu_decoding, "GPU decoding"),
+        (checks.check_torch, "torch"),
+        (functools.partial(checks.check_decoder, "pyav"), "pyav"),
+        (checks.check_gpu_decoding, "GPU decoding"),
     ],
 )
 def test_a_machine_too_busy_to_answer_is_not_called_broken(check, name, monkeypatch):
-    for place in (checks, gpu):
-        monkeypatch.setattr(place, "ask", lambda _code: ask("import time; time.sleep(30)", timeout_s=0.2))
-    (row,) = doctor.guarded(check)
+    monkeypatch.setattr(checks, "ask", lambda _code: ask("import time; time.sleep(30)", timeout_s=0.2))
+    (row,) = run_check(name, check)
     assert (row.check, row.state) == (name, "warning")
     assert row.found == "could not be checked within 0.2 s; is the machine busy?"
     assert "install" not in row.fix
@@ -56,7 +55,7 @@ def test_an_error_inside_a_check_is_a_row():
     def broken():
         raise RuntimeError("line one\nline two")
 
-    (row,) = doctor.guarded(broken)
+    (row,) = run_check("broken", broken)
     assert (row.check, row.state) == ("broken", "bad")
     assert "line one" in row.found
     assert "line two" not in row.found
@@ -64,7 +63,7 @@ def test_an_error_inside_a_check_is_a_row():
 
 @pytest.mark.parametrize("name", ["decord", "pyav"])
 def test_a_decoder_is_tried_on_a_clip(name):
-    row = checks.decoder(name)
+    row = checks.check_decoder(name)
     assert row.state == "good", row
     assert "reads" in row.found
 
@@ -86,7 +85,7 @@ def test_a_decoder_that_does_not_decode_is_not_good(said, monkeypatch):
         return {"decoder": "pyav", **said}
 
     monkeypatch.setattr(checks, "ask", answer)
-    row = checks.decoder("pyav")
+    row = checks.check_decoder("pyav")
     assert row.state == "bad"
     assert row.fix
 
@@ -96,32 +95,44 @@ def test_a_run_needs_neither_torchcodec_nor_decord(monkeypatch):
         raise Died("Could not load libtorchcodec")
 
     monkeypatch.setattr(checks, "ask", die)
-    assert states(checks.decoder("torchcodec")) == {"torchcodec": "warning"}
-    assert states(checks.decoder("decord")) == {"decord": "warning"}
-    assert states(checks.decoder("pyav")) == {"pyav": "bad"}
+    assert states(checks.check_decoder("torchcodec")) == {"torchcodec": "warning"}
+    assert states(checks.check_decoder("decord")) == {"decord": "warning"}
+    assert states(checks.check_decoder("pyav")) == {"pyav": "bad"}
+
+
+def gpu_answer(decoder, off=0.0, on_cpu=""):
+    return {"decoder": decoder, "frames": 4, "off": off, "on_cpu": on_cpu}
 
 
 @pytest.mark.parametrize(
     ("said", "state", "found"),
     [
-        ({}, "good", "none, for want of a GPU; decord is built without CUDA"),
+        ({}, "good", "none, as there is no GPU; decord is built without CUDA"),
         (
-            {"gpu": True, "found": {"torchcodec": ["torchcodec-cuda", "", 0.5]}},
+            {"gpu": True, "found": {"torchcodec": gpu_answer("torchcodec-cuda", 0.5)}},
             "good",
             "torchcodec decoder.device",
         ),
-        ({"gpu": True, "found": {"torchcodec": ["torchcodec-cuda", "", 90.0]}}, "warning", "90 levels off"),
         (
-            {"gpu": True, "found": {"torchcodec": ["pyav", "no NVDEC library", 0.0]}},
+            {"gpu": True, "found": {"torchcodec": gpu_answer("torchcodec-cuda", 90.0)}},
+            "warning",
+            "90 levels off",
+        ),
+        (
+            {"gpu": True, "found": {"torchcodec": gpu_answer("pyav", 0.0, "no NVDEC library")}},
             "warning",
             "no NVDEC library",
         ),
-        ({"gpu": True, "error": "finds no FFmpeg libraries"}, "warning", "finds no FFmpeg libraries"),
+        (
+            {"gpu": True, "found": {"torchcodec": {"error": "finds no FFmpeg libraries"}}},
+            "warning",
+            "finds no FFmpeg libraries",
+        ),
         (
             {
                 "gpu": True,
                 "decord": True,
-                "found": {"torchcodec": ["torchcodec-cuda", "", 0.0], "decord": ["decord-cuda", "", 0.0]},
+                "found": {"torchcodec": gpu_answer("torchcodec-cuda"), "decord": gpu_answer("decord-cuda")},
             },
             "good",
             "decoder=decord decoder.device=cuda works; decord is built with CUDA",
@@ -129,10 +140,8 @@ def test_a_run_needs_neither_torchcodec_nor_decord(monkeypatch):
     ],
 )
 def test_gpu_decoding_is_good_only_where_it_gives_the_frames(said, state, found, monkeypatch):
-    monkeypatch.setattr(
-        gpu, "ask", lambda _code: {"gpu": False, "decord": False, "found": {}, "error": "", **said}
-    )
-    row = gpu.gpu_decoding()
+    monkeypatch.setattr(checks, "ask", lambda _code: {"gpu": False, "decord": False, "found": {}, **said})
+    row = checks.check_gpu_decoding()
     assert (row.check, row.state) == ("GPU decoding", state)
     assert found in row.found
 
@@ -141,13 +150,13 @@ def test_gpu_decoding_that_crashes_is_a_row(monkeypatch):
     def die(_code):
         raise Died("it crashed (signal 11)")
 
-    monkeypatch.setattr(gpu, "ask", die)
-    assert "crashed" in gpu.gpu_decoding().found
+    monkeypatch.setattr(checks, "ask", die)
+    assert "crashed" in checks.check_gpu_decoding().found
 
 
 @pytest.mark.slow
 def test_gpu_decoding_is_tried_in_earnest():
-    row = gpu.gpu_decoding()
+    row = checks.check_gpu_decoding()
     assert "could not be tried" not in row.found
     assert row.state == "good" or row.fix
 
@@ -174,7 +183,7 @@ def test_torch_its_torchvision_and_its_gpus(said, driver, expected, monkeypatch)
     monkeypatch.setattr(checks, "ask", lambda _code: {**TORCH, **said})
     monkeypatch.setattr(shutil, "which", lambda _name: "/usr/bin/nvidia-smi" if driver else None)
     monkeypatch.setattr(checks, "DRIVER", checks.Path("/nowhere"))
-    assert states(checks.torch()) == expected
+    assert states(checks.check_torch()) == expected
 
 
 def test_a_torchvision_of_another_build_is_found(tmp_path, monkeypatch):
@@ -190,15 +199,15 @@ def test_a_torchvision_of_another_build_is_found(tmp_path, monkeypatch):
         "    def nms(*_): raise RuntimeError('operator torchvision::nms does not exist')\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    rows = checks.torch()
+    rows = checks.check_torch()
     assert states(rows)["torchvision"] == "bad"
     assert "nms does not exist" in rows[1].found
 
 
 def test_torch_that_cannot_be_imported_is_bad(monkeypatch):
-    monkeypatch.setattr(child, "TIMEOUT_S", 30)
+    monkeypatch.setattr(probe, "TIMEOUT_S", 30)
     monkeypatch.setattr(checks, "TORCH", "raise ImportError('libcudart.so.13: cannot open')")
-    (row,) = checks.torch()
+    (row,) = checks.check_torch()
     assert row.state == "bad"
     assert "libcudart" in row.found
 
@@ -208,21 +217,21 @@ def test_the_lock_is_compared_with_what_is_installed(tmp_path, monkeypatch):
     file = tmp_path / "requirements.txt"
     numpy = checks.version("numpy")
     file.write_text(f"# the lock\nnumpy=={numpy}\nnosuchthing==1.0 ; sys_platform == 'plan9'\n-e .\n")
-    assert states(checks.lock()) == {"packages": "good"}
+    assert states(checks.check_packages()) == {"packages": "good"}
     file.write_text(f"numpy=={numpy}\npolars==0.0.1\n")
-    (row,) = checks.lock()
+    (row,) = checks.check_packages()
     assert row.state == "warning"
     assert "polars" in row.found
     file.write_text("no-such-package-at-all==1.0\n")
-    assert "missing" in checks.lock()[0].found
+    assert "missing" in checks.check_packages()[0].found
     monkeypatch.setattr(checks, "MALWARE", {"numpy": (numpy,)})
-    assert checks.lock()[0].state == "bad"
+    assert checks.check_packages()[0].state == "bad"
 
 
 @pytest.mark.parametrize(("size", "state"), [(64 << 20, "warning"), (8 << 30, "good")])
 def test_small_shared_memory_names_the_option(size, state, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(size, 0, size))
-    row = machine.shared_memory(tmp_path)
+    row = checks.check_shared_memory(tmp_path)
     assert row.state == state
     assert ("--shm-size" in row.fix) == (state == "warning")
 
@@ -230,22 +239,22 @@ def test_small_shared_memory_names_the_option(size, state, tmp_path, monkeypatch
 @pytest.mark.parametrize(("free", "state"), [(100 << 20, "bad"), (5 << 30, "warning"), (50 << 30, "good")])
 def test_room_on_disk(free, state, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(free, 0, free))
-    assert machine.room("paths.cache", tmp_path / "not" / "yet" / "there").state == state
+    assert checks.check_room("paths.cache", tmp_path / "not" / "yet" / "there").state == state
 
 
 def test_a_folder_that_is_a_file_is_bad(tmp_path):
     file = tmp_path / "runs"
     file.write_text("")
-    assert states(machine.room("paths.runs", file)) == {"disk, runs": "bad"}
+    assert states(checks.check_room("paths.runs", file)) == {"disk, runs": "bad"}
 
 
 def test_weights_of_the_packages_are_at_hand():
-    assert checks.weights()[0].state == "good"
+    assert checks.check_weights()[0].state == "good"
 
 
 def test_weights_that_are_missing_are_named(monkeypatch):
     monkeypatch.setattr(checks, "bundled_weights", lambda _name: None)
-    row = checks.weights()[0]
+    row = checks.check_weights()[0]
     assert row.state == "bad"
     assert "tf_efficientnet_lite0" in row.found
 
@@ -253,7 +262,7 @@ def test_weights_that_are_missing_are_named(monkeypatch):
 def test_the_key_is_never_shown(monkeypatch, capsys):
     monkeypatch.delenv("WANDB_MODE", raising=False)
     monkeypatch.setenv("WANDB_API_KEY", "secret0123456789")
-    row = checks.wandb()
+    row = checks.check_wandb()
     assert row.state == "good"
     doctor.show([row])
     assert "secret" not in capsys.readouterr().out

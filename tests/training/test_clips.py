@@ -30,7 +30,7 @@ def drawn(monkeypatch) -> list[str]:
             asked.append(shot.filename)
             yield shot.index
 
-    monkeypatch.setattr(library, "_in_processes", blank)
+    monkeypatch.setattr(library, "_render_in_processes", blank)
     return asked
 
 

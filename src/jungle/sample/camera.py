@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-from functools import lru_cache
-from typing import Any
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from jungle.sample.plan import HEIGHT, WIDTH, Shot
 
 BAR = 13  # rows of the info bar
-
-
-@lru_cache(maxsize=1)
-def _font() -> Any:
-    from PIL import ImageFont
-
-    return ImageFont.load_default(9.5)
 
 
 class Camera:
@@ -31,47 +23,44 @@ class Camera:
         vignette = np.round(255 / (1 + dark * r2 * 0.5 * (1 + 0.35 * r2))).astype(np.uint8)
         self._vignette = vignette if shot.night else cv2.merge([vignette] * 3)
         strength = float(rng.uniform(5.0, 8.5) if shot.night else rng.uniform(2.2, 4.5))
-        tall, wide = HEIGHT + 32, WIDTH + 48
-        noise = rng.standard_normal((tall, wide), np.float32) * strength
-        noise += cv2.GaussianBlur(rng.standard_normal((tall, wide), np.float32), (0, 0), 1.0) * strength * 1.3
-        noise += rng.standard_normal((tall, 1), np.float32) * (0.8 if shot.night else 0.2)
+        size = HEIGHT + 32, WIDTH + 48
+        noise = rng.standard_normal(size, np.float32) * strength
+        noise += cv2.GaussianBlur(rng.standard_normal(size, np.float32), (0, 0), 1.0) * strength * 1.3
+        noise += rng.standard_normal((size[0], 1), np.float32) * (0.8 if shot.night else 0.2)
         if not shot.night:
-            tint = cv2.GaussianBlur(rng.standard_normal((tall, wide, 3), np.float32), (0, 0), 0.8)
+            tint = cv2.GaussianBlur(rng.standard_normal((*size, 3), np.float32), (0, 0), 0.8)
             noise = noise[..., None] + tint * strength * 0.9
         self._noise = np.clip(np.round(noise) + 128, 0, 255).astype(np.uint8)
-        self._rng, self._night = rng, shot.night
-        self._shot, self._white = shot, bar_white
+        self._rng, self._shot, self._white = rng, shot, bar_white
+        self._font = ImageFont.load_default(9.5)
         self._bars: dict[int, np.ndarray] = {}
 
     def expose(self, picture: np.ndarray, seconds: float) -> np.ndarray:
-        """One frame uint8 `[H, W, 3]` from a clean picture, `[H, W]` by infrared, `seconds` into the clip."""
+        """Make a frame uint8 `[H, W, 3]` of a clean picture (`[H, W]` by infrared) so far into the clip."""
         frame = cv2.multiply(picture, self._vignette, scale=1 / 255 * (1 + 0.012 * np.sin(5.1 * seconds)))
         top, left = self._rng.integers(0, 32), self._rng.integers(0, 48)
         frame = cv2.addWeighted(frame, 1, self._noise[top : top + HEIGHT, left : left + WIDTH], 1, -128)
-        if self._night:
-            frame = cv2.merge([frame] * 3)
-        return frame
+        return cv2.merge([frame] * 3) if self._shot.night else frame
 
     def burn(self, frame: np.ndarray, seconds: float) -> np.ndarray:
-        """The frame with the info bar of that second over its bottom rows."""
+        """Return the frame with the info bar of that second over its bottom rows."""
         frame = frame.copy()
-        frame[-BAR:] = self._bar(int(seconds))
+        second = int(seconds)
+        if second not in self._bars:
+            self._bars[second] = self._draw_bar(second)
+        frame[-BAR:] = self._bars[second]
         return frame
 
-    def _bar(self, second: int) -> np.ndarray:
-        if second not in self._bars:
-            from PIL import Image, ImageDraw
-
-            back, ink = ((235, 235, 235), (20, 20, 20)) if self._white else ((0, 0, 0), (240, 240, 240))
-            image = Image.new("RGB", (WIDTH, BAR), back)
-            draw, font = ImageDraw.Draw(image), _font()
-            time = (self._shot.time + dt.timedelta(seconds=second)).strftime("%Y-%m-%d  %H:%M:%S")
-            y = BAR / 2
-            draw.text((5, y), time, ink, font, anchor="lm")
-            moon = 8 + 4 * (self._shot.time.day % 2)
-            draw.ellipse((WIDTH / 2 - 4, y - 4, WIDTH / 2 + 4, y + 4), fill=ink)
-            draw.ellipse((WIDTH / 2 - 4 + moon / 4, y - 4, WIDTH / 2 + 4 + moon / 4, y + 4), fill=back)
-            draw.text((WIDTH * 0.6, y), f"{self._shot.temperature}°C", ink, font, anchor="lm")
-            draw.text((WIDTH - 5, y), self._shot.camera, ink, font, anchor="rm")
-            self._bars[second] = np.asarray(image)
-        return self._bars[second]
+    def _draw_bar(self, second: int) -> np.ndarray:
+        back, ink = ((235, 235, 235), (20, 20, 20)) if self._white else ((0, 0, 0), (240, 240, 240))
+        image = Image.new("RGB", (WIDTH, BAR), back)
+        draw, font = ImageDraw.Draw(image), self._font
+        y = BAR / 2
+        time = self._shot.time + dt.timedelta(seconds=second)
+        draw.text((5, y), f"{time:%Y-%m-%d  %H:%M:%S}", ink, font, anchor="lm")
+        left = WIDTH / 2 - 4  # of the moon, of which a second disc hides a part
+        for x, fill in ((left, ink), (left + 2 + self._shot.time.day % 2, back)):
+            draw.ellipse((x, y - 4, x + 8, y + 4), fill=fill)
+        draw.text((WIDTH * 0.6, y), f"{self._shot.temperature}°C", ink, font, anchor="lm")
+        draw.text((WIDTH - 5, y), self._shot.camera, ink, font, anchor="rm")
+        return np.asarray(image)

@@ -6,29 +6,23 @@ import csv
 import io
 import json
 import os
-import queue
 import subprocess
 import sys
 import tempfile
-import threading
-from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
-from itertools import groupby
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
 
 from jungle.console import Progress, log
 from jungle.errors import UserError
 from jungle.files import Lock, write_json, write_text
 from jungle.names import show
+from jungle.sample.plan import CLASSES, Shot, plan
+from jungle.system import share_of_cores
 from jungle.wording import count
 
-if TYPE_CHECKING:
-    from jungle.sample.plan import Shot
-
-VERSION = 2  # raised when the pictures change, so that caches are rendered again
-MANIFEST = "sample.json"
+VERSION = 3  # raised when the pictures change, so that caches are rendered again
+MANIFEST, BEGUN = "sample.json", ".rendering.json"
 CLIPS = (".mp4", ".avi")
 
 
@@ -44,9 +38,9 @@ def ensure_sample(
     """Render the sample into `root`, or some of its clips, unless they are there.
 
     `root` then holds, in the competition's own form, `raw/` with the clips, `train_labels.csv` (the clips of
-    the splits train and val) and `submission_format.csv` (those of test, with the class priors); and beside
-    them `sites.csv` (`filename,site,split,time,night`, all clips) and `test_labels.csv`.
-    Killed at any moment, the same call goes on from the clips that are whole. Processes that call it at once
+    the splits train and val) and `submission_format.csv` (those of test, with the class priors); also
+    `sites.csv` (`filename,site,split,time,night`, all clips) and `test_labels.csv`.
+    Killed at any moment, the same call resumes from the clips that are whole. Processes that call it at once
     wait for the first.
 
     Args:
@@ -55,7 +49,7 @@ def ensure_sample(
         sites: over how many cameras, at least 3.
         seed: another seed gives other clips; the same gives the same frames, on any number of workers.
         workers: rendering processes; None takes one a core, 0 renders in this process.
-        only: names of the clips that are needed; the tables tell of all of them all the same. None = all.
+        only: names of the clips that are needed; the tables hold all of them. None = all.
 
     Returns:
         `root`.
@@ -66,56 +60,20 @@ def ensure_sample(
     root = Path(root)
     wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
     check_room(root, clips=clips, sites=sites, seed=seed)  # before anything is written there
-    if _read_manifest(root) == wanted:
+    if _read(root / MANIFEST) == wanted:
         return root
     if clips < 8 or sites < 3:
-        raise UserError(f"sample: {clips} clips at {sites} sites are too few; it takes 8 clips and 3 sites.")
+        raise UserError(
+            f"sample: {clips} clips at {sites} sites are too few; give 8 clips and 3 sites or more"
+        )
     try:
         (root / "raw").mkdir(parents=True, exist_ok=True)
         with Lock(root / ".lock"):
-            if _read_manifest(root) != wanted:  # another process may have finished it meanwhile
+            if _read(root / MANIFEST) != wanted:  # another process may have finished it meanwhile
                 _render(root, wanted, workers, only)
     except OSError as e:
-        raise UserError(f"{root}: the sample cannot be written there ({e.strerror or e}).") from e
+        raise UserError(f"{root}: the sample cannot be written there ({e.strerror or e})") from e
     return root
-
-
-def _read_manifest(root: Path) -> dict | None:
-    with suppress(OSError, ValueError):
-        found = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        if isinstance(found, dict):
-            return found
-    return None
-
-
-def _render(root: Path, wanted: dict, workers: int | None, only: Collection[str] | None) -> None:
-    from jungle.sample.plan import plan
-    from jungle.sample.worker import render
-
-    shots = plan(wanted["clips"], wanted["sites"], wanted["seed"])
-    _make_room(root, wanted)
-    for left in (root / "raw").glob(".*.part*"):
-        left.unlink(missing_ok=True)
-    _write_tables(root, shots)
-    needed = shots if only is None else [s for s in shots if s.filename in set(only)]
-    todo = [
-        s for s in sorted(needed, key=lambda s: (s.site, s.index)) if not (root / "raw" / s.filename).exists()
-    ]
-    if todo:
-        log.info(f"rendering the sample: {count(len(todo), 'clip')} into {root}")
-    workers = min(_cores() if workers is None else workers, len(todo), 32)
-    if todo:
-        with Progress("rendering the sample", len(needed), done=len(needed) - len(todo)) as bar:
-            if workers == 0:
-                for shot in todo:
-                    render(root, shot, wanted["seed"])()
-                    bar.advance()
-            else:
-                for _ in _in_processes(root, wanted, todo, workers):
-                    bar.advance()
-    if all((root / "raw" / s.filename).exists() for s in shots):
-        write_json(root / MANIFEST, wanted)  # first: one of the two tells at any moment whose clips they are
-        (root / ".rendering.json").unlink(missing_ok=True)
 
 
 def check_room(root: Path, *, clips: int = 240, sites: int = 20, seed: int = 0) -> None:
@@ -124,26 +82,30 @@ def check_room(root: Path, *, clips: int = 240, sites: int = 20, seed: int = 0) 
     Raises:
         UserError: what it holds, and what to do.
     """
-    wanted = {"version": VERSION, "clips": clips, "sites": sites, "seed": seed}
-    found = _begun(root)
-    if strange := _strangers(root, found is not None):
+    found = _read_begun(root)
+    if strange := _find_strange(root, found is not None):
         raise UserError(
             f"data.root={root} holds files that are not the sample's ({show(strange)}): add data=csv "
             "data.labels=<table>, or leave data.root out"
         )
-    if found is not None and {**found, "version": VERSION} != wanted:
+    if found is not None and {**found, "version": 0} != {
+        "version": 0,
+        "clips": clips,
+        "sites": sites,
+        "seed": seed,
+    }:
         held = f"{found.get('clips')} clips, {found.get('sites')} sites, seed {found.get('seed')}"
         raise UserError(
             f"{root}: holds a sample of {held}, not of {clips} clips; give data.root=<another folder>, or "
-            f"rename this one, as to {root.name}_{found.get('clips')}."
+            f"rename this one, as to {root.name}_{found.get('clips')}"
         )
 
 
-def _strangers(root: Path, begun: bool) -> str:
-    """One of the files in a folder that are not the sample's, or an empty text.
+def _find_strange(root: Path, begun: bool) -> str:
+    """Return one of the files in a folder that are not the sample's, or an empty text.
 
-    Beside a sample that is there or begun (`begun`) people may keep what they made of it, but no clips: those
-    are theirs, in a folder that the sample was once rendered into by mistake.
+    Next to a sample (`begun`) people may keep what they made of it, but no clips: those are theirs, in a
+    folder that the sample was once rendered into by mistake.
     """
     if not root.is_dir():
         return ""
@@ -156,121 +118,103 @@ def _strangers(root: Path, begun: bool) -> str:
     return strange[0].relative_to(root).as_posix() if strange else ""
 
 
-def _begun(root: Path) -> dict | None:
-    """The numbers of the sample that a folder holds, or that was begun there."""
-    found = _read_manifest(root)
-    if found is None:
-        with suppress(OSError, ValueError):
-            found = json.loads((root / ".rendering.json").read_text(encoding="utf-8"))
-    return found
+def _read(path: Path) -> dict[str, object] | None:
+    with suppress(OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found, dict) else None
+    return None
 
 
-def _make_room(root: Path, wanted: dict) -> None:
-    """Drop the clips of an older version; refuse a folder with another sample or with other files."""
+def _read_begun(root: Path) -> dict[str, object] | None:
+    """Return the numbers of the sample that a folder holds, or that was begun there."""
+    return _read(root / MANIFEST) or _read(root / BEGUN)
+
+
+def _render(root: Path, wanted: dict[str, int], workers: int | None, only: Collection[str] | None) -> None:
+    shots = plan(wanted["clips"], wanted["sites"], wanted["seed"])
+    raw = root / "raw"
     check_room(root, clips=wanted["clips"], sites=wanted["sites"], seed=wanted["seed"])
-    if _begun(root) not in (None, wanted):
+    if _read_begun(root) not in (None, wanted):
         log.info("the sample's pictures have changed; rendering it again")
-        for clip in (root / "raw").iterdir():
-            if clip.suffix in CLIPS:
-                clip.unlink()
-    write_json(root / ".rendering.json", wanted)
+        for clip in [p for p in raw.iterdir() if p.suffix in CLIPS]:
+            clip.unlink()
+    write_json(root / BEGUN, wanted)
     (root / MANIFEST).unlink(missing_ok=True)
+    for left in raw.glob(".*.part*"):
+        left.unlink(missing_ok=True)
+    _write_tables(root, shots)
+    needed = shots if only is None else [s for s in shots if s.filename in only]
+    todo = [s for s in sorted(needed, key=lambda s: (s.site, s.index)) if not (raw / s.filename).exists()]
+    if todo:
+        log.info(f"rendering the sample: {count(len(todo), 'clip')} into {root}")
+        workers = min(share_of_cores() if workers is None else workers, len(todo))
+        render = _render_in_processes if workers else _render_here
+        with Progress("rendering the sample", len(needed), done=len(needed) - len(todo)) as bar:
+            for _ in render(root, wanted, todo, workers):
+                bar.advance()
+    if all((raw / s.filename).exists() for s in shots):
+        write_json(root / MANIFEST, wanted)  # first: at any moment one of the two says whose clips they are
+        (root / BEGUN).unlink(missing_ok=True)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _render_here(root: Path, wanted: dict[str, int], todo: list[Shot], _: int) -> Iterator[int]:
+    from jungle.sample.worker import render  # draws with OpenCV, which a complete sample does not need
+
+    for shot in todo:
+        render(root, shot, wanted["seed"])()
+        yield shot.index
 
 
-def _in_processes(root: Path, wanted: dict, todo: list[Shot], workers: int) -> Iterator[int]:
-    """Yield the index of each finished clip. A worker takes the clips of one site: it paints it but once."""
-    most = -(-len(todo) // (3 * workers))
-    batches: deque[list[int]] = deque()
-    for _, group in groupby(todo, key=lambda shot: shot.site):
-        indices = [shot.index for shot in group]
-        batches += [indices[i : i + most] for i in range(0, len(indices), most)]
-    finished: queue.Queue[int | Exception] = queue.Queue()
+def _render_in_processes(root: Path, wanted: dict[str, int], todo: list[Shot], workers: int) -> Iterator[int]:
+    """Yield the number of each finished clip. A worker gets neighbours: it paints a site but once."""
     source = str(Path(__file__).resolve().parents[2])
     env = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, (source, os.environ.get("PYTHONPATH"))))
-    order = json.dumps({**wanted, "root": str(root.resolve())})
-    running: list[subprocess.Popen] = []
-    with tempfile.TemporaryFile() as said:
+    running: list[subprocess.Popen[str]] = []
+    read, write = os.pipe()
+    with tempfile.TemporaryFile() as errors, os.fdopen(read) as finished:
         try:
-            for _ in range(workers):
+            for i in range(workers):
+                mine = todo[len(todo) * i // workers : len(todo) * (i + 1) // workers]
                 process = subprocess.Popen(
                     [sys.executable, "-P", "-m", "jungle.sample.worker"],
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, env=env, text=True,
+                    stdin=subprocess.PIPE, stdout=write, stderr=errors, env=env, text=True,
                 )  # fmt: skip
                 running.append(process)
-                threading.Thread(target=_feed, args=(process, order, batches, finished), daemon=True).start()
-            for _ in todo:
-                done = finished.get()
-                if isinstance(done, Exception):
-                    said.seek(0)
-                    last = said.read().decode(errors="replace").strip().splitlines()[-1:]
-                    raise UserError(
-                        f"sample: a rendering process died ({''.join(last) or done}); start again to go on."
-                    )
-                yield done
+                order = {**wanted, "root": str(root.resolve()), "indices": [shot.index for shot in mine]}
+                print(json.dumps(order), file=process.stdin, flush=True)
+            os.close(write)
+            left = len(todo)
+            for line in finished:  # until all have ended
+                yield int(line)
+                left -= 1
+            if left:
+                errors.seek(0)
+                last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+                reason = "".join(last) or "killed"
+                raise UserError(f"sample: a rendering process died ({reason}); the same command resumes")
         finally:
             for process in running:
                 process.kill()
                 process.wait()
-                for pipe in (process.stdin, process.stdout):
-                    with suppress(OSError):
-                        pipe.close()  # type: ignore[union-attr]  # both are pipes
-
-
-def _feed(process: subprocess.Popen, order: str, batches: deque[list[int]], finished: queue.Queue) -> None:
-    """Hand a worker one clip after the other, one ahead of its answers, and pass those on."""
-    to: IO[str] = process.stdin  # type: ignore[assignment]  # a pipe
-    answers: IO[str] = process.stdout  # type: ignore[assignment]  # a pipe
-
-    def indices() -> Iterator[int]:
-        with suppress(IndexError):
-            while True:
-                yield from batches.popleft()
-
-    def pass_on() -> None:
-        answer = answers.readline()
-        if not answer:
-            raise RuntimeError(f"exit code {process.wait()}")
-        finished.put(int(answer))
-
-    try:
-        to.write(order + "\n")
-        waiting = False
-        for index in indices():
-            to.write(f"{index}\n")
-            to.flush()
-            if waiting:
-                pass_on()
-            waiting = True
-        if waiting:
-            pass_on()
-    except Exception as e:
-        finished.put(e)
+                with suppress(OSError):
+                    process.stdin.close()  # type: ignore[union-attr]  # a pipe
 
 
 def _write_tables(root: Path, shots: list[Shot]) -> None:
-    from jungle.sample.plan import CLASSES
-
-    known = [s for s in shots if s.split != "test"]
-    asked = [s for s in shots if s.split == "test"]
+    known, asked = ([s for s in shots if (s.split == "test") == test] for test in (False, True))
     header = ["filename", *CLASSES]
-
-    def labels(some: list[Shot]) -> list[list]:
-        return [[s.filename, *(int(c in s.labels) for c in CLASSES)] for s in some]
-
     priors = [f"{sum(c in s.labels for s in known) / len(known):.4f}" for c in CLASSES]
-    _write_csv(root / "train_labels.csv", header, labels(known))
-    _write_csv(root / "test_labels.csv", header, labels(asked))
-    _write_csv(root / "submission_format.csv", header, [[s.filename, *priors] for s in asked])
-    places = [[s.filename, s.site_name, s.split, s.time.isoformat(), int(s.night)] for s in shots]
-    _write_csv(root / "sites.csv", ["filename", "site", "split", "time", "night"], places)
-
-
-def _write_csv(path: Path, header: list[str], rows: list[list]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    write_text(path, text.getvalue())
+    tables: dict[str, list[Sequence[object]]] = {
+        "train_labels.csv": [header, *([s.filename, *(int(c in s.labels) for c in CLASSES)] for s in known)],
+        "test_labels.csv": [header, *([s.filename, *(int(c in s.labels) for c in CLASSES)] for s in asked)],
+        "submission_format.csv": [header, *([s.filename, *priors] for s in asked)],
+        "sites.csv": [
+            ["filename", "site", "split", "time", "night"],
+            *([s.filename, s.site_name, s.split, s.time.isoformat(), int(s.night)] for s in shots),
+        ],
+    }
+    for name, rows in tables.items():
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows)
+        write_text(root / name, text.getvalue())
