@@ -1,19 +1,23 @@
 """Runs that are killed, told to stop, out of room or out of numbers: what is left, and how they go on."""
 
 import json
+import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
 from jungle import runs
 from jungle.data import predictions
+from jungle.training.run_inputs import Comparisons
 from tests.conftest import Command, survey_args
 from tests.forked import Forked
 from tests.test_end_to_end import start
@@ -117,6 +121,33 @@ def test_sigterm_saves_within_a_step_and_resume_alone_goes_on(
     refused = command("train", f"resume={run}", "seed=3")
     assert refused.returncode == 2
     assert "other settings" in refused.stderr
+
+
+def test_a_killed_run_has_noted_which_clips_could_not_be_read(survey: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(survey, root)
+    broken = root / "clips/blank_00.mp4"
+    broken.write_bytes(broken.read_bytes()[:2000])
+    args = [*finetuning(survey), f"data.root={root}", f"data.labels={root / 'labels.csv'}"]
+    process = start("train", [*args, "trainer.max_epochs=200"], tmp_path)
+    end = time.monotonic() + 200
+    noted: list[str] = []
+    while not noted:
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < end
+        time.sleep(0.1)
+        for file in (tmp_path / "runs/train").glob("2*/clip_files.parquet"):
+            noted = pl.read_parquet(file).filter("damaged")["clip"].to_list()
+    wait_for_saves(process, tmp_path / "runs", 1)
+    process.kill()
+    process.wait()
+    [last] = checkpoints_of(tmp_path / "runs")
+    run = last.parents[1]
+    assert noted == ["clips/blank_00.mp4"]
+    assert Comparisons().changes_in(run) == []
+    os.utime(broken, (1, 1))
+    said = "files of clips that could not be read in full were written since: 1 (clips/blank_00.mp4)"
+    assert Comparisons().changes_in(run) == [said]
 
 
 def test_a_full_disk_is_one_sentence_and_the_best_stays(

@@ -147,6 +147,12 @@ def test_a_damaged_clip_that_was_written_since_is_another(
     assert again.files["damaged"].sum() == 0  # not yet known of the file as it is now
     again.save(run)
     again.note_damaged(run, {number})
+    resumed = current(cfg, RunInputs.load(run))
+    resumed.note_damaged(run, {number + 1})  # what was noted before it was resumed stays
+    kept = current(cfg, RunInputs.load(run)).files
+    assert kept is not None
+    assert kept["damaged"].to_list() == [number <= n <= number + 1 for n in range(len(kept))]
+    resumed.save(run)
     kept = current(cfg, RunInputs.load(run)).files
     assert kept is not None
     assert kept["damaged"].to_list() == [n == number for n in range(len(kept))]

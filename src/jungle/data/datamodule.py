@@ -1,7 +1,7 @@
 """The LightningDataModule: the clips of each split, read as frames or as stored features."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -11,6 +11,8 @@ from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
 from jungle.data.pseudo_labels import SoftLabels, select_free
 from jungle.data.samplers import Mix, Sampler
+
+T = TypeVar("T")
 
 
 class ClipData(pl.LightningDataModule):
@@ -185,11 +187,8 @@ class ClipData(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""
-        parts: list[Any] = [self.failures]
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            parts = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, self.failures)
-        state: dict[str, Any] = {"failures": {n: reason for part in parts for n, reason in part.items()}}
+        failures = {n: reason for part in _gather(self.failures) for n, reason in part.items()}
+        state: dict[str, Any] = {"failures": failures}
         if self._soft is not None and len(self.part):
             made = {k: torch.from_numpy(v) for k, v in vars(self._soft).items()}
             part = torch.from_numpy(self.part)
@@ -204,5 +203,18 @@ class ClipData(pl.LightningDataModule):
             self.part = soft.pop("part").numpy()
             self.learn_from(SoftLabels(**{k: v.numpy() for k, v in soft.items()}), self._share)
 
+    def gather_unread(self) -> set[int]:
+        """Return the clips that could not be read in full on any device so far; every device calls it."""
+        return set().union(*_gather({*self.damaged, *self.failures}))
+
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
+
+def _gather(own: T) -> list[T]:
+    """Return what each device has of something; every device calls it."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return [own]
+    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(parts, own)
+    return parts

@@ -170,8 +170,10 @@ def devices_of(cfg: TrainConfig) -> list[str]:
     return [f"cuda:{i}" for i in range(torch.cuda.device_count() if asked == -1 else asked)]
 
 
-def trainer_of(cfg: TrainConfig, folder: Path, logger: Logger | Literal[False]) -> pl.Trainer:
-    """Build the Lightning trainer with its callbacks.
+def trainer_of(
+    cfg: TrainConfig, folder: Path, logger: Logger | Literal[False], *, more: Sequence[pl.Callback] = ()
+) -> pl.Trainer:
+    """Build the Lightning trainer with its callbacks, and `more` before them.
 
     Raises:
         UsageError: devices or precision that this machine does not have.
@@ -191,7 +193,7 @@ def trainer_of(cfg: TrainConfig, folder: Path, logger: Logger | Literal[False]) 
         max_epochs=cfg.max_epochs,
         default_root_dir=folder,
         logger=logger,
-        callbacks=callbacks_of(cfg, folder, logs=bool(logger)),
+        callbacks=[*more, *callbacks_of(cfg, folder, logs=bool(logger))],
         plugins=[AtomicIO()],
     )
 

@@ -1,6 +1,7 @@
 """What watches a training run: checkpoints, early stopping, the random state of each step."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -37,6 +38,27 @@ class StepSeed(Callback):
         """Seed dropout; the order of clips is the loader's own."""
         step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + batch_idx
         torch.manual_seed((step * 1009 + trainer.global_rank) & 0x7FFF_FFFF_FFFF_FFFF)
+
+
+class NoteUnread(Callback):
+    """Notes, before each checkpoint, which clips could not be read in full: a kill leaves no time for it.
+
+    A run that resumes from the checkpoint has learnt from them, and must know whether they were repaired.
+    """
+
+    def __init__(self, note: Callable[[set[int]], None]) -> None:
+        """`note` takes the numbers of all such clips so far, on the first process."""
+        self._note, self._noted = note, set[int]()
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note the clips of all devices, where there are new ones."""
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a connector
+        unread = data.gather_unread()
+        if trainer.is_global_zero and unread != self._noted:
+            self._note(unread)
+            self._noted = unread
 
 
 class StopOnNan(Callback):

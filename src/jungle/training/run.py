@@ -1,6 +1,7 @@
 """A training run, from labelled clips to a checkpoint, its predictions and a report."""
 
 import copy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from jungle.models.optimizer import check_groups
 from jungle.prediction import metadata
 from jungle.training import build, datamodules, evaluation
 from jungle.training import clips as training_clips
+from jungle.training.callbacks import NoteUnread
 from jungle.training.checkpointing import has_ended
 from jungle.training.loggers import run_logger
 from jungle.training.loggers.run_names import name_run
@@ -73,20 +75,23 @@ def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] |
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
     logger = False
-    try:
+
+    def note(unread: Collection[int]) -> None:
         if given is not None:
-            given.note_damaged(folder, {*data.damaged, *data.failures})
+            given.note_damaged(folder, unread)
+
+    try:
+        note({*data.damaged, *data.failures})
         datamodules.check_left(clips, data, cfg.max_failed_fraction, lost)
         cfg = search.with_rate(cfg, folder, fresh, data)
         logger = run_logger.make_logger(cfg, folder, names)
-        trainer = build.trainer_of(cfg, folder, logger)
+        trainer = build.trainer_of(cfg, folder, logger, more=[NoteUnread(note)])
         model = build.model_of(cfg, backbone, clips, task, about)
         with explained():
             _fit(cfg, folder, trainer, model, data)
             evaluation.finish(cfg, folder, trainer, model, data, clips)
     finally:
-        if given is not None:
-            given.note_damaged(folder, {*data.damaged, *data.failures})
+        note({*data.damaged, *data.failures})
         run_logger.close(cfg, logger)
         datamodules.close(data)
     if trainer.is_global_zero:

@@ -111,10 +111,11 @@ class RunInputs:
 
         Args:
             folder: of the run, where the inputs were saved.
-            numbers: of the clips.
+            numbers: of the clips, besides those that were noted before the run was resumed.
         """
         if self.files is not None and numbers:
-            damaged = pl.Series(LATER, [n in numbers for n in range(len(self.files))])
+            found = pl.Series(LATER, [n in numbers for n in range(len(self.files))])
+            damaged = found | self.files[LATER].fill_null(False)
             write_parquet(self.files.with_columns(damaged), folder / FILES)
 
     @cached_property
