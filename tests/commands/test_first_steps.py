@@ -10,7 +10,7 @@ import pytest
 from jungle.cli import overrides
 from jungle.cli.main import main
 from jungle.config.folder import config_dir
-from jungle.data.formats import find_clips, load_csv
+from jungle.data.formats import find_clips
 from jungle.data.formats.headings import find_columns
 from jungle.data.paths import match_clips
 from jungle.data.table_io import read_table
@@ -22,6 +22,7 @@ from jungle.training import clips as labelled
 from jungle.training import datamodules, fit
 from jungle.video.transcode.dataset import _settle
 from jungle.video.transcode.spec import Shrink
+from tests.data.loading import load_csv
 
 
 @pytest.fixture

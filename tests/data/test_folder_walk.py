@@ -14,7 +14,6 @@ import pytest
 
 from jungle.data.folder_walk import glob_paths
 from jungle.data.formats.discover import find_clips
-from jungle.data.formats.folders import load_folders
 from jungle.data.paths import locate, make_absolute
 from jungle.data.table_io import read_table
 from jungle.data.validation_report import Problems
@@ -22,6 +21,7 @@ from jungle.ensemble.members import find_runs
 from jungle.errors import UsageError, UserError
 from jungle.files import expand_user, read_json
 from jungle.plain import read_settings
+from tests.data.loading import load_folders
 
 CLIPS = 40  # more than `locate` asks for one by one
 

@@ -7,11 +7,11 @@ import pytest
 from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.data.formats.discover import find_clips
-from jungle.data.formats.folders import load_folders
 from jungle.ensemble.members import find_runs
 from jungle.errors import UsageError, UserError
 from jungle.files import describe_absent
 from jungle.wording import tally_part
+from tests.data.loading import load_folders
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 from jungle.data import pseudo_labels
 from jungle.data.clips import Clips
 from jungle.data.encodings import repair_text
-from jungle.data.formats import find_clips, load_csv, load_folders
+from jungle.data.formats import find_clips
 from jungle.data.formats.times import is_sortable, read_times
 from jungle.data.text import find_scripts, fold_class
 from jungle.data.validation import check
@@ -18,6 +18,7 @@ from jungle.ensemble import stacking_features
 from jungle.errors import UsageError, UserError
 from jungle.export.submission import read_template
 from jungle.training.run_inputs import _clip_changes
+from tests.data.loading import load_csv, load_folders
 
 UUID = "f1856211-cfb7-4a5b-9158-c0f72fd09ee6"
 

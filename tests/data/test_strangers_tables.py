@@ -7,7 +7,6 @@ import pytest
 
 from jungle.config.compose import compose
 from jungle.config.folder import config_dir
-from jungle.data.formats import load_csv
 from jungle.data.paths import resolve_files
 from jungle.data.table_io import read_table
 from jungle.data.text import is_ambiguous
@@ -17,6 +16,7 @@ from jungle.export.submission import Template
 from jungle.prediction import requests
 from jungle.prediction.requests import ClipRequest
 from jungle.training.clips import load
+from tests.data.loading import load_csv
 
 
 def labels_of(clips) -> dict[str, set[str]]:

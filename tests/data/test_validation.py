@@ -2,10 +2,10 @@ import polars as pl
 import pytest
 
 from jungle.data.clips import Clips
-from jungle.data.formats import load_csv
 from jungle.data.validation import check, format_counts
 from jungle.data.validation_report import Problems
 from jungle.errors import UserError
+from tests.data.loading import load_csv
 
 CLASSES = ("blank", "lion", "ox")
 

@@ -9,11 +9,11 @@ import pytest
 from jungle.cli.main import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.data.formats import load_csv
 from jungle.data.predictions import ClipPrediction
 from jungle.ensemble.agreement import compute_disagreement, vote
 from jungle.ensemble.unlabelled import load_unlabelled
 from jungle.errors import UsageError
+from tests.data.loading import load_csv
 
 CLASSES = ("blank", "hog", "lion")
 SURE, HALF, OTHER = (0.02, 0.03, 0.95), (0.25, 0.25, 0.5), (0.9, 0.05, 0.05)

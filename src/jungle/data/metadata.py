@@ -10,18 +10,8 @@ import numpy as np
 import polars as pl
 
 FACTS = (
-    "width",
-    "height",
-    "frames",
-    "fps",
-    "duration",
-    "size",
-    "bit_rate",
-    "brightness",
-    "saturation",
-    "infrared",
-    "hour_sin",
-    "hour_cos",
+    *("width", "height", "frames", "fps", "duration", "size", "bit_rate"),
+    *("brightness", "saturation", "infrared", "hour_sin", "hour_cos"),
 )
 """Columns of a facts array `[N, F]`, float32, nan where unknown; `size` and `bit_rate` are logarithms."""
 WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size"))

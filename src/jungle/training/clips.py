@@ -11,7 +11,7 @@ from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.contrast import check_contrast
 from jungle.data.duplicates import join_copied_sites, lookup_contents, warn_of_copies
-from jungle.data.formats import FORMATS, LabelSource
+from jungle.data.formats import LabelSource, load_labels
 from jungle.data.metadata import Metadata
 from jungle.data.pseudo_labels import SoftLabels, read, select_free
 from jungle.data.splits import assign_splits
@@ -122,7 +122,7 @@ def _load(cfg: ClipsConfig, problems: Problems) -> Clips:
         filepath_column=data.filepath_column,
         label_column=data.label_column,
     )
-    return FORMATS[data.format](source, problems)
+    return load_labels(data.format, source, problems)
 
 
 def priors(clips: Clips) -> dict[str, float]:

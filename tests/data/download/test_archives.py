@@ -119,7 +119,7 @@ def test_a_spoilt_archive_is_broken(tmp_path):
 
 
 def test_the_competition_is_fetched_into_the_layout_that_is_read(tmp_path, monkeypatch):
-    from jungle.data.formats import load_primatrix_micro
+    from tests.data.loading import load_primatrix_micro
 
     def fake(files, out):
         assert set(files) == {"train_labels.csv", "submission_format.csv", "micro_chimps.tgz"}

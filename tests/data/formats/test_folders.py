@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from jungle.data.formats import load_folders
 from jungle.errors import UserError
+from tests.data.loading import load_folders
 
 
 def touch(root, *names):

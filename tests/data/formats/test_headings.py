@@ -3,8 +3,8 @@ import logging
 
 import pytest
 
-from jungle.data.formats import load_csv
 from jungle.errors import UserError
+from tests.data.loading import load_csv
 
 CLIPS = ("cam1/a.mp4", "cam2/a.mp4", "cam2/b.MP4")
 

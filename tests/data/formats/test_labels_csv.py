@@ -3,9 +3,9 @@ import datetime
 import polars as pl
 import pytest
 
-from jungle.data.formats import load_csv
 from jungle.data.validation_report import Problems
 from jungle.errors import UserError
+from tests.data.loading import load_csv
 
 
 def write(folder, text, name="labels.csv"):
@@ -39,12 +39,12 @@ def test_wide_columns_are_classes(tmp_path):
         tmp_path,
         "filename;lion;blank;site;observer;weight\na.mp4;1;0;s1;me;\nb.mp4;0.0;TRUE;s2;you;2\nc.mp4;;;;;\n",
     )
-    clips = load_csv(labels, "/clips")
+    clips = load_csv(labels, "/usr")
     assert clips.classes == ("lion", "blank")
     assert clips.table.select("path", "lion", "blank", "weight").rows() == [
-        ("/clips/a.mp4", 1, 0, 1.0),
-        ("/clips/b.mp4", 0, 1, 2.0),
-        ("/clips/c.mp4", None, None, 1.0),
+        ("/usr/a.mp4", 1, 0, 1.0),
+        ("/usr/b.mp4", 0, 1, 2.0),
+        ("/usr/c.mp4", None, None, 1.0),
     ]
 
 
@@ -54,15 +54,8 @@ def test_the_column_of_clips_is_found(tmp_path, head):
 
 
 def test_columns_can_be_named(tmp_path):
-    labels = write(tmp_path, "where,what,file,set,cam,at\na.mp4,lion,7,val,s1,noon\n")
-    clips = load_csv(
-        labels,
-        filepath_column="where",
-        label_column="what",
-        split_column="set",
-        site_column="cam",
-        time_column="at",
-    )
+    labels = write(tmp_path, "where,what,file,split,site,time\na.mp4,lion,7,val,s1,noon\n")
+    clips = load_csv(labels, filepath_column="where", label_column="what")
     assert clips.table.rows() == [("a.mp4", f"{tmp_path}/a.mp4", "val", "s1", "noon", 1)]
 
 

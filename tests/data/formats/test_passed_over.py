@@ -6,9 +6,9 @@ import pytest
 
 from jungle.data.formats import VIDEO_SUFFIXES, find_clips
 from jungle.data.formats.discover import walk_videos
-from jungle.data.formats.folders import load_folders
 from jungle.data.video_suffixes import OTHER_VIDEO_SUFFIXES
 from jungle.errors import UserError
+from tests.data.loading import load_folders
 
 FILES = ("cam1/a.mp4", "cam1/b.DAV", "cam2/c.dav", "cam2/d.FLV", "cam2/e.LRV", "f.insv", "notes.txt", "g.jpg")
 SAID = "2 .dav, 1 .flv, 1 .insv, 1 .lrv"

@@ -8,12 +8,13 @@ import pytest
 
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
-from jungle.data.formats import find_clips, load_csv, load_folders
+from jungle.data.formats import find_clips
 from jungle.data.splits import assign_splits
 from jungle.data.validation import check
 from jungle.data.validation_report import Problems
 from jungle.errors import UserError
 from jungle.training import clips as training_clips
+from tests.data.loading import load_csv, load_folders
 
 CLASSES = ("leopard", "hog", "blank")
 ROWS = [

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from jungle.data.formats import load_primatrix, load_primatrix_micro
 from jungle.errors import UserError
+from tests.data.loading import load_primatrix, load_primatrix_micro
 
 LABELS = "filename,bird,blank,lion\na.mp4,0,1,0\nb.mp4,1,0,1\n"
 FORMAT = "filename,bird,blank,lion\nz.mp4,0.5,0.5,0.5\ny.mp4,0.5,0.5,0.5\n"
@@ -73,5 +73,5 @@ def test_what_is_missing_or_does_not_fit(data):
     for part in ("has no column in", ": lion.", "is also in the labels: a.mp4", "leads out of the root"):
         assert part in str(error.value)
     (data / "train_labels.csv").unlink()
-    with pytest.raises(UserError, match=r"No train_labels\.csv or train\.csv"):
+    with pytest.raises(UserError, match=r"no train_labels\.csv or train\.csv"):
         load_primatrix(data / "raw")

@@ -4,37 +4,38 @@ from collections.abc import Callable
 
 from jungle.data.clips import Clips
 from jungle.data.formats.discover import FoundClip, find_clips
-from jungle.data.formats.folders import load_folder_source, load_folders
+from jungle.data.formats.folders import load_folders
 from jungle.data.formats.label_source import LabelSource
-from jungle.data.formats.labels_csv import load_csv, load_csv_source
-from jungle.data.formats.primatrix import (
-    load_micro_source,
-    load_primatrix,
-    load_primatrix_micro,
-    load_primatrix_source,
-)
-from jungle.data.formats.sites import join_sites
+from jungle.data.formats.labels_csv import load_csv
+from jungle.data.formats.primatrix import load_primatrix, load_primatrix_micro
 from jungle.data.validation_report import Problems
 from jungle.data.video_suffixes import VIDEO_SUFFIXES
 
-__all__ = [
-    "FORMATS",
-    "VIDEO_SUFFIXES",
-    "FoundClip",
-    "LabelSource",
-    "find_clips",
-    "join_sites",
-    "load_csv",
-    "load_folders",
-    "load_primatrix",
-    "load_primatrix_micro",
-]
+__all__ = ["FORMATS", "VIDEO_SUFFIXES", "FoundClip", "LabelSource", "find_clips", "load_labels"]
 
 # The words of `data.format`. The sample is rendered in the format of `primatrix`.
 FORMATS: dict[str, Callable[[LabelSource, Problems], Clips]] = {
-    "csv": load_csv_source,
-    "folders": load_folder_source,
-    "primatrix": load_primatrix_source,
-    "primatrix_micro": load_micro_source,
-    "sample": load_primatrix_source,
+    "csv": load_csv,
+    "folders": load_folders,
+    "primatrix": load_primatrix,
+    "primatrix_micro": load_primatrix_micro,
+    "sample": load_primatrix,
 }
+
+
+def load_labels(name: str, source: LabelSource, problems: Problems | None = None) -> Clips:
+    """Read labels in the format `name` of `FORMATS`.
+
+    Args:
+        name: csv, folders, primatrix, primatrix_micro or sample.
+        source: the files.
+        problems: collects faults of rows, for a caller that reports them with later checks; None raises here.
+
+    Raises:
+        UserError: the files cannot be read or used; names file, line and fix.
+    """
+    found = Problems() if problems is None else problems
+    clips = FORMATS[name](source, found)
+    if problems is None:
+        found.raise_if_any(source.labels or source.root)
+    return clips

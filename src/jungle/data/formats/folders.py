@@ -1,7 +1,7 @@
 """One folder a class; the folders train, val and test may stand above the classes."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,29 +24,17 @@ from jungle.names import show
 from jungle.wording import tally
 
 
-def load_folders(
-    root: str | Path,
-    *,
-    classes: Sequence[str] | None = None,
-    sites: str | Path | None = None,
-    problems: Problems | None = None,
-) -> Clips:
+def load_folders(source: LabelSource, problems: Problems) -> Clips:
     """Read `root/<class>/*.mp4` or, where every folder of `root` is a split, `root/<split>/<class>/*.mp4`.
 
     Deeper folders belong to their class. A folder `unlabelled`, and videos that lie in `test` without a class
-    folder, are clips without labels.
-
-    Args:
-        root: the folder; every video suffix in any case counts, hidden files do not.
-        classes: the class names in order; None takes the names of the folders, sorted.
-        sites: a table `filename,site[,split,time]`; see `join_sites`.
-        problems: gathers what is wrong, for a caller that reports it with later checks; None raises here.
+    folder, are clips without labels. Every video suffix in any case counts, hidden files do not.
 
     Raises:
-        UserError: there is no such folder, no video in it, or a folder is of an unknown class.
+        UserError: there is no such folder, or no video in it.
     """
-    gathered = Problems() if problems is None else problems
-    root = make_absolute(root)
+    classes = source.classes
+    root = make_absolute(source.folder())
     if not os.path.isdir(root):
         raise UserError(f"data.root={root}: {describe_absent(root, 'folder')}")
     top = _list_folders(root)
@@ -65,7 +53,7 @@ def load_folders(
     order = [clean_name(c) for c in classes] if classes is not None else sorted(named)
     check_class_count(root, "folders", len(order))
     check_class_names(order)
-    called = _assign_classes(found, order, classes is not None, gathered)
+    called = _assign_classes(found, order, classes is not None, problems)
     number = {name: order.index(of) for name, of in called.items()}
     ids: list[str] = []
     labels: list[int] = []  # -1: unlabelled
@@ -98,9 +86,9 @@ def load_folders(
             below.setdefault(inner[0], set()).add(name)
     report_skipped(passed)
     _say_below(root, below)
-    gathered.add("videos lie in no class folder", stray, "Move them to data.root/<class>/.")
-    gathered.add("videos have names that are not UTF-8", misnamed, "Rename them, for example with convmv.")
-    if not ids and not gathered:
+    problems.add("videos lie in no class folder", stray, "Move them to data.root/<class>/.")
+    problems.add("videos have names that are not UTF-8", misnamed, "Rename them, for example with convmv.")
+    if not ids and not problems:
         raise UserError(f"data.root={root}: no video below it. Put clips in data.root/<class>/.")
     label = np.asarray(labels, np.int32)
     known = pl.Series(label >= 0)
@@ -116,16 +104,7 @@ def load_folders(
         pl.when(known).then(column).otherwise(None).alias(column.name) for column in onehot
     )
     clips = Clips(frame, tuple(order))
-    if sites is not None:
-        clips = join_sites(clips, sites, root, problems=gathered)
-    if problems is None:
-        gathered.raise_if_any(root)
-    return clips
-
-
-def load_folder_source(source: LabelSource, problems: Problems) -> Clips:
-    """Read the folder that a config names, see `load_folders`."""
-    return load_folders(source.folder(), classes=source.classes, sites=source.sites, problems=problems)
+    return clips if source.sites is None else join_sites(clips, source.sites, root, problems)
 
 
 def _assign_classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:

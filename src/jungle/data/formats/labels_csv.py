@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -22,8 +21,7 @@ from jungle.data.formats.columns import (
 from jungle.data.formats.headings import Columns, find_columns
 from jungle.data.formats.label_columns import is_binary
 from jungle.data.formats.label_source import LabelSource
-from jungle.data.formats.meta import read_meta
-from jungle.data.formats.sites import join_sites
+from jungle.data.formats.sites import join_sites, read_meta
 from jungle.data.formats.wide import read_wide
 from jungle.data.paths import OUTSIDE, TWICE, Names, locate, make_absolute, name_clips
 from jungle.data.table_io import Table, read_table
@@ -34,81 +32,30 @@ from jungle.names import show
 from jungle.wording import tally
 
 
-def load_csv(
-    labels: str | Path,
-    root: str | Path | None = None,
-    *,
-    classes: Sequence[str] | None = None,
-    filepath_column: str | None = None,
-    label_column: str | None = None,
-    split_column: str | None = None,
-    site_column: str | None = None,
-    time_column: str | None = None,
-    sites: str | Path | None = None,
-    problems: Problems | None = None,
-) -> Clips:
+def load_csv(source: LabelSource, problems: Problems) -> Clips:
     """Read a table of labels; nothing is asked of the disk yet.
 
     A column named label, species or class makes it a long table: several rows of one clip are several
     labels, an empty label is an unlabelled clip. Otherwise each column that is not known to be something
-    else is a class.
-
-    Args:
-        labels: CSV (comma, semicolon or tab) or Parquet.
-        root: the folder that names are relative to and cannot leave; None takes the table's own folder.
-        classes: the class names in order; None takes those of the table (in a long table, sorted).
-        filepath_column: the column that names the clips; None finds it. Likewise the other columns.
-        label_column: the column of a long table that holds the label.
-        split_column: train, val or test (also holdout).
-        site_column: where the camera stood.
-        time_column: when the clip begins, never converted.
-        sites: another table `filename,site[,split,time]`; see `join_sites`.
-        problems: gathers what is wrong with rows, for a caller that reports it with later checks; None
-            raises here.
-
-    Raises:
-        UserError: the table cannot be read or used; names file, line and fix.
+    else is a class. Without a root, names are relative to the table's own folder.
     """
-    gathered = Problems() if problems is None else problems
-    table = read_table(labels)
-    folder = make_absolute(root) if root is not None else table.path.parent
-    classes = None if classes is None else [clean_name(c) for c in classes]
-    named = {
-        "filepath": filepath_column,
-        "label": label_column,
-        "split": split_column,
-        "site": site_column,
-        "time": time_column,
-    }
+    source.report_absent_root(problems)
+    table = read_table(source.labels or "")
+    folder = make_absolute(source.root) if source.root is not None else table.path.parent
+    classes = None if source.classes is None else [clean_name(c) for c in source.classes]
     # Classes that are all columns are meant as columns, whatever else the table has.
     as_columns = match_names(classes or (), table.frame.columns).known
     wide = classes is not None and len(classes) > 0 and len(as_columns) == len(set(classes))
+    named = {"filepath": source.filepath_column, "label": source.label_column}
     columns = find_columns(table, named, folder, labels=True, but=list(as_columns.values()) if wide else ())
     table = columns.table
     if not table.frame.height:
-        raise UserError(f"{table.path}: no rows. It needs one line a clip.")
+        raise UserError(f"{table.path}: no rows; write one line a clip")
     names = unify_names(table, name_clips(table.frame[columns.roles["filepath"]], folder))
-    report_refused(table, names, columns.roles["filepath"], gathered)
+    report_refused(table, names, columns.roles["filepath"], problems)
     wide = wide or "label" not in columns.roles
-    clips = (read_wide if wide else _collect_labels)(table, columns, names, classes, gathered)
-    clips = unify_sites(clips) if sites is None else join_sites(clips, sites, folder, problems=gathered)
-    if problems is None:
-        gathered.raise_if_any(table.path)
-    return clips
-
-
-def load_csv_source(source: LabelSource, problems: Problems) -> Clips:
-    """Read the table that a config names, see `load_csv`."""
-    source.report_absent_root(problems)
-    return load_csv(
-        source.labels or "",
-        source.root,
-        classes=source.classes,
-        filepath_column=source.filepath_column,
-        label_column=source.label_column,
-        sites=source.sites,
-        problems=problems,
-    )
+    clips = (read_wide if wide else _collect_labels)(table, columns, names, classes, problems)
+    return unify_sites(clips) if source.sites is None else join_sites(clips, source.sites, folder, problems)
 
 
 def unify_names(table: Table, names: Names) -> Names:

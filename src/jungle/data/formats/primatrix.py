@@ -1,11 +1,12 @@
 """The Pri-matrix Factorization competition (DrivenData, 2017): a folder of clips and two tables, 24 classes.
 
 The competition calls its tables `train_labels.csv` and `submission_format.csv`; the third-place solution
-saves them as `train.csv` and `submission.csv`. Both names are looked for, beside the clips and one folder
+saves them as `train.csv` and `submission.csv`. Both names are looked for, next to the clips and one folder
 above.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -29,108 +30,55 @@ TEST_LABELS = ("test_labels.csv",)
 SITES = ("sites.csv",)
 
 
-def load_primatrix(
-    raw: str | Path,
-    labels: str | Path | None = None,
-    template: str | Path | None = None,
-    *,
-    test_labels: str | Path | None = None,
-    sites: str | Path | None = None,
-    classes: Sequence[str] | None = None,
-    problems: Problems | None = None,
-) -> Clips:
+def load_primatrix(source: LabelSource, problems: Problems) -> Clips:
     """Read the labelled clips and, as split `test`, the clips of the submission format.
 
-    The probabilities in the submission format are no labels: its clips have null labels unless `test_labels`
-    says them. The classes are the columns of the labels in their order.
-
-    Args:
-        raw: the folder of the clips.
-        labels: the labels; None looks for them beside the clips and one folder above.
-        template: the submission format; None looks likewise, and does without where there is none.
-        test_labels: true labels of the template's clips; None looks for test_labels.csv beside the template.
-        sites: a table `filename,site[,split,time]`; None looks for sites.csv beside the labels.
-        classes: take only these columns.
-        problems: gathers what is wrong, for a caller that reports it with later checks; None raises here.
+    The probabilities in the submission format are no labels: its clips have null labels unless the test
+    labels say them. The classes are the columns of the labels in their order; `source.classes` takes some of
+    them. Tables that are not named are looked for: labels and submission format next to the clips and one
+    folder above, test labels next to the submission format, sites next to the labels.
 
     Raises:
         UserError: there is no folder or no labels, or the two tables do not fit each other.
     """
-    gathered = Problems() if problems is None else problems
-    raw = make_absolute(raw)
+    raw = make_absolute(source.folder())
     if not raw.is_dir():
         raise UserError(f"data.root={raw}: {describe_absent(raw, 'folder')} It holds the clips.")
-    found = find_labels(raw, labels)
-    if found is None:
-        raise UserError(
-            f"No {' or '.join(LABELS)} in {raw} or {raw.parent}. Name it: data.labels=<file>, or fetch it: "
-            "jungle download."
-        )
-    train = load_csv(found, raw, classes=classes, problems=gathered)
-    template = find_template(raw, found, template)
-    if template is None:
-        log.warning(f"no {' or '.join(TEMPLATE)} beside {found}: there are no test clips")
-        clips = train
-    else:
-        known = _resolve_file(test_labels, TEST_LABELS, (template.parent,))
-        clips = _join_clips(train, _test(template, known, raw, train, gathered))
-    sites = _resolve_file(sites, SITES, (found.parent,))
-    if sites is not None:
-        clips = join_sites(clips, sites, raw, problems=gathered)
-    if problems is None:
-        gathered.raise_if_any(found)
-    return clips
-
-
-def load_primatrix_micro(
-    micro: str | Path, labels: str | Path | None = None, template: str | Path | None = None, **options: object
-) -> Clips:
-    """Read the 64x64 set: as `load_primatrix`, where the archive's own folder `micro/` may lie in `micro`."""
-    root, labels = _locate_micro(micro, labels)
-    # The options are those of `load_primatrix`, passed on as they came: hence the ignore.
-    return load_primatrix(root, labels, template, **options)  # type: ignore[arg-type]
-
-
-def _locate_micro(micro: str | Path, labels: str | Path | None) -> tuple[Path, str | Path | None]:
-    """Return the folder of the 64x64 clips, and the labels: those given, or those in or next to `micro`."""
-    micro = make_absolute(micro)
-    inner = micro / "micro"
+    labels = find_labels(raw, source.labels)
     if labels is None:
-        labels = _resolve_file(None, LABELS, (micro, micro.parent))
-    return inner if inner.is_dir() else micro, labels
+        raise UserError(
+            f"no {' or '.join(LABELS)} in {raw} or {raw.parent}: name it (data.labels=<file>), or fetch it "
+            "(jungle download)"
+        )
+    clips = load_csv(LabelSource(labels=labels, root=raw, classes=source.classes), problems)
+    template = find_template(raw, labels, source.template)
+    if template is None:
+        log.warning(f"no {' or '.join(TEMPLATE)} next to {labels}: there are no test clips")
+    else:
+        known = _resolve_file(source.test_labels, TEST_LABELS, (template.parent,))
+        test = _load_test(template, known, raw, clips, problems)
+        clips = Clips(pl.concat([clips.table, test.table], how="diagonal"), clips.classes)
+    sites = _resolve_file(source.sites, SITES, (labels.parent,))
+    return clips if sites is None else join_sites(clips, sites, raw, problems)
 
 
-def load_primatrix_source(source: LabelSource, problems: Problems) -> Clips:
-    """Read the folder that a config names, see `load_primatrix`."""
-    return _load_source(source, source.folder(), source.labels, problems)
-
-
-def load_micro_source(source: LabelSource, problems: Problems) -> Clips:
-    """Read the folder of small copies that a config names, see `load_primatrix_micro`."""
-    return _load_source(source, *_locate_micro(source.folder(), source.labels), problems)
-
-
-def _load_source(source: LabelSource, root: Path, labels: str | Path | None, problems: Problems) -> Clips:
-    return load_primatrix(
-        root,
-        labels,
-        source.template,
-        test_labels=source.test_labels,
-        sites=source.sites,
-        classes=source.classes,
-        problems=problems,
-    )
+def load_primatrix_micro(source: LabelSource, problems: Problems) -> Clips:
+    """Read the 64x64 set: as `load_primatrix`; the archive's own folder `micro/` may lie in the root."""
+    root = make_absolute(source.folder())
+    labels = source.labels or find_labels(root)
+    inner = root / "micro"
+    return load_primatrix(replace(source, root=inner if inner.is_dir() else root, labels=labels), problems)
 
 
 def find_template(raw: str | Path, labels: str | Path | None, given: str | Path | None = None) -> Path | None:
-    """Return the submission format: the one given, or the one beside the labels or the clips, if any is."""
+    """Return the submission format: the one given, or the one next to the labels or the clips, if any is."""
     raw = make_absolute(raw)
     folders = (Path(labels).parent,) if labels is not None else ()
     return _resolve_file(given, TEMPLATE, (*folders, raw, raw.parent))
 
 
 def find_labels(raw: str | Path, given: str | Path | None = None) -> Path | None:
-    """Return the table of labels: the one given, or the one beside the clips, if any is."""
+    """Return the table of labels: the one given, or the one next to the clips, if any is."""
     raw = make_absolute(raw)
     return _resolve_file(given, LABELS, (raw, raw.parent))
 
@@ -141,13 +89,13 @@ def _resolve_file(given: str | Path | None, names: Sequence[str], folders: Itera
     return next((f / name for f in folders for name in names if (f / name).is_file()), None)
 
 
-def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems: Problems) -> Clips:
+def _load_test(template: Path, known: Path | None, raw: Path, train: Clips, problems: Problems) -> Clips:
     """The template's clips as split test, labelled where `known` has them."""
     asked = _read_template(template, raw, train, problems)
     nulls = (pl.lit(None, dtype=pl.Int8).alias(c) for c in train.classes)
     if known is None:
         return Clips(asked.with_columns(nulls), train.classes)
-    truth = load_csv(known, raw, classes=train.classes, problems=problems)
+    truth = load_csv(LabelSource(labels=known, root=raw, classes=train.classes), problems)
     problems.add(
         f"clips are named twice in {known}",
         truth.table.filter(pl.col("clip").is_duplicated())["clip"].unique(maintain_order=True).to_list(),
@@ -166,7 +114,6 @@ def _test(template: Path, known: Path | None, raw: Path, train: Clips, problems:
 
 
 def _read_template(template: Path, raw: Path, train: Clips, problems: Problems) -> pl.DataFrame:
-
     columns = find_columns(read_table(template), {}, raw)
     table, column = columns.table, columns.roles["filepath"]
     heads = match_names(train.classes, [c for c in table.frame.columns if c != column])
@@ -186,7 +133,3 @@ def _read_template(template: Path, raw: Path, train: Clips, problems: Problems) 
     return frame.join(train.table, on="clip", how="anti", maintain_order="left").with_columns(
         pl.lit("test").alias("split")
     )
-
-
-def _join_clips(train: Clips, test: Clips) -> Clips:
-    return Clips(pl.concat([train.table, test.table], how="diagonal"), train.classes)

@@ -1,16 +1,17 @@
-"""Where and when clips were taken, from a table beside the labels: `filename,site[,split,time]`."""
+"""Site, split, time and weight of clips, from the labels or another table (`filename,site[,split,time]`)."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips
-from jungle.data.formats.columns import read_sites, split_values, unify_sites
+from jungle.data.formats.columns import read_sites, read_weights, split_values, unify_sites
 from jungle.data.formats.headings import find_columns
 from jungle.data.formats.times import read_time_column
 from jungle.data.paths import make_absolute, match_clips, name_clips, say_matches
-from jungle.data.table_io import read_table
+from jungle.data.table_io import Table, read_table
 from jungle.data.text import map_values
 from jungle.data.validation_report import Problems, format_lines
 from jungle.errors import UserError
@@ -18,34 +19,41 @@ from jungle.errors import UserError
 LINE = "line of the table"
 
 
-def join_sites(
-    clips: Clips, sites: str | Path, root: str | Path, *, problems: Problems | None = None
-) -> Clips:
+def read_meta(table: Table, roles: Mapping[str, str], problems: Problems) -> list[pl.Series]:
+    """Read the columns split, site, time and weight, those that the table has."""
+    columns = []
+    if "split" in roles:
+        columns.append(split_values(table, roles["split"], problems))
+    if "site" in roles:
+        columns.append(read_sites(table, roles["site"], problems))
+    if "time" in roles:
+        columns.append(read_time_column(table, roles["time"]))
+    if "weight" in roles:
+        columns.append(read_weights(table, roles["weight"], problems))
+    return columns
+
+
+def join_sites(clips: Clips, sites: Path, root: Path, problems: Problems) -> Clips:
     """Add site, split and time from another table, matched by clip; it wins over values the clips had.
 
-    Rows of clips that are not in `clips` are passed over; clips without a row keep what they had.
+    Rows of clips that are not in `clips` are passed over; clips without a row keep what they had. A clip
+    that is named twice is a problem.
 
     Raises:
-        UserError: the table cannot be read, names a clip twice, or matches no clip.
+        UserError: the table cannot be read, or matches no clip.
     """
-    gathered = Problems() if problems is None else problems
     columns = find_columns(read_table(sites), {}, make_absolute(root))
-    table, roles = columns.table, columns.roles
-    names = name_clips(table.frame[roles["filepath"]], Path(root))
+    table = columns.table
+    roles = {role: column for role, column in columns.roles.items() if role != "weight"}
+    names = name_clips(table.frame[roles["filepath"]], root)
     found = match_clips(names.clip.drop_nulls().to_list(), clips.table["clip"].to_list())
-    say_matches(found, table.path, gathered)
-    given = [map_values(names.clip, found.known)]
-    if "site" in roles:
-        given.append(read_sites(table, roles["site"], gathered))
-    if "split" in roles:
-        given.append(split_values(table, roles["split"], gathered))
-    if "time" in roles:
-        given.append(read_time_column(table, roles["time"]))
+    say_matches(found, table.path, problems)
+    given = [map_values(names.clip, found.known), *read_meta(table, roles, problems)]
     if len(given) == 1:
-        raise UserError(f"{table.path}: none of the columns site, split and time.")
+        raise UserError(f"{table.path}: none of the columns site, split and time; name one so")
     frame = pl.DataFrame([*given, table.lines.alias(LINE)]).drop_nulls("clip")
     twice = frame.filter(pl.col("clip").is_duplicated()).group_by("clip", maintain_order=True).agg(LINE)
-    gathered.add(
+    problems.add(
         f"clips are named twice in {table.path}",
         [f"{clip} ({format_lines(lines)})" for clip, lines in twice.iter_rows()],
         "Keep one row a clip.",
@@ -67,6 +75,4 @@ def join_sites(
             if old.dtype != given.dtype:
                 old, given = old.cast(pl.String), given.cast(pl.String)
             joined = joined.with_columns(given.fill_null(old).alias(name)).drop(new)
-    if problems is None:
-        gathered.raise_if_any(table.path)
     return unify_sites(Clips(joined, clips.classes))

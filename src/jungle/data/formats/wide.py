@@ -10,7 +10,7 @@ from jungle.data.clips import Clips, check_class_names
 from jungle.data.encodings import repair_text
 from jungle.data.formats.columns import check_class_count, parse_binary
 from jungle.data.formats.headings import Columns, find_reserved
-from jungle.data.formats.meta import read_meta
+from jungle.data.formats.sites import read_meta
 from jungle.data.formats.vocabulary import fold_heading
 from jungle.data.paths import Names
 from jungle.data.table_io import Table
@@ -21,34 +21,11 @@ from jungle.names import show
 from jungle.wording import tally
 
 # Marks and words that people write for seen and not seen.
-MARKS = [
-    *[
-        "x",
-        "×",
-        "✓",
-        "✔",
-        "✗",
-        "✘",
-        "☑",
-        "☒",
-        "●",
-        "•",
-        "+",
-        "-",
-        "1x",
-        "0x",
-        "t",
-        "f",
-        "y",
-        "n",
-        "j",
-        "o",
-        "s",
-    ],
-    *["yes", "no", "seen", "present", "absent", "found", "detected", "observed", "ja", "nein", "gesehen"],
-    *["oui", "non", "vu", "vue", "sí", "si", "no", "visto", "sim", "não", "nao", "nee", "nej", "nei", "tak"],
-    *["nie", "ano", "ne", "kyllä", "ei", "evet", "hayır", "igen", "nem", "да", "нет", "是", "否"],
-]
+MARKS = """
+    x × ✓ ✔ ✗ ✘ ☑ ☒ ● • + - 1x 0x t f y n j o s
+    yes no seen present absent found detected observed ja nein gesehen oui non vu vue sí si visto sim não nao
+    nee nej nei tak nie ano ne kyllä ei evet hayır igen nem да нет 是 否
+""".split()
 
 
 def read_wide(
