@@ -21,11 +21,14 @@ from jungle.names import show
 from jungle.wording import tally
 
 # Marks and words that people write for seen and not seen.
-MARKS = """
-    x × ✓ ✔ ✗ ✘ ☑ ☒ ● • + - 1x 0x t f y n j o s
-    yes no seen present absent found detected observed ja nein gesehen oui non vu vue sí si visto sim não nao
-    nee nej nei tak nie ano ne kyllä ei evet hayır igen nem да нет 是 否
-""".split()
+# fmt: off
+MARKS = (
+    "x", "×", "✓", "✔", "✗", "✘", "☑", "☒", "●", "•", "+", "-", "1x", "0x", "t", "f", "y", "n", "j", "o",
+    "s", "yes", "no", "seen", "present", "absent", "found", "detected", "observed", "ja", "nein",
+    "gesehen", "oui", "non", "vu", "vue", "sí", "si", "visto", "sim", "não", "nao", "nee", "nej", "nei",
+    "tak", "nie", "ano", "ne", "kyllä", "ei", "evet", "hayır", "igen", "nem", "да", "нет", "是", "否",
+)
+# fmt: on
 
 
 def read_wide(
