@@ -21,15 +21,15 @@ import pytorch_lightning as pl
 from jungle.config import TrainConfig
 from jungle.config.compose import compose
 from jungle.config.folder import config_dir
-from jungle.console import Progress, log_time, print_result, speak
+from jungle.console import Progress, print_result, speak
 from jungle.errors import UsageError, UserError
 from jungle.files import write_json, write_text
 from jungle.models.backbones.concat import make_backbone
-from jungle.prediction import metadata
 from jungle.training import build, datamodules, evaluation
 from jungle.training import clips as training_clips
+from jungle.training.evaluation import TrainedRun
 from jungle.training.fit import silence_libraries
-from jungle.training.run_inputs import current
+from jungle.training.run_inputs import gather_current
 
 SCORES = ("val/accuracy", "test/accuracy", "val/log_loss", "test/log_loss")
 
@@ -95,7 +95,7 @@ class _Runs:
     @cached_property
     def inputs(self) -> str:
         """Hash of the labels, clips and files that the runs train on."""
-        return current(self.cfg).digest
+        return gather_current(self.cfg).digest
 
     def run(self, cfg: TrainConfig, name: str) -> dict[str, float]:
         """Return the scores of one run, from its files where it has finished before."""
@@ -117,36 +117,31 @@ class _Runs:
 
     def _train(self, cfg: TrainConfig, folder: Path) -> None:
         silence_libraries()
-        clips, task, backbone, about, data = self._shared()
+        clips, task, inputs, about, data = self._shared()
         pl.seed_everything(cfg.seed, workers=True, verbose=False)
         data.seed = cfg.seed
-        trainer = build.trainer_of(cfg, folder, False)
-        model = build.model_of(cfg, backbone, clips, task, about)
+        trainer = build.build_trainer(cfg, folder, False)
+        model = build.build_model(cfg, inputs.backbone, clips, task, about)
         trainer.fit(model, datamodule=data)
-        evaluation.finish(cfg, folder, trainer, model, data, clips)
+        evaluation.evaluate(TrainedRun(cfg, folder, clips, data, inputs.eval_spec, model), trainer)
 
     def _shared(self) -> tuple[Any, ...]:
         if self._inputs is None:
             cfg = self.cfg
-            clips, lost = training_clips.load(cfg)
-            backbone = make_backbone(build.backbone_spec(cfg))
-            weights_hash = backbone.weights_hash()
-            spec = build.clip_specs(cfg, backbone)[1]
-            known = metadata.of_training(cfg, clips, datamodules.workers_of(cfg))
-            about = training_clips.about(clips, spec, weights_hash, known)
-            with log_time("features"):
-                data, _ = datamodules.stored_features(cfg, clips, backbone, spec, weights_hash)
-            data.facts = known
-            data.failures.update(lost)
-            data.left_out |= set(data.failures)
-            datamodules.check_left(clips, data, cfg.max_failed_fraction)
-            self._inputs = clips, build.task_of(cfg, clips), backbone, about, data
+            clips, missing = training_clips.load(cfg)
+            backbone = make_backbone(build.make_backbone_spec(cfg))
+            inputs = datamodules.resolve_model_inputs(cfg, None, clips, backbone, backbone.weights_hash())
+            about = datamodules.make_checkpoint_metadata(cfg, clips, inputs)
+            extras = datamodules.ClipExtras(missing=missing)
+            data = datamodules.build_datamodule(cfg, clips, inputs, extras)
+            datamodules.check_left_out(clips, data, cfg.max_failed_fraction, missing)
+            self._inputs = clips, build.resolve_task(cfg, clips), inputs, about, data
         return self._inputs
 
     def close(self) -> None:
         """Close the data module."""
         if self._inputs is not None:
-            datamodules.close(self._inputs[-1])
+            datamodules.close_datamodule(self._inputs[-1])
 
 
 def _row(name: str, runs: list[dict[str, float]]) -> dict[str, Any]:

@@ -217,15 +217,15 @@ def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest
     failures = {**lost, unread: "no stream of pictures"}
     data = SimpleNamespace(left_out=set(lost), failures=failures, has_soft_labels=False)
     data.numbers = lambda split, labelled: [0]
-    datamodules.check_left(found, data, 0.3, lost)
+    datamodules.check_left_out(found, data, 0.3, lost)
     assert not caplog.records
     data.left_out = set(failures)
-    datamodules.check_left(found, data, 0.5, lost)
+    datamodules.check_left_out(found, data, 0.5, lost)
     assert [r.message for r in caplog.records] == [
         "1 of 7 clips cannot be read and is left out (leopard_000: no stream of pictures)"
     ]
     with pytest.raises(UserError, match="4 of 10 clips cannot be read and are left out"):
-        datamodules.check_left(found, data, 0.3, lost)  # those that are not there count
+        datamodules.check_left_out(found, data, 0.3, lost)  # those that are not there count
 
 
 @pytest.mark.parametrize(

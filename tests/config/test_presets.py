@@ -29,8 +29,8 @@ def choices(group: str) -> list[str]:
 def test_it_is_built_and_takes_a_step(args: list[str], clips: Clips) -> None:
     cfg = overrides.compose("train", [*args, *SMALL], config_dir())
     torch.manual_seed(0)
-    task = build.task_of(cfg, clips)
-    model = build.model_of(cfg, Backbone(build.backbone_spec(cfg)), clips, task, {})
+    task = build.resolve_task(cfg, clips)
+    model = build.build_model(cfg, Backbone(build.make_backbone_spec(cfg)), clips, task, {})
     frames_BTHWC = torch.randint(0, 256, (2, 2, 96, 96, 3), dtype=torch.uint8)
     mask_BT = torch.tensor([[True, True], [True, False]])
     times_BT = torch.tensor([[0.5, 1.5], [0.5, 0.0]])

@@ -130,7 +130,7 @@ def videos(survey, *more: str):
     cfg = overrides.compose("train", args, config_dir())
     clips, _ = training_clips.load(cfg)
     spec = ClipSpec(Frames(count=2), size=(32, 48))
-    return datamodules.videos(cfg, clips, spec, spec)
+    return datamodules.build_video_datamodule(cfg, clips, spec, spec)
 
 
 def test_only_training_is_augmented(survey) -> None:

@@ -444,7 +444,7 @@ def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, m
     cfg = overrides.compose("train", [*args, "data.cache=ram", "data.cache_gb=0.1"], config_dir())
     clips, _ = training_clips.load(cfg)
     spec = ClipSpec(Frames("random", 2), SIZE)
-    data = datamodules.videos(cfg, clips, spec, replace(spec, frames=Frames("uniform", 2)))
+    data = datamodules.build_video_datamodule(cfg, clips, spec, replace(spec, frames=Frames("uniform", 2)))
     cache = data.read_train.cache
     for number, split in enumerate(clips.splits()):
         again = split in ("train", "val")
@@ -457,7 +457,7 @@ def test_training_opens_it_for_the_clips_that_are_read_again(survey, tmp_path, m
         assert len(kept(cache)) == 2
         assert (cache.folder / LOCK).exists()
     finally:
-        datamodules.close(data)
+        datamodules.close_datamodule(data)
     assert not cache.folder.exists()
 
 

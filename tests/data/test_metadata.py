@@ -84,18 +84,18 @@ def test_what_was_measured_survives_a_checkpoint_and_is_checked() -> None:
 def test_clips_are_matched_by_file_whatever_their_order(survey: Path, tmp_path: Path) -> None:
     paths = sorted(str(p) for p in (survey / "clips").glob("*.mp4"))[:6]
     names = [Path(p).name for p in paths]
-    looked = metadata.of_clips(names, paths, None, tmp_path, "metadata", 1, 60)
+    looked = metadata.read_clip_metadata(names, paths, None, tmp_path, "metadata", 1, 60)
     assert len(set(looked[:, FACTS.index("size")])) > 1
-    back = metadata.of_clips(names[::-1], [*paths[:0:-1], None], None, tmp_path, "metadata", 1, 60)
+    back = metadata.read_clip_metadata(names[::-1], [*paths[:0:-1], None], None, tmp_path, "metadata", 1, 60)
     np.testing.assert_array_equal(back[:5], looked[:0:-1])
     assert np.isnan(back[5]).all()
     index = tmp_path / "mine.parquet"
     index_clips(paths[1:][::-1], index, root=survey / "clips")
-    given = metadata.of_clips(names, paths, index, tmp_path, "metadata", 1, 60)
+    given = metadata.read_clip_metadata(names, paths, index, tmp_path, "metadata", 1, 60)
     np.testing.assert_array_equal(given[1:], looked[1:])
     assert np.isnan(given[0]).all()
     with pytest.raises(UsageError, match=r"metadata=.*none of the clips"):
-        metadata.of_clips(["other.mp4"], paths[:1], index, tmp_path, "metadata", 1, 60)
+        metadata.read_clip_metadata(["other.mp4"], paths[:1], index, tmp_path, "metadata", 1, 60)
     assert len(pl.read_parquet(tmp_path / "index.parquet")) == 6  # the second call kept all rows
 
 
@@ -103,5 +103,7 @@ def test_clips_are_matched_by_file_whatever_their_order(survey: Path, tmp_path: 
 def test_a_name_that_is_not_utf8_is_known_as_any_other(survey: Path, tmp_path: Path) -> None:
     odd = os.path.join(os.fsencode(tmp_path), b"clip_\xff.mp4")
     shutil.copy(next((survey / "clips").glob("*.mp4")), odd)
-    found = metadata.of_clips(["a.mp4"], [os.fsdecode(odd)], None, tmp_path / "cache", "metadata", 0, 60)
+    found = metadata.read_clip_metadata(
+        ["a.mp4"], [os.fsdecode(odd)], None, tmp_path / "cache", "metadata", 0, 60
+    )
     assert np.isfinite(found[0, FACTS.index("size")])

@@ -40,7 +40,7 @@ def of_training(root: Path, cache: Path, *more: str) -> np.ndarray | None:
     cfg = overrides.compose("train", [*asked, "data.workers=1", *more], config_dir())
     names = [f"site/{i}.mp4" for i in range(5)]
     table = pl.DataFrame({"clip": names, "path": [str(root / "raw" / n) for n in names], "a": [1] * 5})
-    return prediction_metadata.of_training(cfg, Clips(table, ("a",)), 1)
+    return prediction_metadata.read_training_metadata(cfg, Clips(table, ("a",)), 1)
 
 
 def test_copies_beside_the_clips_are_matched_by_name(pair: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_prediction_asks_for_the_copies_where_a_model_knows_them(tmp_path: Path)
     cfg = overrides.compose("predict", ["ckpt=a.ckpt", f"micro={tmp_path}"], config_dir())
     assert isinstance(cfg, PredictConfig)
     assert cfg.micro == tmp_path
-    unknown = prediction_metadata.with_micro(
+    unknown = prediction_metadata.add_micro(
         np.ones((2, len(FACTS)), np.float32), ["a", "b"], None, tmp_path, "micro", 1, 9
     )
     assert unknown.shape == (2, len(FACTS) + 2)

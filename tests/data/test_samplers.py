@@ -191,17 +191,17 @@ def test_training_draws_as_the_config_says_and_evaluation_does_not(mode: str, su
     args += [f"paths.cache={tmp_path}", "data.workers=1", "sampler=balanced"]
     cfg = overrides.compose("train", args, config_dir())
     clips, _ = training_clips.load(cfg)
-    backbone = Backbone(build.backbone_spec(cfg))
-    specs = build.clip_specs(cfg, backbone)
+    backbone = Backbone(build.make_backbone_spec(cfg))
+    specs = build.make_clip_specs(cfg, backbone)
     if mode == "frozen":
-        data, _ = datamodules.stored_features(cfg, clips, backbone, specs[1], backbone.weights_hash())
+        data = datamodules.build_feature_datamodule(cfg, clips, backbone, specs[1], backbone.weights_hash())
     else:
-        data = datamodules.videos(cfg, clips, *specs)
+        data = datamodules.build_video_datamodule(cfg, clips, *specs)
     try:
         drawn = seen(data.loader("train", True))
         evaluated = seen(data.loader("val"))
     finally:
-        datamodules.close(data)
+        datamodules.close_datamodule(data)
     y = clips.targets()
     assert y[drawn].sum(0).tolist() == pytest.approx([6, 6, 6], abs=1)  # of 8, 2 and 8
     assert sorted(evaluated) == data.numbers("val", labelled=True).tolist()

@@ -9,7 +9,7 @@ from jungle.config.folder import config_dir
 from jungle.config.losses import TASK_OF, Loss
 from jungle.errors import UsageError
 from jungle.models.losses import SIGMOID_LOSSES, SOFTMAX_LOSSES, LossPlan, class_weights, loss, probabilities
-from jungle.training.build import loss_plan
+from jungle.training.build import plan_loss
 
 TARGETS = {
     "multilabel": torch.tensor([[1.0, 0, 0], [0, 1.0, 1.0], [0, 0, 0], [0, 0, 1.0]]),
@@ -96,7 +96,7 @@ def test_the_config_becomes_the_loss() -> None:
     y = torch.eye(3)[torch.tensor([0] * 8 + [1] * 2)]
 
     def plan(*args: str) -> LossPlan:
-        return loss_plan(overrides.compose("train", list(args), config_dir()), y)
+        return plan_loss(overrides.compose("train", list(args), config_dir()), y)
 
     assert plan("loss=focal", "loss.gamma=3") == LossPlan("focal", gamma=3.0)
     assert plan("loss=asymmetric") == LossPlan("asymmetric", gamma_negative=4.0, margin=0.05)

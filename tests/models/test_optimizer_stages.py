@@ -171,7 +171,7 @@ def test_a_config_says_which_stages_and_a_command_other_ones(clips: Clips) -> No
         ([], {1: ("sgd", 1e-4), 3: ("adamw", 5e-5)}), ([f"optim.stages=[{TWO}]"], {2: ("lion", 0.1)}),
     ):  # fmt: skip
         cfg = overrides.compose("train", [*args, "optim=primatrix_first", *more], config_dir())
-        made = build.model_of(cfg, Backbone(build.backbone_spec(cfg)), clips, "exclusive", {})
+        made = build.build_model(cfg, Backbone(build.make_backbone_spec(cfg)), clips, "exclusive", {})
         plan = made.training_plan
         assert (plan.optimizer, plan.lr, plan.weight_decay, plan.head_l1) == ("adamw", 1e-4, 0.0, 1e-5)
         assert plan.stages == wanted

@@ -136,7 +136,7 @@ def test_clips_of_several_classes_are_undone_better_than_by_one_shift() -> None:
 COUNTS = {"hog": 6, "lion": 2}
 
 
-def model_of(*args: str, weight: list[float] | None = None, task: str = "multilabel"):
+def build_model(*args: str, weight: list[float] | None = None, task: str = "multilabel"):
     cfg = overrides.compose(
         "train",
         ["model.backbone=test_resnet", "model.pretrained=false", "model.size=32x32", "head=mean", *args],
@@ -149,14 +149,16 @@ def model_of(*args: str, weight: list[float] | None = None, task: str = "multila
     if weight is not None:
         table = table.with_columns(weight=pl.Series(weight))
     clips = Clips(table, tuple(COUNTS))
-    backbone = Backbone(build.backbone_spec(cfg))
-    return build.model_of(cfg, backbone, clips, task, {"priors": training_clips.priors(clips)}), clips
+    backbone = Backbone(build.make_backbone_spec(cfg))
+    return build.build_model(
+        cfg, backbone, clips, task, {"priors": training_clips.compute_priors(clips)}
+    ), clips
 
 
 def test_weights_of_clips_count_in_every_share() -> None:
     weight = [1.0] * 6 + [3.0] * 2  # as six hogs and six lions
-    made, clips = model_of("sampler=balanced", weight=weight)
-    assert training_clips.priors(clips) == {"hog": 0.5, "lion": 0.5}
+    made, clips = build_model("sampler=balanced", weight=weight)
+    assert training_clips.compute_priors(clips) == {"hog": 0.5, "lion": 0.5}
     # Drawn 4 and 4 times, and weighed: a quarter hogs.
     bias = made.head.classify[-1].bias
     torch.testing.assert_close(bias, torch.logit(torch.tensor([0.25, 0.75])))
@@ -169,7 +171,7 @@ def test_weights_of_clips_count_in_every_share() -> None:
 def test_class_weights_even_out_only_what_the_sampler_has_left() -> None:
     plans = {}
     for sampler in ("natural", "mixed", "balanced"):
-        made, _ = model_of(f"sampler={sampler}", "loss.class_weights=balanced")
+        made, _ = build_model(f"sampler={sampler}", "loss.class_weights=balanced")
         plans[sampler] = made.training_plan.loss.class_weights
     y = torch.eye(2)[torch.tensor([0] * 6 + [1] * 2)]
     assert plans["natural"] == class_weights(y, 1.0)

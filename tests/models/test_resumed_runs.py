@@ -69,11 +69,11 @@ class StopAt(pl_lightning.Callback):
 
     def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx) -> None:
         if self.at == (trainer.current_epoch, batch_idx):
-            self.last._told = signal.SIGTERM
+            self.last._signal = signal.SIGTERM
 
     def on_train_epoch_end(self, trainer, module) -> None:
         if self.at == (trainer.current_epoch, None):
-            self.last._told = signal.SIGTERM
+            self.last._signal = signal.SIGTERM
 
 
 class Seen(pl_lightning.Callback):

@@ -93,7 +93,7 @@ def test_fidelity_is_of_recipes_that_know_an_original(tmp_path: Path, capsys) ->
 
 
 def test_its_rounds_are_made_of_its_settings(jobs: dict[bool, list[Job]], tmp_path: Path) -> None:
-    from jungle.training.callbacks import callbacks_of
+    from jungle.training.callbacks import build_callbacks
 
-    made = [c for c in callbacks_of(jobs[False][0].config, tmp_path) if isinstance(c, Rounds)]
+    made = [c for c in build_callbacks(jobs[False][0].config, tmp_path) if isinstance(c, Rounds)]
     assert [(r.epochs, r.rounds, r.part, r.patience, r.share) for r in made] == [(15, 5, None, 3, 0.3125)]

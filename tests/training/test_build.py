@@ -14,6 +14,7 @@ from jungle.models.backbones.backbone import BackboneSpec
 from jungle.models.backbones.concat import make_backbone
 from jungle.training import build
 from jungle.training import clips as training_clips
+from jungle.training.hardware import resolve_hardware
 from tests.conftest import survey_args
 
 
@@ -30,14 +31,14 @@ def test_bf16_is_for_gpus_that_have_it_in_hardware(
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated=True: emulated or in_hardware)
-    assert build.precision_of(composed("trainer=gpu", f"trainer.precision={asked}")) == precision
-    assert build.precision_of(composed("trainer=cpu")) == "32-true"
+    assert resolve_hardware(composed("trainer=gpu", f"trainer.precision={asked}")).precision == precision
+    assert resolve_hardware(composed("trainer=cpu")).precision == "32-true"
 
 
 def test_a_short_trainer_steps_as_the_runs_own(tmp_path: Any) -> None:
     cfg = composed("trainer=ddp_sim", "trainer.accumulate_grad_batches=3", "trainer.gradient_clip_val=0.5")
-    short = build.short_trainer(cfg, 7, [])
-    whole = build.trainer_of(cfg, tmp_path, False)
+    short = build.build_short_trainer(cfg, 7, [])
+    whole = build.build_trainer(cfg, tmp_path, False)
     for name in ("accumulate_grad_batches", "gradient_clip_val", "precision", "log_every_n_steps"):
         assert getattr(short, name) == getattr(whole, name)
     assert short.max_steps == 7
@@ -53,7 +54,7 @@ def test_a_model_of_some_classes_alone_learns_against_the_others(survey, command
     assert len(clips) == 36
     assert clips.targets().sum() == 12
     assert np.isfinite(clips.targets()).all()
-    assert build.task_of(cfg, clips) == "multilabel"  # softmax over one class would always be 1
+    assert build.resolve_task(cfg, clips) == "multilabel"  # softmax over one class would always be 1
     done = command("train", *survey_args(survey), "data.only=[blank]")
     assert done.returncode == 0, done.stderr[-3000:]
     table = predictions.read(tmp_path / "runs" / "train" / "latest" / "predictions_test.parquet")
@@ -71,7 +72,7 @@ def test_frames_drawn_at_random_are_judged_on_others(asked: list[str], kind: str
     settings = ["data=sample", "model=finetune", "frames=random", "frames.eval_count=7"]
     cfg = composed(*settings, *asked)
     backbone = make_backbone(BackboneSpec("test_resnet", pretrained=False, size=(64, 96)))
-    train, judged = build.clip_specs(cfg, backbone)
+    train, judged = build.make_clip_specs(cfg, backbone)
     assert train.frames.kind == "random"
     assert (judged.frames.kind, judged.frames.count) == (kind, 7)
     with pytest.raises(UsageError, match="eval_kind"):

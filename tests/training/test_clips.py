@@ -55,11 +55,11 @@ def test_a_limit_renders_what_it_keeps_and_the_rest_is_rendered_when_it_is_wante
 
 def test_a_limit_keeps_the_task(tmp_path, drawn) -> None:
     cfg = composed(f"paths.cache={tmp_path}", "data=sample")
-    assert build.task_of(cfg, training_clips.load(cfg)[0]) == "multilabel"
+    assert build.resolve_task(cfg, training_clips.load(cfg)[0]) == "multilabel"
     for limit in (12, 40):
         for seed in range(2):
             cut = composed(f"paths.cache={tmp_path}", "data=sample", f"data.limit={limit}", f"seed={seed}")
-            assert build.task_of(cut, training_clips.load(cut)[0]) == "multilabel"
+            assert build.resolve_task(cut, training_clips.load(cut)[0]) == "multilabel"
 
 
 def test_a_sample_of_another_size_has_a_folder_of_its_own(tmp_path, drawn) -> None:
@@ -104,12 +104,12 @@ def table(*labels: tuple[str, str]) -> Clips:
 def test_test_labels_do_not_decide_the_task() -> None:
     cfg = composed("loss=auto")
     once = [("train", "hog"), ("train", "lion"), ("val", "hog")]
-    assert build.task_of(cfg, table(*once, ("test", "hog+lion"), ("test", ""))) == "exclusive"
-    assert build.task_of(cfg, table(*once, ("val", "hog+lion"))) == "multilabel"
+    assert build.resolve_task(cfg, table(*once, ("test", "hog+lion"), ("test", ""))) == "exclusive"
+    assert build.resolve_task(cfg, table(*once, ("val", "hog+lion"))) == "multilabel"
     asked = composed("task=exclusive")
-    assert build.task_of(asked, table(*once, ("test", "hog+lion"))) == "exclusive"
+    assert build.resolve_task(asked, table(*once, ("test", "hog+lion"))) == "exclusive"
     with pytest.raises(UserError, match=r"task=exclusive: 3\.mp4 has 2 classes, and 1 of 4 clips"):
-        build.task_of(asked, table(*once, ("val", "hog+lion")))
+        build.resolve_task(asked, table(*once, ("val", "hog+lion")))
 
 
 def test_classes_chosen_from_the_table_must_differ_too(tmp_path) -> None:

@@ -70,5 +70,5 @@ def test_a_table_of_other_classes_is_refused() -> None:
 
 
 def test_the_sentence_counts() -> None:
-    assert evaluation.not_scored(1) == "1 clip could not be read and is not scored"
-    assert evaluation.not_scored(3) == "3 clips could not be read and are not scored"
+    assert evaluation.describe_unscored(1) == "1 clip could not be read and is not scored"
+    assert evaluation.describe_unscored(3) == "3 clips could not be read and are not scored"

@@ -54,7 +54,7 @@ def test_weights_are_matched_by_clip_and_none_is_zero(run, caplog) -> None:
     folder, clips = run
     other = trained(clips)
     caplog.set_level("INFO", "jungle")
-    found = frame_weights.likely_of(composed(f"frames.weights={folder}"), other)
+    found = frame_weights.load_frame_weights(composed(f"frames.weights={folder}"), other)
     assert found is not None
     by_clip = dict(zip(other.table["clip"], found, strict=True))
     for split in ("val", "test"):
@@ -62,13 +62,13 @@ def test_weights_are_matched_by_clip_and_none_is_zero(run, caplog) -> None:
             weights = 0.05 + 0.95 * (3 * i + np.arange(3)) / 20
             np.testing.assert_allclose(by_clip[name], np.stack([[0.5, 1.5, 2.5], weights], 1), rtol=1e-5)
     assert "6 of 6 training clips" in caplog.text
-    assert frame_weights.likely_of(composed(), other) is None
+    assert frame_weights.load_frame_weights(composed(), other) is None
 
 
 def test_a_blank_class_says_what_is_empty(run, monkeypatch) -> None:
     folder, clips = run
     monkeypatch.setattr(frame_weights, "is_blank", lambda name: name == CLASSES[-1])
-    found = frame_weights.likely_of(composed(f"frames.weights=[{folder}]"), trained(clips))
+    found = frame_weights.load_frame_weights(composed(f"frames.weights=[{folder}]"), trained(clips))
     assert found is not None
     first = dict(zip(trained(clips).table["clip"], found, strict=True))[clips.of("val").table["clip"][0]]
     np.testing.assert_allclose(np.array(first)[:, 1], 0.05 + 0.95 * (1 - np.arange(3) / 20), rtol=1e-5)
@@ -85,7 +85,7 @@ def test_several_runs_are_averaged_and_unread_clips_left_to_chance(run, tmp_path
         table = pl.read_parquet(each / "frames_val.parquet")
         table.filter(pl.col("clip") != lost).write_parquet(each / "frames_val.parquet")
     other = trained(clips)
-    found = frame_weights.likely_of(composed(f"frames.weights=[{folder},{second}]"), other)
+    found = frame_weights.load_frame_weights(composed(f"frames.weights=[{folder},{second}]"), other)
     assert found is not None
     by_clip = dict(zip(other.table["clip"], found, strict=True))
     assert by_clip[lost] == ()
@@ -97,20 +97,20 @@ def test_what_is_wrong_is_told_in_one_line(run, tmp_path) -> None:
     folder, clips = run
     asked = composed(f"frames.weights={folder}")
     with pytest.raises(UsageError, match=r"of no training clip .*data\.folds"):
-        frame_weights.likely_of(asked, clips)
+        frame_weights.load_frame_weights(asked, clips)
     with pytest.raises(UsageError, match=r"frames\.weights=.*no such folder"):
-        frame_weights.likely_of(composed(f"frames.weights={tmp_path}/none"), clips)
+        frame_weights.load_frame_weights(composed(f"frames.weights={tmp_path}/none"), clips)
     mined(folder, "val", clips, np.ones((6, 2)), np.tile([0.5, 1.5, 2.5], (6, 1)))
     with pytest.raises(UserError, match="its frames are not those of"):
-        frame_weights.likely_of(asked, trained(clips))
+        frame_weights.load_frame_weights(asked, trained(clips))
     table = predictions.read(folder / "predictions_val.parquet")
     for wrong in ([["a"]] * 6, [[0.5, float("nan")]] * 6):
         table.with_columns(times=pl.Series(wrong)).write_parquet(folder / "predictions_val.parquet")
         with pytest.raises(UserError, match=r"no lists of seconds|not those of"):
-            frame_weights.likely_of(asked, trained(clips))
+            frame_weights.load_frame_weights(asked, trained(clips))
     (folder / "frames_val.parquet").unlink()
     with pytest.raises(UsageError, match="frame_answers=true"):
-        frame_weights.likely_of(asked, trained(clips))
+        frame_weights.load_frame_weights(asked, trained(clips))
     with pytest.raises(UsageError, match=r"frames\.weights"):
         overrides.compose("train", ["frames.weights=x"], config_dir())
 
@@ -118,7 +118,7 @@ def test_what_is_wrong_is_told_in_one_line(run, tmp_path) -> None:
 @pytest.mark.parametrize("cache", ["none", "disk"])
 def test_training_sees_them_and_evaluation_does_not(cache: str, survey, tmp_path, monkeypatch) -> None:
     late = ((0.0, 1e-9), (0.7, 1e-9), (0.9, 1.0))
-    monkeypatch.setattr(frame_weights, "likely_of", lambda cfg, clips: [late] * len(clips))
+    monkeypatch.setattr(frame_weights, "load_frame_weights", lambda cfg, clips: [late] * len(clips))
     more = [
         f"data.cache={cache}",
         "data.workers=1",
@@ -132,12 +132,12 @@ def test_training_sees_them_and_evaluation_does_not(cache: str, survey, tmp_path
     from jungle.training import build
 
     clips, _ = training_clips.load(cfg)
-    specs = build.clip_specs(cfg, make_backbone(build.backbone_spec(cfg)))
-    data = datamodules.videos(cfg, clips, *specs)
+    specs = build.make_clip_specs(cfg, make_backbone(build.make_backbone_spec(cfg)))
+    data = datamodules.build_video_datamodule(cfg, clips, *specs)
     try:
         for epoch in range(2):
             seen = [s.times for _, s in data.read_train([0, 1, 2], epoch)]
             assert all((t > 0.6).all() and len(t) == 2 for t in seen), seen
         assert any((s.times < 0.6).any() for _, s in data.read_eval([0, 1, 2], 0))
     finally:
-        datamodules.close(data)
+        datamodules.close_datamodule(data)

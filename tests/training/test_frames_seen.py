@@ -68,9 +68,9 @@ def test_training_draws_from_the_start_and_epochs_are_judged_on_fewer_frames(
     counts = ["frames.count=1", "frames.first_s=0.5", "frames.eval_count=6", "frames.val_count=2"]
     cfg = composed(*asked, *more, *counts)
     clips, _ = training_clips.load(cfg)
-    train, judged = build.clip_specs(cfg, make_backbone(build.backbone_spec(cfg)))
+    train, judged = build.make_clip_specs(cfg, make_backbone(build.make_backbone_spec(cfg)))
     assert judged.frames == Frames("uniform", 6)
-    data = datamodules.videos(cfg, clips, train, judged)
+    data = datamodules.build_video_datamodule(cfg, clips, train, judged)
     try:
         seen = [s.times for epoch in range(4) for _, s in data.read_train([0, 1, 2], epoch)]
         assert all(len(t) == 1 and t[0] < 0.5 for t in seen), seen
@@ -81,7 +81,7 @@ def test_training_draws_from_the_start_and_epochs_are_judged_on_fewer_frames(
         fewer = replace(judged, frames=Frames("uniform", 2))
         assert data.read_epoch_end.spec == fewer
     finally:
-        datamodules.close(data)
+        datamodules.close_datamodule(data)
 
 
 @pytest.mark.parametrize("setting", ["frames.first_s=8", "frames.val_count=4"])

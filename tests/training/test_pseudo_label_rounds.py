@@ -55,6 +55,20 @@ def run(part: list[str], folder: Path, *more: str) -> dict[str, Any]:
     return torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
 
 
+def make_rounds(*, epochs: int, rounds: int, share: float, patience: int | None) -> Rounds:
+    return Rounds(
+        epochs=epochs,
+        rounds=rounds,
+        part=None,
+        weight=1.0,
+        share=share,
+        seed=0,
+        monitor="val/log_loss",
+        mode="min",
+        patience=patience,
+    )
+
+
 ROUNDS = ("data.pseudo=self", "data.pseudo_rounds=2", "data.pseudo_part=0.75")
 
 
@@ -234,7 +248,7 @@ def test_the_part_is_as_large_as_the_third_places(
     data: Any = SimpleNamespace(
         free_numbers=free, batch_size=batch, numbers=lambda *_, **__: np.arange(labelled)
     )
-    made = Rounds(15, 5, None, 1.0, share, 0, "val/log_loss", "min", 3)._part(data)
+    made = make_rounds(epochs=15, rounds=5, share=share, patience=3)._draw_part(data)
     assert len(set(made.tolist())) == clips
     assert np.isin(made, free).all()
 
@@ -266,7 +280,7 @@ def test_the_third_places_heads_train_to_the_letter(part: list[str], tmp_path: P
 
 
 def test_rounds_of_version_0_1_are_not_gone_on_with() -> None:
-    rounds = Rounds(2, 2, None, 1.0, 0.5, 0, "val/log_loss", "min", None)
+    rounds = make_rounds(epochs=2, rounds=2, share=0.5, patience=None)
     nothing: Any = None
     rounds.on_load_checkpoint(nothing, nothing, {"callbacks": {"Rounds": {}}})
     with pytest.raises(UserError, match="resume=never"):
@@ -322,8 +336,8 @@ def test_the_priors_that_are_undone_are_those_of_the_mixed_batches(part: list[st
     names = [f"c{i}.mp4" for i in range(8)]
     table = pl.DataFrame({"clip": names, "path": names, "split": ["train"] * 8})
     table = table.with_columns(pl.Series(c, (labels == i).astype(int)) for i, c in enumerate("abc"))
-    backbone = Backbone(build.backbone_spec(cfg))
-    shift = build.model_of(cfg, backbone, Clips(table, tuple("abc")), "exclusive", {}).about["prior_shift"]
+    backbone = Backbone(build.make_backbone_spec(cfg))
+    shift = build.build_model(cfg, backbone, Clips(table, tuple("abc")), "exclusive", {}).about["prior_shift"]
     mixed_C = 0.75 / 3 + 0.25 * prior_C  # by class where labelled, as they are where not
     np.testing.assert_allclose(list(shift.values()), np.log(mixed_C / prior_C), atol=1e-5)
 

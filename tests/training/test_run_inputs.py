@@ -13,7 +13,7 @@ import torch
 from jungle.config import TrainConfig
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.training.run_inputs import Comparison, RunInputs, current
+from jungle.training.run_inputs import Comparison, RunInputs, gather_current
 from tests.conftest import ROOT, Command, survey_args, write_video
 
 LABELS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "lion", "b/1.mp4": "blank", "c/0.mp4": "hog"}
@@ -107,12 +107,12 @@ def test_what_changed_is_said(
     cfg: TrainConfig, data: Path, tmp_path: Path, change: Callable[[Path], None], said: str
 ) -> None:
     run = tmp_path / "run"
-    before = current(cfg)
+    before = gather_current(cfg)
     before.save(run)
     assert Comparison(cfg).changes_in(run) == []
     change(data)
     assert said in Comparison(cfg).changes_in(run)
-    assert current(cfg).digest != before.digest
+    assert gather_current(cfg).digest != before.digest
 
 
 def test_small_copies_whose_sizes_are_seen_are_inputs(cfg: TrainConfig, data: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_small_copies_whose_sizes_are_seen_are_inputs(cfg: TrainConfig, data: Pa
         (copies / Path(clip).name).write_bytes(b"small")
     words = ["data=csv", f"data.root={data}", f"data.labels={data / 'labels.csv'}", "data.val_fraction=0.4"]
     seeing = config(*words, "data.metadata=index", f"data.micro={copies}")
-    current(seeing).save(run)
+    gather_current(seeing).save(run)
     assert Comparison(seeing).changes_in(run) == []
     (copies / "1.mp4").write_bytes(b"other")  # of the same size
     assert Comparison(seeing).changes_in(run) == []
@@ -134,7 +134,7 @@ def test_a_damaged_clip_that_was_written_since_is_another(
     cfg: TrainConfig, data: Path, tmp_path: Path
 ) -> None:
     run, clip = tmp_path / "run", data / "b/1.mp4"
-    before = current(cfg)
+    before = gather_current(cfg)
     before.save(run)
     number = before.clips.table["clip"].to_list().index("b/1.mp4")
     before.note_damaged(run, {number})
@@ -142,18 +142,18 @@ def test_a_damaged_clip_that_was_written_since_is_another(
     os.utime(clip, (1, 1))
     said = ["files of clips that could not be read in full were written since: 1 (b/1.mp4)"]
     assert Comparison(cfg).changes_in(run) == said
-    again = current(cfg, RunInputs.load(run))
+    again = gather_current(cfg, RunInputs.load(run))
     assert again.files is not None
     assert again.files["damaged"].sum() == 0  # not yet known of the file as it is now
     again.save(run)
     again.note_damaged(run, {number})
-    resumed = current(cfg, RunInputs.load(run))
+    resumed = gather_current(cfg, RunInputs.load(run))
     resumed.note_damaged(run, {number + 1})  # what was noted before it was resumed stays
-    kept = current(cfg, RunInputs.load(run)).files
+    kept = gather_current(cfg, RunInputs.load(run)).files
     assert kept is not None
     assert kept["damaged"].to_list() == [number <= n <= number + 1 for n in range(len(kept))]
     resumed.save(run)
-    kept = current(cfg, RunInputs.load(run)).files
+    kept = gather_current(cfg, RunInputs.load(run)).files
     assert kept is not None
     assert kept["damaged"].to_list() == [n == number for n in range(len(kept))]
     elsewhere = tmp_path / "elsewhere"
@@ -171,7 +171,7 @@ def test_a_damaged_clip_that_was_written_since_is_another(
 def test_a_run_of_an_earlier_version_does_not_tell_what_was_damaged(
     cfg: TrainConfig, data: Path, tmp_path: Path
 ) -> None:
-    before = current(cfg)
+    before = gather_current(cfg)
     before.save(tmp_path)
     assert before.files is not None
     before.files.drop("damaged").write_parquet(tmp_path / "clip_files.parquet")
@@ -181,13 +181,13 @@ def test_a_run_of_an_earlier_version_does_not_tell_what_was_damaged(
 
 def test_touching_or_moving_files_changes_nothing(cfg: TrainConfig, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    before = current(cfg)
+    before = gather_current(cfg)
     before.save(run)
     for clip in LABELS:
         os.utime(data / clip, (1, 1))
     (data / "labels.csv").write_text((data / "labels.csv").read_text() + "\n\n")
     assert Comparison(cfg).changes_in(run) == []
-    assert current(cfg).digest == before.digest
+    assert gather_current(cfg).digest == before.digest
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(data, elsewhere)
     moved = config(
@@ -205,14 +205,14 @@ def test_a_file_that_a_setting_names(cfg: TrainConfig, tmp_path: Path, setting: 
     file.write_bytes(b"one")
     group, key = setting.split(".")
     named = cfg.model_copy(update={group: getattr(cfg, group).model_copy(update={key: file})})
-    current(named).save(run)
+    gather_current(named).save(run)
     assert Comparison(named).changes_in(run) == []
     file.write_bytes(b"two")
     assert Comparison(named).changes_in(run) == [f"{setting} has other content"]
 
 
 def test_a_run_of_version_0_1_kept_its_clips_alone(cfg: TrainConfig, data: Path, tmp_path: Path) -> None:
-    current(cfg).clips.write(tmp_path / "clips.parquet")
+    gather_current(cfg).clips.write(tmp_path / "clips.parquet")
     loaded = RunInputs.load(tmp_path)
     assert loaded is not None
     assert loaded.files is None
@@ -227,7 +227,7 @@ def test_a_run_that_never_came_to_training_has_nothing_to_change(cfg: TrainConfi
 
 
 def test_damaged_notes_are_no_reason_to_resume(cfg: TrainConfig, tmp_path: Path) -> None:
-    current(cfg).save(tmp_path)
+    gather_current(cfg).save(tmp_path)
     (tmp_path / "clip_files.parquet").write_bytes(b"PAR1 nothing PAR1")
     [said] = Comparison(cfg).changes_in(tmp_path)
     assert "damaged" in said
@@ -312,7 +312,7 @@ def test_a_sweep_does_not_keep_trials_of_other_labels(survey: Path, command: Com
 def test_a_run_that_lacks_a_part_of_its_notes_is_not_resumed(
     cfg: TrainConfig, tmp_path: Path, lost: str
 ) -> None:
-    current(cfg).save(tmp_path)
+    gather_current(cfg).save(tmp_path)
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints/last.ckpt").touch()
     assert Comparison(cfg).changes_in(tmp_path) == []

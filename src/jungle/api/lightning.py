@@ -27,12 +27,15 @@ from jungle.data.pseudo_labels import SoftLabels
 from jungle.errors import UsageError, UserError, suggest
 from jungle.files import describe_absent
 from jungle.models.backbones.concat import make_backbone
+from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.models.module import ClipClassifier
 from jungle.names import show
 from jungle.pipelines import preflight
 from jungle.plain import read_settings
 from jungle.training import build, datamodules
 from jungle.training import clips as training_clips
+from jungle.training.datamodules import ClipExtras, ModelInputs
+from jungle.training.hardware import check_hardware
 from jungle.wording import count
 
 __all__ = ["ClipClassifier", "ClipDataModule"]
@@ -53,17 +56,24 @@ SPLITS = ("train", "val", "test", "unlabelled")
 
 
 @dataclass(frozen=True)
-class Begun:
-    """What is known of the clips and the backbone before a clip is opened."""
+class PreparedClips:
+    """What is known of the clips and the backbone before a clip is opened.
+
+    Attributes:
+        clips: with labels and splits.
+        missing: clips that are not on disk, by number, and why.
+        task: `multilabel` or `exclusive`.
+        soft: soft labels to learn from.
+        inputs: what the model sees of each clip.
+        metadata: what a checkpoint says of its training.
+    """
 
     clips: Clips
-    lost: Mapping[int, str]
-    """Clips that are not on disk, by number, and why."""
+    missing: Mapping[int, str]
     task: str
     soft: SoftLabels | None
-    seen: datamodules.Seen
-    about: dict[str, Any]
-    """What a checkpoint tells of itself beside the model."""
+    inputs: ModelInputs
+    metadata: CheckpointMetadata
 
 
 class ClipDataModule(LightningDataModule):
@@ -151,12 +161,12 @@ class ClipDataModule(LightningDataModule):
     @property
     def clips(self) -> Clips:
         """The clips with their labels and splits; `number_B` of a batch are rows of `clips.table`."""
-        return self._begun.clips
+        return self._prepared.clips
 
     @property
     def task(self) -> str:
         """`multilabel` or `exclusive`."""
-        return self._begun.task
+        return self._prepared.task
 
     def make_model(self) -> ClipClassifier:
         """Return a model for these clips, as the settings ask: backbone, head, loss, optimizer.
@@ -167,20 +177,22 @@ class ClipDataModule(LightningDataModule):
         Raises:
             UserError: `model.warm_start` does not fit.
         """
-        begun = self._begun
-        backbone = copy.deepcopy(begun.seen.backbone)
-        return build.model_of(self.config, backbone, begun.clips, begun.task, begun.about)
+        prepared = self._prepared
+        backbone = copy.deepcopy(prepared.inputs.backbone)
+        return build.build_model(self.config, backbone, prepared.clips, prepared.task, prepared.metadata)
 
     @cached_property
-    def _begun(self) -> Begun:
+    def _prepared(self) -> PreparedClips:
         cfg = self.config
-        datamodules.check_devices(cfg)
-        backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
-        clips, lost = training_clips.load(cfg)
-        task = build.task_of(cfg, clips)
-        soft = training_clips.soft_labels(cfg, clips, task)
-        seen = datamodules.seen(cfg, None, clips, backbone, backbone.weights_hash())
-        return Begun(clips, lost, task, soft, seen, datamodules.about(cfg, clips, seen))
+        check_hardware(cfg)
+        # Before the clips: its weights may not be available.
+        backbone = make_backbone(build.make_backbone_spec(cfg))
+        clips, missing = training_clips.load(cfg)
+        task = build.resolve_task(cfg, clips)
+        soft = training_clips.read_soft_labels(cfg, clips, task)
+        inputs = datamodules.resolve_model_inputs(cfg, None, clips, backbone, backbone.weights_hash())
+        about = datamodules.make_checkpoint_metadata(cfg, clips, inputs)
+        return PreparedClips(clips, missing, task, soft, inputs, about)
 
     def setup(self, stage: str | None = None) -> None:
         """Load the labels, and fill the feature store where the backbone is frozen.
@@ -192,10 +204,12 @@ class ClipDataModule(LightningDataModule):
             UserError: the labels are wrong, the clips cannot be read, or there is none for this stage.
             UsageError: the trainer's model is for other clips.
         """
-        begun, data = self._begun, self._data
+        prepared, data = self._prepared, self._data
         if data is None:
-            data = datamodules.data_of(self.config, begun.clips, begun.seen, begun.lost, begun.soft)
-            datamodules.check_left(begun.clips, data, self.config.max_failed_fraction, begun.lost)
+            extras = ClipExtras(missing=prepared.missing, soft=prepared.soft)
+            data = datamodules.build_datamodule(self.config, prepared.clips, prepared.inputs, extras)
+            most = self.config.max_failed_fraction
+            datamodules.check_left_out(prepared.clips, data, most, prepared.missing)
             self._data = data
         data.trainer, data.predict_split = self.trainer, self.predict_split
         for split in STAGES.get(stage or "", ()):
@@ -213,12 +227,12 @@ class ClipDataModule(LightningDataModule):
         Raises:
             UsageError: with what differs.
         """
-        begun, about = self._begun, model.about
-        theirs, ours = about.get("clip"), begun.about["clip"]
-        if model.classes != begun.clips.classes:
+        prepared, about = self._prepared, model.about
+        theirs, ours = about.get("clip"), prepared.inputs.eval_spec.to_dict()
+        if model.classes != prepared.clips.classes:
             raise UsageError(
                 f"the model's classes are {', '.join(map(show, model.classes))}; those of the labels are "
-                f"{', '.join(map(show, begun.clips.classes))}: give the labels that it was trained on"
+                f"{', '.join(map(show, prepared.clips.classes))}: give the labels that it was trained on"
             )
         if theirs is not None and theirs != ours:
             name = next(k for k in {**theirs, **ours} if theirs.get(k) != ours.get(k))
@@ -227,7 +241,7 @@ class ClipDataModule(LightningDataModule):
                 f"{name}={ours.get(name)}: give both the same settings, or ClipDataModule.from_run(<its run>)"
             )
         frozen = self.config.model.mode == "frozen"
-        if frozen and not (model.is_frozen and about.get("weights_hash") == begun.seen.weights_hash):
+        if frozen and not (model.is_frozen and about.get("weights_hash") == prepared.inputs.weights_hash):
             raise UsageError(
                 "the features are of another backbone than the model's: make it with make_model(), or read "
                 "frames (mode='finetune')"
@@ -258,7 +272,7 @@ class ClipDataModule(LightningDataModule):
     def teardown(self, stage: str | None = None) -> None:
         """End the processes that decode; the next loop starts its own."""
         if self._data is not None:
-            datamodules.close(self._data)
+            datamodules.close_datamodule(self._data)
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints: which clips could not be read."""

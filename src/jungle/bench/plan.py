@@ -161,7 +161,7 @@ def _calls_per_second(step: Callable[[int], object], seconds: float) -> float:
 
 def _compose(settings: Sequence[str]) -> tuple[TrainConfig, BackboneSpec]:
     cfg = compose("train", [*settings, *LEARNING, "model.pretrained=false"], config_dir())
-    return cfg, build.backbone_spec(cfg)
+    return cfg, build.make_backbone_spec(cfg)
 
 
 def _measure_backbone(name: str, device: str, seconds: float, clips: int) -> tuple[ClipSpec, BackboneRow]:
@@ -178,7 +178,7 @@ def _measure_backbone(name: str, device: str, seconds: float, clips: int) -> tup
         lambda _: run_backbone(model, noise, device, dtype), seconds
     )
     frames = cfg.frames.count
-    return build.clip_specs(cfg, backbone)[1], {
+    return build.make_clip_specs(cfg, backbone)[1], {
         "backbone": name,
         "size": list(backbone.size),
         "frames": frames,

@@ -33,6 +33,7 @@ from jungle.features.store import FeatureStore
 from jungle.models.backbones.concat import make_backbone
 from jungle.training import build, datamodules
 from jungle.training.fit import silence_libraries
+from jungle.training.hardware import resolve_hardware
 
 STORED = 2048
 GROUP = 256
@@ -79,10 +80,10 @@ def measure_extraction(
         for overrides in settings:
             own = [*overrides, "model.pretrained=false", f"paths.cache={quote(folder)}"]
             cfg = compose("train", own, config_dir())
-            backbones.append(make_backbone(build.backbone_spec(cfg)))
-            spec = build.clip_specs(cfg, backbones[-1])[1]
-            plans += datamodules.extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
-        device = build.devices_of(cfg)[0]
+            backbones.append(make_backbone(build.make_backbone_spec(cfg)))
+            spec = build.make_clip_specs(cfg, backbones[-1])[1]
+            plans += datamodules.plan_extractions(cfg, backbones[-1], spec, backbones[-1].weights_hash())
+        device = resolve_hardware(cfg).device
         film_bytes, paths = film.read_bytes(), [str(Path(folder) / f"{i}{film.suffix}") for i in range(clips)]
         for i, path in enumerate(paths):  # an MP4 may end with a box that players skip
             Path(path).write_bytes(film_bytes + struct.pack(">I4sQ", 16, b"free", i))
@@ -113,7 +114,7 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
     with PeakMemory() as peak:
         silence_libraries()
         cfg = compose("train", [*settings, "model.pretrained=false"], config_dir())
-        backbone = make_backbone(build.backbone_spec(cfg))
+        backbone = make_backbone(build.make_backbone_spec(cfg))
         shape = (cfg.frames.count, backbone.dim)
         store, keys = _simulated_store(folder, *shape)
         rng = np.random.default_rng(0)
@@ -125,13 +126,13 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
             [store], {i: Content(k, k) for i in range(clips) for k in [keys[i % len(keys)]]}
         )
         data = ClipData(table, read_train=reader, read_eval=reader, key="x_BTD", batch_size=cfg.batch_size)
-        model = build.model_of(cfg, backbone, table, "multilabel", {"clip": {}, "priors": {}})
-        device = build.devices_of(cfg)[0]
+        model = build.build_model(cfg, backbone, table, "multilabel", {"clip": {}, "priors": {}})
+        device = resolve_hardware(cfg).device
         if device == "cpu":
             torch.set_num_threads(max(1, torch.get_num_threads() // 2))  # as `jungle train` does for a head
         warmup = max(steps // 10, 1)
         counter = ThroughputCounter(warmup, None if device == "cpu" else device)
-        build.short_trainer(cfg, steps + warmup, [counter]).fit(model, datamodule=data)
+        build.build_short_trainer(cfg, steps + warmup, [counter]).fit(model, datamodule=data)
         clips_s = counter.clips / (counter.ended - counter.began)
     return {"clips_s": clips_s, "peak_mb": peak.mb, "features_gb": clips * 2e-9 * float(np.prod(shape))}
 

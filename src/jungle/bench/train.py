@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 
@@ -25,12 +24,13 @@ from jungle.files import write_json, write_text
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.concat import make_backbone
 from jungle.models.module import Batch, ClipClassifier
-from jungle.prediction import metadata
 from jungle.training import build, datamodules
 from jungle.training import clips as training_clips
 from jungle.training.callbacks import StepSeed, StopOnNan
+from jungle.training.datamodules import ClipExtras
 from jungle.training.fit import silence_libraries
-from jungle.training.tuning.batch_size import again
+from jungle.training.hardware import check_hardware, resolve_hardware
+from jungle.training.tuning.batch_size import repeat_batch
 from jungle.video import ClipSpec
 
 HEAD_STEPS = 20  # steps of a head per step that decodes: they take milliseconds
@@ -88,8 +88,8 @@ def _check(cfg: TrainConfig, steps: int, warmup: int) -> None:
         raise UsageError(f"--steps={steps} --warmup={warmup}: give 1 or more of each")
     if cfg.searched:
         raise UsageError(f"{cfg.searched[0]}=auto: bench train measures one setting; give a number")
-    datamodules.check_devices(cfg)
-    if (devices := len(build.devices_of(cfg)) * cfg.trainer.num_nodes) > 1:
+    check_hardware(cfg)
+    if (devices := resolve_hardware(cfg).processes) > 1:
         raise UsageError(f"bench train measures one device, not {devices}: give trainer.devices=1")
 
 
@@ -103,35 +103,37 @@ class _Bench:
     specs: tuple[ClipSpec, ClipSpec]
     weights_hash: str
     model: ClipClassifier
-    unreadable: dict[int, str]
-    metadata_NF: np.ndarray | None
+    extras: ClipExtras
 
     @classmethod
     def create(cls, cfg: TrainConfig, steps: int, warmup: int) -> _Bench:
-        clips, unreadable = training_clips.load(cfg)
-        backbone = make_backbone(build.backbone_spec(cfg))
+        clips, missing = training_clips.load(cfg)
+        backbone = make_backbone(build.make_backbone_spec(cfg))
         weights_hash = backbone.weights_hash()
-        specs = datamodules.settled(cfg, None, clips, backbone, weights_hash)
-        metadata_NF = metadata.of_training(cfg, clips, datamodules.workers_of(cfg))
-        about = training_clips.about(clips, specs[1], weights_hash, metadata_NF)
-        model = build.model_of(cfg, backbone, clips, build.task_of(cfg, clips), about)
-        return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, unreadable, metadata_NF)
+        inputs = datamodules.resolve_model_inputs(cfg, None, clips, backbone, weights_hash)
+        about = datamodules.make_checkpoint_metadata(cfg, clips, inputs)
+        model = build.build_model(cfg, backbone, clips, build.resolve_task(cfg, clips), about)
+        extras = ClipExtras(facts_NF=inputs.facts_NF, missing=missing)
+        specs = (inputs.train_spec, inputs.eval_spec)
+        return cls(cfg, steps, warmup, clips, backbone, specs, weights_hash, model, extras)
 
     @property
     def device(self) -> str:
-        return build.devices_of(self.cfg)[0]
+        return resolve_hardware(self.cfg).device
 
     def measure_finetuning(self) -> TrainBench:
         """Train with real clips and with synthetic ones, and run the loader alone."""
-        data = self._complete(datamodules.videos(self.cfg, self.clips, *self.specs))
+        data = self._decode(*self.specs)
         try:
             loader = self._measure_loader(data)
             real = self._measure_training("real clips", datamodule=data)
             first = _replace_by_noise(next(iter(data.loader("train", train=True))), self.device)
             batches = (self.warmup + self.steps) * self.cfg.trainer.accumulate_grad_batches
-            synthetic = self._measure_training("synthetic clips", train_dataloaders=again(first, batches))
+            synthetic = self._measure_training(
+                "synthetic clips", train_dataloaders=repeat_batch(first, batches)
+            )
         finally:
-            datamodules.close(data)
+            datamodules.close_datamodule(data)
         found = self._summarise(first, [real, synthetic, loader])
         if self.device.startswith("cuda"):
             model = copy.deepcopy(self.model).to(self.device)  # a copy is not compiled
@@ -146,26 +148,25 @@ class _Bench:
     def measure_head(self) -> TrainBench:
         """Train a head on stored features, and in an epoch that decodes."""
         cfg = self.cfg
-        stored, _ = datamodules.stored_features(
-            cfg, self.clips, self.backbone, self.specs[1], self.weights_hash
+        stored = datamodules.build_feature_datamodule(
+            cfg, self.clips, self.backbone, self.specs[1], self.weights_hash, self.extras
         )
+        datamodules.check_left_out(self.clips, stored, cfg.max_failed_fraction)
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, threads // 2))  # as `jungle train` does for a head
-        head = self._measure_training("head, stored features", HEAD_STEPS, datamodule=self._complete(stored))
+        head = self._measure_training("head, stored features", HEAD_STEPS, datamodule=stored)
         torch.set_num_threads(threads)
-        data = self._complete(datamodules.videos(cfg, self.clips, self.specs[1], self.specs[1]))
+        data = self._decode(self.specs[1], self.specs[1])
         try:
             decoding = self._measure_training("head, frozen epoch that decodes", datamodule=data)
             first = next(iter(data.loader("train", train=True)))
         finally:
-            datamodules.close(data)
+            datamodules.close_datamodule(data)
         return self._summarise(first, [head, decoding])
 
-    def _complete(self, data: ClipData) -> ClipData:
-        data.facts = self.metadata_NF
-        data.failures.update(self.unreadable)
-        data.left_out |= set(data.failures)
-        datamodules.check_left(self.clips, data, self.cfg.max_failed_fraction)
+    def _decode(self, train_spec: ClipSpec, eval_spec: ClipSpec) -> ClipData:
+        data = datamodules.build_video_datamodule(self.cfg, self.clips, train_spec, eval_spec, self.extras)
+        datamodules.check_left_out(self.clips, data, self.cfg.max_failed_fraction)
         return data
 
     def _measure_loader(self, data: ClipData) -> ThroughputRow:
@@ -187,7 +188,7 @@ class _Bench:
         """Train for the warm-up and `times` the steps."""
         steps = self.warmup + times * self.steps
         counter = ThroughputCounter(self.warmup, self.device if self.device.startswith("cuda") else None)
-        trainer = build.short_trainer(self.cfg, steps, [StepSeed(self.cfg.seed), StopOnNan(), counter])
+        trainer = build.build_short_trainer(self.cfg, steps, [StepSeed(self.cfg.seed), StopOnNan(), counter])
         trainer.fit(self.model, **data)
         return counter.row(what)
 
@@ -198,14 +199,14 @@ class _Bench:
         return {
             "machine": {
                 "device": name,
-                "workers": datamodules.workers_of(cfg),
+                "workers": resolve_hardware(cfg).workers,
                 "torch": torch.__version__,
             },
             "model": {
                 "backbone": cfg.model.backbone,
                 "mode": cfg.model.mode,
                 "head": cfg.head.name,
-                "precision": build.precision_of(cfg),
+                "precision": resolve_hardware(cfg).precision,
                 "compile": cfg.trainer.compile,
             },
             "batch": {"clips": cfg.batch_size, "frames": frames, "height": height, "width": width},

@@ -23,7 +23,7 @@ from jungle.export.submission import Template, read_template, write_submission
 from jungle.files import read_json, write_json
 from jungle.metrics.scores import compute_scores
 from jungle.report.ensemble import write_ensemble_report
-from jungle.training.clips import priors
+from jungle.training.clips import compute_priors
 from jungle.wording import count
 
 RESULTS = ("stack.json", "metrics.json", "submission.csv", "report.html")
@@ -72,7 +72,7 @@ def _stack(
     out: Path,
     fingerprint: str,
 ) -> None:
-    from jungle.training.evaluation import not_scored  # here: a finished result needs no torch
+    from jungle.training.evaluation import describe_unscored  # here: a finished result needs no torch
 
     matrices = {split: build_matrix(members, split) for split in ("val", "test")}
     if cfg.neighbours:
@@ -119,14 +119,14 @@ def _stack(
             found["unreadable"] = float(matrix.unanswered_labelled)
             scores |= {f"{split}/{k}": v for k, v in found.items()}
             if matrix.unanswered_labelled:
-                log.warning(f"{split}: {not_scored(matrix.unanswered_labelled)}")
+                log.warning(f"{split}: {describe_unscored(matrix.unanswered_labelled)}")
             log.info(
                 f"{split}: log loss {found['log_loss']:.4f}, "
                 f"accuracy {found.get('accuracy', float('nan')):.4f}"
             )
         if split == "test" and template is not None:
             lead = max(members, key=lambda m: len(m.classes))
-            write_submission(table, template, out / "submission.csv", priors(lead.clips))
+            write_submission(table, template, out / "submission.csv", compute_priors(lead.clips))
     alone = {s: _calibrate(val, at, plan, None if s == "val" else b) for s, b in matrices.items() if b}
     evaluations = _evaluate(matrices, probs, at, final, seed=cfg.seed, calibrated=alone)
     _log_gain(evaluations, final, val.names, alone["val"] is not None)

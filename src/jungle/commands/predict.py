@@ -183,15 +183,15 @@ def _asked(cfg: PredictConfig, loaded: list[Any], requests: list[ClipRequest], r
             (share_of_cores() if cfg.workers is None else cfg.workers, cfg.timeout_s),
         )
         paths = [a.path for a in requests]
-        known = metadata.of_clips(names, paths, cfg.metadata, cfg.paths.cache, "metadata", *how)
+        known = metadata.read_clip_metadata(names, paths, cfg.metadata, cfg.paths.cache, "metadata", *how)
         if any(see_micro(m) for m in loaded):
-            folder = None if cfg.micro is None else metadata.inner_of(cfg.micro, "micro")
+            folder = None if cfg.micro is None else metadata.find_inner(cfg.micro, "micro")
             if folder is None:
                 log.warning(
                     "a model of ckpt was trained with the sizes of small copies of the clips, which are "
                     "unknown now: give micro=<their folder>"
                 )
-            known = metadata.with_micro(known, names, folder, cfg.paths.cache, "micro", *how)
+            known = metadata.add_micro(known, names, folder, cfg.paths.cache, "micro", *how)
     return Asked([str(Path(a.path).absolute()) if a.path else "" for a in requests], found, known)
 
 

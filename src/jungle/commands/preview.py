@@ -50,10 +50,10 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
     # The number of a clip in the whole table is part of what is drawn for it.
     numbers = [clips.table["clip"].to_list().index(names[i]) for i in keep]
     # Only its frame size is wanted: no weights are fetched.
-    backbone = Backbone(replace(build.backbone_spec(cfg), pretrained=False, weights=None, also=()))
-    spec = build.clip_specs(cfg, backbone)[0]
+    backbone = Backbone(replace(build.make_backbone_spec(cfg), pretrained=False, weights=None, also=()))
+    spec = build.make_clip_specs(cfg, backbone)[0]
     paths, augment = clips.table["path"].to_list(), Augmentation(**cfg.augment.picture())
-    likely = frame_weights.likely_of(cfg, clips)
+    likely = frame_weights.load_frame_weights(cfg, clips)
     read: dict[int, list[Sample | str]] = {n: [] for n in numbers}
     for transform, epochs in ((None, 1), (augment, cfg.epochs)):
         how: Any = (1, cfg.data.timeout_s, cfg.seed)

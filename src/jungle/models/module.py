@@ -11,6 +11,7 @@ from jungle.data.metadata import Metadata
 from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
 from jungle.models.backbones.backbone import Backbone
+from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.models.heads import Answer, completed, make_head
 from jungle.models.inference import predict_batches
 from jungle.models.losses import as_they_are, loss, prior_logits, probabilities
@@ -60,14 +61,14 @@ class ClipClassifier(pl.LightningModule):
         classes: tuple[str, ...],
         task: str,
         mode: str,
-        about: dict[str, Any] | None = None,
+        about: CheckpointMetadata | None = None,
         training: Training | None = None,
     ) -> None:
         super().__init__()
         self.backbone, self.classes, self.task, self.mode = backbone, tuple(classes), task, mode
         self.head_values, self.about, self.training_plan = (
             completed(head),
-            dict(about or {}),
+            about or CheckpointMetadata(),
             training or Training(),
         )
         found = self.about.get("metadata")

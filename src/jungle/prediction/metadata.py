@@ -21,16 +21,18 @@ INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked f
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
 
 
-def of_training(cfg: TrainConfig, clips: Clips, workers: int) -> np.ndarray | None:
+def read_training_metadata(cfg: TrainConfig, clips: Clips, workers: int) -> np.ndarray | None:
     """Return the facts of all clips if a config asks for them; so many processes look into files."""
     asked = cfg.data.metadata
     if asked is None:
         return None
     names, how = clips.table["clip"].to_list(), (workers, cfg.data.timeout_s)
     index = None if asked == "index" else Path(asked)
-    found = of_clips(names, clips.table["path"].to_list(), index, cfg.paths.cache, "data.metadata", *how)
+    found = read_clip_metadata(
+        names, clips.table["path"].to_list(), index, cfg.paths.cache, "data.metadata", *how
+    )
     folder = micro_folder(cfg.data)
-    return found if folder is None else with_micro(found, names, folder, cfg.paths.cache, "data.micro", *how)
+    return found if folder is None else add_micro(found, names, folder, cfg.paths.cache, "data.micro", *how)
 
 
 def micro_folder(data: Data) -> Path | None:
@@ -46,10 +48,10 @@ def micro_folder(data: Data) -> Path | None:
         if data.root is None or not (data.root.absolute().parent / "micro").is_dir():
             return None
         folder = data.root.absolute().parent / "micro"
-    return inner_of(Path(folder), "data.micro")
+    return find_inner(Path(folder), "data.micro")
 
 
-def inner_of(folder: Path, setting: str) -> Path:
+def find_inner(folder: Path, setting: str) -> Path:
     """Return the folder in which the copies lie: the archive's own may be within.
 
     Raises:
@@ -62,7 +64,7 @@ def inner_of(folder: Path, setting: str) -> Path:
     return folder / "micro" if (folder / "micro").is_dir() else folder
 
 
-def with_micro(
+def add_micro(
     facts_NF: np.ndarray,
     names: Sequence[str],
     folder: Path | None,
@@ -77,9 +79,9 @@ def with_micro(
         facts_NF: what is known of the clips themselves.
         names: of the clips.
         folder: of their copies; None: there are none.
-        cache: as `of_clips` takes it.
+        cache: as `read_clip_metadata` takes it.
         setting: which names the folder, for messages.
-        workers: as `of_clips` takes them.
+        workers: as `read_clip_metadata` takes them.
         timeout_s: likewise.
 
     Raises:
@@ -101,7 +103,7 @@ def with_micro(
     return np.concatenate([facts_NF[:, : len(FACTS)], copies_NF[:, at]], axis=1)
 
 
-def of_clips(
+def read_clip_metadata(
     names: Sequence[str],
     paths: Sequence[str | None],
     index: Path | None,

@@ -13,48 +13,40 @@ from pytorch_lightning.loggers import Logger
 
 from jungle import runs
 from jungle.config import ClipsConfig, TrainConfig
+from jungle.config.groups import Also, Model
 from jungle.config.losses import TASK_OF
 from jungle.data.clips import Clips
 from jungle.data.samplers import Sampler
 from jungle.errors import UsageError, shorten_error
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.timm_factory import BackboneSpec
+from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.models.losses import DrawRatios, LossPlan, class_weights
 from jungle.models.module import ClipClassifier
 from jungle.models.plateau import Plateau
 from jungle.models.training_plan import Training
 from jungle.models.warm_start import warm_start
-from jungle.training.callbacks import callbacks_of
+from jungle.training.callbacks import build_callbacks
 from jungle.training.checkpointing import AtomicIO
+from jungle.training.hardware import resolve_hardware
 from jungle.video import ClipSpec, Frames
 from jungle.wording import count
 
 
-def backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
-    """Return which backbone the config asks for."""
-    weights = str(cfg.model.weights) if cfg.model.weights else None
-    return BackboneSpec(
-        cfg.model.backbone,
-        cfg.model.pretrained,
-        weights,
-        cfg.model.size,
-        tuple(cfg.model.taps),
-        cfg.model.pool,
-        tuple(
-            BackboneSpec(
-                a.backbone,
-                cfg.model.pretrained,
-                str(a.weights) if a.weights else None,
-                cfg.model.size,
-                tuple(a.taps),
-                a.pool,
-            )
-            for a in cfg.model.also
-        ),
-    )
+def make_backbone_spec(cfg: ClipsConfig) -> BackboneSpec:
+    """Return which backbone the config asks for, with those that are joined to it."""
+
+    def make(part: Model | Also, also: tuple[BackboneSpec, ...] = ()) -> BackboneSpec:
+        weights = str(part.weights) if part.weights else None
+        taps = tuple(part.taps)
+        return BackboneSpec(
+            part.backbone, cfg.model.pretrained, weights, cfg.model.size, taps, part.pool, also
+        )
+
+    return make(cfg.model, tuple(map(make, cfg.model.also)))
 
 
-def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
+def make_clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec]:
     """Return how clips become frames in training and in evaluation; the latter never draws at random."""
 
     def spec(kind: str, count: int) -> ClipSpec:
@@ -73,13 +65,13 @@ def clip_specs(cfg: ClipsConfig, backbone: Backbone) -> tuple[ClipSpec, ClipSpec
     )
 
 
-def task_of(cfg: TrainConfig, clips: Clips) -> str:
+def resolve_task(cfg: TrainConfig, clips: Clips) -> str:
     """Return `exclusive` where every clip to train or choose on has exactly one class, else `multilabel`.
 
-    Unless the task is told. Labels of test clips are not looked at.
+    Unless the config says which. Labels of test clips are not looked at.
 
     Raises:
-        UsageError: exclusive classes are asked for and a clip has none or several.
+        UsageError: task=exclusive, and a clip has no class or several.
     """
     learnt = clips.where(clips.labelled() & (clips.splits() != "test").fill_null(True))
     single = learnt.single()
@@ -88,7 +80,7 @@ def task_of(cfg: TrainConfig, clips: Clips) -> str:
         has = count(int(learnt.labels()[at].sum()), "class")
         raise UsageError(
             f"task=exclusive: {learnt.table['clip'][at]} has {has}, and {int((~single).sum())} of "
-            f"{count(len(learnt), 'clip')} have not exactly one; use task=multilabel"
+            f"{count(len(learnt), 'clip')} do not have exactly one; use task=multilabel"
         )
     if cfg.task != "auto":
         return cfg.task
@@ -97,8 +89,8 @@ def task_of(cfg: TrainConfig, clips: Clips) -> str:
     return "exclusive" if len(learnt) and single.all() else "multilabel"
 
 
-def model_of(
-    cfg: TrainConfig, backbone: Backbone, clips: Clips, task: str, about: dict[str, Any]
+def build_model(
+    cfg: TrainConfig, backbone: Backbone, clips: Clips, task: str, about: CheckpointMetadata
 ) -> ClipClassifier:
     """Build the model; its last bias starts at the class shares of the training clips as drawn."""
     train = clips.of("train")
@@ -113,7 +105,7 @@ def model_of(
         cfg.optim.weight_decay,
         cfg.optim.schedule,
         cfg.optim.warmup,
-        loss_plan(cfg, targets, draws * weight),
+        plan_loss(cfg, targets, draws * weight),
         mixup=cfg.augment.mixup,
         cutmix=cfg.augment.cutmix,
         backbone_lr=cfg.optim.backbone_lr,
@@ -148,7 +140,7 @@ def model_of(
     return model
 
 
-def loss_plan(cfg: TrainConfig, targets_NC: Any, counted_N: Any = None) -> LossPlan:
+def plan_loss(cfg: TrainConfig, targets_NC: torch.Tensor, counted_N: torch.Tensor | None = None) -> LossPlan:
     """Return the loss that the config asks for; class weights are of the training clips `targets_NC`.
 
     `counted_N`: as how many clips each counts, as it is drawn; 1 if not given.
@@ -158,19 +150,7 @@ def loss_plan(cfg: TrainConfig, targets_NC: Any, counted_N: Any = None) -> LossP
     return LossPlan(**values, class_weights=class_weights(targets_NC, power, counted_N) if power else None)
 
 
-def devices_of(cfg: TrainConfig) -> list[str]:
-    """Return the torch devices of this machine that the trainer will use."""
-    asked = cfg.trainer.devices
-    if cfg.trainer.accelerator == "cpu" or (
-        cfg.trainer.accelerator == "auto" and not torch.cuda.is_available()
-    ):
-        return ["cpu"] * (asked if isinstance(asked, int) and asked > 0 else 1)
-    if isinstance(asked, list):
-        return [f"cuda:{i}" for i in asked]
-    return [f"cuda:{i}" for i in range(torch.cuda.device_count() if asked == -1 else asked)]
-
-
-def trainer_of(
+def build_trainer(
     cfg: TrainConfig, folder: Path, logger: Logger | Literal[False], *, more: Sequence[pl.Callback] = ()
 ) -> pl.Trainer:
     """Build the Lightning trainer with its callbacks, and `more` before them.
@@ -178,31 +158,32 @@ def trainer_of(
     Raises:
         UsageError: devices or precision that this machine does not have.
     """
-    asked = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "compile"})
-    asked["enable_progress_bar"] = asked["enable_progress_bar"] and sys.stderr.isatty()
-    if len(cfg.model.unfreeze) > 1 and len(devices_of(cfg)) * cfg.trainer.num_nodes > 1:
+    hardware = resolve_hardware(cfg)
+    options = cfg.trainer.model_dump(exclude={"precision", "max_epochs", "compile"})
+    options["enable_progress_bar"] = options["enable_progress_bar"] and sys.stderr.isatty()
+    if len(cfg.model.unfreeze) > 1 and hardware.processes > 1:
         # A layer that waits for its epoch has no gradient.
-        asked["strategy"] = "ddp_find_unused_parameters_true"
-    if devices_of(cfg)[0] == "cpu" and asked["devices"] == -1:
-        asked["devices"] = 1
+        options["strategy"] = "ddp_find_unused_parameters_true"
+    if not hardware.is_gpu and options["devices"] == -1:
+        options["devices"] = 1
     if cfg.pseudo_rounds:  # a round has more batches than the epochs before
-        asked["reload_dataloaders_every_n_epochs"] = 1
-    return _trainer(
+        options["reload_dataloaders_every_n_epochs"] = 1
+    return _make_trainer(
         cfg,
-        **asked,
+        **options,
         max_epochs=cfg.max_epochs,
         default_root_dir=folder,
         logger=logger,
-        callbacks=[*more, *callbacks_of(cfg, folder, logs=bool(logger))],
+        callbacks=[*more, *build_callbacks(cfg, folder, logs=bool(logger))],
         plugins=[AtomicIO()],
     )
 
 
-def short_trainer(cfg: TrainConfig, steps: int, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
-    """Build a trainer that takes so many steps as `trainer_of` would, on its first device, and keeps nothing.
+def build_short_trainer(cfg: TrainConfig, steps: int, callbacks: Sequence[pl.Callback]) -> pl.Trainer:
+    """Build a trainer for some steps on the first device, which keeps nothing; else as `build_trainer`.
 
     Raises:
-        UsageError: as `trainer_of`.
+        UsageError: as `build_trainer`.
     """
     kept = {
         "accelerator",
@@ -211,11 +192,11 @@ def short_trainer(cfg: TrainConfig, steps: int, callbacks: Sequence[pl.Callback]
         "deterministic",
         "log_every_n_steps",
     }
-    asked = cfg.trainer.devices
-    return _trainer(
+    devices = cfg.trainer.devices
+    return _make_trainer(
         cfg,
         **cfg.trainer.model_dump(include=kept),
-        devices=asked[:1] if isinstance(asked, list) else 1,
+        devices=devices[:1] if isinstance(devices, list) else 1,
         max_epochs=-1,
         max_steps=steps,
         limit_val_batches=0,
@@ -226,23 +207,16 @@ def short_trainer(cfg: TrainConfig, steps: int, callbacks: Sequence[pl.Callback]
     )
 
 
-def precision_of(cfg: TrainConfig) -> str:
-    """Return what the backbone computes in: bf16 on a GPU that has it in hardware (Ampere and later)."""
-    if cfg.trainer.precision != "auto":
-        return cfg.trainer.precision
-    on_gpu = devices_of(cfg)[0].startswith("cuda")
-    return "bf16-mixed" if on_gpu and torch.cuda.is_bf16_supported(False) else "32-true"
-
-
-def _trainer(cfg: TrainConfig, **options: Any) -> pl.Trainer:
+def _make_trainer(cfg: TrainConfig, **options: Any) -> pl.Trainer:
+    hardware = resolve_hardware(cfg)
     try:
         return pl.Trainer(
             **options,
-            precision=precision_of(cfg),  # type: ignore[arg-type]  # one of its words: the config checks it
+            precision=hardware.precision,  # type: ignore[arg-type]  # one of its words: the config checks it
             use_distributed_sampler=False,  # the loader deals the clips out itself
             num_sanity_val_steps=0,
             enable_model_summary=False,
-            benchmark=devices_of(cfg)[0].startswith("cuda") and not cfg.trainer.deterministic,
+            benchmark=hardware.is_gpu and not cfg.trainer.deterministic,
         )
     except (MisconfigurationException, ValueError) as e:
         raise UsageError(f"trainer: {shorten_error(e)}") from None

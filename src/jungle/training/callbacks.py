@@ -1,4 +1,4 @@
-"""What watches a training run: checkpoints, early stopping, the random state of each step."""
+"""Callbacks of a training run: checkpoints, early stopping, history, the random state of each step."""
 
 import sys
 from collections.abc import Callable
@@ -23,37 +23,39 @@ from jungle.files import write_json
 from jungle.training.checkpointing import Best, Last
 from jungle.training.pseudo_label_rounds import Rounds
 
-RATE = "lr-"  # what Lightning calls a learning rate begins so
+RATE = "lr-"  # Lightning's names of learning rates begin with it
 
 
 class StepSeed(Callback):
-    """Seed every step by its number, so that a run that went on equals one that was never interrupted."""
+    """Seeds of single steps: a resumed run draws what an uninterrupted run draws."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
     def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: object, batch_idx: int
     ) -> None:
-        """Seed dropout; the order of clips is the loader's own."""
+        """Seed dropout by the step's number; the loader seeds the order of clips."""
         step = (self.seed * 100_003 + trainer.current_epoch) * 1_000_003 + batch_idx
         torch.manual_seed((step * 1009 + trainer.global_rank) & 0x7FFF_FFFF_FFFF_FFFF)
 
 
 class NoteUnread(Callback):
-    """Notes, before each checkpoint, which clips could not be read in full: a kill leaves no time for it.
+    """Record of damaged clips, written before each checkpoint, since a kill leaves no time for it.
 
-    A run that resumes from the checkpoint has learnt from them, and must know whether they were repaired.
+    A run that resumes from the checkpoint was trained on them, and must know whether they were repaired.
+
+    Args:
+        note: takes the numbers of all damaged clips so far, on the first process.
     """
 
     def __init__(self, note: Callable[[set[int]], None]) -> None:
-        """`note` takes the numbers of all such clips so far, on the first process."""
         self._note, self._noted = note, set[int]()
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note the clips of all devices, where there are new ones."""
+        """Record the clips of all devices, where there are new ones."""
         data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a connector
         unread = data.gather_unread()
         if trainer.is_global_zero and unread != self._noted:
@@ -62,41 +64,41 @@ class NoteUnread(Callback):
 
 
 class StopOnNan(Callback):
-    """Stop with a sentence where the loss is no number; no checkpoint is written after it became so.
+    """A stop with an error where the loss is nan or inf, before any checkpoint is written.
 
-    It is noted on the device at every step, and looked at every few: looking waits for the device.
+    Every step notes it on the device; only some steps read the note, since reading waits for the device.
     """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """All is well so far."""
+        """Clear the note."""
         self._bad = torch.zeros((), dtype=torch.bool, device=pl_module.device)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: object, batch_idx: int
     ) -> None:
-        """Note the loss of the batch; look every few steps and at the last one before validation."""
+        """Note the loss of the batch; read the note every few steps and at the last one before validation."""
         value = outputs["loss"] if isinstance(outputs, dict) else outputs
         self._bad |= ~torch.isfinite(value.detach())
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         if (batch_idx + 1) % every == 0 or batch_idx + 1 == trainer.num_training_batches:
-            self._look(trainer)
+            self._check(trainer)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Look before anything is written."""
-        self._look(trainer)
+        """Read the note before anything is written."""
+        self._check(trainer)
 
-    def _look(self, trainer: pl.Trainer) -> None:
+    def _check(self, trainer: pl.Trainer) -> None:
         if trainer.strategy.reduce_boolean_decision(bool(self._bad), all=False):
             raise UserError(
                 f"the loss became nan or inf in epoch {trainer.current_epoch}: lower optim.lr, or set "
-                "trainer.precision=32-true; the best checkpoint so far is whole"
+                "trainer.precision=32-true; the best checkpoint so far is undamaged"
             )
 
 
 class History(Callback):
-    """Keep the numbers of every epoch in `history.json`; a run that goes on keeps the old ones."""
+    """`history.json`: the scores of every epoch, also those from before a stop."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -115,22 +117,22 @@ class History(Callback):
             write_json(self.file, self.epochs)
 
     def state_dict(self) -> dict[str, Any]:
-        """For `last.ckpt`."""
+        """Return the epochs so far, for `last.ckpt`."""
         return {"epochs": self.epochs}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From `last.ckpt`."""
+        """Take the epochs so far from `last.ckpt`."""
         self.epochs = list(state_dict["epochs"])
 
 
 class LearningRates(LearningRateMonitor):
-    """Log the learning rate of each group of weights: every few steps, or each epoch where it has fewer.
+    """Learning rate of each group of weights, logged every few steps, or every epoch where it has fewer.
 
-    The training loss goes with it in the latter case, of which Lightning would log one epoch in several.
+    In short epochs the training loss is logged too: Lightning would log it in some of the epochs alone.
     """
 
     def on_train_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
-        """Choose between the two."""
+        """Choose between steps and epochs."""
         every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         self.logging_interval = "step" if trainer.num_training_batches >= every else "epoch"
         super().on_train_start(trainer, *args, **kwargs)
@@ -143,15 +145,15 @@ class LearningRates(LearningRateMonitor):
                 logger.log_metrics({"train/loss": value}, step=trainer.global_step - 1)
 
 
-def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Callback]:
-    """Return the callbacks of a training run that writes into `folder`; `logs`: to a logger, too."""
+def build_callbacks(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Callback]:
+    """Return the callbacks of a training run that writes into `folder`; `logs`: it has a logger."""
     checkpoints = folder / "checkpoints"
     best = Best(
         dirpath=checkpoints,
         filename="best",
         monitor=cfg.callbacks.monitor,
         mode=cfg.callbacks.mode,
-        save_weights_only=cfg.optim.ema is None,  # the averaged weights come with all the rest
+        save_weights_only=cfg.optim.ema is None,  # Lightning saves averaged weights with all the rest
         save_on_train_epoch_end=True,
         enable_version_counter=False,
         auto_insert_metric_name=False,
@@ -160,15 +162,23 @@ def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Cal
         best.on_first = lambda: runs.point_latest(folder)
     last = Last(checkpoints / "last.ckpt", cfg.checkpoint.every_n_minutes)
     found: list[Callback] = [StepSeed(cfg.seed), StopOnNan(), History(folder / "history.json")]
-    watched = (cfg.callbacks.monitor, cfg.callbacks.mode)
     if cfg.optim.ema is not None:
         found.append(EMAWeightAveraging(decay=cfg.optim.ema))
-    if cfg.pseudo_rounds:  # which begin where training would end
-        data, epochs = cfg.data, cfg.epochs_before_rounds
-        soft = (data.pseudo_part, data.pseudo_weight, data.pseudo_share)
-        found.append(Rounds(epochs, cfg.pseudo_rounds, *soft, cfg.seed, *watched, cfg.callbacks.patience))
-    elif cfg.callbacks.patience is not None:
-        found.append(EarlyStopping(watched[0], mode=watched[1], patience=cfg.callbacks.patience))
+    if cfg.pseudo_rounds:  # they begin where training would end
+        rounds = Rounds(
+            epochs=cfg.epochs_before_rounds,
+            rounds=cfg.pseudo_rounds,
+            part=cfg.data.pseudo_part,
+            weight=cfg.data.pseudo_weight,
+            share=cfg.data.pseudo_share,
+            seed=cfg.seed,
+            monitor=cfg.callbacks.monitor,
+            mode=cfg.callbacks.mode,
+            patience=cfg.callbacks.patience,
+        )
+        found.append(rounds)
+    elif (patience := cfg.callbacks.patience) is not None:
+        found.append(EarlyStopping(cfg.callbacks.monitor, mode=cfg.callbacks.mode, patience=patience))
     if logs:
         found.append(LearningRates())
     if cfg.trainer.enable_progress_bar:
@@ -177,9 +187,9 @@ def callbacks_of(cfg: TrainConfig, folder: Path, logs: bool = False) -> list[Cal
 
 
 class EpochLines(Callback):
-    """One line an epoch, where no terminal is there to draw a bar on."""
+    """One log line per epoch, where there is no terminal for a progress bar."""
 
-    # Beside each other, the first two would be taken for one measure of two splits.
+    # Without these words the first two would look like one measure of two splits.
     SHOWN: ClassVar[dict[str, str]] = {
         "train/loss": " (what is minimised)",
         "val/log_loss": " (another measure: mean over clips and classes)",
@@ -187,7 +197,7 @@ class EpochLines(Callback):
     }
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Say the epoch's numbers."""
+        """Log the scores of the epoch."""
         if trainer.is_global_zero:
             numbers = [
                 f"{name} {float(trainer.callback_metrics[name]):.4f}{what}"

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that is going on: how they are written, when, and the way out when told to stop."""
+"""Checkpoints of a running training: how and when they are written, and how a signal stops the run."""
 
 import io
 import os
@@ -19,17 +19,19 @@ from jungle.files import replace_atomically
 
 
 class AtomicIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its name, syncs it and renames it.
+    """Checkpoint files that are written next to their final name, synced and renamed.
 
-    Lightning's own goes through the system's temporary folder, from where it is copied, not renamed, into a
-    run folder on another disk: a kill in that moment would leave half of the only checkpoint.
+    Lightning writes to the system's temporary folder and, where the run folder is on another disk, copies the
+    file: a kill during the copy would leave half of the only checkpoint.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, object], path: str | Path, storage_options: object = None
+    ) -> None:
         """Write `checkpoint` to `path` in one step.
 
         Raises:
-            OSError: no room (torch writing to a path makes that a RuntimeError without the reason).
+            OSError: the disk is full (torch, writing to a path, raises a RuntimeError without the reason).
         """
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
@@ -38,10 +40,10 @@ class AtomicIO(TorchCheckpointIO):
 
 
 class Best(ModelCheckpoint):
-    """Keeps `best.ckpt`; a run folder that was moved keeps its best score.
+    """`best.ckpt`, and its score, which a moved run folder keeps.
 
     Attributes:
-        on_first: called once, by the first process, when `best.ckpt` is there.
+        on_first: called once, by the first process, when `best.ckpt` is written for the first time.
     """
 
     on_first: Callable[[], None] | None = None
@@ -54,7 +56,7 @@ class Best(ModelCheckpoint):
             self.on_first = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the state of `last.ckpt`, with the folder of today in its paths."""
+        """Load the state of `last.ckpt`; its paths lead to the run's present folder."""
 
         def here(path: str) -> str:
             return os.path.join(str(self.dirpath), os.path.basename(path)) if path else path
@@ -65,62 +67,66 @@ class Best(ModelCheckpoint):
 
 
 class Last(Checkpoint):
-    """Keeps `last.ckpt`, from which the same command goes on.
+    """`last.ckpt`, from which the same command resumes.
 
-    It is written at the end of every epoch, within an epoch every `every_n_minutes`, and when the process is
-    told to stop (SIGTERM, Ctrl-C): then after the step at hand, on every device the same one. Order of clips,
-    random frames and dropout hang on epoch and step alone, so nothing of them is in it.
+    It is written at the end of every epoch, within an epoch every `every_n_minutes`, and when the process
+    gets SIGTERM or Ctrl-C: then after the current step, the same one on every device. The order of clips,
+    random frames and dropout depend on epoch and step alone, so the file does not hold them.
 
-    A checkpoint of an epoch's last step, before its validation, would make Lightning pass over that
-    validation; so the step before is kept, and a stop during validation is obeyed at once.
+    Lightning would skip the validation of an epoch whose last step was saved. So nothing is saved after the
+    last step, and a signal during validation stops the run at once.
     """
 
     def __init__(self, path: Path, every_n_minutes: float | None) -> None:
         self.path = path
         self.every_s = float("inf") if every_n_minutes is None else every_n_minutes * 60
-        self._told = 0
-        self._before: dict[int, Any] = {}
+        self._signal = 0
+        self._handlers: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Listen for signals; Lightning's own handler starts a collective in the midst of whatever runs."""
+        """Handle signals here: Lightning's handler starts a collective operation at any moment."""
         self._saved = time.monotonic()
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._before[number] = signal.signal(number, self._tell)
+            self._handlers[number] = signal.signal(number, self._note_signal)
 
-    def _tell(self, number: int, frame: FrameType | None) -> None:
-        if number == signal.SIGINT and self._told:
-            raise KeyboardInterrupt  # asked twice
-        self._told = number
+    def _note_signal(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self._signal:
+            raise KeyboardInterrupt  # pressed twice
+        self._signal = number
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
-        """Save where the time has come, or where a device was told to stop."""
-        loop = trainer.fit_loop
-        steps_left = loop.max_batches - batch_idx - 1
-        if loop._should_accumulate() or steps_left == 0:
-            return  # half a step cannot be kept
-        due = self.every_s / 10 if steps_left <= trainer.accumulate_grad_batches else self.every_s
-        wanted = bool(self._told) or time.monotonic() - self._saved >= due
+        """Save where it is time to, or where a device got a signal."""
+        batches_left = trainer.fit_loop.max_batches - batch_idx - 1
+        if (batch_idx + 1) % trainer.accumulate_grad_batches or batches_left == 0:
+            return  # a step of several batches is not complete
+        due = self.every_s / 10 if batches_left <= trainer.accumulate_grad_batches else self.every_s
+        wanted = bool(self._signal) or time.monotonic() - self._saved >= due
         if not trainer.strategy.reduce_boolean_decision(wanted, all=False):
             return
         self._save(trainer)
-        if trainer.strategy.reduce_boolean_decision(bool(self._told), all=False):
+        if trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False):
             raise Stopped(
-                self._told or signal.SIGTERM,
+                self._signal or signal.SIGTERM,
                 f"saved at epoch {trainer.current_epoch}, step {trainer.global_step}",
             )
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        """Obey at once: what is lost is one step, or a tenth of the interval."""
-        if self._told:
-            raise Stopped(self._told, "during validation, which will be done again")
+    def on_validation_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
+        """Stop at once: one step is lost, or a tenth of the interval."""
+        if self._signal:
+            raise Stopped(self._signal, "during validation, which is repeated")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Save the epoch, after the callbacks that watch its scores."""
         self._save(trainer)
-        if trainer.strategy.reduce_boolean_decision(bool(self._told), all=False):
-            raise Stopped(self._told or signal.SIGTERM, f"saved after epoch {trainer.current_epoch}")
+        if trainer.strategy.reduce_boolean_decision(bool(self._signal), all=False):
+            raise Stopped(self._signal or signal.SIGTERM, f"saved after epoch {trainer.current_epoch}")
 
     def _save(self, trainer: pl.Trainer) -> None:
         if not trainer.fast_dev_run:  # type: ignore[attr-defined]
@@ -128,14 +134,14 @@ class Last(Checkpoint):
         self._saved = time.monotonic()
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
-        for number, handler in self._before.items():
+        """Restore the signal handlers."""
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._before = {}
+        self._handlers = {}
 
 
 def has_ended(saved: dict[str, Any], max_epochs: int) -> bool:
-    """Tell whether the run of a `last.ckpt` had come to the end of its training."""
+    """Tell whether the training of a `last.ckpt` had reached its end."""
     stops = [v for k, v in saved.get("callbacks", {}).items() if k.startswith("EarlyStopping")]
     waited = bool(stops) and stops[0]["wait_count"] >= stops[0]["patience"]
     done = saved["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]

@@ -1,7 +1,7 @@
 """From a config to the clips of a training run, checked and split."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,7 +19,9 @@ from jungle.data.text import clean_name, match_names
 from jungle.data.validation import check
 from jungle.data.validation_report import Problems
 from jungle.errors import UsageError, suggest
+from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.sample import ensure_sample
+from jungle.video import ClipSpec
 from jungle.wording import count
 
 
@@ -48,7 +50,7 @@ def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     if cfg.data.format == "sample" and cfg.data.limit is not None:  # only what is kept is rendered
         kept = _only(clips, cfg.data.only).limit(cfg.data.limit, cfg.seed).table["clip"]
         clips = clips.where(clips.table["clip"].is_in(kept.implode()))
-        _rendered(cfg, kept.to_list())
+        _render_sample(cfg, kept.to_list())
         limit = None
     else:
         limit = cfg.data.limit
@@ -89,7 +91,7 @@ def _only(clips: Clips, names: Sequence[str] | None) -> Clips:
     return Clips(clips.table.drop([c for c in clips.classes if c not in kept]), tuple(kept))
 
 
-def _check_only(clips: Clips, where: Any) -> None:
+def _check_only(clips: Clips, where: Path | None) -> None:
     """Refuse classes of `data.only` that every training clip has, or none; warn as `check_contrast` does."""
     problems = Problems()
     warnings: list[str] = []
@@ -99,7 +101,7 @@ def _check_only(clips: Clips, where: Any) -> None:
         log.warning(f"warning: {warning}")
 
 
-def _rendered(cfg: ClipsConfig, clips: Sequence[str] | None) -> Any:
+def _render_sample(cfg: ClipsConfig, clips: Sequence[str] | None) -> Path:
     """Render some clips of the sample, or all; return its folder."""
     assert cfg.data.root is not None
     return ensure_sample(cfg.data.root, clips=cfg.data.sample_clips, only=clips)
@@ -111,7 +113,7 @@ def _load(cfg: ClipsConfig, problems: Problems) -> Clips:
     if twice := [c for i, c in enumerate(cleaned) if c in cleaned[:i]]:
         raise UsageError(f"data.classes: {twice[0]!r} is named twice; remove one")
     if data.format == "sample":
-        root = _rendered(cfg, None if data.limit is None else ()) / "raw"
+        root = _render_sample(cfg, None if data.limit is None else ()) / "raw"
     source = LabelSource(
         root=root,
         labels=data.labels,
@@ -125,8 +127,8 @@ def _load(cfg: ClipsConfig, problems: Problems) -> Clips:
     return load_labels(data.format, source, problems)
 
 
-def priors(clips: Clips) -> dict[str, float]:
-    """Return the share of each class in the training clips; 0 for a class of which nothing is known.
+def compute_priors(clips: Clips) -> dict[str, float]:
+    """Return the share of each class in the training clips; 0 for a class without any known label.
 
     A clip counts as much as its weight, as it does in the loss.
     """
@@ -137,23 +139,29 @@ def priors(clips: Clips) -> dict[str, float]:
     return {c: float(p) for c, p in zip(clips.classes, share, strict=True)}
 
 
-def about(clips: Clips, spec: Any, weights_hash: str, facts_NF: np.ndarray | None) -> dict[str, Any]:
-    """Return what a checkpoint tells of itself beside the model: plain values.
+def describe_clips(
+    clips: Clips, spec: ClipSpec, weights_hash: str, facts_NF: np.ndarray | None
+) -> CheckpointMetadata:
+    """Return what a checkpoint says of the clips that its model is trained on.
 
     Args:
         clips: with their splits.
         spec: how clips become frames in evaluation.
         weights_hash: of the backbone.
-        facts_NF: what is known of the clips besides, if the head sees it; that of training clips is measured.
+        facts_NF: metadata of the clips, if the head takes them; those of training clips are measured.
     """
-    found = {"clip": spec.to_dict(), "priors": priors(clips), "weights_hash": weights_hash}
-    if facts_NF is None:
-        return found
-    train = (clips.splits() == "train").fill_null(False).to_numpy()
-    return {**found, "metadata": Metadata.fit(facts_NF[train]).to_dict()}
+    found: CheckpointMetadata = {
+        "clip": spec.to_dict(),
+        "priors": compute_priors(clips),
+        "weights_hash": weights_hash,
+    }
+    if facts_NF is not None:
+        train = (clips.splits() == "train").fill_null(False).to_numpy()
+        found["metadata"] = Metadata.fit(facts_NF[train]).to_dict()
+    return found
 
 
-def soft_labels(cfg: TrainConfig, clips: Clips, task: str) -> SoftLabels | None:
+def read_soft_labels(cfg: TrainConfig, clips: Clips, task: str) -> SoftLabels | None:
     """Return the soft labels of the table `data.pseudo`; None where there is none.
 
     Raises:

@@ -5,12 +5,9 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
-from jungle import system
 from jungle.config import TrainConfig
 from jungle.console import log, log_time
 from jungle.data.augment import Augmentation
@@ -19,66 +16,67 @@ from jungle.data.clips import Clips
 from jungle.data.content_key import Content, read_contents
 from jungle.data.datamodule import ClipData
 from jungle.data.frame_cache.cache import FrameCache
+from jungle.data.loader import Read
 from jungle.data.pseudo_labels import SoftLabels
-from jungle.devices import require_trainer
 from jungle.errors import UserError
 from jungle.features import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Extraction, Wanted, compute_dtype, feature_specs
+from jungle.features.spec import Extraction, Wanted, feature_specs
 from jungle.features.store import FeatureStore
+from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.concat import backbones_of
+from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.names import show
 from jungle.prediction import metadata
-from jungle.system import keep_memory, share_of_cores
+from jungle.system import keep_memory
 from jungle.training import build, frame_weights
 from jungle.training import clips as training_clips
+from jungle.training.hardware import resolve_hardware
 from jungle.video import ClipSpec
+from jungle.video.types import Likely
 from jungle.video.workers import device_selection
-from jungle.video.workers.device_selection import require_gpu
 from jungle.wording import tally
 
 
-def check_devices(cfg: TrainConfig) -> None:
-    """Refuse devices that this machine has not, to train or to decode on, before anything is read.
+@dataclass(frozen=True, slots=True)
+class ModelInputs:
+    """What a model sees of every clip, and through which backbone.
 
-    Raises:
-        UsageError: what is missing.
+    Attributes:
+        backbone: with its weights.
+        weights_hash: of the backbone.
+        train_spec: how clips become frames in training.
+        eval_spec: how clips become frames in evaluation.
+        facts_NF: metadata of the clips, for a head that takes them; None for other heads.
     """
-    have = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    require_trainer(cfg.trainer.accelerator, cfg.trainer.devices, have)
-    devices = build.devices_of(cfg)
-    if len(devices) > 1 and not have and cfg.trainer.accelerator == "auto" and system.get_rank() == 0:
-        log.info(f"no GPU can be used here: training in {len(devices)} processes on the CPU")
-    if cfg.decoder.device in ("gpu", "cuda"):
-        require_gpu(cfg.decoder.name, devices[0])
 
-
-@dataclass(frozen=True)
-class Seen:
-    """What a model sees of every clip, and through which backbone."""
-
-    backbone: Any
+    backbone: Backbone
     weights_hash: str
-    """Of the backbone."""
     train_spec: ClipSpec
     eval_spec: ClipSpec
-    """How clips become frames in training, and in evaluation."""
-    facts_NF: np.ndarray | None
-    """What is known of the clips besides, for a head that sees it; None = it sees none."""
+    facts_NF: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
-    """Facts, unreadable clips and soft labels of a run's clips, for its data module."""
+class ClipExtras:
+    """What a data module is given beside the clips' table.
+
+    Attributes:
+        facts_NF: metadata of the clips, for a head that takes them.
+        missing: clips that are not on disk, by number, and why.
+        soft: soft labels to learn from.
+        contents: what the clips' files hold, where that is known; None for those where it is not.
+    """
 
     facts_NF: np.ndarray | None = None
-    lost: Mapping[int, str] = field(default_factory=dict)
-    """Clips that are not on disk, by number, and why."""
-    soft: tuple[SoftLabels, float] | None = None
-    """Soft labels, and their share of every batch."""
+    missing: Mapping[int, str] = field(default_factory=dict)
+    soft: SoftLabels | None = None
+    contents: Sequence[Content | None] = ()
 
 
-def seen(cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, weights_hash: str) -> Seen:
+def resolve_model_inputs(
+    cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Backbone, weights_hash: str
+) -> ModelInputs:
     """Return what the model of a config sees of its clips.
 
     Args:
@@ -86,85 +84,74 @@ def seen(cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, wei
         folder: keeps where a trial chose to decode; None = nothing is kept.
         clips: all clips.
         backbone: with its weights.
-        weights_hash: of these.
-
-    Raises:
-        UsageError: as `settled`.
-    """
-    specs = settled(cfg, folder, clips, backbone, weights_hash)
-    return Seen(backbone, weights_hash, *specs, metadata.of_training(cfg, clips, workers_of(cfg)))
-
-
-def about(cfg: TrainConfig, clips: Clips, seen: Seen) -> dict[str, Any]:
-    """Return what a checkpoint tells of itself beside the model: plain values."""
-    told = training_clips.about(clips, seen.eval_spec, seen.weights_hash, seen.facts_NF)
-    if cfg.model.mode == "frozen":
-        told["feature_dtype"] = compute_dtype(build.devices_of(cfg)[0])
-    return told
-
-
-def data_of(
-    cfg: TrainConfig,
-    clips: Clips,
-    seen: Seen,
-    lost: Mapping[int, str],
-    soft: SoftLabels | None = None,
-    known: Sequence[Content | None] = (),
-) -> ClipData:
-    """Return the data module that reads the clips: stored features where the backbone is frozen, or frames.
-
-    Args:
-        cfg: the run's settings.
-        clips: with their splits.
-        seen: what the model sees of them.
-        lost: clips that are not on disk, by number, and why.
-        soft: soft labels to learn from, or None.
-        known: what the clips' files hold, where that was found out before.
-    """
-    labels = Labels(seen.facts_NF, lost, None if soft is None else (soft, cfg.data.pseudo_share))
-    if cfg.model.mode == "frozen":
-        spec, weights_hash = seen.eval_spec, seen.weights_hash
-        return stored_features(cfg, clips, seen.backbone, spec, weights_hash, known, labels=labels)[0]
-    return videos(cfg, clips, seen.train_spec, seen.eval_spec, labels)
-
-
-def settled(
-    cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Any, weights_hash: str
-) -> tuple[ClipSpec, ClipSpec]:
-    """Return how clips become frames in training and in evaluation, and on which device, the same for both.
+        weights_hash: of the backbone.
 
     Raises:
         UsageError: the GPU is asked to decode and cannot.
     """
-    train_spec, eval_spec = build.clip_specs(cfg, backbone)
-    device = build.devices_of(cfg)[0]
+    train_spec, eval_spec = resolve_clip_specs(cfg, folder, clips, backbone, weights_hash)
+    facts_NF = metadata.read_training_metadata(cfg, clips, resolve_hardware(cfg).workers)
+    return ModelInputs(backbone, weights_hash, train_spec, eval_spec, facts_NF)
 
-    def stored(made: ClipSpec) -> bool:
-        shapes = feature_specs(backbone, made, weights_hash, compute_dtype(device))
+
+def resolve_clip_specs(
+    cfg: TrainConfig, folder: Path | None, clips: Clips, backbone: Backbone, weights_hash: str
+) -> tuple[ClipSpec, ClipSpec]:
+    """Return how clips become frames in training and in evaluation, both on the same device.
+
+    Raises:
+        UsageError: the GPU is asked to decode and cannot.
+    """
+    hardware = resolve_hardware(cfg)
+    train_spec, eval_spec = build.make_clip_specs(cfg, backbone)
+
+    def has_features(spec: ClipSpec) -> bool:
+        shapes = feature_specs(backbone, spec, weights_hash, hardware.feature_dtype)
         return all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
 
     eval_spec = device_selection.select_device(
         eval_spec,
         "cpu" if cfg.data.cache != "none" else cfg.decoder.device,  # where frames can be kept
         clips.table["path"].to_list(),
-        device=device,
-        workers=workers_of(cfg),
+        device=hardware.device,
+        workers=hardware.workers,
         timeout_s=cfg.data.timeout_s,
-        stored=stored if cfg.model.mode == "frozen" else lambda _: False,
+        stored=has_features if cfg.model.mode == "frozen" else lambda _: False,
         folder=folder,
     )
     return device_selection.copy_device(train_spec, eval_spec), eval_spec
 
 
-def workers_of(cfg: TrainConfig) -> int:
-    """Return how many decoding processes each device has."""
-    return share_of_cores(len(build.devices_of(cfg))) if cfg.data.workers is None else cfg.data.workers
+def make_checkpoint_metadata(cfg: TrainConfig, clips: Clips, inputs: ModelInputs) -> CheckpointMetadata:
+    """Return what a checkpoint says of its training: frames, priors, backbone weights."""
+    found = training_clips.describe_clips(clips, inputs.eval_spec, inputs.weights_hash, inputs.facts_NF)
+    if cfg.model.mode == "frozen":
+        found["feature_dtype"] = resolve_hardware(cfg).feature_dtype
+    return found
 
 
-def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: str) -> list[Extraction]:
-    """Return how the features of each backbone of a config are made, and where they are kept."""
-    dtype = compute_dtype(build.devices_of(cfg)[0])
-    shapes = feature_specs(backbone, spec, weights_hash, dtype)
+def build_datamodule(cfg: TrainConfig, clips: Clips, inputs: ModelInputs, extras: ClipExtras) -> ClipData:
+    """Return the data module that reads the clips: stored features where the backbone is frozen, or frames.
+
+    Args:
+        cfg: the run's settings.
+        clips: with their splits.
+        inputs: what the model sees of them.
+        extras: what else is known of them; its `facts_NF` are those of `inputs`.
+    """
+    extras = replace(extras, facts_NF=inputs.facts_NF)
+    if cfg.model.mode == "frozen":
+        backbone, weights_hash = inputs.backbone, inputs.weights_hash
+        return build_feature_datamodule(cfg, clips, backbone, inputs.eval_spec, weights_hash, extras)
+    return build_video_datamodule(cfg, clips, inputs.train_spec, inputs.eval_spec, extras)
+
+
+def plan_extractions(
+    cfg: TrainConfig, backbone: Backbone, spec: ClipSpec, weights_hash: str
+) -> list[Extraction]:
+    """Return how the features of each backbone of a config are computed, and where they are kept."""
+    hardware = resolve_hardware(cfg)
+    shapes = feature_specs(backbone, spec, weights_hash, hardware.feature_dtype)
     return [
         Extraction(
             backbone=part.spec,
@@ -172,23 +159,23 @@ def extractions(cfg: TrainConfig, backbone: Any, spec: ClipSpec, weights_hash: s
             store=cfg.paths.features,
             name=shape["backbone"],
             spec=shape,
-            workers=workers_of(cfg),
+            workers=hardware.workers,
             timeout_s=cfg.data.timeout_s,
-            dtype=dtype,
+            dtype=hardware.feature_dtype,
             max_failed_fraction=cfg.max_failed_fraction,
         )
         for part, shape in zip(backbones_of(backbone), shapes, strict=True)
     ]
 
 
-def with_contents(
+def find_contents(
     clips: Clips, known: Sequence[Content | None] = ()
 ) -> tuple[list[Content | OSError], list[Wanted]]:
-    """Return what each clip's file holds, or why it cannot be read, and the clips (`Wanted`) that can.
+    """Return what each clip's file holds, or why it cannot be read, and the clips (`Wanted`) that can be.
 
     Args:
         clips: the clips.
-        known: what their files hold, where that was found out before; None for those where it was not.
+        known: what their files hold, as `ClipExtras.contents`.
     """
     names, paths = clips.table["clip"].to_list(), clips.table["path"].to_list()
     before = list(known) or [None] * len(paths)
@@ -198,23 +185,18 @@ def with_contents(
     return found, [Wanted(content, c, p) for content, c, p in rows if isinstance(content, Content)]
 
 
-def stored_features(
+def build_feature_datamodule(
     cfg: TrainConfig,
     clips: Clips,
-    backbone: Any,
+    backbone: Backbone,
     spec: ClipSpec,
     weights_hash: str,
-    known: Sequence[Content | None] = (),
-    *,
-    labels: Labels | None = None,
-) -> tuple[ClipData, str]:
-    """Fill the feature stores with what they lack; return the data module that reads them, and the dtype.
-
-    `known`: what the clips' files hold, as `with_contents` takes it.
-    """
-    devices = build.devices_of(cfg)
-    plans, parts = extractions(cfg, backbone, spec, weights_hash), backbones_of(backbone)
-    found, wanted = with_contents(clips, known)
+    extras: ClipExtras | None = None,
+) -> ClipData:
+    """Compute the features that the stores lack; return the data module that reads them."""
+    extras, devices = extras or ClipExtras(), resolve_hardware(cfg).devices
+    plans, parts = plan_extractions(cfg, backbone, spec, weights_hash), backbones_of(backbone)
+    found, wanted = find_contents(clips, extras.contents)
     if "LOCAL_RANK" in os.environ and "WORLD_SIZE" in os.environ:
         # Started by torchrun, SLURM or Lightning: this process is one of several, and does its own share.
         rank, world = int(os.environ.get("RANK", os.environ["LOCAL_RANK"])), int(os.environ["WORLD_SIZE"])
@@ -225,69 +207,101 @@ def stored_features(
     else:
         with log_time("features"):
             extract.extract(plans, wanted, devices, parts)
-    there = {i: c for i, c in enumerate(found) if isinstance(c, Content)}
-    reader = FeatureReader([plan.open() for plan in plans], there)
-    lost = reader.unread | {i: str(c) for i, c in enumerate(found) if isinstance(c, OSError)}
-    labels = labels or Labels()
-    data = ClipData(
+    readable = {i: c for i, c in enumerate(found) if isinstance(c, Content)}
+    reader = FeatureReader([plan.open() for plan in plans], readable)
+    unreadable = reader.unread | {i: str(c) for i, c in enumerate(found) if isinstance(c, OSError)}
+    return _make_data(
+        cfg,
         clips,
+        replace(extras, missing={**unreadable, **extras.missing}),
+        key="x_BTD",
         read_train=reader,
         read_eval=reader,
-        key="x_BTD",
-        batch_size=cfg.batch_size,
-        seed=cfg.seed,
-        max_failed_fraction=cfg.max_failed_fraction,
-        sampler=cfg.sampler,
-        facts=labels.facts_NF,
-        failures={**lost, **labels.lost},
         damaged=reader.damaged,
-        soft=labels.soft,
     )
-    return data, plans[0].dtype
 
 
-def videos(
-    cfg: TrainConfig, clips: Clips, train_spec: ClipSpec, eval_spec: ClipSpec, labels: Labels | None = None
+def build_video_datamodule(
+    cfg: TrainConfig,
+    clips: Clips,
+    train_spec: ClipSpec,
+    eval_spec: ClipSpec,
+    extras: ClipExtras | None = None,
 ) -> ClipData:
-    """Return the data module that decodes clips as training goes."""
-    devices = build.devices_of(cfg)
-    device = devices[int(os.environ.get("LOCAL_RANK", 0)) % len(devices)]  # this process's own
+    """Return the data module that decodes clips during training."""
+    hardware, cache = resolve_hardware(cfg), _open_frame_cache(cfg, clips)
+    paths, device = clips.table["path"].to_list(), hardware.own_device(int(os.environ.get("LOCAL_RANK", 0)))
     if device == "cpu":
         keep_memory()
-    paths = clips.table["path"].to_list()
-    how: Any = (workers_of(cfg), cfg.data.timeout_s, cfg.seed, 2 * cfg.batch_size, device)
+
+    def make_reader(
+        spec: ClipSpec, augment: Augmentation | None = None, likely: Sequence[Likely] | None = None
+    ) -> VideoReader:
+        return VideoReader(
+            paths,
+            spec,
+            hardware.workers,
+            cfg.data.timeout_s,
+            seed=cfg.seed,
+            ahead=2 * cfg.batch_size,
+            device=device,
+            transform=augment,
+            cache=cache,
+            likely=likely,
+        )
+
     augment = Augmentation(**cfg.augment.picture())
     if augment and train_spec.device == "cuda":
         log.info("augment: training clips are decoded on the CPU, where they are augmented")
         train_spec = replace(train_spec, device="cpu")
-    cache = _frame_cache(cfg, clips)
-    transform, likely = augment if augment else None, frame_weights.likely_of(cfg, clips)
-    train = VideoReader(paths, train_spec, *how, transform=transform, cache=cache, likely=likely)
+    likely = frame_weights.load_frame_weights(cfg, clips)
+    train = make_reader(train_spec, augment or None, likely)
     same = train_spec == eval_spec and not augment and likely is None
-    evaluate = train if same else VideoReader(paths, eval_spec, *how, cache=cache)
     epoch_end = None
     if cfg.frames.val_count is not None:
-        fewer = replace(eval_spec, frames=replace(eval_spec.frames, count=cfg.frames.val_count))
-        epoch_end = VideoReader(paths, fewer, *how, cache=cache)
-    labels = labels or Labels()
+        fewer = replace(eval_spec.frames, count=cfg.frames.val_count)
+        epoch_end = make_reader(replace(eval_spec, frames=fewer))
+    return _make_data(
+        cfg,
+        clips,
+        extras or ClipExtras(),
+        key="frames_BTHWC",
+        read_train=train,
+        read_eval=train if same else make_reader(eval_spec),
+        read_epoch_end=epoch_end,
+    )
+
+
+def _make_data(
+    cfg: TrainConfig,
+    clips: Clips,
+    extras: ClipExtras,
+    *,
+    key: str,
+    read_train: Read,
+    read_eval: Read,
+    read_epoch_end: Read | None = None,
+    damaged: Collection[int] = (),
+) -> ClipData:
     return ClipData(
         clips,
-        read_train=train,
-        read_eval=evaluate,
-        key="frames_BTHWC",
+        read_train=read_train,
+        read_eval=read_eval,
+        key=key,
         batch_size=cfg.batch_size,
         seed=cfg.seed,
         max_failed_fraction=cfg.max_failed_fraction,
         sampler=cfg.sampler,
-        read_epoch_end=epoch_end,
-        facts=labels.facts_NF,
-        failures=labels.lost,
-        soft=labels.soft,
+        read_epoch_end=read_epoch_end,
+        facts=extras.facts_NF,
+        failures=extras.missing,
+        damaged=damaged,
+        soft=None if extras.soft is None else (extras.soft, cfg.data.pseudo_share),
     )
 
 
-def _frame_cache(cfg: TrainConfig, clips: Clips) -> FrameCache | None:
-    """Open the cache of decoded clips, if one is asked for; it ends with the process, or in `close`."""
+def _open_frame_cache(cfg: TrainConfig, clips: Clips) -> FrameCache | None:
+    """Open the cache of decoded clips, if the config wants one; `close_datamodule` or the exit closes it."""
     if cfg.data.cache == "none":
         return None
 
@@ -301,8 +315,8 @@ def _frame_cache(cfg: TrainConfig, clips: Clips) -> FrameCache | None:
     return cache
 
 
-def close(data: ClipData) -> None:
-    """End the processes that decode for a data module, and leave its frame cache."""
+def close_datamodule(data: ClipData) -> None:
+    """Stop the decoding processes of a data module, and close its frame cache."""
     for reader in (data.read_train, data.read_eval, data.read_epoch_end):
         if isinstance(reader, VideoReader):
             reader.close()
@@ -311,31 +325,31 @@ def close(data: ClipData) -> None:
         cache.close()
 
 
-def check_left(clips: Clips, data: ClipData, most: float, said: Collection[int] = ()) -> None:
-    """Say how many clips are left out; stop where they are too many, or leave none to train or validate on.
+def check_left_out(clips: Clips, data: ClipData, most: float, said: Collection[int] = ()) -> None:
+    """Log how many clips are left out; stop where there are too many, or none to train or validate on.
 
     Args:
         clips: all clips.
         data: the data module that tried to read them.
         most: the fraction of them that may be left out.
-        said: numbers of those that were said to be left out before: the clips that are not on disk.
+        said: numbers of those that were reported before: the clips that are not on disk.
 
     Raises:
         UserError: with the first reasons.
     """
     left_out, names = data.left_out, clips.table["clip"]
 
-    def told(numbers: Collection[int], total: int) -> str:
+    def describe(numbers: Collection[int], total: int) -> str:
         first = "; ".join(f"{show(names[n])}: {data.failures[n]}" for n in sorted(numbers)[:3])
         are = "is" if len(numbers) == 1 else "are"
         return f"{len(numbers)} of {tally(total, 'clips')} cannot be read and {are} left out ({first})"
 
     if len(left_out) > most * len(clips):
         raise UserError(
-            f"{told(left_out, len(clips))}. Is the disk well? max_failed_fraction={most} is what is let pass"
+            f"{describe(left_out, len(clips))}: check the disk, or raise max_failed_fraction={most}"
         )
     if unread := left_out - set(said):
-        log.warning(told(unread, len(clips) - len(said)))
+        log.warning(describe(unread, len(clips) - len(said)))
     for split in ("train", "val"):
         if not len(data.numbers(split, labelled=True)):
             raise UserError(f"no labelled {split} clip is left that can be read; their reasons stand above")

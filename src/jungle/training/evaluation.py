@@ -1,6 +1,7 @@
 """The end of a training run: the best checkpoint's predictions, their scores, the failures, the report."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +30,35 @@ from jungle.video import ClipSpec
 from jungle.wording import count
 
 
-def finish(
-    cfg: TrainConfig, folder: Path, trainer: Trainer, model: ClipClassifier, data: ClipData, clips: Clips
-) -> None:
-    """Write `predictions_{val,test}.parquet`, `metrics.json`, `failures.csv` and `report.html` into `folder`.
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A run whose training has ended.
 
-    And `frames_{val,test}.parquet`, if asked for: of each clip that was read, a list a class over its frames.
-
-    Every device predicts its share of the clips; the first one joins them by clip.
+    Attributes:
+        cfg: its settings.
+        folder: where its results go.
+        clips: all clips, with labels and splits.
+        data: the data module that reads them.
+        spec: how clips become frames in evaluation.
+        model: gets the weights of the best checkpoint.
     """
+
+    cfg: TrainConfig
+    folder: Path
+    clips: Clips
+    data: ClipData
+    spec: ClipSpec
+    model: ClipClassifier
+
+
+def evaluate(run: TrainedRun, trainer: Trainer) -> None:
+    """Write predictions, `metrics.json`, `failures.csv` and `report.html` of the best checkpoint.
+
+    They go into the run's folder as `predictions_{val,test}.parquet` and, with `frame_answers=true`,
+    `frames_{val,test}.parquet`, which has a list per class over the frames of each readable clip. Every
+    device predicts its share of the clips; the first one joins the shares by clip.
+    """
+    folder, clips, model = run.folder, run.clips, run.model
     best = folder / "checkpoints" / "best.ckpt"
     chosen = best if best.is_file() else folder / "checkpoints" / "last.ckpt"
     try:
@@ -52,48 +73,43 @@ def finish(
         if not (clips.splits() == split).any():
             continue
         with log_time(f"predicting the {split} clips"):
-            table = _predict(folder, trainer, model, data, clips, split, cfg.frame_answers)
+            table = _predict(run, trainer, split)
         if table is None:
             continue
         predictions.write(table, folder / f"predictions_{split}.parquet")
         tables[split] = table
         found = score(table, clips, model.task)
         scores.update({f"{split}/{k}": v for k, v in found.items()})
-        if lost := int(found.get("unreadable", 0)):
-            log.warning(f"{split}: {not_scored(lost)}")
+        if unreadable := int(found.get("unreadable", 0)):
+            log.warning(f"{split}: {describe_unscored(unreadable)}")
     if not trainer.is_global_zero:
         return
     write_json(folder / "metrics.json", scores)
-    predictions.write_failures(
-        [(clips.table["clip"][n], reason) for n, reason in sorted(data.failures.items())], folder
-    )
+    predictions.write_failures(_list_failures(run), folder)
     shown = {k: v for k, v in scores.items() if "/class/" not in k}
     for split in tables:
-        log.info(", ".join(_said(k, v) for k, v in shown.items() if k.startswith(f"{split}/")))
+        log.info(", ".join(_format_score(k, v) for k, v in shown.items() if k.startswith(f"{split}/")))
     if trainer.logger is not None:
         epoch = saved.get("epoch")
-        _log(
-            cfg, trainer.logger, clips, tables, scores, model, best, epoch if isinstance(epoch, int) else None
-        )
-    if cfg.report:
-        _report(cfg, folder, clips, tables, scores, model, data)
+        _log_results(run, trainer.logger, tables, scores, epoch if isinstance(epoch, int) else None)
+    if run.cfg.report:
+        _write_report(run, tables, scores)
 
 
-def _said(name: str, value: float) -> str:
+def _list_failures(run: TrainedRun) -> list[tuple[str, str]]:
+    """Return the name of each unreadable clip, and why."""
+    return [(run.clips.table["clip"][n], reason) for n, reason in sorted(run.data.failures.items())]
+
+
+def _format_score(name: str, value: float) -> str:
     counted = name.endswith(("/clips", "/unreadable"))
     return f"{name} {value:.0f}" if counted else f"{name} {value:.4f}"
 
 
-def _predict(
-    folder: Path,
-    trainer: Trainer,
-    model: ClipClassifier,
-    data: ClipData,
-    clips: Clips,
-    split: str,
-    each_frame: bool,
-) -> pl.DataFrame | None:
+def _predict(run: TrainedRun, trainer: Trainer, split: str) -> pl.DataFrame | None:
     """Predict a split over all devices; return the whole table on the first, None on the others."""
+    folder, clips, data, model = run.folder, run.clips, run.data, run.model
+    each_frame = run.cfg.frame_answers
     rank, world = trainer.global_rank, trainer.world_size
     loader = data.loader(split, labelled=False, rank=rank, world=world)
     device = str(trainer.strategy.root_device)
@@ -107,10 +123,10 @@ def _predict(
         alone = folder / f"frames_{split}.parquet" if world == 1 else part.with_suffix(".frames.parquet")
         write_parquet(_tabulate_frames(own, rows, model.classes), alone)
     if world > 1:
-        # Of a clip that was read in part, there is no reason.
-        told = {**dict.fromkeys(data.damaged), **data.failures}
+        # A clip that was read in part has no reason.
+        damaged = {**dict.fromkeys(data.damaged), **data.failures}
         lost = pl.DataFrame(
-            {"number": list(told), "reason": list(told.values())},
+            {"number": list(damaged), "reason": list(damaged.values())},
             schema={"number": pl.Int64, "reason": pl.String},
         )
         write_parquet(share, part)
@@ -144,7 +160,7 @@ def _tabulate_frames(clips: list[str], rows: list[ClipPrediction], classes: tupl
 
 
 def complete(done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, str]) -> pl.DataFrame:
-    """Return one row for every clip of the split, in its order; those not in `done` have failed."""
+    """Return one row per clip of the split, in its order; clips that are not in `done` have failed."""
     wanted = [
         (i, c) for i, (c, s) in enumerate(zip(clips.table["clip"], clips.splits(), strict=True)) if s == split
     ]
@@ -158,10 +174,10 @@ def complete(done: pl.DataFrame, clips: Clips, split: str, failures: dict[int, s
 
 
 def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
-    """Return every score of the clips that were read and whose labels are known.
+    """Return every score of the readable clips whose labels are known.
 
-    A clip that could not be read is no mistake of the model: it is in no score. `clips` counts those that
-    are, `unreadable` those with a label that are not.
+    A clip that could not be read is not a mistake of the model, and no score counts it. `clips` is the number
+    of clips that are scored, `unreadable` that of labelled clips that are not.
 
     Raises:
         UserError: the table is of other classes than the clips.
@@ -182,7 +198,7 @@ def score(table: pl.DataFrame, clips: Clips, task: str) -> dict[str, float]:
     return {**found, "unreadable": float((known & ~read).sum())}
 
 
-def not_scored(clips: int) -> str:
+def describe_unscored(clips: int) -> str:
     """Return the sentence about labelled clips that no score counts."""
     return (
         "1 clip could not be read and is not scored"
@@ -191,59 +207,50 @@ def not_scored(clips: int) -> str:
     )
 
 
-def _log(
-    cfg: TrainConfig,
+def _log_results(
+    run: TrainedRun,
     logger: Logger,
-    clips: Clips,
     tables: dict[str, pl.DataFrame],
     scores: dict[str, float],
-    model: ClipClassifier,
-    best: Path,
     epoch: int | None,
 ) -> None:
-    """Tell the run's logger what its best checkpoint came to."""
+    """Log scores, predictions and pictures of the best checkpoint."""
+    cfg, clips = run.cfg, run.clips
     judged = {s: evaluation.match_labels(table, clips.table, clips.classes) for s, table in tables.items()}
     judged = {s: found for s, found in judged.items() if len(found)}
     shown = []
     with log_time("logging the results"):
         if cfg.logger.clips and "val" in judged:
-            spec = ClipSpec.from_dict(model.about["clip"])
             shown = draw_clips(
                 judged["val"],
                 table=tables["val"],
                 clips=clips.table,
                 classes=clips.classes,
-                spec=spec,
+                spec=run.spec,
                 most=cfg.logger.clips,
             )
+        best = run.folder / "checkpoints" / "best.ckpt"
         results = Results(clips.classes, scores, judged, shown, epoch, best if best.is_file() else None)
         run_logger.log_results(logger, cfg, results)
 
 
-def _report(
-    cfg: TrainConfig,
-    folder: Path,
-    clips: Clips,
-    tables: dict[str, pl.DataFrame],
-    scores: dict[str, float],
-    model: ClipClassifier,
-    data: ClipData,
-) -> None:
-    history = folder / "history.json"
+def _write_report(run: TrainedRun, tables: dict[str, pl.DataFrame], scores: dict[str, float]) -> None:
+    cfg, clips = run.cfg, run.clips
+    history = run.folder / "history.json"
     with log_time("report"):
         write_report(
-            folder,
+            run.folder,
             title=f"Training: {count(len(clips.classes), 'class')}, {count(len(clips.table), 'clip')}",
             about=f"{cfg.model.backbone}, {cfg.model.mode}, {cfg.head.name} head",
             clips=clips.table,
             predictions=tables,
             metrics=scores,
             classes=clips.classes,
-            task=model.task,
+            task=run.model.task,
             history=json.loads(history.read_text()) if history.is_file() else None,
-            failures=[(clips.table["clip"][n], r) for n, r in sorted(data.failures.items())],
+            failures=_list_failures(run),
             config_summary=cfg.model_dump(mode="json"),
-            clip_spec=ClipSpec.from_dict(model.about["clip"]),
+            clip_spec=run.spec,
             roots=[cfg.data.root],
             whole_paths=cfg.report_paths,
         )

@@ -1,14 +1,14 @@
-"""Frames that are drawn more often in training, since a trained model has seen an animal in them.
+"""Weights of frames: those in which a first model sees an animal are drawn more often in training.
 
-After the first place of Pri-matrix Factorization (2017): a clip's label is of the whole clip, and most frames
-of many clips are empty. What a first model says of each frame alone says which ones later models see.
+After the first place of Pri-matrix Factorization (2017): a label is of the whole clip, and many
+clips have an animal in a few frames alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import overload
 
 import numpy as np
 import polars as pl
@@ -25,15 +25,15 @@ from jungle.errors import UsageError, UserError
 from jungle.video.types import Likely
 from jungle.wording import count
 
-LEAST = 0.05  # weight of a frame that is certainly empty: it is seen now and then
+LEAST = 0.05  # weight of a frame that is certainly empty: it is drawn now and then
 
 
-class Known(Sequence[Likely]):
-    """`Frames.likely` of each clip, made when asked for: as tuples those of 200,000 clips would fill memory.
+class ClipWeights(Sequence[Likely]):
+    """`Frames.likely` of each clip, as tuples only on access: the tuples of 200,000 clips would fill memory.
 
     Args:
         clips: their names.
-        found: by name, float32 `[T, 2]`; a clip that is not there has nothing.
+        found: by name, float32 `[T, 2]`; other clips have no weights.
     """
 
     def __init__(self, clips: Sequence[str], found: dict[str, np.ndarray]) -> None:
@@ -42,43 +42,51 @@ class Known(Sequence[Likely]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, number: Any) -> Any:
+    @overload
+    def __getitem__(self, number: int) -> Likely: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Likely]: ...
+
+    def __getitem__(self, number: int | slice) -> Likely | list[Likely]:
+        if isinstance(number, slice):
+            return [self[n] for n in range(*number.indices(len(self)))]
         rows = self._rows[number]
         return () if rows is None else tuple(map(tuple, rows.tolist()))
 
 
-def likely_of(cfg: ClipsConfig, clips: Clips) -> Sequence[Likely] | None:
-    """Return `Frames.likely` of each clip as `frames.weights` asks, empty where nothing is known of it.
+def load_frame_weights(cfg: ClipsConfig, clips: Clips) -> Sequence[Likely] | None:
+    """Return `Frames.likely` of each clip from the runs of `frames.weights`; empty for clips they lack.
 
     Raises:
-        UsageError: no run lies there, it has no answers to frames, or to no training clip.
-        UserError: a table of them is damaged.
+        UsageError: there is no run, it has no predictions of single frames, or of no training clip.
+        UserError: a table of predictions is damaged.
     """
-    asked = cfg.frames.weights
-    if asked is None:
+    folders = cfg.frames.weights
+    if folders is None:
         return None
-    found = _weights(asked if isinstance(asked, list) else [asked])
+    found = _average_runs(folders if isinstance(folders, list) else [folders])
     names = clips.table["clip"].to_list()
     train = [n for n, s in zip(names, clips.splits(), strict=True) if s == "train"]
     known = sum(n in found for n in train)
     if not known:
         raise UsageError(
-            "frames.weights: of no training clip is it known what its frames show: runs answer to the clips "
-            "that they do not train on, so that all folds together (data.folds) answer to all"
+            "frames.weights: the runs have predictions of no training clip: a run predicts the clips that it "
+            "does not train on; give the runs of all folds (data.folds)"
         )
-    log.info(f"frames are drawn by what they show in {known} of {count(len(train), 'training clip')}")
-    return Known(names, found)
+    log.info(f"frames are drawn by their weights in {known} of {count(len(train), 'training clip')}")
+    return ClipWeights(names, found)
 
 
-def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
-    """Clip -> times and weights, float32 `[T, 2]`: the mean of the runs that saw the same of its frames."""
+def _average_runs(folders: Sequence[Path]) -> dict[str, np.ndarray]:
+    """Return times and weights by clip, float32 `[T, 2]`: the mean of the runs that read the same frames."""
     sums: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
     for run in find_runs(folders, "frames.weights"):
         for split in ("val", "test"):
             file = run / f"predictions_{split}.parquet"
             if not file.is_file():
                 continue
-            for name, times_T, weights_T in _of_run(run, split, predictions.read(file)):
+            for name, times_T, weights_T in _read_run(run, split, predictions.read(file)):
                 before = sums.get(name)
                 if before is None:
                     sums[name] = times_T, weights_T, 1
@@ -90,15 +98,15 @@ def _weights(folders: Sequence[Path]) -> dict[str, np.ndarray]:
     }
 
 
-def _of_run(run: Path, split: str, table: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yield each clip that was read, the seconds of its frames and their weights."""
+def _read_run(run: Path, split: str, table: pl.DataFrame) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Yield each readable clip, the seconds of its frames and their weights."""
     file = run / f"frames_{split}.parquet"
     if not file.is_file():
         raise UsageError(f"frames.weights: {run} has no {file.name}: train it with frame_answers=true")
     classes = predictions.get_classes(table)
     blank = [i for i, c in enumerate(classes) if is_blank(c)]
     if guessed := [classes[i] for i in blank if classes[i] != BLANK]:
-        log.info(f"frames.weights: {run}: class {' and '.join(guessed)} is taken for clips without an animal")
+        log.info(f"frames.weights: {run}: class {' and '.join(guessed)} counts as clips without an animal")
     try:
         times = table.select("clip", pl.col("times").cast(pl.List(pl.Float64)))
     except pl.exceptions.PolarsError:

@@ -1,44 +1,58 @@
-"""Rounds of pseudo-labels: the model labels clips that have no label, and learns from them for an epoch."""
+"""Rounds of pseudo-labels: the model labels unlabelled clips, then learns from them for an epoch."""
 
 import copy
 import math
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, WeightAveraging
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.swa_utils import AveragedModel
 
 from jungle.console import log
+from jungle.data.datamodule import ClipData
 from jungle.data.pseudo_labels import SoftLabels
 from jungle.data.samplers import Mix
 from jungle.errors import UserError
 from jungle.models.inference import predict_batches
+from jungle.models.module import ClipClassifier
 from jungle.wording import count
 
 
-class Rounds(Callback):
-    """Train until early stopping or the last epoch; then add rounds from the best epoch's weights on.
+class Kept(TypedDict):
+    """Weights and optimizers of the best epoch, on the CPU."""
 
-    The third place's of Pri-matrix Factorization (2017). A round is one pass over the labelled clips, with
-    soft labels among them that the model gives at its start to a part of the clips without a label. The part
-    is drawn once, by the seed. What a round needs travels in `last.ckpt`, so that a run which goes on equals
-    one that was never stopped.
+    epoch: int
+    model: dict[str, torch.Tensor]
+    optimizers: list[dict[str, Any]]
+    averages: list[dict[str, Any]]
+
+
+class Rounds(Callback):
+    """Rounds that follow early stopping or the last epoch, and start from the best epoch's weights.
+
+    As in the third place of Pri-matrix Factorization (2017). A round is one pass over the labelled clips,
+    mixed with unlabelled clips that the model has labelled at the start of the round. These are a part of all
+    unlabelled clips, drawn once, by the seed. `last.ckpt` holds what a round needs, so that a resumed run
+    equals one that was never stopped.
 
     Args:
-        epochs: most of them before the rounds.
+        epochs: the most before the rounds.
         rounds: how many.
-        part: of the clips without a label, from 0 to 1; None: as many as a round takes, and a batch more.
+        part: share of the unlabelled clips, from 0 to 1; None: as many as a round takes, and a batch more.
         weight: of such a clip in the loss.
         share: of each batch.
         seed: of the part.
-        monitor: what is watched.
+        monitor: score that tells which epoch is the best.
         mode: `min` or `max`: which of its values are better.
         patience: epochs without a better value before the rounds begin; None: all epochs are trained.
     """
 
     def __init__(
         self,
+        *,
         epochs: int,
         rounds: int,
         part: float | None,
@@ -52,64 +66,64 @@ class Rounds(Callback):
         self.epochs, self.rounds, self.part, self.weight, self.share = epochs, rounds, part, weight, share
         self.seed, self.monitor, self.patience = seed, monitor, patience
         self.sign = 1 if mode == "min" else -1
-        self.first: int | None = None  # the epoch of the first round, when it is known
+        self.first: int | None = None  # the epoch of the first round, once it is known
         self._best, self._waited = math.inf, 0
-        self._kept: dict[str, Any] | None = None  # of the best epoch, until the rounds begin
+        self._kept: Kept | None = None  # of the best epoch, until the rounds begin
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Tell the module over how many steps its schedule goes, whichever of them are left.
+        """Set the number of steps of the learning-rate schedule, rounds included.
 
         Raises:
-            UserError: no clip is there to label.
+            UserError: there is no unlabelled clip.
         """
         data, world = _data(trainer), trainer.world_size
         if not len(data.free_numbers):
-            raise UserError("data.pseudo=self: no clip without a label is left that can be read")
+            raise UserError("data.pseudo=self: no unlabelled clip can be read; leave data.pseudo out")
         batches = len(data.loader_of(data.numbers("train", labelled=True), 0, world, train=True))
         longer = len(data.loader_of(data.numbers("train", labelled=True), 0, world, True, self._mix(data)))
         every = trainer.accumulate_grad_batches
         steps = self.epochs * math.ceil(batches / every) + self.rounds * math.ceil(longer / every)
         most: int = trainer.max_steps
-        module: Any = pl_module
-        module.steps_in_all = steps if most < 0 else min(steps, most)
+        assert isinstance(pl_module, ClipClassifier)
+        pl_module.steps_in_all = steps if most < 0 else min(steps, most)
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Refuse what version 0.1 began: its rounds were others.
+        """Refuse to resume a run of version 0.1, whose rounds were different.
 
         Raises:
             UserError: the run has no best epoch to start rounds from.
         """
         if self.state_key not in checkpoint.get("callbacks", {}):
             raise UserError(
-                "this run was begun by version 0.1, whose rounds of data.pseudo=self were others: give "
-                "resume=never to train a new one"
+                "this run was started by version 0.1, whose rounds of data.pseudo=self were different: "
+                "resume=never trains a new one"
             )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """A run that goes on may have no start of its epoch."""
+        """Label at once: Lightning does not announce the start of a resumed epoch."""
         self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Make the soft labels of this epoch, unless they came with the checkpoint."""
+        """Compute the soft labels of this epoch, unless the checkpoint had them."""
         epoch, data = trainer.current_epoch, _data(trainer)
         if self.first is None or epoch < self.first or data.soft_epoch == epoch:
             return
         if self._kept is not None:
-            self._go_back(trainer, pl_module)
+            self._restore_best(trainer, pl_module)
         for config in trainer.lr_scheduler_configs:
-            if config.reduce_on_plateau:  # theirs forgot what came before at each round, so that none fell
-                falls: Any = config.scheduler
-                falls.best, falls.num_bad_epochs = falls.mode_worse, 0
-        soft = self._predicted(trainer, pl_module, data, data.part)
+            if isinstance(schedule := config.scheduler, ReduceLROnPlateau):
+                # The third place made a new one in each round, which then never lowered the rate.
+                schedule.best, schedule.num_bad_epochs = schedule.mode_worse, 0
+        soft = self._predict(trainer, pl_module, data, data.part)
         if trainer.is_global_zero:
             free = count(len(data.free_numbers), "clip")
             log.info(f"round {epoch - self.first + 1}: soft labels for {len(soft)} of {free}")
         data.label_part(soft, epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Keep the best epoch; find out whether the rounds begin, or end, behind this one."""
+        """Keep the best epoch; decide whether the rounds begin, or end, after this one."""
         epoch = trainer.current_epoch
         if self.first is not None:
             if epoch + 1 >= self.first + self.rounds:
@@ -122,26 +136,26 @@ class Rounds(Callback):
             self._kept = self._keep(trainer, pl_module, epoch)
         else:
             self._waited += 1
-        tired = self.patience is not None and self._waited >= self.patience
-        if tired or epoch + 1 >= self.epochs:
+        has_stalled = self.patience is not None and self._waited >= self.patience
+        if has_stalled or epoch + 1 >= self.epochs:
             self.first = epoch + 1
             data = _data(trainer)
-            data.begin_rounds(self._part(data), self.share)
+            data.begin_rounds(self._draw_part(data), self.share)
 
     def state_dict(self) -> dict[str, Any]:
-        """For `last.ckpt`: until the rounds begin, the best epoch's weights and optimizer too."""
+        """Return the state for `last.ckpt`; before the rounds with the weights of the best epoch."""
         now = {"first": self.first, "rounds": self.rounds, "best": self._best, "waited": self._waited}
         return {**now, "kept": self._kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From `last.ckpt`."""
+        """Take the state from `last.ckpt`."""
         self.first, self._best = state_dict["first"], state_dict["best"]
         self._waited, self._kept = state_dict["waited"], state_dict["kept"]
 
-    def _mix(self, data: Any) -> Mix:
-        return Mix(self._part(data), self.share)
+    def _mix(self, data: ClipData) -> Mix:
+        return Mix(self._draw_part(data), self.share)
 
-    def _part(self, data: Any) -> np.ndarray:
+    def _draw_part(self, data: ClipData) -> np.ndarray:
         """Draw the clips that all rounds label."""
         free = data.free_numbers
         if self.part is None:
@@ -153,15 +167,16 @@ class Rounds(Callback):
         rng = np.random.default_rng([self.seed, 2])  # not the draws of the loader
         return np.sort(rng.choice(free, min(wanted, len(free)), replace=False))
 
-    def _keep(self, trainer: pl.Trainer, model: Any, epoch: int) -> dict[str, Any]:
+    def _keep(self, trainer: pl.Trainer, model: pl.LightningModule, epoch: int) -> Kept:
         """Copy the weights that are trained and the optimizers' state, to the memory of the CPU."""
+        assert isinstance(model, ClipClassifier)
         frozen = "backbone." if model.is_frozen else None
         trained = {k: v for k, v in model.state_dict().items() if frozen is None or not k.startswith(frozen)}
         averages = [a.state_dict() for a in _averages(trainer)]
         optimizers = [o.state_dict() for o in trainer.optimizers]
         return _on_cpu({"epoch": epoch, "model": trained, "optimizers": optimizers, "averages": averages})
 
-    def _go_back(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
+    def _restore_best(self, trainer: pl.Trainer, model: pl.LightningModule) -> None:
         kept = self._kept
         assert kept is not None
         model.load_state_dict(kept["model"], strict=False)  # a frozen backbone is as it was
@@ -171,25 +186,29 @@ class Rounds(Callback):
         for optimizer, state in zip(trainer.optimizers, kept["optimizers"], strict=True):
             rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(copy.deepcopy(state))
-            if not plateau:  # a schedule by steps goes on from where it is
+            if not plateau:  # a schedule by steps continues where it is
                 for group, rate in zip(optimizer.param_groups, rates, strict=True):
                     group["lr"] = rate
         if trainer.is_global_zero:
             log.info(f"rounds of soft labels start from epoch {kept['epoch']}, the best so far")
         self._kept = None
 
-    def _predicted(self, trainer: pl.Trainer, model: Any, data: Any, chosen: np.ndarray) -> SoftLabels:
+    def _predict(
+        self, trainer: pl.Trainer, model: pl.LightningModule, data: ClipData, chosen: np.ndarray
+    ) -> SoftLabels:
         """Predict the clips over all devices; each gets all of them, in the order of their numbers."""
+        assert isinstance(model, ClipClassifier)
         was = {m: m.training for m in model.modules()}
         loader = data.loader_of(chosen, trainer.global_rank, trainer.world_size)
         bf16 = "bf16" in str(trainer.precision) and not model.is_frozen
         device, dtype = str(trainer.strategy.root_device), "bfloat16" if bf16 else "float32"
         rows = predict_batches(model, loader, device, dtype)
-        parts: list[Any] = [{row.number: row.probs for row in rows}]
+        own = {row.number: row.probs for row in rows}
+        parts: list[dict[int, np.ndarray | None]] = [own]
         for module, training in was.items():
             module.training = training
         if trainer.world_size > 1:
-            own, parts = parts[0], [None] * trainer.world_size
+            parts = [{}] * trainer.world_size
             torch.distributed.all_gather_object(parts, own)
         probs = {n: p for part in parts for n, p in part.items()}
         numbers = np.array(sorted(probs), np.int64)
@@ -197,12 +216,14 @@ class Rounds(Callback):
         return SoftLabels(numbers, probs_PC, np.full(len(numbers), self.weight, np.float32))
 
 
-def _data(trainer: pl.Trainer) -> Any:
-    return trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, untyped
+def _data(trainer: pl.Trainer) -> ClipData:
+    data: object = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, untyped
+    assert isinstance(data, ClipData)
+    return data
 
 
-def _averages(trainer: pl.Trainer) -> list[Any]:
-    """Return the moving averages of weights (`optim.ema`): Lightning shows them nowhere."""
+def _averages(trainer: pl.Trainer) -> list[AveragedModel]:
+    """Return the moving averages of weights (`optim.ema`), which Lightning has no public name for."""
     found = [c._average_model for c in trainer.callbacks if isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
     return [a for a in found if a is not None]
 

@@ -26,6 +26,9 @@ from jungle.training import build, datamodules, evaluation
 from jungle.training import clips as training_clips
 from jungle.training.callbacks import NoteUnread
 from jungle.training.checkpointing import has_ended
+from jungle.training.datamodules import ClipExtras
+from jungle.training.evaluation import TrainedRun
+from jungle.training.hardware import check_hardware, resolve_hardware
 from jungle.training.loggers import run_logger
 from jungle.training.loggers.run_names import name_run
 from jungle.training.run_inputs import RunInputs
@@ -44,33 +47,37 @@ def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] |
     pl.seed_everything(cfg.seed, workers=True, verbose=False)
     # Of the settings as given; searches turn some into numbers.
     fingerprint, names = cfg.fingerprint(), name_run(cfg, folder)
-    datamodules.check_devices(cfg)
+    check_hardware(cfg)
     search.check(cfg, folder)
     if cfg.trainer.compile:
-        check_compiler(build.devices_of(cfg)[0])
+        check_compiler(resolve_hardware(cfg).device)
     run_logger.check(cfg)
-    backbone = make_backbone(build.backbone_spec(cfg))  # before the clips: its weights may not be had
-    clips, lost = loaded or training_clips.load(cfg)
-    task = build.task_of(cfg, clips)
-    soft = training_clips.soft_labels(cfg, clips, task)
+    backbone = make_backbone(build.make_backbone_spec(cfg))  # before the clips: its weights may not be had
+    clips, missing = loaded or training_clips.load(cfg)
+    task = build.resolve_task(cfg, clips)
+    soft = training_clips.read_soft_labels(cfg, clips, task)
     if system.get_rank() == 0:
-        there = clips.where(polars.Series([n not in lost for n in range(len(clips))], dtype=polars.Boolean))
+        there = clips.where(
+            polars.Series([n not in missing for n in range(len(clips))], dtype=polars.Boolean)
+        )
         kinds = tally(len(clips.classes), "classes")
         log.info(f"{tally(len(there), 'clips')}, {kinds}, task {task}\n{format_counts(there)}")
         if "site" in clips.table.columns:
             log.info(describe_sites(there))
     weights_hash = backbone.weights_hash()
     given = _keep_inputs(cfg, folder, clips, weights_hash) if system.get_rank() == 0 else None
-    seen = datamodules.seen(cfg, folder, clips, backbone, weights_hash)
-    about = datamodules.about(cfg, clips, seen)
+    inputs = datamodules.resolve_model_inputs(cfg, folder, clips, backbone, weights_hash)
+    about = datamodules.make_checkpoint_metadata(cfg, clips, inputs)
 
-    def fresh(asked: TrainConfig) -> ClipClassifier:
-        return build.model_of(asked, copy.deepcopy(backbone), clips, task, about)
+    def make_trial_model(trial: TrainConfig) -> ClipClassifier:
+        return build.build_model(trial, copy.deepcopy(backbone), clips, task, about)
 
     trained_on = int(clips.of("train").labelled().sum())
-    specs = (seen.train_spec, seen.eval_spec)
-    cfg = search.with_batch_size(cfg, folder, fresh, specs, trained_on)
-    data = datamodules.data_of(cfg, clips, seen, lost, soft, () if given is None else given.contents)
+    specs = (inputs.train_spec, inputs.eval_spec)
+    cfg = search.resolve_batch_size(cfg, folder, make_trial_model, specs, trained_on)
+    contents = () if given is None else given.contents
+    extras = ClipExtras(missing=missing, soft=soft, contents=contents)
+    data = datamodules.build_datamodule(cfg, clips, inputs, extras)
     if cfg.model.mode == "frozen":
         # A head's layers are small: on a CPU a thread a core spends more on waiting than it gains.
         torch.set_num_threads(max(1, torch.get_num_threads() // 2))
@@ -82,18 +89,19 @@ def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] |
 
     try:
         note({*data.damaged, *data.failures})
-        datamodules.check_left(clips, data, cfg.max_failed_fraction, lost)
-        cfg = search.with_rate(cfg, folder, fresh, data)
+        datamodules.check_left_out(clips, data, cfg.max_failed_fraction, missing)
+        cfg = search.resolve_learning_rate(cfg, folder, make_trial_model, data)
         logger = run_logger.make_logger(cfg, folder, names)
-        trainer = build.trainer_of(cfg, folder, logger, more=[NoteUnread(note)])
-        model = build.model_of(cfg, backbone, clips, task, about)
+        trainer = build.build_trainer(cfg, folder, logger, more=[NoteUnread(note)])
+        model = build.build_model(cfg, backbone, clips, task, about)
         with explained():
             _fit(cfg, folder, trainer, model, data)
-            evaluation.finish(cfg, folder, trainer, model, data, clips)
+            run = TrainedRun(cfg, folder, clips, data, inputs.eval_spec, model)
+            evaluation.evaluate(run, trainer)
     finally:
         note({*data.damaged, *data.failures})
         run_logger.close(cfg, logger)
-        datamodules.close(data)
+        datamodules.close_datamodule(data)
     if trainer.is_global_zero:
         runs.mark(folder, fingerprint, "finished")
 
@@ -102,7 +110,7 @@ def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str
     """Write what the run learns from, beside its settings, into its folder, and return it.
 
     Raises:
-        UsageError: the run was begun with other inputs.
+        UsageError: the run was started with other inputs.
     """
     try:
         before = RunInputs.load(folder)

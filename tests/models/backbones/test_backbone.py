@@ -148,7 +148,7 @@ def test_every_kind_of_map_is_pooled_over_space(name: str, pool: str) -> None:
 )
 def test_the_seeds_four_backbones_have_its_dimensions(preset: str, size: tuple, parts: list[int]) -> None:
     cfg = overrides.compose("train", [f"model=primatrix_{preset}", "model.pretrained=false"], config_dir())
-    spec = build.backbone_spec(cfg)
+    spec = build.make_backbone_spec(cfg)
     assert spec.size == size
     made = Backbone(replace(spec, size=(96, 96)))
     kept: dict[str, int] = {}

@@ -19,16 +19,16 @@ def curve(lowest: float, noise: float = 0.1) -> list[float]:
 
 @pytest.mark.parametrize("lowest", [1e-3, 1e-2, 1e-1])
 def test_a_tenth_of_the_rate_with_the_lowest_loss_is_chosen(lowest: float) -> None:
-    found = lr_finder.suggested(RATES, curve(lowest))
+    found = lr_finder.suggest_rate(RATES, curve(lowest))
     assert found is not None
     assert abs(np.log10(found / lowest * 10)) < 0.3
 
 
 def test_losses_that_are_no_number_are_passed_over() -> None:
     losses = curve(1e-2)
-    whole = lr_finder.suggested(RATES, losses)
+    whole = lr_finder.suggest_rate(RATES, losses)
     losses[-10:] = [float("nan")] * 10
-    assert lr_finder.suggested(RATES, losses) == whole
+    assert lr_finder.suggest_rate(RATES, losses) == whole
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_losses_that_are_no_number_are_passed_over() -> None:
     ],
 )
 def test_without_a_fall_there_is_no_rate(losses: list[float]) -> None:
-    assert lr_finder.suggested(RATES[: len(losses)], losses) is None
+    assert lr_finder.suggest_rate(RATES[: len(losses)], losses) is None
 
 
 def test_every_group_keeps_its_share_and_a_loss_that_ran_away_ends_it() -> None:

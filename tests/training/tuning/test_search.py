@@ -63,7 +63,7 @@ def test_a_run_that_searched_is_the_run_with_the_number_found(
         raise AssertionError("a run that goes on searches again")
 
     monkeypatch.setattr(lr_finder, "find", never)
-    again = search.with_rate(cfg, searched, lambda _: None, None)  # type: ignore[arg-type,return-value]
+    again = search.resolve_learning_rate(cfg, searched, lambda _: None, None)  # type: ignore[arg-type,return-value]
     assert again.lr == found
     assert again.searched == []
 
@@ -72,7 +72,7 @@ def test_a_run_that_searched_is_the_run_with_the_number_found(
     ("settings", "says"),
     [
         (["optim.lr=auto", "trainer=ddp_sim"], "one device"),
-        (["data.batch_size=auto", "model=finetune", "trainer=cpu"], "memory of a GPU"),
+        (["data.batch_size=auto", "model=finetune", "trainer=cpu"], "needs a GPU"),
     ],
 )
 def test_where_a_search_cannot_be_a_line_says_what_to_give(
@@ -108,7 +108,7 @@ def test_the_largest_power_of_two_is_found() -> None:
             tried.append(size)
             return size <= limit
 
-        assert batch_size.largest(fits, most) == found
+        assert batch_size.find_largest(fits, most) == found
         assert max(tried) <= max(most, 1)
 
 
@@ -127,12 +127,12 @@ def test_a_full_card_ends_the_search_and_another_error_does_not(monkeypatch: pyt
         raise RuntimeError("shapes differ")
 
     card(monkeypatch)
-    assert batch_size.in_memory("cuda:0", lambda: None)
-    assert not batch_size.in_memory("cuda:0", full)
+    assert batch_size.fits_memory("cuda:0", lambda: None)
+    assert not batch_size.fits_memory("cuda:0", full)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        batch_size.in_memory("cuda:0", wrong)
+        batch_size.fits_memory("cuda:0", wrong)
     card(monkeypatch, taken=9.5)
-    assert not batch_size.in_memory("cuda:0", lambda: None)
+    assert not batch_size.fits_memory("cuda:0", lambda: None)
 
 
 def small(cfg: Any) -> Any:
@@ -141,7 +141,7 @@ def small(cfg: Any) -> Any:
     from jungle.training import build
 
     return ClipClassifier(
-        Backbone(build.backbone_spec(cfg)),
+        Backbone(build.make_backbone_spec(cfg)),
         {"name": "mean", "hidden": 8, "dropout": 0.0},
         ("a", "b"),
         "exclusive",
@@ -200,4 +200,4 @@ def test_a_gpu_is_filled_and_not_over_filled() -> None:
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert found >= 8
-    batch_size.trial(cfg, small(cfg), (spec, spec), found, "cuda:0")
+    batch_size.run_trial(cfg, small(cfg), (spec, spec), found, "cuda:0")

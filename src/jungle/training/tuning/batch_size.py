@@ -1,12 +1,11 @@
-"""The most clips that a GPU holds in one step of fine-tuning: `data.batch_size=auto`.
+"""Largest batch that a GPU holds in one step of fine-tuning: `data.batch_size=auto`.
 
-Lightning's `scale_batch_size` decodes clips for every trial, asks a loader for a data set that ours is not,
-and returns its upper limit untried; the frames of these trials are noise that is on the device already.
+Lightning's `scale_batch_size` decodes clips for every trial, needs a loader with a data set, which ours does
+not have, and returns its upper limit untried. Here the frames are noise that is made on the device.
 """
 
 import gc
 from collections.abc import Callable
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -18,34 +17,35 @@ from jungle.data.metadata import FACTS
 from jungle.errors import UserError
 from jungle.models.module import Batch, ClipClassifier
 from jungle.training import build
-from jungle.training.tuning.trial import Make
+from jungle.training.hardware import resolve_hardware
+from jungle.training.tuning.trial import ModelFactory
 from jungle.video import ClipSpec
 
-SHARE = 0.9  # of the memory that is free: what a step leaves behind lies in pieces, and takes more later
-STEPS_AN_EPOCH = 10  # at least: a batch that holds half the training clips moves the weights twice an epoch
+SHARE = 0.9  # of the free memory: it becomes fragmented, and later steps take more
+STEPS_PER_EPOCH = 10  # at least: with half the clips in a batch the weights would move twice an epoch
 
 
-def find(cfg: TrainConfig, make: Make, specs: tuple[ClipSpec, ClipSpec], clips: int) -> int:
-    """Return the largest power of two whose steps fit the GPU and leave `STEPS_AN_EPOCH` of them.
+def find(cfg: TrainConfig, make: ModelFactory, specs: tuple[ClipSpec, ClipSpec], clips: int) -> int:
+    """Return the largest power of two that fits the GPU and leaves `STEPS_PER_EPOCH` steps.
 
     Raises:
         UserError: not even one clip fits.
     """
-    device = build.devices_of(cfg)[0]
+    device = resolve_hardware(cfg).device
 
     def fits(size: int) -> bool:
-        return in_memory(device, lambda: trial(cfg, make(cfg), specs, size, device))
+        return fits_memory(device, lambda: run_trial(cfg, make(cfg), specs, size, device))
 
-    found = largest(fits, clips // (STEPS_AN_EPOCH * cfg.trainer.accumulate_grad_batches))
+    found = find_largest(fits, clips // (STEPS_PER_EPOCH * cfg.trainer.accumulate_grad_batches))
     if not found:
         raise UserError(
-            "data.batch_size=auto: not even one clip a step fits this GPU's memory: give fewer frames "
-            "(frames.count), smaller ones (model.size), or model.grad_checkpointing=true"
+            "data.batch_size=auto: one clip does not fit the GPU: give fewer frames (frames.count), "
+            "smaller ones (model.size), or model.grad_checkpointing=true"
         )
     return found
 
 
-def largest(fits: Callable[[int], bool], most: int) -> int:
+def find_largest(fits: Callable[[int], bool], most: int) -> int:
     """Return the largest power of two up to `most` (at least 1) that fits, 0 where 1 does not."""
     size = 0
     while (wanted := max(1, 2 * size)) <= max(1, most) and fits(wanted):
@@ -53,7 +53,7 @@ def largest(fits: Callable[[int], bool], most: int) -> int:
     return size
 
 
-def in_memory(device: str, task: Callable[[], Any]) -> bool:
+def fits_memory(device: str, task: Callable[[], None]) -> bool:
     """Tell whether `task` takes at most `SHARE` of the GPU's free memory."""
     room = _free(device)
     try:
@@ -70,18 +70,18 @@ def in_memory(device: str, task: Callable[[], Any]) -> bool:
     return taken <= SHARE * room
 
 
-def trial(
+def run_trial(
     cfg: TrainConfig, model: ClipClassifier, specs: tuple[ClipSpec, ClipSpec], size: int, device: str
 ) -> None:
-    """Take two steps of training (the optimizer's state comes with the first) and one of evaluation."""
-    train, evaluate = (noise(model, spec, size, device) for spec in specs)
+    """Take two training steps (the first one creates the optimizer's state) and one of evaluation."""
+    train, evaluate = (make_noise_batch(model, spec, size, device) for spec in specs)
     steps = 2
-    trainer = build.short_trainer(cfg, steps, [_Evaluate(evaluate)])
-    trainer.fit(model, again(train, steps * cfg.trainer.accumulate_grad_batches))
+    trainer = build.build_short_trainer(cfg, steps, [_Evaluate(evaluate)])
+    trainer.fit(model, repeat_batch(train, steps * cfg.trainer.accumulate_grad_batches))
 
 
-def again(batch: Batch, times: int) -> Any:
-    """Return a loader that gives the same batch so many times."""
+def repeat_batch(batch: Batch, times: int) -> torch.utils.data.DataLoader[Batch]:
+    """Return a loader that gives one batch `times` times."""
     return torch.utils.data.DataLoader([batch] * times, batch_size=None)  # type: ignore[arg-type]  # a list will do
 
 
@@ -95,8 +95,8 @@ class _Evaluate(pl.Callback):
             pl_module(self.batch)
 
 
-def noise(model: ClipClassifier, spec: ClipSpec, size: int, device: str) -> Batch:
-    """Return a batch of `size` clips with the most frames that a clip may have, made on the device."""
+def make_noise_batch(model: ClipClassifier, spec: ClipSpec, size: int, device: str) -> Batch:
+    """Make a batch of `size` clips on the device, each with the most frames that a clip may have."""
     assert spec.size is not None
     shape = (size, spec.frames.count, *spec.size, 3)
     mask_BT = torch.ones(shape[:2], dtype=torch.bool, device=device)

@@ -5,5 +5,5 @@ from collections.abc import Callable
 from jungle.config import TrainConfig
 from jungle.models.module import ClipClassifier
 
-Make = Callable[[TrainConfig], ClipClassifier]
+ModelFactory = Callable[[TrainConfig], ClipClassifier]
 """Builds the model that a config asks for, with weights of its own."""
