@@ -96,7 +96,7 @@ def test_several_runs_are_averaged_and_unread_clips_left_to_chance(run, tmp_path
 def test_what_is_wrong_is_told_in_one_line(run, tmp_path) -> None:
     folder, clips = run
     asked = composed(f"frames.weights={folder}")
-    with pytest.raises(UsageError, match=r"of no training clip .*data\.folds"):
+    with pytest.raises(UsageError, match=r"of no training clip.*data\.folds"):
         frame_weights.load_frame_weights(asked, clips)
     with pytest.raises(UsageError, match=r"frames\.weights=.*no such folder"):
         frame_weights.load_frame_weights(composed(f"frames.weights={tmp_path}/none"), clips)

@@ -179,7 +179,7 @@ def test_trials_take_whole_steps_until_the_memory_is_full(monkeypatch: pytest.Mo
     assert seen[-1] == (8, 5, False)  # evaluation needed more than there is
     assert batch_size.find(cfg, made, specs, clips=25) == 2  # an epoch keeps ten steps
     monkeypatch.setattr(batch_size, "SHARE", 0.0)
-    with pytest.raises(UserError, match="not even one clip"):
+    with pytest.raises(UserError, match="one clip does not fit"):
         batch_size.find(cfg, made, specs, clips=200)
 
 
