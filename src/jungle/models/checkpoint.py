@@ -5,7 +5,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -13,6 +13,7 @@ from jungle.data import predictions
 from jungle.errors import UserError
 from jungle.models.archives import check_plain, check_weights, load_archive, one_line, one_name
 from jungle.models.backbones.concat import backbone_from, backbones_of
+from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
 from jungle.models.training_plan import Training
@@ -125,11 +126,7 @@ def _build(
     # Each layer has weights of its own; without this a description of some bytes builds layers for hours.
     if not 0 <= int(head.get("layers", 0)) <= len(state):
         raise UserError(f"its head has {head['layers']} layers, and there are weights for fewer")
-    own = {
-        k: about[k]
-        for k in ("clip", "priors", "weights_hash", "feature_dtype", "prior_shift", "draw_ratios", "metadata")
-        if k in about
-    }
+    own = cast(CheckpointMetadata, {k: about[k] for k in CheckpointMetadata.__annotations__ if k in about})
 
     def build(dims: list[int] | None = None) -> ClipClassifier:
         backbone = backbone_from(about["backbone"], dims)
