@@ -116,6 +116,29 @@ def test_a_damaged_part_is_named(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (pl.lit(None).alias("more"), "it has other columns than the predictions of these checkpoints."),
+        (pl.col("hog").cast(pl.Float64), "it has other columns than the predictions of these checkpoints."),
+        (pl.lit(7, pl.Float32).alias("hog"), "a probability lies outside 0 to 1."),
+        (pl.lit("done").alias("status"), "a status is one of ok, degraded, failed."),
+    ],
+)
+def test_a_part_that_is_no_part_of_these_predictions_is_named(
+    tmp_path: Path, change: pl.Expr, said: str
+) -> None:
+    with rows(tmp_path) as first:
+        for clip in "ab":
+            first.add(*row(clip))
+            first.flush()
+    file = tmp_path / PARTS / "part-000000.parquet"
+    pl.read_parquet(file).with_columns(change).write_parquet(file)
+    with pytest.raises(UserError) as error, rows(tmp_path):
+        pass
+    assert str(error.value) == f"{file}: {said} Delete that file: its clips are predicted again"
+
+
 def test_other_checkpoints_are_refused_before_they_are_loaded(tmp_path: Path) -> None:
     check_out(tmp_path / "new", ["k2"], None)
     plan = {"ckpt": ["a"], "decoder": "pyav", FILES: ["k1"]}

@@ -241,13 +241,26 @@ class Rows:
         """Join parts: of a clip's rows the last one counts."""
         full = [t for t in tables if len(t)]
         if not full:
-            empty = predictions.make_table([], [], self.classes)
-            return empty.with_columns(pl.Series("key", [], dtype=pl.String))
+            return _empty(self.classes)
         return pl.concat(full).unique("clip", keep="last", maintain_order=True)
 
 
+def _empty(classes: tuple[str, ...]) -> pl.DataFrame:
+    return predictions.make_table([], [], classes).with_columns(pl.Series("key", [], dtype=pl.String))
+
+
 def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
+    """Read a part: whatever else lies there under its name is refused with what mends it."""
+    kinds = dict(_empty(classes).schema)
     try:
-        return predictions.clear_failed(read_parquet(path), classes)
+        table = read_parquet(path)
+        if dict(table.schema) != kinds:
+            raise UserError(f"{path}: it has other columns than the predictions of these checkpoints.")
+        table = predictions.clear_failed(table.select(*kinds), classes)
+        try:
+            predictions.check(table.drop("key"))
+        except UserError as e:
+            raise UserError(f"{path}: {e}.") from None
     except UserError as e:
         raise UserError(f"{e} Delete that file: its clips are predicted again") from None
+    return table
