@@ -8,9 +8,11 @@ import pytest
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
 from jungle.video import recovery as salvage
-from jungle.video.blanks import has_blank
 from jungle.video.container.open import opened
-from jungle.video.container.timeline import iter_packets, read_timeline
+from jungle.video.container.packets import read_packets
+from jungle.video.container.timeline import read_timeline
+from jungle.video.container.upright import Turn
+from jungle.video.decoders.blanks import has_blank
 from jungle.video.decoders.pyav import decode_all
 from jungle.video.decoders.trust import ERROR, is_sign
 from jungle.video.indexing.inspect_file import look
@@ -18,7 +20,6 @@ from jungle.video.probing import probe
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import write_clip
-from jungle.video.upright import Turn
 
 COUNT, HEIGHT, WIDTH = 24, 96, 128
 SIZE = (48, 64)
@@ -50,7 +51,7 @@ def patched(path, source, box: bytes, change):
 def places(path) -> list[tuple[int, int]]:
     """Of each video packet, where it lies and how long it is."""
     with opened(path) as (container, stream):
-        return [(p.pos, p.size) for p in iter_packets(container, stream)]
+        return [(p.pos, p.size) for p in read_packets(container, stream)]
 
 
 def read(path, decoder: str = "pyav"):
@@ -118,7 +119,7 @@ def test_a_plain_angle_is_taken_from_the_frames(tmp_path):
     for degrees in (0, 90, 180, 270):
         path = made(tmp_path / f"{degrees}.mp4", rotation=degrees)
         with opened(path) as (container, stream):
-            assert read_timeline(container, stream, path.stat().st_size).turn is None
+            assert read_timeline(container, stream).turn is None
     assert Turn(True, False, True).degrees == 90
 
 
@@ -131,8 +132,7 @@ def test_pictures_with_a_palette_are_read_by_pyav():
 def test_frames_of_another_decode_do_not_take_this_ones_with_them(film):
     def every():
         with opened(film[0]) as (container, stream):
-            packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
-            yield from decode_all(stream.codec_context, packets)
+            yield from decode_all(stream.codec_context, read_packets(container, stream))
 
     held = list(every())
     found = []

@@ -200,10 +200,10 @@ def test_frames_that_the_decoder_lost_for_want_of_a_look_are_read_again(case, pl
 
     decode = pyav.decode
 
-    def noting(path, container, stream, timeline, wanted):
-        opened_how.append(timeline.trust_index)
-        wanted.unseen = timeline.unseen
-        decode(path, container, stream, timeline, wanted)
+    def noting(file, wanted):
+        opened_how.append(file.timeline.trust_index)
+        wanted.unseen = file.timeline.unseen
+        decode(file, wanted)
 
     monkeypatch.setattr(pyav.Wanted, "offer", dropping)
     monkeypatch.setattr(pyav, "decode", noting)

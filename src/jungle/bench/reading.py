@@ -12,12 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jungle.video.container.open import check_file, opened
-from jungle.video.container.timeline import read_timeline
 from jungle.video.decoders import pyav
 from jungle.video.decoders.resize import Scaler
 from jungle.video.frames.sampling import pick
-from jungle.video.reader import read_clip
+from jungle.video.reader import open_listed, read_clip
 from jungle.video.recovery import every_frame
 from jungle.video.types import ClipSpec, Frames
 from jungle.video.workers.protocol import Answer
@@ -92,13 +90,12 @@ def _in_order(trial: Trial) -> int:
 
 def _codec_alone(trial: Trial) -> tuple[int, float]:
     """Time only the codec on the selected frames, without opening, indexing and resizing."""
-    with opened(trial.path) as (container, stream):
-        timeline = read_timeline(container, stream, check_file(trial.path))
+    with open_listed(trial.path, "index") as file:
+        timeline = file.timeline
         picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)
-        nothing = np.zeros(0, np.uint8)
-        wanted = pyav.Wanted(picks, timeline, lambda frame: nothing)
+        wanted = pyav.Wanted(picks, timeline, lambda _: np.zeros(0, np.uint8))
         before = _cpu(resource.RUSAGE_SELF)
-        pyav.decode(trial.path, container, stream, timeline, wanted)
+        pyav.decode(file, wanted)
         return len(wanted.images), _cpu(resource.RUSAGE_SELF) - before
 
 

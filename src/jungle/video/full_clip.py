@@ -1,51 +1,49 @@
-"""Every frame of a clip, where any choice of them is sure to be what reading that choice alone would give."""
+"""All frames of a clip, if any selection of them equals the frames that a reading of that selection gives."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from jungle.video.container.open import check_file, opened
 from jungle.video.container.timeline import WrongTimeline
 from jungle.video.frames.motion_crop import BACKDROP, focused, wide_size
 from jungle.video.frames.sampling import pick
-from jungle.video.reader import list_frames, read_uncut
+from jungle.video.reader import open_listed, read_uncut
 from jungle.video.types import MAX_COUNT, Clip, ClipError, ClipSpec, Frames
 
 TOO_LONG = "too long to be kept whole"
 
 
 class NotWhole(Exception):
-    """A clip is not read as a whole; `str()` says why. Its frames may still be read some at a time."""
+    """A clip that is not read as a whole; `str()` says why. Single frames may still be read."""
 
 
 def read_whole(path: str | Path, spec: ClipSpec, most_bytes: int, gpu: int = 0) -> Clip:
-    """Read all frames of a sound clip; which of them the spec picks does not matter.
+    """Read all frames of a sound clip, whichever of them the spec picks.
 
-    What a damaged clip gives hangs on which frames are asked for (the nearest that can be decoded stand in),
-    and so does which decoder reads a clip that the one asked for fails on. Such clips are refused.
+    The frames of a damaged clip depend on the selection (the nearest sound frames replace damaged ones), as
+    does the decoder of a clip on which the spec's decoder fails. Such clips are refused.
 
     Args:
         path: the file.
         spec: how frames are cropped and resized, and by which decoder.
-        most_bytes: of all frames together; a longer clip is refused before any of it is decoded.
+        most_bytes: limit for all frames together, checked before decoding.
         gpu: the number of the GPU, for decord.
 
     Raises:
-        NotWhole: it is too long, damaged, or not read by the decoder asked for.
+        NotWhole: it is too long, damaged, or not read by the decoder of the spec.
     """
     try:
-        size = check_file(path)
-        with opened(path) as (container, stream):
-            height, width = stream.codec_context.height, stream.codec_context.width
+        with open_listed(path, "index") as file:
+            height, width = file.stream.codec_context.height, file.stream.codec_context.width
             if spec.focus != "whole":
                 height, width = wide_size(spec, height, width)
             elif spec.size is not None:
                 height, width = spec.size
-            total = len(list_frames(path, size, container, stream, "index").pts)
+            total = len(file.timeline.pts)
         if total >= MAX_COUNT or total * height * width * 3 > most_bytes:
             raise NotWhole(TOO_LONG)
-        # One more than there are: were the list of frames to change on the way, their number would tell.
+        # One more than there are: if the list of frames changed meanwhile, their number shows it.
         clip = read_uncut(path, replace(spec, frames=Frames("uniform", total + 1)), 0, "index", gpu)
     except (ClipError, WrongTimeline, MemoryError):
         raise NotWhole("damaged") from None

@@ -1,4 +1,4 @@
-"""What a video file is: sizes, rates, codec, key frames, and whether its first frame can be had."""
+"""Properties of a video file: size, rate, codec, key frames, and whether its first frame can be decoded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jungle.video.container.open import check_file, opened
-from jungle.video.container.packets import iter_packets
+from jungle.video.container.packets import read_packets
 from jungle.video.container.timeline import read_timeline
 from jungle.video.container.truncation import cut_short
+from jungle.video.container.upright import turn_of
 from jungle.video.decoders import decord
 from jungle.video.decoders.pyav import decode_all
 from jungle.video.recovery import playable
 from jungle.video.types import ClipError
-from jungle.video.upright import turn_of
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Probe:
-    """What a video file is. Counts and times are of the frames that are there, not those claimed."""
+    """Properties of a video file. Counts and times are of the frames found, not those claimed."""
 
     size: int
     """Bytes."""
@@ -35,7 +35,7 @@ class Probe:
     height: int
     """Pixels, upright."""
     rotation: int
-    """Degrees counter-clockwise by which the stored frames are turned to be upright."""
+    """Degrees counter-clockwise that make the stored frames upright."""
     fps: float
     """Mean rate; 0 for a single frame."""
     frames: int
@@ -47,22 +47,22 @@ class Probe:
     open_gop: bool
     audio: bool
     created: str
-    """Time of recording as the container says it, empty where it does not."""
+    """Time of recording according to the container; empty if it has none."""
     damage: str
-    """What is wrong with a file that can be read in part; empty where nothing was found."""
+    """Damage of a file that can be read in part; empty if none was found."""
     decord_refusal: str
-    """Why this file is not given to decord; empty where it is."""
+    """Why decord does not read this file; empty if it does."""
 
 
 def probe(path: str | Path) -> Probe:
-    """Look into a file without decoding more than its first frame.
+    """Inspect a file without decoding more than its first frame.
 
     Raises:
-        ClipError: it is no video, or nothing in it can be decoded.
+        ClipError: it is not a video, or nothing in it can be decoded.
     """
     size = check_file(path)
     with opened(path, trust_index=False) as (container, stream):
-        timeline = playable(path, read_timeline(container, stream, size, scan=True))
+        timeline = playable(path, read_timeline(container, stream, scan=True))
         held, timeline.packets = timeline.packets, None
         context = stream.codec_context
         name, codec = container.format.name, context.name
@@ -71,7 +71,7 @@ def probe(path: str | Path) -> Probe:
         first = _first_sound(decode_all(context, iter(held))) if held else _first_frame(path)
     if first is None:
         raise ClipError(timeline.damage or "no frame can be decoded")
-    timeline.damage = cut_short(path, size) or timeline.damage
+    timeline.damage = cut_short(path) or timeline.damage
     turn = turn_of(first, timeline.turn)
     duration = timeline.duration
     return Probe(
@@ -97,12 +97,11 @@ def probe(path: str | Path) -> Probe:
 
 def _first_frame(path: str | Path) -> VideoFrame | None:
     with opened(path, trust_index=False) as (container, stream):
-        packets = (p for p in iter_packets(container, stream) if not isinstance(p, str))
-        return _first_sound(decode_all(stream.codec_context, packets))
+        return _first_sound(decode_all(stream.codec_context, read_packets(container, stream)))
 
 
 def _first_sound(frames: Iterator[tuple[VideoFrame, bool]]) -> VideoFrame | None:
-    """The first sound frame, or where none is, the first at all: of what kind they are, it tells too."""
+    """Return the first sound frame; without one the very first, which has the same properties."""
     first = None
     for frame, sound in frames:
         if sound:

@@ -1,36 +1,38 @@
-"""Read the frames of one clip, whichever decoder does it."""
+"""Read the frames of one clip with any decoder."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
 from jungle.video import recovery
-from jungle.video.container.open import QUIET, check_file, opened
+from jungle.video.container.open import QUIET, opened
 from jungle.video.container.packets import reason_of
-from jungle.video.container.timeline import Timeline, WrongTimeline, read_timeline
+from jungle.video.container.timeline import Timeline, VideoFile, WrongTimeline, read_timeline
 from jungle.video.container.truncation import cut_short
 from jungle.video.decoders import decord, pyav, torchcodec
 from jungle.video.decoders.ffmpeg_log import Signs, can_hear
 from jungle.video.decoders.gpu_plan import Plan, cpu_reason
 from jungle.video.decoders.resize import Scaler
+from jungle.video.frames import motion
 from jungle.video.frames.motion_crop import backdrop_of, focused
-from jungle.video.selection import picks_of
-from jungle.video.types import Clip, ClipError, ClipSpec
+from jungle.video.frames.sampling import pick
+from jungle.video.types import Clip, ClipError, ClipSpec, Frames
 from jungle.wording import tally_part
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
+
+T = TypeVar("T")
 
 
 class Decoder(Protocol):
-    """A decoder beside PyAV: a module with these functions."""
+    """A decoder other than PyAV: a module with these functions."""
 
     def load(self) -> object:
         """Import the library; raise `UserError` if it is not installed."""
@@ -56,18 +58,13 @@ class Decoder(Protocol):
 
 
 DECODER_MODULES: dict[str, Decoder] = {"decord": decord, "torchcodec": torchcodec}
-"""Decoders beside PyAV, by the names in `jungle.video.types.DECODERS`."""
+"""Decoders other than PyAV, by their names in `jungle.video.types.DECODERS`."""
 
 
 def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
-    """Read the frames of a clip in this process.
+    """Read the frames of a clip in this process; `seed` is for frames of kind `random`.
 
     A hostile or broken file can hang or kill the decoder and this process; use `DecodePool` for such files.
-
-    Args:
-        path: the file.
-        spec: which frames, and how they are cropped and resized.
-        seed: for frames of kind `random`.
 
     Raises:
         ClipError: no frame can be read; its text says why.
@@ -88,38 +85,24 @@ def read_clip(path: str | Path, spec: ClipSpec, seed: int = 0) -> Clip:
 def read_or_plan(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) -> Clip | Plan:
     """Read a clip, or return a plan of the frames that torchcodec is to decode on a GPU.
 
-    Args:
-        path: the file.
-        spec: which frames, and how they are cropped and resized.
-        seed: for frames of kind `random`.
-        gpu: the number of the GPU, for decord.
-
-    Raises:
-        ClipError: no frame can be read; its text says why.
-        UserError: the decoder of the spec is not installed.
+    `gpu` is the number of the GPU for decord; for the rest see `read_clip`.
     """
-    how = "index"
+
+    def read(how: str) -> Clip | Plan:
+        found = read_uncut(path, spec, seed, how, gpu)
+        return found if isinstance(found, Plan) else _apply_focus(found, path, spec, seed, how)
+
     try:
-        while True:
-            try:
-                found = read_uncut(path, spec, seed, how, gpu)
-                return found if isinstance(found, Plan) else _apply_focus(found, path, spec, seed, how)
-            except WrongTimeline as wrong:
-                how = wrong.instead
+        return try_listings(read)
     except MemoryError as error:
         raise ClipError(reason_of(error)) from None
 
 
 def read_each(path: str | Path, specs: Sequence[ClipSpec], seed: int = 0) -> list[Clip]:
-    """Read the frames of a clip for each spec, to the bit as `read_clip` reads them one by one.
+    """Read the frames of a clip for each spec, all on the CPU, bit for bit as `read_clip` reads them.
 
     Decoding costs far more than resizing, so PyAV decodes the frames of all specs in one pass. A clip for
     which that might give other frames (damaged, or with a wrong index) is read once for each spec.
-
-    Args:
-        path: the file.
-        specs: which frames, and how they are cut and resized; all on the CPU.
-        seed: for frames of kind `random`.
 
     Raises:
         ClipError: no frame can be read.
@@ -131,22 +114,19 @@ def read_each(path: str | Path, specs: Sequence[ClipSpec], seed: int = 0) -> lis
                 return found
         except (ClipError, WrongTimeline, MemoryError):
             pass
-    clips = []
-    for spec in specs:
-        clip = read_or_plan(path, spec, seed)
-        assert isinstance(clip, Clip), "plans are for a GpuPool"
-        clips.append(clip)
+    each = (read_or_plan(path, spec, seed) for spec in specs)
+    clips = [clip for clip in each if isinstance(clip, Clip)]
+    assert len(clips) == len(specs), "plans are for a GpuPool"
     return clips
 
 
 def _read_in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) -> list[Clip] | None:
     """Return the clip for each spec; None if it is not sound and each spec needs its own reading."""
-    size = check_file(path)
-    with opened(path, trust_index=True) as (container, stream):
-        timeline = list_frames(path, size, container, stream, "index")
+    with open_listed(path, "index") as file:
+        timeline = file.timeline
         if timeline.damage or timeline.counted:
             return None
-        picks = [picks_of(path, container, stream, timeline, spec, seed) for spec in specs]
+        picks = [_pick_frames(file, spec, seed) for spec in specs]
         scalers = [Scaler(spec, turn=timeline.turn) for spec in specs]
         images: list[dict[int, np.ndarray]] = [{} for _ in specs]
         takers: dict[int, list[int]] = {}
@@ -161,7 +141,7 @@ def _read_in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) ->
             return np.empty(0)  # kept above
 
         wanted = pyav.Wanted(np.unique(np.concatenate(picks)), timeline, convert)
-        pyav.decode(path, container, stream, timeline, wanted)
+        pyav.decode(file, wanted)
         if wanted.disordered or wanted.missing():
             return None
     clips = []
@@ -173,11 +153,7 @@ def _read_in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) ->
 
 
 def _apply_focus(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: str) -> Clip:
-    """Return the clip as the model sees it: the frames of `read_uncut`, cut if the spec has a focus.
-
-    Raises:
-        WrongTimeline: as `read_uncut`.
-    """
+    """Return the clip as the model sees it: the frames of `read_uncut`, cut if the spec has a focus."""
     if spec.focus == "whole":
         return clip
     other = backdrop_of(spec, clip)
@@ -187,18 +163,14 @@ def _apply_focus(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: s
 
 
 def read_uncut(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
-    """Read a clip with the timeline that `how` names (see `list_frames`).
-
-    With a focus the frames are not cut yet: `jungle.video.frames.motion_crop` does that.
+    """Read a clip with the listing `how` (see `try_listings`), without cutting its frames to a focus.
 
     Raises:
-        WrongTimeline: read again, with the `how` that it names.
+        WrongTimeline: read again, with the listing that it names.
     """
-    size = check_file(path)
-    with opened(path, trust_index=how == "index") as (container, stream):
-        timeline = list_frames(path, size, container, stream, how)
-        picks = picks_of(path, container, stream, timeline, spec, seed)
-        file = _File(path, container, stream, timeline)
+    with open_listed(path, how) as file:
+        timeline = file.timeline
+        picks = _pick_frames(file, spec, seed)
         decoder = DECODER_MODULES.get(spec.decoder)
         found = _read_other(file, decoder, spec, picks, how, gpu=gpu) if decoder is not None else ""
         if not isinstance(found, str):
@@ -213,21 +185,64 @@ def read_uncut(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) 
         return clip.replace(on_cpu=found) if spec.device == "cuda" else clip
 
 
-class _File(NamedTuple):
-    """An opened file."""
+def try_listings(read: Callable[[str], T]) -> T:
+    """Call `read` with ways to list the frames of a file until its frames are those listed.
 
-    path: str | Path
-    container: InputContainer
-    stream: VideoStream
-    timeline: Timeline
+    The ways: by the container's `index`; by a `scan` of all packets; by a `count` of all frames; and, in
+    `doubt`, by a count that includes frames of which the decoder complains.
+    """
+    how = "index"
+    while True:
+        try:
+            return read(how)
+        except WrongTimeline as wrong:
+            how = wrong.instead
+
+
+@contextmanager
+def open_listed(path: str | Path, how: str) -> Iterator[VideoFile]:
+    """Open a file, list its frames (see `try_listings`) and find its damage.
+
+    Raises:
+        ClipError: there is no frame.
+        WrongTimeline: the index is wrong; use the listing that it names.
+    """
+    with opened(path, trust_index=how == "index") as (container, stream):
+        timeline = read_timeline(container, stream, scan=how != "index")
+        timeline.damage = cut_short(path) or timeline.damage
+        if how in ("count", "doubt") or not timeline.known:
+            timeline = recovery.counted(path, timeline, doubtful=how == "doubt")
+        else:
+            timeline = recovery.playable(path, timeline)
+        yield VideoFile(path, container, stream, timeline)
+
+
+def _pick_frames(file: VideoFile, spec: ClipSpec, seed: int) -> np.ndarray:
+    """Return the numbers of the frames that a spec picks, int64 `[T]`.
+
+    Kind `motion` looks at thumbnails that PyAV decodes, whichever decoder reads the frames later.
+    """
+    timeline, count = file.timeline, spec.frames.count
+    total = len(timeline.pts)
+    if spec.frames.kind != "motion":
+        return pick(spec.frames, timeline.times, timeline.key, seed)
+    numbers = motion.candidates(total, count)
+    if total <= count:
+        return numbers
+    thumbnail = replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole")
+    images = recovery.read_numbers(file, numbers, Scaler(thumbnail, turn=timeline.turn))
+    if not images:
+        return pick(Frames("uniform", count), timeline.times, timeline.key)
+    seen = sorted(images)
+    return motion.pick_moving(np.array(seen), np.stack([images[n] for n in seen]), total, count)
 
 
 def _read_other(
-    file: _File, decoder: Decoder, spec: ClipSpec, picks: np.ndarray, how: str, *, gpu: int
+    file: VideoFile, decoder: Decoder, spec: ClipSpec, picks: np.ndarray, how: str, *, gpu: int
 ) -> Clip | Plan | str:
-    """Read by another decoder than PyAV, or plan for the GPU; or return why PyAV has to read it."""
+    """Read with a decoder other than PyAV, or plan for the GPU; or return why PyAV has to read it."""
     if how != "index":
-        return "a wrong index"  # which other decoders believe
+        return "a wrong index"  # which other decoders follow
     path, container, stream, timeline = file
     on_gpu = spec.device == "cuda"
     codec = stream.codec_context
@@ -259,46 +274,22 @@ def _read_other(
         return str(error)
 
 
-def list_frames(
-    path: str | Path, size: int, container: InputContainer, stream: VideoStream, how: str
-) -> Timeline:
-    """List the frames of an opened file, and find what is wrong with it.
-
-    Args:
-        path: the file.
-        size: its bytes.
-        container: the file, just opened.
-        stream: its video stream.
-        how: by the container's `index`, a `scan` of all packets, a `count` of all frames, or a count that
-            includes frames that the decoder leaves in `doubt`; `WrongTimeline.instead` names the next one.
-
-    Raises:
-        ClipError: there is no frame.
-        WrongTimeline: there is no such index; scan.
-    """
-    timeline = read_timeline(container, stream, size, scan=how != "index")
-    timeline.damage = cut_short(path, size) or timeline.damage
-    if how in ("count", "doubt") or not timeline.known:
-        return recovery.counted(path, timeline, doubtful=how == "doubt")
-    return recovery.playable(path, timeline)
-
-
-def _read_pyav(file: _File, picks: np.ndarray, scaler: Scaler) -> Clip:
-    path, container, stream, timeline = file
+def _read_pyav(file: VideoFile, picks: np.ndarray, scaler: Scaler) -> Clip:
+    timeline = file.timeline
     wanted = pyav.Wanted(picks, timeline, scaler)
-    pyav.decode(path, container, stream, timeline, wanted)
+    pyav.decode(file, wanted)
     if wanted.disordered:
         raise WrongTimeline("count")
     images = {int(timeline.pts[n]): image for n, image in wanted.images.items()}
     missing = [int(timeline.pts[n]) for n in wanted.missing()]
     reason = timeline.damage
     if missing:
-        found = recovery.nearest(path, timeline, missing, set(images), scaler)
+        found = recovery.nearest(file.path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
         moved = sum(due != true for due, (true, _) in found.items())
         reason = reason or _describe_damage(len(picks), moved, len(missing) - len(found))
     if not images:
-        raise WrongTimeline("count")  # which says why there is none
+        raise WrongTimeline("count")  # finds out why there is none
     order = sorted(images)
     return _build_clip("pyav", scaler, timeline, np.array(order), [images[pts] for pts in order], reason)
 
@@ -306,13 +297,11 @@ def _read_pyav(file: _File, picks: np.ndarray, scaler: Scaler) -> Clip:
 def _describe_damage(picked: int, moved: int, left_out: int) -> str:
     parts = []
     if moved:
-        parts.append(
-            f"{tally_part(moved, picked, 'frames are damaged')}; the nearest sound frames were taken"
-        )
+        taken = "the nearest sound frames were taken"
+        parts.append(f"{tally_part(moved, picked, 'frames are damaged')}; {taken}")
     if left_out:
-        parts.append(
-            f"{tally_part(left_out, picked, 'frames are damaged')} and left out: no other sound frame is left"
-        )
+        lost = "left out: no other sound frame is left"
+        parts.append(f"{tally_part(left_out, picked, 'frames are damaged')} and {lost}")
     return "; ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The packets of an MPEG-TS, whose counters tell where something was lost."""
+"""Packets of an MPEG-TS and their counters, which reveal lost packets."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ LENGTHS = {188: 0, 192: 4, 204: 0}
 """Bytes of a packet -> bytes before its sync byte."""
 SYNC = 0x47
 LOOKED_AT = 4096
-"""Packets that tell where in the file packets begin: more than half of them must begin with the sync byte."""
+"""Packets searched for the place where packets begin: over half of them must begin with the sync byte."""
 
 
 def has_gap(path: str | os.PathLike[str]) -> bool:
-    """Whether something that is no packet lies among those of an MPEG-TS.
+    """Return whether other bytes lie between the packets of an MPEG-TS.
 
-    The demuxer passes over it without a word, and the counters, of four bits, may fit again behind it. A file
-    may begin within a packet, and end with one that is cut or with what it was filled up with.
+    The demuxer skips them silently, and the counters, of four bits, may fit again after them. A file may
+    begin
+    within a packet, and end with a cut packet or with filler.
     """
     return not (_rows(path)[:, 0] == SYNC).all()
 
 
 def _rows(path: str | os.PathLike[str]) -> np.ndarray:
-    """The first four bytes of each packet `[N, 4]` from the first one on; none where none are found."""
+    """Return the first four bytes of each packet, uint8 `[N, 4]`; none if no packets are found."""
     data = np.memmap(path, np.uint8, "r")
     for length, before in LENGTHS.items():
         head = data[: length * min(LOOKED_AT, len(data) // length)].reshape(-1, length)
@@ -40,20 +41,16 @@ def _rows(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def is_whole(path: str | os.PathLike[str], pid: int) -> bool:
-    """Whether a stream of an MPEG-TS lost no packet within a frame.
+    """Return whether the stream with packets of number `pid` lost no packet within a frame.
 
-    A recording that was appended to another lies in whole packets, and its first packet of a stream begins a
-    frame. Where something was lost, the packet at which the counter jumps mostly lies within one.
-
-    Args:
-        path: the file.
-        pid: the number of the stream's packets.
+    An appended recording consists of whole packets, and its first packet of a stream begins a frame. After a
+    loss, the packet at which the counter jumps mostly lies within a frame.
     """
     rows = _rows(path)
     if not len(rows) or not (rows[:, 0] == SYNC).all():
         return False
     mine = rows[((rows[:, 1] & 0x1F).astype(np.int64) << 8 | rows[:, 2]) == pid]
-    filled = mine[mine[:, 3] & 0x10 > 0]  # the counter goes on with packets that bear bytes
+    filled = mine[mine[:, 3] & 0x10 > 0]  # only packets with a payload are counted
     count, begins = filled[:, 3] & 0x0F, filled[:, 1] & 0x40 > 0
     step = (count[1:].astype(np.int64) - count[:-1]) % 16
     lost = (step != 1) & ~((step == 0) & (filled[1:] == filled[:-1]).all(1))  # a packet may come twice

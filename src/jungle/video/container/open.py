@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, NamedTuple
 
 import av
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from jungle.video.container.packets import MAX_PACKETS, iter_packets, reason_of
+from jungle.video.container.packets import MAX_PACKETS, read_packets, reason_of
 from jungle.video.decoders.trust import ERROR, listening
 from jungle.video.types import ClipError
 
@@ -30,16 +31,9 @@ DEMUXERS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
     "avi,asf,asf_o,matroska,webm,mpegts,mpegtsraw,mpeg,mpegvideo,flv,ogg,mjpeg,m4v,h264,hevc,obu,ivf,dv,mxf,nut,rm,wtv",
 )
-MP4_BOXES = (
-    b"ftyp",
-    b"moov",
-    b"mdat",
-    b"wide",
-    b"free",
-    b"skip",
-    b"pnot",
-)  # what an MP4 or MOV may begin with
-# How files that are nothing but frames begin, by demuxer.
+# The first box of an MP4 or MOV.
+MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
+# The first bytes of files that hold nothing but frames, by demuxer.
 _START_CODE = re.compile(rb"\x00?\x00\x00\x01")
 BEGINNINGS = {
     "mjpeg": re.compile(rb"\xff\xd8"),
@@ -47,18 +41,28 @@ BEGINNINGS = {
 }
 MAX_PIXELS = 8192 * 8192  # of one frame; a header that claims more is damaged
 LOOKED_AT = 100  # packets of a stream in which its first frame is looked for, to learn its true size
-# What decoders compare only where they are asked: Microsoft's MPEG-4 what was read of a frame with what there
-# is of it, HEVC its pictures with the checksums that some encoders write. Asked likewise, those of MPEG-4
-# complain of sound files, and others say no more than they do anyway.
+# Checks that decoders make only on request: Microsoft's MPEG-4 compares the bytes read with those of the
+# frame, HEVC its pictures with the checksums that some encoders write. With such requests the decoder of
+# MPEG-4 complains of sound files, and the others report nothing more.
 QUIET = ("msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2")
 CHECKS = {**dict.fromkeys(QUIET, "bitstream+buffer"), "hevc": "crccheck"}
-# Containers that are packets from beginning to end. The first of them, of a short clip all, are read while
-# the file is opened; what is said then of the header of another may concern chapters or other streams.
+# Containers made of packets from beginning to end. Opening the file reads the first packets, in a short clip
+# all of them; for other containers an error on opening may concern chapters or other streams.
 UNINDEXED = ("asf", "flv", "ogg", "mpeg", "matroska")
 
 
+class _Opened(NamedTuple):
+    path: str
+    complained: bool
+    """The demuxer reported an error while the file was opened."""
+
+
+_opened: dict[int, _Opened] = {}
+"""Open containers by `id`; PyAV's objects take no attributes."""
+
+
 def check_file(path: str | Path) -> int:
-    """Size in bytes of a regular file that can be read.
+    """Return the size in bytes of a regular file that can be read.
 
     Raises:
         ClipError: it is missing, a folder, a pipe, a device, empty or forbidden.
@@ -68,7 +72,8 @@ def check_file(path: str | Path) -> int:
     except FileNotFoundError:
         raise ClipError("dangling link" if os.path.islink(path) else "no such file") from None
     except (OSError, ValueError) as error:
-        raise ClipError(f"cannot be opened: {_os_reason(error)}") from None
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ClipError(f"cannot be opened: {reason}") from None
     kind = stat.S_IFMT(status.st_mode)
     if kind != stat.S_IFREG:
         names = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
@@ -82,15 +87,15 @@ def check_file(path: str | Path) -> int:
 
 @contextmanager
 def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open the file and its main video stream (see `main_stream`), set to decode on one thread.
+    """Open a file and its main video stream (see `main_stream`), set to decode on one thread.
 
     Args:
         path: the file.
-        trust_index: let the file's index lead. Else an AVI's chunks are read as they lie, and the first
-            frames of an MP4 are decoded in search of what its index says already: how frames are reordered.
+        trust_index: follow the file's index. Otherwise an AVI's chunks are read in file order, and the first
+            frames of an MP4 are decoded to find out how frames are reordered, which its index states already.
 
     Raises:
-        ClipError: it is no video file, or its header claims impossible frames.
+        ClipError: it is not a video file, or its header claims impossible frames.
     """
     with _demuxed(path, trust_index) as container:
         stream = main_stream(container, path)
@@ -103,10 +108,9 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
 
 @contextmanager
 def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
-    """Open a file so that nothing but the file itself is read, whatever it says."""
+    """Open a file so that nothing but the file itself is read, whatever its content asks for."""
     check_file(path)
     # "file:" keeps a name such as "concat:a.mp4" a name; the white lists keep content from opening more.
-    url = "file:" + os.path.abspath(path)
     options = {
         "protocol_whitelist": "file",
         "format_whitelist": ",".join(DEMUXERS),
@@ -114,51 +118,41 @@ def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
         "threads": "1",
     }
     with ExitStack() as stack:
-        source: Any = url
+        source: object = "file:" + os.path.abspath(path)
         head = _head(path)
         if head[:4] == b"RIFF" and not trust_index:
-            source = _OneWay(stack.enter_context(open(path, "rb")))
+            # A file that cannot seek: the AVI demuxer then ignores the index at its end.
+            source = SimpleNamespace(read=stack.enter_context(open(path, "rb")).read)
         if head[4:8] in MP4_BOXES and trust_index:
             options["skip_frame"] = "all"  # while opening; `main_stream` makes a decoder of its own
         try:
             with listening() as lines:
-                container: Any = av.open(source, mode="r", options=options, metadata_errors="replace")
+                container = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
             raise ClipError(f"not a readable video: {reason_of(error)}") from None
-        if passed_over(lines, container.format.name):
-            _complained.add(id(container))
+        _opened[id(container)] = _Opened(os.path.abspath(path), passed_over(lines, container.format.name))
         try:
-            _paths[id(container)] = os.path.abspath(path)
             yield container
         finally:
-            _complained.discard(id(container))
-            _paths.pop(id(container), None)
+            del _opened[id(container)]
             container.close()
 
 
-_complained: set[int] = set()
-"""Open containers whose demuxer said of an error while it was opened; PyAV's objects can bear no mark."""
-_paths: dict[int, str] = {}
-"""Of open containers."""
-
-
 def passed_over(lines: Iterable[tuple[int, str, str]], demuxer: str) -> bool:
-    """Whether a demuxer said that it passed over something; ASF's is quiet about frames that lack parts."""
+    """Return whether a demuxer reported that it skipped something; ASF's warns only of incomplete packets."""
     return any(
         name == demuxer and (level <= ERROR or "incomplete packet" in text) for level, name, text in lines
     )
 
 
 def was_broken(container: InputContainer) -> bool:
-    """Whether the demuxer passed over something broken when the file was opened, in packets read ahead."""
-    return id(container) in _complained and any(name in container.format.name for name in UNINDEXED)
+    """Return whether the demuxer skipped broken packets when it read ahead on opening."""
+    return _opened[id(container)].complained and any(name in container.format.name for name in UNINDEXED)
 
 
-class _OneWay:
-    """A file that cannot seek: the AVI demuxer then has no use for the index at its end."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.read = file.read
+def path_of(container: InputContainer) -> str:
+    """Return the path of a file opened by `opened`."""
+    return _opened[id(container)].path
 
 
 def _head(path: str | Path) -> bytes:
@@ -170,15 +164,11 @@ def _head(path: str | Path) -> bytes:
 
 
 def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
-    """The main picture of a file: the one video stream that every decoder, the index and `shrink` read.
+    """Return the video stream with the main picture, which every decoder, the index and `shrink` read.
 
-    Cameras, phones and editors put previews, thumbnails and covers beside it, before it or after it. The main
-    picture is no cover picture and no stream of one frame beside one of many; of the streams that are left it
-    is the one of most pixels, then of most frames, then the first.
-
-    Args:
-        container: the file, just opened; nothing of it is read here.
-        path: the same file, which is read once more where it holds several such streams.
+    Cameras, phones and editors add previews, thumbnails and covers, before or after it. The main picture is
+    no cover and not a single frame among longer streams; of the rest it has the most pixels, then the most
+    frames, then the lowest number. If a file holds several such streams, it is read once more.
 
     Raises:
         ClipError: there is no video stream.
@@ -200,21 +190,13 @@ def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
 
 
 def unknown_beside(container: InputContainer) -> str:
-    """What to say of a file that holds a video stream of a codec that is not known; empty for most.
-
-    That stream may be the main picture, and what can be read a preview of it.
-    """
+    """Describe a second video stream of an unknown codec, which may be the main picture; empty if none."""
     unknown = any(s.codec_context is None for s in container.streams.video)
     return "another video stream in the file is of a codec that is not known" if unknown else ""
 
 
-def path_of(container: InputContainer) -> str:
-    """The path of an opened file."""
-    return _paths.get(id(container)) or container.name.removeprefix("file:")
-
-
 def lost_head(container: InputContainer) -> str:
-    """What to say where a file holds frames but does not begin as a file of them does; empty for most.
+    """Describe a file of bare frames whose first bytes are lost; empty for most.
 
     FFmpeg finds such frames anywhere, in a PDF too: without their container their times are guessed.
     """
@@ -225,7 +207,7 @@ def lost_head(container: InputContainer) -> str:
 
 
 def _candidates(container: InputContainer) -> list[VideoStream]:
-    """Video streams with a decoder, but for cover pictures (which their disposition tells) beside a film."""
+    """Return the video streams that have a decoder; cover pictures only if there is nothing else."""
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     streams = [s for s in container.streams.video if s.codec_context is not None]
     return [s for s in streams if not s.disposition & pictures] or streams
@@ -242,10 +224,10 @@ def _restrain(stream: VideoStream) -> None:
 
 @lru_cache(maxsize=64)  # a clip is opened several times in a row
 def _main_of(path: str, version: tuple[int, ...]) -> int:
-    """The index of the main picture of a file with several; `version` tells one file of a name from another.
+    """Return the index of the main picture; `version` distinguishes files that had the same name.
 
-    Headers say too little for this: MPEG-TS and Matroska tell no number of frames, and sizes may be wrong. So
-    every packet is looked at, and the first frame of each stream is decoded.
+    Headers are not enough: MPEG-TS and Matroska give no number of frames, and sizes may be wrong. So every
+    packet is read, and the first frame of each stream is decoded.
     """
     with _demuxed(path, trust_index=False) as container:
         streams = {s.index: s for s in _candidates(container)}
@@ -260,12 +242,12 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
                     pixels[index] = frame.width * frame.height
                     unseen.discard(index)
             except (FFmpegError, ValueError):
-                pass  # a broken packet tells no size
+                pass  # a broken packet has no size
 
         for stream in streams.values():
             _restrain(stream)
-        for packet in islice(iter_packets(container, list(streams.values())), MAX_PACKETS):
-            if isinstance(packet, str) or packet.is_discard or packet.stream_index not in streams:
+        for packet in islice(read_packets(container, list(streams.values())), MAX_PACKETS):
+            if packet.is_discard or packet.stream_index not in streams:
                 continue
             index = packet.stream_index
             counts[index] += 1
@@ -274,13 +256,9 @@ def _main_of(path: str, version: tuple[int, ...]) -> int:
         for index in sorted(unseen):
             if 0 < counts[index] <= LOOKED_AT:  # all of it may still be held back for reordering
                 look(index, None)
-    # A film of which only one frame is left is still a film: the clip is then said to be damaged.
+    # A film of which only one frame is left is still a film: the clip is then damaged.
     counts = {i: max(n, told[i]) for i, n in counts.items()}
-    # A single frame beside a film is a thumbnail, however large; a stream without any is nothing.
+    # A single frame in a file with a film is a thumbnail, however large.
     least = min(2, max(counts.values()))
     films = [i for i in streams if counts[i] >= least]
     return max(films, key=lambda i: (pixels[i], counts[i], -i))
-
-
-def _os_reason(error: BaseException) -> str:
-    return getattr(error, "strerror", None) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The packets of a file, in the order of decoding, and what a decoder's errors mean."""
+"""The packets of a file, in decoding order, and readable reasons for a decoder's errors."""
 
 from __future__ import annotations
 
@@ -18,33 +18,31 @@ MAX_PACKETS = 2_000_000  # about nine hours at 60 frames a second
 MAX_READ_ERRORS = 50
 
 
-def iter_packets(
-    container: InputContainer,
-    stream: VideoStream | list[VideoStream],
-    empty: list[int] | None = None,
-) -> Iterator[Packet | str]:
-    """All packets that hold video, in the order of decoding; a text where reading failed and went on.
+def read_packets(container: InputContainer, stream: VideoStream | list[VideoStream]) -> Iterator[Packet]:
+    """Yield the packets with bytes that can be read, in decoding order."""
+    return (p for p in iter_packets(container, stream) if not isinstance(p, str) and p.size)
 
-    Args:
-        container: an opened file.
-        stream: its video stream, or several.
-        empty: to the first element of this the number of packets without bytes is added.
+
+def iter_packets(
+    container: InputContainer, stream: VideoStream | list[VideoStream]
+) -> Iterator[Packet | str]:
+    """Yield all packets in decoding order, and a reason each time reading failed and continued.
+
+    Cameras write packets without bytes for frames they dropped. A decoder takes them for the end of the
+    stream.
     """
     errors = 0
     while True:
         try:
             for packet in container.demux(stream):
-                # Cameras write empty packets for frames they dropped; to a decoder they mean the end.
                 if packet.size:
                     errors = 0
-                    yield packet
-                elif empty is not None and packet.dts is not None:  # the one that ends the stream has no time
-                    empty[0] += 1
+                yield packet
             return
         except EndOfFile:
             return
         except (FFmpegError, OSError, MemoryError, IndexError) as error:
-            # IndexError: a damaged MPEG-TS seems to begin another stream midway.
+            # IndexError: in a damaged MPEG-TS another stream seems to begin midway.
             errors += 1
             yield reason_of(error)
             if errors >= MAX_READ_ERRORS:
@@ -52,11 +50,10 @@ def iter_packets(
 
 
 def reason_of(error: BaseException) -> str:
-    """What a decoder's error means, without the file's name or bytes in it."""
+    """Return why a decoder failed, without the file's name or bytes."""
     if isinstance(error, MemoryError):
         return "it needs more memory than a clip may take"
-    # Demuxers give these for headers that make no sense; to a person they say something else.
+    # Demuxers use these numbers for headers that make no sense; their usual text would mislead.
     if getattr(error, "errno", None) in (errno.EPERM, errno.EAGAIN, errno.ERANGE, errno.EINVAL):
         return "invalid data"
-    strerror = getattr(error, "strerror", None)
-    return str(strerror) if strerror else "invalid data"
+    return str(getattr(error, "strerror", None) or "invalid data")

@@ -1,4 +1,4 @@
-"""Where a file should end by its own account, so that one cut short is known even where it still plays."""
+"""The size of a file according to its own structure, which reveals a cut file that still plays."""
 
 from __future__ import annotations
 
@@ -7,26 +7,22 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
-from jungle.video.container.open import MP4_BOXES
+from jungle.video.container.checksums import read_ebml_number
+from jungle.video.container.open import MP4_BOXES, check_file
 
 MAX_BOXES = 10_000
-NEAR = 4 << 20  # bytes in which the first fragment, and what is left of one that lost its head, begin
+NEAR = 4 << 20  # bytes within which the first fragment begins, or the rest of one that lost its head
 FRAGMENT = b"moof"
 OF_FRAGMENTS = re.compile(rb"moof|mdat|mfra")
-TYPE = re.compile(rb"[\xa9A-Za-z0-9][ -~]{3}")  # four letters say what a box is; other bytes are no box
+TYPE = re.compile(rb"[\xa9A-Za-z0-9][ -~]{3}")  # the type of a box; other bytes are no box
 EBML_HEADER, MKV_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
-def cut_short(path: str | Path, size: int) -> str:
-    """What is wrong where a file does not end as it says itself; empty where nothing is, or it does not say.
-
-    Args:
-        path: the file.
-        size: its bytes.
-    """
-    claimed = declared_size(path)
+def cut_short(path: str | Path) -> str:
+    """Describe a file that does not end where its own structure says; empty if it does, or does not say."""
+    size, claimed = check_file(path), declared_size(path)
     if claimed is None or claimed == size:
         return ""
     if claimed > size:
@@ -35,7 +31,7 @@ def cut_short(path: str | Path, size: int) -> str:
 
 
 def _goes_on(path: str | Path, at: int) -> bool:
-    """Whether fragments of an MP4 follow what is no box; whatever else follows is filler."""
+    """Return whether fragments of an MP4 follow bytes that are no box; anything else there is filler."""
     try:
         with open(path, "rb") as file:
             head = file.read(NEAR)
@@ -47,7 +43,7 @@ def _goes_on(path: str | Path, at: int) -> bool:
 
 
 def declared_size(path: str | Path) -> int | None:
-    """Bytes that the file's outermost structure claims; None where it does not say."""
+    """Return the bytes that the file's outermost structure claims; None if it does not say."""
     try:
         with open(path, "rb") as file:
             head = file.read(16)
@@ -66,7 +62,7 @@ def declared_size(path: str | Path) -> int | None:
 
 def _riff(head: bytes) -> int | None:
     size = struct.unpack_from("<I", head, 4)[0]
-    # A camera that lost power leaves the size at 0 or at all ones.
+    # A camera that lost power leaves the size at 0 or all ones.
     return size + 8 if 0 < size < 0xFFFFFFFF and head[8:12] == b"AVI " else None
 
 
@@ -83,31 +79,21 @@ def _boxes(file: BinaryIO) -> int | None:
         elif size == 0:
             return None  # "to the end of the file"
         if size < 8:
-            return end  # bytes after the last box that are no box: cameras pad their files
+            return end  # cameras pad their files after the last box
         end += size
     return None
 
 
 def _matroska(file: BinaryIO) -> int | None:
     file.seek(4)
-    header = _vint(file)
+    header = read_ebml_number(file)
     if header is None:
         return None
     file.seek(header, 1)
     if file.read(4) != MKV_SEGMENT:
         return None
-    size = _vint(file)
+    size = read_ebml_number(file)
     return None if size is None else file.tell() + size
-
-
-def _vint(file: BinaryIO) -> int | None:
-    """An EBML length; None where it is marked as unknown (a live recording)."""
-    first = file.read(1)
-    if not first or first[0] == 0:
-        return None
-    extra = 8 - first[0].bit_length()
-    value = int.from_bytes(bytes([first[0] & (0x7F >> extra)]) + file.read(extra), "big")
-    return None if value == (1 << 7 * (extra + 1)) - 1 else value
 
 
 def _asf(file: BinaryIO) -> int | None:

@@ -13,9 +13,9 @@ from av.error import FFmpegError
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from jungle.video.container.packets import reason_of
+from jungle.video.container.upright import Turn, turn_of
 from jungle.video.frames.motion_crop import wide_size
 from jungle.video.types import ClipError, ClipSpec
-from jungle.video.upright import Turn, turn_of
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from av import logging
 from av.error import FFmpegError
 
-from jungle.video.blanks import has_blank, longest_run
+from jungle.video.decoders.blanks import has_blank, longest_run
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -16,18 +16,17 @@ from av.error import FFmpegError
 
 from jungle.files import replace_atomically
 from jungle.video import recovery
-from jungle.video.container.open import check_file, opened
 from jungle.video.container.packets import reason_of
 from jungle.video.container.timeline import Timeline, WrongTimeline
+from jungle.video.container.upright import turn_of
 from jungle.video.decoders.resize import Scaler
 from jungle.video.frames.sampling import at_rate
 from jungle.video.indexing.inspect_file import stamp
-from jungle.video.reader import list_frames
+from jungle.video.reader import open_listed, try_listings
 from jungle.video.transcode.copy_check import GROUP, Shown, check_copy
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import ClipWriter
 from jungle.video.types import ClipError, ClipSpec
-from jungle.video.upright import turn_of
 from jungle.video.workers.protocol import Answer
 from jungle.wording import tally_part
 
@@ -82,32 +81,31 @@ class ShrinkTask:
 
 
 def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
-    """Write the smaller copy of one clip; it is there whole or not at all.
+    """Write the smaller copy of one clip, complete or not at all.
 
-    It is read back and compared with its original before it takes its name, since people delete originals. A
-    copy of before stays where no new one can be made.
+    The copy is read back and compared with its original before it gets its name, since people delete
+    originals. An earlier copy stays if no new one can be made.
 
     Returns:
         status, reason, frames, width, height and size_after (bytes) of the copy.
 
     Raises:
-        ClipError: no frame can be read, the copy is not like its original, or that changed meanwhile.
+        ClipError: no frame can be read, the copy differs from its original, or the original changed.
     """
-    how = "index"
-    while True:
-        try:
-            with replace_atomically(target) as part:
-                before = _version(path)
-                copied = _copy(path, part, target.suffix.lower(), spec, how)
-                if _version(path) != before:
-                    raise ClipError("the file changed while it was copied: copy it again once it is whole")
-            return {**copied, "size_after": target.stat().st_size}
-        except WrongTimeline as wrong:
-            how = wrong.instead
+
+    def copy(how: str) -> dict[str, Any]:
+        with replace_atomically(target) as part:
+            before = _version(path)
+            copied = _copy(path, part, target.suffix.lower(), spec, how)
+            if _version(path) != before:
+                raise ClipError("the file changed while it was copied: copy it again once it is whole")
+        return {**copied, "size_after": target.stat().st_size}
+
+    return try_listings(copy)
 
 
 def _version(path: str | Path) -> tuple[int, ...]:
-    """What differs where a file was replaced, or written to."""
+    """Return numbers that change when a file is replaced or written to."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -116,28 +114,23 @@ def _version(path: str | Path) -> tuple[int, ...]:
 
 
 def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, Any]:
-    size = check_file(path)
-    with opened(path, trust_index=how == "index") as (container, stream):
-        timeline = list_frames(path, size, container, stream, how)
+    with open_listed(path, how) as file:
+        timeline = file.timeline
         times = timeline.times
         picks = np.arange(len(times)) if spec.fps is None else at_rate(times, spec.fps)
         with _Sink(part, suffix, spec, timeline, picks) as sink:
-            recovery.read_numbers(path, container, stream, timeline, picks, sink)
+            recovery.read_numbers(file, picks, sink)
     if not sink.frames:
-        raise WrongTimeline("count")  # which says why there is none
+        raise WrongTimeline("count")  # finds out why there is none
     check_copy(part, sink.shown, sink.variable)
     lost = len(picks) - sink.frames
     whole = sink.frames == len(times) and not timeline.damage and how == "index"
-    if whole and sink.keeps_size and size < part.stat().st_size:
+    if whole and sink.keeps_size and os.path.getsize(path) < part.stat().st_size:
         shutil.copyfile(path, part)
         return {"status": "ok", "reason": AS_IT_IS, **sink.facts}
     left_out = f"{tally_part(lost, len(picks), 'frames are damaged')} and left out" if lost else ""
     reason = timeline.damage or left_out
-    return {
-        "status": "degraded" if reason else "ok",
-        "reason": reason,
-        **sink.facts,
-    }
+    return {"status": "degraded" if reason else "ok", "reason": reason, **sink.facts}
 
 
 class _Sink:

@@ -1,4 +1,4 @@
-"""A smaller copy compared with what its original showed before it is done: people delete originals."""
+"""Check a smaller copy against its original before it is kept, since people delete originals."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ import cv2
 import numpy as np
 
 from jungle.video import recovery
-from jungle.video.container.open import check_file, opened
-from jungle.video.container.timeline import WrongTimeline
 from jungle.video.decoders.resize import Scaler
-from jungle.video.reader import list_frames
+from jungle.video.reader import open_listed, try_listings
 from jungle.video.types import ClipError, ClipSpec
 
 COMPARED = 5  # frames of a copy, the first and the last among them
 GROUP = 12  # frames from key frame to key frame in copies, where they are not all key frames
-# Of the pictures compared: small enough that what compression and halved colours do to a frame averages out.
+# Side of the compared pictures in pixels: at this size the effects of compression and halved colours average
+# out.
 SIDE = 16
-SMALLEST = 8  # pixels of a side; smaller pictures are little more than the errors of their halved colours
-CLOCK_S = 0.003  # by which times may differ: Matroska counts milliseconds
-# Levels of 255 by which such a picture may differ in the mean, and more by this share of its own contrast. Of
-# copies of camera-trap clips none reaches half of that, whatever the size and codec.
+SMALLEST = 8  # pixels of a side; errors of halved colours dominate smaller frames, which are not compared
+CLOCK_S = 0.003  # allowed difference of times: Matroska counts milliseconds
+# Allowed mean difference in levels of 255, plus this share of the picture's own contrast. No copy of a
+# camera-trap clip reaches half of that, whatever the size and codec.
 NEAR, OF_CONTRAST = 4.0, 0.25
 
 
 class Shown:
-    """What an original showed: the time of every frame that was copied, and small pictures of some.
+    """Record of an original: the time of every copied frame, and small pictures of some.
 
     Args:
-        total: frames that are to be copied; fewer may come.
+        total: frames to copy; fewer may come.
     """
 
     def __init__(self, total: int) -> None:
         places = np.linspace(0, max(total - 1, 0), COMPARED).astype(int)
-        # Key frames, which are cheap to read back; the last frame is added where its number is known.
+        # Key frames, which are cheap to read back; the last frame is added once its number is known.
         self._places = set((places[:-1] // GROUP * GROUP).tolist())
         self._pictures: dict[int, np.ndarray] = {}
         self._last: np.ndarray | None = None
@@ -44,7 +43,7 @@ class Shown:
         """(height, width) of the copy."""
 
     def add(self, image: np.ndarray, time: float) -> None:
-        """Note a frame, uint8 `[H, W, 3]` RGB as it is copied."""
+        """Record a copied frame, uint8 `[H, W, 3]` RGB."""
         if not self.times:
             self.size = (image.shape[0], image.shape[1])
         if len(self.times) in self._places:
@@ -53,55 +52,48 @@ class Shown:
         self.times.append(time)
 
     def pictures(self) -> dict[int, np.ndarray]:
-        """Number of a frame -> its small picture."""
+        """Return the small pictures by frame number."""
         assert self._last is not None
         return {**self._pictures, len(self.times) - 1: small(self._last)}
 
 
 def small(image: np.ndarray) -> np.ndarray:
-    """float32 `[h, w, 3]` of an RGB frame, `h` and `w` at most `SIDE` and a quarter of the frame's."""
+    """Shrink an RGB frame to float32 `[h, w, 3]`, `h` and `w` at most `SIDE` and a quarter of the frame's."""
     height, width = (min(SIDE, max(1, side // 4)) for side in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
 def unlike(copy: np.ndarray, original: np.ndarray) -> bool:
-    """Whether two small pictures show something else."""
+    """Return whether two small pictures differ."""
     return float(np.abs(copy - original).mean()) > NEAR + OF_CONTRAST * float(original.std())
 
 
 def check_copy(path: Path, shown: Shown, variable: bool) -> None:
-    """Read a copy as any clip is read, and compare it with what its original showed.
+    """Read a copy like any clip and compare it with the record of its original.
 
     Args:
         path: the copy.
-        shown: what went into it.
-        variable: each frame has its own time; else the container knows only a rate.
+        shown: record of the original.
+        variable: each frame has its own time; otherwise the container has only a rate.
 
     Raises:
-        ClipError: it is another clip, in number of frames, times, size or picture; its text says how.
+        ClipError: number of frames, times, size or pictures differ; its text says how.
     """
-    how = "index"
-    while True:
-        try:
-            _check(path, shown, variable, how)
-            return
-        except WrongTimeline as wrong:
-            how = wrong.instead
-        except ClipError as error:
-            raise ClipError(f"the copy is not like its original ({error}), so it was not kept") from None
+    try:
+        try_listings(lambda how: _check(path, shown, variable, how))
+    except ClipError as error:
+        raise ClipError(f"the copy is not like its original ({error}), so it was not kept") from None
 
 
 def _check(path: Path, shown: Shown, variable: bool, how: str) -> None:
-    size = check_file(path)
     wanted = shown.pictures()
     numbers = np.array(sorted(wanted))
-    scaler = Scaler(ClipSpec())
-    with opened(path, trust_index=how == "index") as (container, stream):
-        timeline = list_frames(path, size, container, stream, how)
+    with open_listed(path, how) as file:
+        timeline = file.timeline
         if len(timeline.pts) != len(shown.times):
             raise ClipError(f"{len(timeline.pts)} of {len(shown.times)} frames")
         _check_times(timeline.times, np.array(shown.times), variable)
-        seen = recovery.read_numbers(path, container, stream, timeline, numbers, scaler)
+        seen = recovery.read_numbers(file, numbers, Scaler(ClipSpec()))
     if timeline.damage:
         raise ClipError(timeline.damage)
     for number in numbers.tolist():
@@ -120,6 +112,6 @@ def _check_times(copy: np.ndarray, original: np.ndarray, variable: bool) -> None
         return
     original = original - original[0]
     off = np.abs(copy - original) if variable else np.abs(copy[-1:] - original[-1:])
-    # With a rate alone the frames keep their order and the clip its length, to within a frame.
+    # With a rate alone, the frames keep their order and the clip its length to within a frame.
     if float(off.max()) > (CLOCK_S if variable else 1.5 * original[-1] / (len(original) - 1)):
         raise ClipError(f"{copy[-1]:.2f} s from first to last frame, not {original[-1]:.2f} s")

@@ -1,7 +1,7 @@
-"""How a stored picture is turned to be upright, mirrors included.
+"""Rotation and mirroring that make a stored picture upright.
 
-A decoded frame tells its angle alone, so that a mirrored picture looks turned or sound: of those the matrix
-in the file is read. PyAV's `side_data` has it too, but fails at frames with EXIF, and holds frames in memory.
+A decoded frame has only an angle, so a mirrored picture looks rotated or correct: for those the matrix in the
+file is read. PyAV's `side_data` has it too, but fails for frames with EXIF and keeps frames in memory.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ AS_STORED: Matrix = (1 << 16, 0, 0, 1 << 16)
 
 
 class Turn(NamedTuple):
-    """What makes a stored picture upright: rows and columns are exchanged, then it is mirrored."""
+    """Operations that make a stored picture upright: first rows and columns are swapped, then mirrors."""
 
     swapped: bool = False
-    """Rows become columns."""
     left_right: bool = False
     up_down: bool = False
 
     @property
     def degrees(self) -> int:
-        """Counter-clockwise, from -90 to 180, a mirror left out."""
+        """Counter-clockwise angle from -90 to 180, without mirrors."""
         if self.swapped:
             return -90 if self.left_right else 90
         return 180 if self.left_right and self.up_down else 0
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """A view of `[H, W, ...]`, upright."""
+        """Return an upright view of `[H, W, ...]`."""
         if self.swapped:
             image = image.swapaxes(0, 1)
         return image[:: -1 if self.up_down else 1, :: -1 if self.left_right else 1]
@@ -49,17 +48,12 @@ QUARTERS = (Turn(), Turn(True, False, True), Turn(False, True, True), Turn(True,
 
 
 def turn_of(frame: VideoFrame, told: Turn | None) -> Turn:
-    """How a decoded frame is to be turned.
-
-    Args:
-        frame: of which the angle is taken, to the nearest quarter.
-        told: what the file says, where an angle does not say it all (`told_turn`).
-    """
+    """Return what `told_turn` found in the file, or the frame's angle to the nearest quarter."""
     return told if told is not None else QUARTERS[round(frame.rotation / 90) % 4]
 
 
 def told_turn(path: str | os.PathLike[str], demuxer: str, track: int) -> Turn | None:
-    """How an MP4 or MOV turns the pictures of a track; None where that is an angle, as frames tell it.
+    """Return how an MP4 or MOV turns the pictures of a track; None for a plain angle, which frames have too.
 
     Args:
         path: the file.
@@ -84,7 +78,7 @@ def told_turn(path: str | os.PathLike[str], demuxer: str, track: int) -> Turn | 
 
 
 def _matrix(file: BinaryIO, track: int) -> Matrix | None:
-    """That of a track within that of the film."""
+    """Return the matrix of a track combined with that of the film."""
     size = file.seek(0, os.SEEK_END)
     film = AS_STORED
     for kind, begin, end in _boxes(file, 0, size):
@@ -97,12 +91,15 @@ def _matrix(file: BinaryIO, track: int) -> Matrix | None:
                 if name == b"tkhd":
                     number, own = _head(file, place, (12, 20), 40)
                     if number == track:
-                        return _product(own, film)
+                        a, b, c, d = own
+                        e, f, g, h = film
+                        product = (a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)
+                        return product[0] >> 16, product[1] >> 16, product[2] >> 16, product[3] >> 16
     return None
 
 
 def _head(file: BinaryIO, at: int, ids: tuple[int, int], matrix: int) -> tuple[int, Matrix]:
-    """A header's number and matrix, each further on where its times have 64 bits (version 1)."""
+    """Return a header's number and matrix, which lie further on if its times have 64 bits (version 1)."""
     file.seek(at)
     data = file.read(matrix + 12 + 36)
     long = data[0] == 1
@@ -111,15 +108,8 @@ def _head(file: BinaryIO, at: int, ids: tuple[int, int], matrix: int) -> tuple[i
     return number, (a, b, c, d)
 
 
-def _product(one: Matrix, two: Matrix) -> Matrix:
-    """What turns first by `one`, then by `two`."""
-    a, b, c, d = one
-    e, f, g, h = two
-    return tuple(n >> 16 for n in (a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h))  # type: ignore[return-value]
-
-
 def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of the contents of the boxes in a part of a file."""
+    """Yield type, begin and end of the contents of the boxes in a part of a file."""
     for _ in range(MAX_BOXES):
         if at + 8 > end:
             return

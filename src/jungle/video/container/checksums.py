@@ -1,4 +1,4 @@
-"""Checksums that a container brings with it, and that FFmpeg's demuxer does not compare."""
+"""Checksums inside Matroska files, which FFmpeg's demuxer does not compare."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import BinaryIO
 
 SEGMENT, CLUSTER = 0x18538067, 0x1F43B675
 CRC = b"\xbf\x84"
-"""An EBML element CRC-32 of four bytes, which stands first in what it is of (RFC 8794, 11.3.1)."""
+"""An EBML element CRC-32 of four bytes, the first in the element that it covers (RFC 8794, 11.3.1)."""
 BLOCK = 1 << 20
 
 
 def is_broken(path: str | os.PathLike[str], demuxer: str) -> bool:
-    """Whether frames of a Matroska file are not what its checksums were made of; few cameras write any."""
+    """Return whether a Matroska file contradicts its own checksums; few cameras write any."""
     if "matroska" not in demuxer:
         return False
     try:
@@ -25,32 +25,25 @@ def is_broken(path: str | os.PathLike[str], demuxer: str) -> bool:
 
 def _has_wrong_cluster(file: BinaryIO, size: int) -> bool:
     while True:
-        kind, length = _number(file, marked=True), _number(file, marked=False)
+        kind, length = read_ebml_number(file, marked=True), read_ebml_number(file)
         if kind == SEGMENT:
             continue  # into it, whether its length is known or not
         end = file.tell() + (length or 0)
         if kind is None or length is None or end > size:
-            return False  # the end, a live recording, or what the demuxer says itself
+            return False  # the end, a live recording, or an error that the demuxer reports itself
         if kind == CLUSTER and length > 6 and file.read(2) == CRC:
-            told = int.from_bytes(file.read(4), "little")
-            if _checksum(file, end) != told:
+            expected, found = int.from_bytes(file.read(4), "little"), 0
+            while block := file.read(min(BLOCK, end - file.tell())):
+                found = zlib.crc32(block, found)
+            if found != expected:
                 return True
         file.seek(end)
 
 
-def _checksum(file: BinaryIO, end: int) -> int:
-    found = 0
-    while block := file.read(min(BLOCK, end - file.tell())):
-        found = zlib.crc32(block, found)
-    return found
+def read_ebml_number(file: BinaryIO, marked: bool = False) -> int | None:
+    """Read the next EBML number; None if it is invalid or marked as unknown, as in a live recording.
 
-
-def _number(file: BinaryIO, marked: bool) -> int | None:
-    """The next EBML number; None where it says that it is unknown, or is none.
-
-    Args:
-        file: at its first byte.
-        marked: keep the bit that tells its length, as element ids do.
+    `marked` keeps the bit that shows its length, as element ids do.
     """
     first = file.read(1)
     if not first or not first[0]:
