@@ -45,7 +45,9 @@ def paths(survey: Path, tmp_path: Path) -> list[str]:
     made = [Path(shutil.copy(p, folder)) for p in lions]
     whole = folder / "whole.avi"
     rng = np.random.default_rng(3)
-    write_clip(whole, list(rng.integers(0, 255, (12, 64, 96, 3), np.uint8)), 6, "mjpeg", "yuvj420p")
+    write_clip(
+        whole, list(rng.integers(0, 255, (12, 64, 96, 3), np.uint8)), fps=6, codec="mjpeg", pix_fmt="yuvj420p"
+    )
     cut = folder / "cut.avi"
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 2 // 3])
     (folder / "text.mp4").write_text("no video")

@@ -41,7 +41,7 @@ class Film:
         rng = np.random.default_rng(seed)
         path.parent.mkdir(exist_ok=True, parents=True)
         pictures = list(rng.integers(0, 255, (12, 240, 320, 3), np.uint8))
-        write_clip(path, pictures, 6, "libx264", "yuv420p", options={"crf": "10", "g": "4", "bf": "0"})
+        write_clip(path, pictures, fps=6, options={"crf": "10", "g": "4", "bf": "0"})
         self._sound, self._written = path.read_bytes(), path.stat().st_mtime_ns
         self._hole = len(self._sound) // 2 - 2 * CHUNK
         assert self._hole > CHUNK

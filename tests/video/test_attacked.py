@@ -15,7 +15,7 @@ from jungle.video.container.upright import Turn
 from jungle.video.decoders.blanks import has_blank
 from jungle.video.decoders.pyav import decode_all
 from jungle.video.decoders.trust import ERROR, is_sign
-from jungle.video.indexing.inspect_file import look
+from jungle.video.indexing.inspect_file import inspect
 from jungle.video.probing import probe
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
@@ -181,7 +181,7 @@ def test_a_chunk_that_is_not_where_the_index_says_is_a_damaged_frame(tmp_path, n
     found = read(path)
     assert found.status == "degraded"
     assert len(found.frames) == COUNT - 1
-    assert look((name, str(path)))[0]["status"] == "degraded"
+    assert inspect((name, str(path)))[0]["status"] == "degraded"
     if name == "mjpeg.avi":  # whose frames are fetched by the index, so that their times are known
         kept = np.flatnonzero(np.isin(true.times.round(3), found.times.round(3)))
         assert 13 not in kept
@@ -226,7 +226,7 @@ def test_what_lost_its_beginning_is_not_whole(tmp_path):
     (first, size), *_ = places(path)
     path.write_bytes(bytes(first) + data[first:])
     assert "beginning of the file is lost" in read(path).reason
-    assert look(("a", str(path)))[0]["status"] == "degraded"
+    assert inspect(("a", str(path)))[0]["status"] == "degraded"
     paper = tmp_path / "paper.mp4"
     paper.write_bytes(b"%PDF-1.4\n" + data[first : first + size] + b"\n%%EOF")
     assert read(paper).status == "degraded"
@@ -293,7 +293,7 @@ def test_checksums_of_matroska_are_compared(tmp_path):
         rotten[places(path)[int(COUNT * part)][0] + 60] ^= 4
         (tmp_path / "b.mkv").write_bytes(rotten)
         assert read(tmp_path / "b.mkv").status == "degraded"
-        assert look(("b", str(tmp_path / "b.mkv")))[0]["status"] == "degraded"
+        assert inspect(("b", str(tmp_path / "b.mkv")))[0]["status"] == "degraded"
 
 
 def test_a_lost_sector_in_jpeg_is_seen_where_its_tables_allow(tmp_path):

@@ -7,7 +7,7 @@ from av.error import ArgumentError
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
 from jungle.video.decoders.resize import Scaler
-from jungle.video.indexing.inspect_file import look
+from jungle.video.indexing.inspect_file import inspect
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import write_clip
@@ -50,7 +50,7 @@ def test_any_shape_is_resized(strip, shape, interpolation):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_any_shape_is_looked_at_and_copied(strip, tmp_path, shape):
     path = strip(*shape)
-    row, _ = look(("a", str(path)))
+    row, _ = inspect(("a", str(path)))
     assert (row["status"], row["height"], row["width"]) == ("ok", *shape)
     for spec in (
         ClipSpec(Frames("motion", 2), (32, 32)),

@@ -10,7 +10,7 @@ import pytest
 from jungle.video import ClipError, ClipSpec, Frames, probe, read_clip
 from jungle.video.container.open import opened
 from jungle.video.full_clip import read_whole
-from jungle.video.indexing.inspect_file import THUMBNAILS, look
+from jungle.video.indexing.inspect_file import THUMBNAILS, inspect
 from jungle.video.indexing.perceptual_hash import likeness
 from jungle.video.reader import read_each, read_or_plan
 from jungle.video.transcode.clip import shrink_clip
@@ -84,7 +84,7 @@ def test_all_that_looks_at_a_clip_takes_the_main_picture(files, tmp_path, name):
     right = probe(alone)
     found = probe(path)
     assert (found.width, found.height, found.frames) == (right.width, right.height, right.frames)
-    row, _ = look(("a", str(path)))
+    row, _ = inspect(("a", str(path)))
     assert (row["status"], row["width"], row["frames"]) == ("ok", right.width, right.frames)
     assert row["looks"] == likeness(read_clip(alone, THUMBNAILS).frames[0])
     specs = [ClipSpec(Frames("uniform", 4)), ClipSpec(Frames("motion", 3), (48, 64))]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
-from jungle.video.indexing.inspect_file import look
+from jungle.video.indexing.inspect_file import inspect
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import write_clip
@@ -22,7 +22,7 @@ def test_a_line_of_pixels_is_a_clip(height: int, width: int, tmp_path: Path) -> 
     clip = read_clip(path, ClipSpec(Frames("uniform", 2), (18, 32)))
     assert (clip.status, clip.height, clip.width) == ("ok", height, width)
     np.testing.assert_allclose(clip.frames.mean((1, 2, 3)), [90, 190], atol=4)
-    row, _ = look((path.name, str(path)))
+    row, _ = inspect((path.name, str(path)))
     assert (row["status"], row["height"], row["width"], row["frames"]) == ("ok", height, width, 4)
     assert shrink_clip(path, tmp_path / "mjpeg.avi", Shrink())["status"] == "ok"
     with pytest.raises(ClipError, match=f"h264 takes no frames of {width}x{height} pixels"):

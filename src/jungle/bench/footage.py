@@ -11,8 +11,7 @@ import numpy as np
 
 from jungle.console import log
 from jungle.files import replace_atomically
-from jungle.video.transcode.muxing import write_again
-from jungle.video.transcode.writer import write_clip
+from jungle.video.transcode.writer import repeat_clip, write_clip
 
 FPS = 30
 
@@ -68,7 +67,7 @@ def _write(path: Path, footage: Footage) -> None:
         options = dict(footage.options)
         write_clip(once, _scene(footage), fps=FPS, codec=footage.codec, pix_fmt=pix_fmt, options=options)
         if once != path:
-            write_again(once, path, footage.copies, footage.seconds)
+            repeat_clip(once, path, footage.copies, footage.seconds)
 
 
 def _scene(footage: Footage) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ from jungle.files import replace_atomically
 from jungle.sample.film import frames
 from jungle.sample.plan import HEIGHT, WIDTH, Shot, plan
 from jungle.system import keep_memory
-from jungle.video.transcode.muxing import write_jpegs, write_planes
+from jungle.video.transcode.writer import write_jpegs, write_planes
 
 T = TypeVar("T")
 JPEG = 60  # quality of Motion JPEG, as OpenCV counts it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jungle.errors import UsageError, suggest
 
@@ -205,12 +205,16 @@ class Clip:
     """How a frame cache fared with it (see `jungle.data.frame_cache.worker`); empty where there is none."""
 
     def replace(self, **changes: Any) -> Clip:
-        """A copy with other values."""
+        """Return a copy with other values."""
         return dataclasses.replace(self, **changes)
+
+    def facts(self) -> dict[str, object]:
+        """Return all fields that JSON can hold: all but the arrays (see `ClipFacts`)."""
+        return {name: value for name, value in vars(self).items() if name not in ("frames", "times")}
 
 
 class ClipFacts(TypedDict):
-    """A `Clip` without its arrays and its cache."""
+    """A `Clip` without its arrays."""
 
     status: str
     reason: str
@@ -220,6 +224,7 @@ class ClipFacts(TypedDict):
     fps: float
     duration: float
     on_cpu: str
+    cache: NotRequired[str]
 
 
 def checked_size(size: Any) -> tuple[int, int]:

@@ -76,8 +76,8 @@ def test_only_new_and_changed_files_are_looked_at_again(disk, tmp_path, monkeypa
     (disk / "b.mp4").write_bytes((disk / "night.avi").read_bytes())
     (disk / "night.avi").unlink()
     seen = []
-    from jungle.video.indexing import index
-    from jungle.video.indexing.inspect_file import look
+    from jungle.video.indexing import journal
+    from jungle.video.indexing.inspect_file import inspect
     from jungle.video.workers.process_pool import WorkerPool
 
     class Watched(WorkerPool):
@@ -85,10 +85,10 @@ def test_only_new_and_changed_files_are_looked_at_again(disk, tmp_path, monkeypa
             seen.append(job[0])
             return super().submit(job)
 
-    monkeypatch.setattr(index, "WorkerPool", Watched)
+    monkeypatch.setattr(journal, "WorkerPool", Watched)
     after = index_clips(files(disk), out, root=disk, workers=1, file_time=True)
     assert seen == ["b.mp4"]
-    assert look(("b.mp4", str(disk / "b.mp4")))[0]["codec"] == "mjpeg"
+    assert inspect(("b.mp4", str(disk / "b.mp4")))[0]["codec"] == "mjpeg"
     assert set(before["clip"]) - set(after["clip"]) == {"night.avi"}
     assert after.filter(clip="b.mp4")["codec"].item() == "mjpeg"
     assert after.filter(clip="text.mp4")["time_source"].item() == "file"

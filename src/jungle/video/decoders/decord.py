@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
@@ -14,22 +14,22 @@ from jungle.video.container.timeline import Timeline
 from jungle.video.recovery import has_true_keys
 from jungle.video.types import ClipError
 
-# Where decord gives another frame than the one asked for, and says nothing: after a seek in open groups (a
-# few frames late), in ASF (another frame altogether), in H.264 in AVI, whose packets bear no times (frames of
-# the first group). The rest is what its FFmpeg 4 cannot decode or counts otherwise than it is shown.
+# decord silently returns wrong frames after a seek in open groups (a few frames late), in ASF (any other
+# frame) and in H.264 in AVI, whose packets have no times (frames of the first group). Its FFmpeg 4 cannot
+# decode other files, or counts their frames in another order.
 CONTAINERS = ("mov", "avi", "matroska")
-OFF = 0.5  # of a frame, by which its times may differ
+OFF = 0.5  # of a frame: allowed difference of its times
 UNKNOWN_CODECS = ("av1", "vvc", "libdav1d")
 
 
 def refusal(path: str | Path, timeline: Timeline, container: str, codec: str) -> str:
-    """Why decord would get this file wrong; empty where it gets it right."""
+    """Return why decord would read this file wrongly; empty if it reads it right."""
     if not any(c in container for c in CONTAINERS):
         return f"{container} files"
     if any(c in codec for c in UNKNOWN_CODECS):
         return f"codec {codec}"
     if not timeline.alone:
-        return "several video streams"  # of which it takes one of its own choice
+        return "several video streams"  # it chooses one by itself
     if timeline.open_gop:
         return "open groups of pictures"
     if "avi" in container and codec in ("h264", "hevc"):
@@ -54,7 +54,7 @@ def read(
         path: the file.
         picks: int64 `[T]`, numbers of frames in the order shown.
         timeline: the frames of the file.
-        convert: makes the output of an RGB picture.
+        convert: takes an RGB picture uint8 `[H, W, 3]`.
         gpu: the number of the GPU that decodes; None for the CPU.
 
     Raises:
@@ -62,8 +62,7 @@ def read(
     """
     decord = load()
     try:
-        # One thread: its threads are what hangs. fault_tol: no repeats of the last good frame
-        # in place of broken ones.
+        # One thread: more of them hang. fault_tol: no repeats of the last good frame for broken ones.
         where = decord.cpu(0) if gpu is None else decord.gpu(gpu)
         reader = decord.VideoReader(os.path.abspath(path), ctx=where, num_threads=1, fault_tol=1e-9)
         if len(reader) != len(timeline.pts):
@@ -71,7 +70,7 @@ def read(
         shown = reader.get_frame_timestamp(picks)[:, 0]
         due = timeline.pts[picks] * timeline.time_base
         most = OFF * timeline.duration / len(timeline.pts)
-        # Of a clip that begins late it gives the times from its beginning, in some containers.
+        # In some containers it counts the times of a clip that begins late from that beginning.
         begins = (0, timeline.pts[0] * timeline.time_base)
         if all((np.abs(shown - due + begin) > most).any() for begin in begins):
             raise ClipError("decord takes frames to be shown at other times")
@@ -88,7 +87,7 @@ def read(
 
 
 def has_cuda() -> bool:
-    """Whether decord is installed and was built with CUDA; asked of the library without touching a GPU."""
+    """Return whether decord is installed and was built with CUDA, without touching a GPU."""
     try:
         load()
         from decord._ffi.function import get_global_func
@@ -97,8 +96,8 @@ def has_cuda() -> bool:
     return get_global_func("device_api.gpu", allow_missing=True) is not None
 
 
-def load() -> Any:
-    """Import decord, quiet and with an end to its retries."""
+def load() -> ModuleType:
+    """Import decord, with its messages off and its retries limited."""
     # 10240 by default, minutes for some broken files; 128 is too few for the last group of a good one.
     os.environ.setdefault("DECORD_EOF_RETRY_MAX", "2048")
     import decord

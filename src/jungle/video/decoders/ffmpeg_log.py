@@ -1,35 +1,32 @@
-"""What the FFmpeg inside another decoder says while it decodes, which that decoder keeps to itself."""
+"""Log of the FFmpeg library inside another decoder, which that decoder does not pass on."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from jungle.video.decoders.trust import is_sign
+from jungle.video.decoders.trust import INFO, is_sign
 
-# What PyAV, decord and OpenCV bring is theirs alone; any other copy in this process is torchcodec's.
+# PyAV, decord and OpenCV have their own copies; any other copy in this process is torchcodec's.
 OTHERS = ("av.libs", "decord", "opencv")
 
 _Callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p)
-_installed: dict[str, Any] = {}
+_installed: dict[str, ctypes.CDLL] = {}
 _signs = 0
 
 
 def _on_line(_: int | None, level: int, form: bytes | None, __: int | None) -> None:
     global _signs
-    if level <= 32 and is_sign(
-        level, (form or b"").decode("ascii", "replace")
-    ):  # lines of debugging are many
+    if level <= INFO and is_sign(level, (form or b"").decode("ascii", "replace")):
         _signs += 1
 
 
-_callback = _Callback(_on_line)  # kept for as long as the libraries are: they call it at any time
+_callback = _Callback(_on_line)  # the libraries call it at any time: it must never be freed
 
 
 class Signs:
-    """How many signs of damage there were since this was made."""
+    """Signs of damage since this object was made."""
 
     def __init__(self) -> None:
         self._before = _signs
@@ -38,15 +35,11 @@ class Signs:
         return _signs != self._before
 
 
-def can_hear(load: Callable[[], Any], decoder: str) -> bool:
-    """Begin to listen to a decoder; false where its FFmpeg is not found.
-
-    Args:
-        load: loads it, and with it its FFmpeg.
-        decoder: its name.
+def can_hear(load: Callable[[], object], decoder: str) -> bool:
+    """Load a decoder and listen to its FFmpeg; return whether that was found.
 
     Raises:
-        UserError: it cannot be loaded.
+        UserError: the decoder cannot be loaded.
     """
     load()
     found = [p for p in _loaded() if _is_of(decoder, p)]
@@ -63,7 +56,7 @@ def _is_of(decoder: str, path: str) -> bool:
 
 
 def _loaded() -> list[str]:
-    """Paths of the copies of FFmpeg's base library in this process; empty where the system does not tell."""
+    """Return the paths of FFmpeg's base libraries in this process; empty if the system does not list them."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:

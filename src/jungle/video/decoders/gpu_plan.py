@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
@@ -14,18 +13,6 @@ from jungle.video.types import ClipError
 # What NVDEC decodes through torchcodec and decord both. MJPEG, msmpeg4 and the rest are for the CPU. What a
 # card cannot do of these (10 bit, 4:2:2, frames under 144 pixels) shows when the clip is opened there.
 NVDEC = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
-
-
-class PlanFacts(TypedDict):
-    """A `Plan` as it passes between processes, but for its arrays."""
-
-    path: str
-    first: int
-    time_base: float
-    total: int
-    fps: float
-    duration: float
-    stream: int
 
 
 @dataclass(frozen=True)
@@ -77,23 +64,10 @@ class Plan:
         if abs(seconds - float(self.pts[place]) * self.time_base) > self.time_base:
             raise ClipError("the decoder gives another frame than the one asked for")
 
-    def pack(self) -> tuple[PlanFacts, list[np.ndarray]]:
+    def pack(self) -> tuple[dict[str, object], list[np.ndarray]]:
         """Return what passes between processes: facts that JSON can hold, and arrays."""
-        facts = PlanFacts(
-            path=self.path,
-            first=self.first,
-            time_base=self.time_base,
-            total=self.total,
-            fps=self.fps,
-            duration=self.duration,
-            stream=self.stream,
-        )
+        facts = {name: value for name, value in vars(self).items() if name not in ("numbers", "pts")}
         return facts, [self.numbers, self.pts]
-
-    @classmethod
-    def unpack(cls, facts: PlanFacts, arrays: list[np.ndarray]) -> Plan:
-        """Return the plan that `pack` packed."""
-        return cls(numbers=arrays[0], pts=arrays[1], **facts)
 
 
 def cpu_reason(codec: str) -> str:

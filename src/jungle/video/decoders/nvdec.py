@@ -1,19 +1,18 @@
-"""Decode frames with torchcodec on a GPU: NVDEC decodes them, they are resized there and stay there.
+"""Decode and resize frames on a GPU with torchcodec and NVDEC.
 
-Runs in threads of this process (torchcodec releases the interpreter's lock while it works). Everything here
-also runs with `device="cpu"`, which is how it is tested without a GPU. The one module of the decoders that
-loads torch at once: import it where torch may be loaded.
+Runs in threads of this process (torchcodec releases the interpreter's lock while it works), and also with
+`device="cpu"` for tests. Importing this module loads torch.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from jungle.errors import UserError
 from jungle.video.container.packets import reason_of
 from jungle.video.decoders import torchcodec
 from jungle.video.decoders.gpu_plan import Plan
@@ -24,43 +23,21 @@ _own = threading.local()
 
 
 def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
-    """Decode the frames of a plan.
-
-    Args:
-        plan: the frames of one clip.
-        spec: how they are cropped and resized.
-        device: a torch device.
+    """Decode the frames of a plan, cropped and resized as the spec says.
 
     Returns:
         A clip whose frames are a uint8 tensor `[T, H, W, 3]` on the device, complete: no stream has to be
         waited for. A consumer on another stream has to `lend` it to that.
 
     Raises:
-        ClipError: the GPU cannot decode this video, or gives other frames than those asked for.
+        ClipError: the GPU cannot decode this video, or returns other frames.
         UserError: torchcodec cannot be loaded.
     """
-    open_decoder = torchcodec.load()
     scaler = TorchScaler(spec)
-    images: list[torch.Tensor] = []
     try:
         with _own_stream(device):
-            decoder = open_decoder(
-                os.path.abspath(plan.path),
-                stream_index=plan.stream,
-                dimension_order="NHWC",
-                seek_mode="exact",
-                device=device,
-            )
-            if decoder.cpu_fallback:
-                raise ClipError(_explain_fallback(str(decoder.cpu_fallback)))
-            if len(decoder) != plan.total:
-                raise ClipError("torchcodec counts other frames than the file holds")
-            for place, number in enumerate(plan.numbers.tolist()):
-                frame = decoder.get_frame_at(number)
-                plan.check(place, float(frame.pts_seconds))
-                images.append(scaler(frame.data))
-            frames = torch.stack(images)
-    except ClipError:
+            frames = torch.stack([scaler(image) for image in torchcodec.decode(plan, device)])
+    except (ClipError, UserError):
         raise
     except torch.cuda.OutOfMemoryError:
         raise ClipError("the GPU's memory is full") from None
@@ -103,9 +80,3 @@ def _own_stream(device: str) -> Iterator[None]:
     with torch.cuda.stream(stream):
         yield
     stream.synchronize()
-
-
-def _explain_fallback(text: str) -> str:
-    if "NVcuvid unavailable" in text:
-        return "the driver has no NVDEC library (libnvcuvid; in a container, the capability `video`)"
-    return "this GPU's NVDEC does not decode this kind of video"

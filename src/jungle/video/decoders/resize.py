@@ -1,9 +1,9 @@
-"""From a decoded picture to an upright RGB array: rotated, the bottom bar cut off, resized."""
+"""Turn a decoded picture into an upright RGB array, cropped at the bottom and resized."""
 
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, cast
+from typing import cast
 
 import av.filter
 import cv2
@@ -17,49 +17,41 @@ from jungle.video.container.upright import Turn, turn_of
 from jungle.video.frames.motion_crop import wide_size
 from jungle.video.types import ClipError, ClipSpec
 
-if TYPE_CHECKING:
-    from av import VideoFrame
-
-# For the sizes that swscale refuses.
-BY_CV2 = {
-    "area": cv2.INTER_AREA,
-    "bilinear": cv2.INTER_LINEAR,
-    "bicubic": cv2.INTER_CUBIC,
-    "nearest": cv2.INTER_NEAREST,
+# swscale's methods, and OpenCV's for the sizes that swscale refuses.
+METHODS = {
+    "area": (Interpolation.AREA, cv2.INTER_AREA),
+    "bilinear": (Interpolation.BILINEAR, cv2.INTER_LINEAR),
+    "bicubic": (Interpolation.BICUBIC, cv2.INTER_CUBIC),
+    "nearest": (Interpolation.POINT, cv2.INTER_NEAREST),
 }
 
 
 class Scaler:
-    """Turns the frames of one clip into arrays of one shape.
+    """Converter of the frames of one clip to arrays of one shape.
 
-    Every decoder's pictures pass through swscale here, so that what a model sees hangs little on the decoder.
-    `area` with full chroma differs from an exact box filter on RGB by 0.2 levels in the mean.
+    Pictures of every decoder pass through swscale, so that a model sees nearly the same from each. `area`
+    with full chroma differs from an exact box filter on RGB by 0.2 levels in the mean.
 
     Args:
         spec: how frames are cropped and resized.
-        size: (height, width) of the output; else the spec's.
-        turn: how the file says that frames are turned, where their angle does not say it all.
+        size: (height, width) of the output instead of the spec's.
+        turn: as `Timeline.turn`.
     """
 
     def __init__(self, spec: ClipSpec, size: tuple[int, int] | None = None, turn: Turn | None = None) -> None:
-        methods = {
-            "area": Interpolation.AREA,
-            "bilinear": Interpolation.BILINEAR,
-            "bicubic": Interpolation.BICUBIC,
-            "nearest": Interpolation.POINT,
-        }
+        method, self._cv2_method = METHODS[spec.interpolation]
         # Without FULL_CHR_H_INT swscale halves the colour resolution of its output.
-        self._resize = methods[spec.interpolation] | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+        self._resize = method | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
         self._keep = Interpolation.BILINEAR  # at its own size a frame comes out as from decord and torchcodec
         self._reformatter = VideoReformatter()
         self._spec, self._turn = spec, turn
         self._size = size or (spec.size if spec.focus == "whole" else None)
-        self._crops: dict[Any, Any] = {}
+        self._crops: dict[tuple[object, ...], av.filter.Graph] = {}
         self.source = (0, 0)
-        """(height, width) of the source, upright, once a frame has come."""
+        """(height, width) of the upright source, after the first frame."""
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
-        """uint8 `[H, W, 3]` of a frame that PyAV decoded."""
+        """Convert a frame that PyAV decoded to uint8 `[H, W, 3]`."""
         turn = turn_of(frame, self._turn)
         if any(turn):
             return self.from_rgb(turn(self._rgb(frame, None)))
@@ -71,18 +63,17 @@ class Scaler:
         return self._rgb(frame, self._size)
 
     def from_rgb(self, image: np.ndarray) -> np.ndarray:
-        """uint8 `[H, W, 3]` of an upright RGB picture `[H, W, 3]` at the source's size."""
+        """Convert an upright RGB picture of the source's size, uint8 `[H, W, 3]`."""
         self.source = (image.shape[0], image.shape[1])
         image = image[: self._spec.rows_kept(image.shape[0])]
         # A clip whose frame size changes midway keeps the size of its first frame.
         self._size = self._size or self._own_size(image.shape[0], image.shape[1])
         if image.shape[:2] == self._size:
             return np.ascontiguousarray(image)
-
         return self._rgb(VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24"), self._size)
 
     def _own_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the output where the spec leaves it to the source."""
+        """Return (height, width) of the output if the spec has no size."""
         return (height, width) if self._spec.focus == "whole" else wide_size(self._spec, height, width)
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
@@ -92,20 +83,19 @@ class Scaler:
         try:
             out = self._reformatter.reformat(frame, width, height, "rgb24", interpolation=flags, threads=1)
         except (FFmpegError, ValueError) as error:
-            # swscale refuses filters of many hundred pixels, as a picture of 60000 x 2 needs.
+            # swscale refuses filters of many hundred pixels, which a picture of 60000 x 2 needs.
             if (height, width) == own:
                 raise ClipError(
                     f"frames of {width}x{height} pixels, {frame.format.name}, cannot be converted "
                     f"to RGB ({reason_of(error)})"
                 ) from None
-            whole = self._rgb(frame, None)
-            return cv2.resize(whole, (width, height), interpolation=BY_CV2[self._spec.interpolation])
-        # Not to_ndarray(), which errs for frames one pixel wide.
+            return cv2.resize(self._rgb(frame, None), (width, height), interpolation=self._cv2_method)
+        # Not to_ndarray(), which is wrong for frames one pixel wide.
         rows = np.frombuffer(memoryview(out.planes[0]), np.uint8).reshape(height, -1)
         return rows[:, : width * 3].reshape(height, width, 3).copy()
 
     def _crop(self, frame: VideoFrame, rows: int) -> VideoFrame:
-        # The crop filter moves pointers and copies nothing.
+        # The crop filter moves pointers without copying.
         form = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         graph = self._crops.get(form)
         if graph is None:

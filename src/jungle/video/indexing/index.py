@@ -1,4 +1,4 @@
-"""What is on a disk: one row a video file, readable or not, in one Parquet file."""
+"""Index of video files: one row per file, readable or not, in one Parquet file."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from jungle.console import Progress, log
+from jungle.console import log
 from jungle.errors import UserError
 from jungle.parquet import read_parquet, write_parquet
 from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
-from jungle.video.indexing.inspect_file import RULES, is_current, look, stamp
-from jungle.video.indexing.journal import Journal
+from jungle.video.indexing.inspect_file import RULES, as_text, inspect, is_current
+from jungle.video.indexing.journal import Journal, Row, run_tasks
 from jungle.video.indexing.perceptual_hash import with_copies
-from jungle.video.workers.process_pool import TaskFailed, WorkerPool
 from jungle.wording import count, tally
 
-MEMORY_GB = 2.0
-PART = 4096  # rows gathered before they are packed
+PART = 4096  # rows gathered before they become a table
 
-SCHEMA: dict[str, Any] = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "clip": pl.String,  # path relative to the root, with /
     "path": pl.String,
     "status": pl.String,  # ok, degraded, failed
@@ -52,8 +49,8 @@ SCHEMA: dict[str, Any] = {
     "saturation": pl.Float64,
     "infrared": pl.Boolean,
     "looks": pl.String,  # hash of the first frame: few bits differ between copies
-    "rules": pl.Int64,  # by which frames were read and called sound: see `looking.RULES`
-    "copy_of": pl.String,  # the first clip, by name, of those of the same bytes or beginning
+    "rules": pl.Int64,  # version of reading: see `inspect_file.RULES`
+    "copy_of": pl.String,  # the first clip, by name, with the same bytes or beginning
 }
 
 LATER = {"looks", "copy_of", "rules", "ctime_ns"}
@@ -71,28 +68,28 @@ def index_clips(
     file_time: bool = False,
     keep: bool = False,
 ) -> pl.DataFrame:
-    """Look into every file and write what it is.
+    """Inspect every file and write the index.
 
-    Killed at any moment, the same call goes on from where it was; called later, it looks only at files that
-    are new or have changed. Files that are no longer among `paths` leave the table, unless it `keep`s them.
+    Killed at any moment, the same call resumes; called later, it inspects only new and changed files. Files
+    that are no longer among `paths` leave the table, unless `keep` is set.
 
     Args:
         paths: video files.
         out: the Parquet file.
-        root: folder that the clips are named relative to; else the folder that holds all of them.
+        root: folder that the clips are named relative to; by default the folder that holds all of them.
         workers: processes.
         timeout_s: seconds a file may take.
         name_pattern: regular expression that finds the time of recording in a file's name.
-        file_time: take the file's own time where neither the container nor the name tells.
-        keep: rows of files that are not among `paths`.
+        file_time: use the file's own time if neither the container nor the name has one.
+        keep: keep rows of files that are not among `paths`.
 
     Returns:
-        The table as written: columns `SCHEMA`, one row a file, in the order of `clip`. What could not be
-        found out is null.
+        The table as written: columns `SCHEMA`, one row per file, in the order of `clip`; unknown values are
+        null.
 
     Raises:
         UsageError: `name_pattern` is wrong.
-        UserError: two files would bear the same name, a file lies outside the root, or `out` is not an index.
+        UserError: two files would have the same name, a file lies outside the root, or `out` is not an index.
     """
     pattern = compiled(name_pattern)
     out = Path(out)
@@ -107,23 +104,21 @@ def index_clips(
     if done:
         log.info(f"index: {len(done)} of {count(len(names), 'file')} known from before")
     left = [(name, path) for name, path in names.items() if name not in done]
-    rows: list[dict[str, Any]] = []
-    with (
+    rows: list[Row] = []
+    for row in run_tasks(
         journal,
-        Progress("index", len(names), done=len(done)) as bar,
-        WorkerPool(look, workers=workers, timeout_s=timeout_s, memory_gb=MEMORY_GB) as pool,
+        inspect,
+        left,
+        label="index",
+        total=len(names),
+        workers=workers,
+        timeout_s=timeout_s,
+        failed={"rules": RULES},
     ):
-        for (name, path), answer in pool.map(left, ahead=4 * max(1, workers)):
-            if isinstance(answer, TaskFailed):
-                facts = {"status": "failed", "reason": str(answer), "rules": RULES, **stamp(path)}
-            else:
-                facts = answer[0]
-            rows.append({"clip": name, "path": as_text(path), **facts})
-            journal.add(rows[-1])
-            if len(rows) == PART:
-                parts.append(_table(rows))
-                rows = []
-            bar.advance()
+        rows.append(row)
+        if len(rows) == PART:
+            parts.append(_table(rows))
+            rows = []
     table = pl.concat([*parts, _table(rows)]).sort("clip")
     table = _with_times(table, pattern, file_time)
     if left or len(table) != len(known) or journal.rows():
@@ -134,7 +129,7 @@ def index_clips(
 
 
 def looked_at(out: Path) -> pl.Series:
-    """Return the paths of the files that the index `out` knows, also where it is not finished.
+    """Return the paths of the files in the index `out`, finished or not.
 
     Raises:
         UserError: `out` is not an index.
@@ -143,7 +138,7 @@ def looked_at(out: Path) -> pl.Series:
 
 
 def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str, str]:
-    """Clip name, relative to the root, -> absolute path.
+    """Map clip names, relative to the root, to absolute paths.
 
     Raises:
         UserError: there are no files, two would bear the same name, or one lies outside the root.
@@ -164,12 +159,7 @@ def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str
     return names
 
 
-def as_text(name: str) -> str:
-    """A name as a table can hold it: what is no UTF-8 becomes `?`."""
-    return name.encode("utf-8", "replace").decode()
-
-
-def _table(rows: list[dict[str, Any]]) -> pl.DataFrame:
+def _table(rows: list[Row]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, strict=False)
 
 
@@ -178,7 +168,7 @@ def _journal(out: Path) -> Journal:
 
 
 def _known(out: Path, journal: Journal) -> pl.DataFrame:
-    """Rows of the table as it was last written, and of a run that did not end."""
+    """Return the rows of the table as last written, and of a run that did not end."""
     parts = [_table([])]
     if out.exists():
         try:
@@ -199,7 +189,7 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
 
 
 def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
-    """Rows whose files are asked for and are as they were."""
+    """Return the rows of named files that have not changed."""
     columns = ("clip", "path", "status", "size", "mtime_ns", "ctime_ns")
     kept = [
         (clip := row["clip"]) in names
@@ -211,7 +201,7 @@ def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
 
 
 def _with_times(table: pl.DataFrame, pattern: re.Pattern[str], file_time: bool) -> pl.DataFrame:
-    """Times of recording, worked out again each time: they depend on what was asked for too."""
+    """Return the table with times of recording, which depend on the settings of each call."""
     found = [
         recorded_at(created or "", name.rsplit("/", 1)[-1], pattern, written if file_time else None)
         for created, name, written in table.select("created", "clip", "mtime_ns").iter_rows()

@@ -1,4 +1,4 @@
-"""Everything about one video file that takes opening it: what a worker of `indexing.index` does."""
+"""Inspect one video file, the task of the workers of `indexing.index`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
 
 from jungle.video.container.open import check_file
 from jungle.video.indexing.infrared import light_of
@@ -19,15 +18,15 @@ from jungle.video.workers.protocol import Answer
 THUMBNAILS = ClipSpec(Frames("opening", 4), (36, 64), decoder="pyav")
 BLOCK = 1 << 20
 RULES = 3
-"""Which frames are read and called sound; another number where a change of this program changes that. 2: the
-main picture of several streams, and no frame that a decoder made up. 3: mirrored pictures, streams without
-times, and damage that containers, checksums and lost sectors tell."""
+"""Version of which frames are read and called sound. 2: the main picture of several streams, and no frame
+that a decoder made up. 3: mirrored pictures, streams without times, and damage that containers, checksums
+and lost sectors reveal."""
 
 
-def look(order: tuple[str, str]) -> Answer:
-    """Facts about the file of `order`, a pair of clip name and path; `status` says whether it can be read."""
+def inspect(order: tuple[str, str]) -> Answer:
+    """Return the facts of the file of `order`, a pair of clip name and path."""
     path = order[1]
-    facts: dict[str, Any] = stamp(path)
+    facts: dict[str, object] = {**stamp(path)}
     try:
         probed = asdict(probe(path))
         damage = probed.pop("damage")
@@ -36,7 +35,7 @@ def look(order: tuple[str, str]) -> Answer:
         facts |= probed | asdict(light_of(clip.frames))
         facts["reason"] = damage or clip.reason
         facts["status"] = "degraded" if facts["reason"] else "ok"
-        # Of a damaged clip the first frame that can be read may be another than its copies'.
+        # The first readable frame of a damaged clip may differ from that of its copies.
         facts["looks"] = None if clip.reason else likeness(clip.frames[0])
     except ClipError as error:
         facts |= {"status": "failed", "reason": str(error)}
@@ -45,8 +44,13 @@ def look(order: tuple[str, str]) -> Answer:
     return facts, []
 
 
+def as_text(name: str) -> str:
+    """Return a name that a table can hold: bytes that are not UTF-8 become `?`."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def stamp(path: str) -> dict[str, int]:
-    """Size and times of a file, by which a change is noticed; empty where it is not there."""
+    """Return a file's size and times, by which a change is noticed; empty if it does not exist."""
     try:
         status = os.stat(path)
     except (OSError, ValueError):
@@ -54,11 +58,11 @@ def stamp(path: str) -> dict[str, int]:
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
 
 
-def is_current(row: Mapping[str, Any], path: str) -> bool:
-    """Tell whether a row is of a file as it is now: by its size and its time of modification.
+def is_current(row: Mapping[str, object], path: str) -> bool:
+    """Return whether a row is that of the file as it is now, by its size and time of modification.
 
-    A file that was not `ok` may have been repaired by a copy that took over the time of its original: there
-    the time of change, which every write sets, counts too. Rows of earlier versions do not tell it.
+    A file that was not `ok` may have been repaired by a copy that kept the time of its original; for those
+    the time of change, which every write sets, counts too. Rows of earlier versions lack it.
     """
     now = stamp(path)
     counts = ("size", "mtime_ns") if row.get("status") == "ok" else ("size", "mtime_ns", "ctime_ns")

@@ -1,4 +1,4 @@
-"""One clip made smaller, frame by frame: what a worker of `jungle.video.transcode.dataset` does."""
+"""Write the smaller copy of one clip, the task of the workers of `jungle.video.transcode.dataset`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from av.error import FFmpegError
@@ -25,7 +25,7 @@ from jungle.video.indexing.inspect_file import stamp
 from jungle.video.reader import open_listed, try_listings
 from jungle.video.transcode.copy_check import GROUP, Shown, check_copy
 from jungle.video.transcode.spec import Shrink
-from jungle.video.transcode.writer import ClipWriter
+from jungle.video.transcode.writer import ClipWriter, Encoding
 from jungle.video.types import ClipError, ClipSpec
 from jungle.video.workers.protocol import Answer
 from jungle.wording import tally_part
@@ -33,10 +33,10 @@ from jungle.wording import tally_part
 if TYPE_CHECKING:
     from av import VideoFrame
 
-# What each suffix promises to hold. A name is kept whatever it is, since tables refer to it, and readers go
-# by the content: .ASF and .MTS copies are Matroska inside.
+# Muxers by suffix. Names are kept, since tables refer to them, and readers go by the content: copies named
+# .ASF and .MTS are Matroska inside.
 MUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".avi": "avi", ".mkv": "matroska"}
-ENCODERS: dict[str, dict[str, Any]] = {
+ENCODERS: dict[str, Encoding] = {
     "mjpeg": {"codec": "mjpeg", "pix_fmt": "yuvj420p", "options": {"qmin": "3", "qmax": "3"}},
     # Short closed groups without reordering: cheap to enter anywhere, and right in every decoder.
     "h264": {
@@ -58,16 +58,16 @@ OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, 
 
 @dataclass(frozen=True)
 class ShrinkTask:
-    """Picklable: makes the copy of a clip below the folder `out`."""
+    """The task of a worker: write the copy of a clip below the folder `out`."""
 
     spec: Shrink
     out: str
 
     def __call__(self, order: tuple[str, str]) -> Answer:
-        """`order` is a pair of clip name and path."""
+        """Copy the clip of `order`, a pair of clip name and path."""
         name, path = order
         target = Path(self.out) / name
-        facts: dict[str, Any] = stamp(path)
+        facts = stamp(path)
         try:
             return {**facts, **shrink_clip(path, target, self.spec), "checked": True}, []
         except ClipError as error:
@@ -76,11 +76,10 @@ class ShrinkTask:
             reason = f"its copy cannot be written: {reason_of(error)}"
         if os.path.lexists(target):
             reason += "; the copy made before stays"
-        facts |= {"status": "failed", "reason": reason, "checked": False}
-        return facts, []
+        return {**facts, "status": "failed", "reason": reason, "checked": False}, []
 
 
-def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
+def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, object]:
     """Write the smaller copy of one clip, complete or not at all.
 
     The copy is read back and compared with its original before it gets its name, since people delete
@@ -93,7 +92,7 @@ def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, Any]:
         ClipError: no frame can be read, the copy differs from its original, or the original changed.
     """
 
-    def copy(how: str) -> dict[str, Any]:
+    def copy(how: str) -> dict[str, object]:
         with replace_atomically(target) as part:
             before = _version(path)
             copied = _copy(path, part, target.suffix.lower(), spec, how)
@@ -113,7 +112,7 @@ def _version(path: str | Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, Any]:
+def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> dict[str, object]:
     with open_listed(path, how) as file:
         timeline = file.timeline
         times = timeline.times
@@ -134,7 +133,7 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
 
 
 class _Sink:
-    """Takes decoded frames in order and encodes them at once, so that a long clip takes no more memory."""
+    """Encoder of decoded frames as they come, so that a long clip takes no more memory than a short one."""
 
     def __init__(self, part: Path, suffix: str, spec: Shrink, timeline: Timeline, picks: np.ndarray) -> None:
         muxer = MUXERS.get(suffix, "matroska")
@@ -143,19 +142,14 @@ class _Sink:
         self.shown = Shown(len(picks))
         duration = timeline.duration
         fps = len(picks) / duration if duration > 0 else (spec.fps or 1.0)
-        self._writer = ClipWriter(
-            part,
-            fps=min(max(fps, SLOWEST), FASTEST),
-            container=muxer,
-            variable=self.variable,
-            **ENCODERS[spec.codec],
-        )
+        rate = min(max(fps, SLOWEST), FASTEST)
+        encoding: Encoding = {**ENCODERS[spec.codec], "fps": rate, "container": muxer}
+        self._writer = ClipWriter(part, variable=self.variable, **encoding)
         self._spec, self._times = spec, iter(timeline.times[picks])
         self._timeline = timeline
         self._scaler: Scaler | None = None
-        self.size = (0, 0)
         self.keeps_size = False
-        """Whether the copy is as large as the upright clip, but for odd sides, and nothing is cut off it."""
+        """Whether the copy is as large as the upright clip, but for odd sides, and nothing is cut off."""
 
     @property
     def frames(self) -> int:
@@ -163,18 +157,18 @@ class _Sink:
 
     @property
     def facts(self) -> dict[str, int]:
-        """Frames and size of the copy."""
-        return {"frames": self.frames, "height": self.size[0], "width": self.size[1]}
+        height, width = self.shown.size
+        return {"frames": self.frames, "height": height, "width": width}
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         if self._scaler is None:
             swapped = turn_of(frame, self._timeline.turn).swapped
             height, width = (frame.width, frame.height) if swapped else (frame.height, frame.width)
-            kept = ClipSpec(crop_bottom=self._spec.crop_bottom).rows_kept(height)
-            self.size = self._spec.output_size(kept, width)
-            self.keeps_size = kept == height and self.size == Shrink().output_size(height, width)
             uncut = ClipSpec(crop_bottom=self._spec.crop_bottom)
-            self._scaler = Scaler(uncut, self.size, self._timeline.turn)
+            kept = uncut.rows_kept(height)
+            size = self._spec.output_size(kept, width)
+            self.keeps_size = kept == height and size == Shrink().output_size(height, width)
+            self._scaler = Scaler(uncut, size, self._timeline.turn)
         if self._timeline.counted:
             time = float(next(self._times))
         else:
@@ -195,12 +189,14 @@ class _Sink:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Say in words what an encoder or a disk refuses."""
+        """Translate an error of the encoder or the disk."""
         try:
             yield
         except (FFmpegError, OSError, ValueError) as error:
             if getattr(error, "errno", None) in OF_THE_DISK:
                 why = reason_of(error)
             else:
-                why = f"{self._spec.codec} takes no frames of {self.size[1]}x{self.size[0]} pixels"
+                why = (
+                    f"{self._spec.codec} takes no frames of {self.shown.size[1]}x{self.shown.size[0]} pixels"
+                )
             raise ClipError(f"its copy cannot be written: {why}") from None

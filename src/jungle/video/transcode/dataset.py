@@ -1,4 +1,4 @@
-"""A smaller copy of a data set, with the same names and tables, so that a terabyte fits a laptop."""
+"""Write a smaller copy of a data set, with the same names and tables, so that a terabyte fits a laptop."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ import tempfile
 import unicodedata
 from collections.abc import Container, Iterable
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from jungle.console import Progress, log
+from jungle.console import log
 from jungle.errors import UsageError, UserError
 from jungle.files import replace_atomically, write_json
 from jungle.parquet import read_parquet, write_parquet
-from jungle.video.indexing.index import as_text, clip_names
-from jungle.video.indexing.inspect_file import is_current, stamp
-from jungle.video.indexing.journal import Journal
+from jungle.video.indexing.index import clip_names
+from jungle.video.indexing.inspect_file import as_text, is_current, stamp
+from jungle.video.indexing.journal import Journal, Row, run_tasks
 from jungle.video.transcode.clip import ShrinkTask
 from jungle.video.transcode.spec import Shrink
-from jungle.video.workers.process_pool import TaskFailed, WorkerPool
 from jungle.wording import count
 
-MEMORY_GB = 2.0
-# Labels, sites, templates: what `data.labels` and its like read, and what people keep beside clips.
+# Labels, sites, templates: files that `data.labels` and similar settings read, or that people keep with
+# clips.
 TABLES = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq", ".json", ".jsonl", ".xlsx", ".xls", ".ods")
 SETTINGS, LIST = "shrink.json", "shrink.parquet"
 
-SCHEMA: dict[str, Any] = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "clip": pl.String,
     "status": pl.String,  # ok, degraded, failed
     "reason": pl.String,
@@ -38,7 +36,7 @@ SCHEMA: dict[str, Any] = {
     "mtime_ns": pl.Int64,
     "ctime_ns": pl.Int64,
     "size_after": pl.Int64,
-    "checked": pl.Boolean,  # the copy was read back and is like its original
+    "checked": pl.Boolean,  # the copy was read back and compared with its original
     "frames": pl.Int64,
     "width": pl.Int32,
     "height": pl.Int32,
@@ -56,11 +54,10 @@ def shrink_clips(
 ) -> pl.DataFrame:
     """Write a smaller copy of every clip below `out`, under the name that it has below `root`.
 
-    Sound is left out. A clip that is as small and slow as asked, and would only grow, is copied as it is
-    (`AS_IT_IS` is its reason then), with its sound. Each new copy is read back and compared with its original
-    before it is called done. Tables that lie at the top of the root (`TABLES`) are copied, so that
-    `data.root=<out>` is all that training on the copy takes. Killed at any moment, the same call goes on from
-    where it was; called later, it copies only what is new, has changed, or failed before.
+    Sound is left out. A clip that is already as small and slow, and would only grow, is copied unchanged
+    (`AS_IT_IS` is its reason). Each new copy is read back and compared with its original. Tables at the top
+    of the root (`TABLES`) are copied, so that training on the copy needs only `data.root=<out>`. Killed at
+    any moment, the same call resumes; called later, it copies what is new, has changed, or failed before.
 
     Args:
         paths: video files.
@@ -71,38 +68,34 @@ def shrink_clips(
         timeout_s: seconds a clip may take.
 
     Returns:
-        One row a clip, in the order of `clip`: columns `SCHEMA`, also written to `<out>/shrink.parquet`.
+        One row per clip, in the order of `clip`: columns `SCHEMA`, also written to `<out>/shrink.parquet`.
 
     Raises:
-        UserError: `out` lies in `root`, holds copies made in another way, or files that are no copies, or its
-            disk takes the names of two clips for one.
+        UserError: `out` lies in `root`, holds copies made in another way or other files, or its disk takes
+            the names of two clips for one.
     """
     given, root, out = root, Path(root).resolve(), Path(out).resolve()
     if out == root or out.is_relative_to(root):
         raise UserError(f"shrink: {out} lies in {root}, whose files would be mixed with their copies.")
     names = clip_names(paths, given)  # a linked clip has the name of its link
-    _settle(out, spec)
+    _write_settings(out, spec)
     _check_names(names, out)
     journal = Journal(out / LIST, set(SCHEMA))
     rows = _done(out, journal, names)
     left = [(name, path) for name, path in names.items() if name not in rows]
     if rows:
         log.info(f"shrink: {len(rows)} of {count(len(names), 'clip')} from before")
-    with (
+    for row in run_tasks(
         journal,
-        Progress("shrink", len(names), done=len(rows)) as bar,
-        WorkerPool(
-            ShrinkTask(spec, str(out)), workers=workers, timeout_s=timeout_s, memory_gb=MEMORY_GB
-        ) as pool,
+        ShrinkTask(spec, str(out)),
+        left,
+        label="shrink",
+        total=len(names),
+        workers=workers,
+        timeout_s=timeout_s,
+        failed={"checked": False},
     ):
-        for (name, path), answer in pool.map(left, ahead=2 * max(1, workers)):
-            if isinstance(answer, TaskFailed):
-                facts = {"status": "failed", "reason": str(answer), "checked": False, **stamp(path)}
-            else:
-                facts = answer[0]
-            rows[name] = {"clip": name, **facts}
-            journal.add(rows[name])
-            bar.advance()
+        rows[str(row["clip"])] = row
     table = pl.DataFrame([rows[name] for name in sorted(rows)], schema=SCHEMA, strict=False)
     _copy_tables(root, out, names)
     write_parquet(table, out / LIST)
@@ -111,7 +104,7 @@ def shrink_clips(
 
 
 def _copy_tables(root: Path, out: Path, names: Container[str]) -> None:
-    """Copy the tables at the top of the root; say which other files there stay behind."""
+    """Copy the tables at the top of the root; log which other files there are not copied."""
     others, refused = [], []
     for source in sorted(root.iterdir()):
         if source.name.startswith(".") or as_text(source.name) in names or not os.path.isfile(source):
@@ -135,7 +128,11 @@ def _listed(names: list[str]) -> str:
 
 
 def _check_names(names: Iterable[str], out: Path) -> None:
-    """Make sure that no copy would replace another on a disk that does not tell their names apart."""
+    """Check that no copy would replace another on a disk that takes their names for one.
+
+    Raises:
+        UserError: one would.
+    """
     twins: dict[str, list[str]] = {}
     for name in names:
         twins.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
@@ -149,7 +146,7 @@ def _check_names(names: Iterable[str], out: Path) -> None:
 
 
 def _folds(folder: Path) -> bool:
-    """Whether a disk takes names that differ in case, or in how accents are written, for one."""
+    """Return whether a disk ignores case, or how accents are written, in names."""
     with tempfile.TemporaryDirectory(prefix=".names.", dir=folder) as inside:
         (Path(inside) / "aé").touch()
         return any(
@@ -157,8 +154,12 @@ def _folds(folder: Path) -> bool:
         )
 
 
-def _settle(out: Path, spec: Shrink) -> None:
-    """One folder holds copies of one kind."""
+def _write_settings(out: Path, spec: Shrink) -> None:
+    """Write the settings of the copies, and delete copies that a killed run left half written.
+
+    Raises:
+        UserError: the folder holds copies of other settings, or other files.
+    """
     settings = out / SETTINGS
     if settings.exists():
         try:
@@ -172,16 +173,15 @@ def _settle(out: Path, spec: Shrink) -> None:
                 "delete it."
             )
     elif out.is_dir() and any(not f.name.startswith(".") for f in out.iterdir()):
-        # Copies and tables would replace files of the same names, and half written ones are deleted below.
+        # Copies would replace files of the same names, and half written ones are deleted below.
         raise UserError(f"shrink: {out} holds other files. Give a new or an empty folder.")
     write_json(settings, spec.to_dict())
-    # What a killed run left half written.
     for part in out.rglob(".*.part*"):
         part.unlink(missing_ok=True)
 
 
-def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[str, Any]]:
-    """Rows of clips whose copies are there and whose sources are as they were."""
+def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, Row]:
+    """Return the rows of clips whose copies exist and whose sources have not changed."""
     rows = journal.rows()
     if (out / LIST).exists():
         try:
@@ -198,7 +198,8 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, dict[
             log.warning(f"shrink: {out / LIST} cannot be read; all clips are copied again")
     found = {}
     for row in rows:
-        name, path = row["clip"], names.get(row["clip"])
+        name = str(row["clip"])
+        path = names.get(name)
         if path is None or row.get("status") == "failed" or not row.get("checked"):
             continue
         if is_current(row, path) and stamp(str(out / name)).get("size") == row.get("size_after"):

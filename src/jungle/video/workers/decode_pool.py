@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
 from jungle.video.decoders import torchcodec
@@ -14,7 +14,6 @@ from jungle.video.workers.decode_stats import DecodeStats
 from jungle.video.workers.process_pool import TaskFailed, Worker, WorkerPool
 
 if TYPE_CHECKING:
-    from jungle.video.decoders.gpu_plan import PlanFacts
     from jungle.video.workers.protocol import Answer
 
 MEMORY_GB = 2.0
@@ -209,16 +208,7 @@ class ReadTask:
             facts, arrays = found.pack()
             return {"plan": facts}, arrays
         arrays = [array for clip in found for array in (clip.frames, clip.times)]
-        return {"clips": [{name: getattr(clip, name) for name in CLIP_FACTS} for clip in found]}, arrays
-
-
-CLIP_FACTS = tuple(f.name for f in fields(Clip) if f.name not in ("frames", "times"))
-
-
-class _ClipFacts(ClipFacts):
-    """`CLIP_FACTS` as they pass between processes."""
-
-    cache: str
+        return {"clips": [clip.facts() for clip in found]}, arrays
 
 
 def unpack(answer: Answer) -> list[Clip] | Plan | ClipError:
@@ -227,8 +217,8 @@ def unpack(answer: Answer) -> list[Clip] | Plan | ClipError:
     if "unreadable" in header:
         return ClipError(str(header["unreadable"]))
     if "plan" in header:
-        return Plan.unpack(cast("PlanFacts", header["plan"]), arrays)
-    clips = cast("list[_ClipFacts]", header["clips"])
+        return Plan(numbers=arrays[0], pts=arrays[1], **header["plan"])  # type: ignore[arg-type]
+    clips = cast("list[ClipFacts]", header["clips"])
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
     return [Clip(frames=f, times=t, **facts) for (f, t), facts in zip(pairs, clips, strict=True)]
 
