@@ -16,9 +16,8 @@ from jungle.video.transcode.writer import write_clip
 def test_a_line_of_pixels_is_a_clip(height: int, width: int, tmp_path: Path) -> None:
     path = tmp_path / "clips" / "line.avi"
     path.parent.mkdir()
-    write_clip(
-        path, [np.full((height, width, 3), 40 + 50 * t, np.uint8) for t in range(4)], 5, "mjpeg", "yuvj420p"
-    )
+    frames = [np.full((height, width, 3), 40 + 50 * t, np.uint8) for t in range(4)]
+    write_clip(path, frames, fps=5, codec="mjpeg", pix_fmt="yuvj420p")
     clip = read_clip(path, ClipSpec(Frames("uniform", 2), (18, 32)))
     assert (clip.status, clip.height, clip.width) == ("ok", height, width)
     np.testing.assert_allclose(clip.frames.mean((1, 2, 3)), [90, 190], atol=4)

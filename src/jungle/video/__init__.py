@@ -1,6 +1,7 @@
 """Video files in, frames out: `read_clip` gives a clip's frames, `probe` says what a file is."""
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from jungle.video.types import Clip, ClipError, ClipSpec, Frames
 
@@ -11,14 +12,10 @@ if TYPE_CHECKING:
 __all__ = ["Clip", "ClipError", "ClipSpec", "Frames", "Probe", "probe", "read_clip"]
 
 
-def __getattr__(name: str) -> Any:
-    # PyAV is loaded by the first call that reads a file, so that `--help` does not wait for it.
+def __getattr__(name: str) -> object:
+    # The first call that reads a file loads PyAV, so that `--help` does not wait for it.
     if name in ("Probe", "probe"):
-        from jungle.video import probing
-
-        return getattr(probing, name)
+        return getattr(import_module("jungle.video.probing"), name)
     if name == "read_clip":
-        from jungle.video.reader import read_clip
-
-        return read_clip
+        return import_module("jungle.video.reader").read_clip
     raise AttributeError(f"module 'jungle.video' has no attribute '{name}'")

@@ -1,4 +1,4 @@
-"""What passes between the video room and everyone else: which frames, how they are read, what came out."""
+"""Clips and their specs: which frames are read, how, and with which result."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ if TYPE_CHECKING:
     import numpy as np
 
 KINDS = ("uniform", "fps", "fps_start", "random", "early_bias", "keyframe", "motion", "opening")
-AT_A_RATE = (
-    "fps",
-    "fps_start",
-)  # kinds that take a rate, of which a clip alone tells how many frames there are
+AT_A_RATE = ("fps", "fps_start")  # kinds with a rate: the number of frames depends on the clip
 DECODERS = ("auto", "decord", "torchcodec", "pyav")
 DEVICES = ("cpu", "cuda")
 ON_GPU = ("torchcodec", "decord")  # decoders that have a GPU side
 FOCI = ("whole", "motion")
 INTERPOLATIONS = ("area", "bilinear", "bicubic", "nearest")
-MAX_SIDE = 4096  # pixels of an output side; more is a typing error, not a wish
+MAX_SIDE = 4096  # pixels of an output side; a larger one is a typing error
 MAX_COUNT = 4096  # frames of one clip held in memory at once
-
 
 Likely = tuple[tuple[float, float], ...]
 """Seconds, ascending, and a weight above 0 each."""
 
 
 class ClipError(Exception):
-    """A clip cannot be read. `str()` is one line that says why; it never carries bytes of the file."""
+    """A clip that cannot be read. `str()` is one line that says why, without bytes of the file."""
 
     def __init__(self, reason: str) -> None:
         line = " ".join(str(reason).split())
@@ -41,19 +37,19 @@ class ClipError(Exception):
 
 @dataclass(frozen=True)
 class Frames:
-    """Which frames of a clip are read."""
+    """Selection of frames of a clip."""
 
     kind: str = "uniform"
     """One of `KINDS`."""
     count: int = 16
-    """Frames a clip; the most there may be for those `AT_A_RATE`. A shorter clip gives what it has."""
+    """Frames per clip, for kinds `AT_A_RATE` at most. A shorter clip gives all it has."""
     fps: float | None = None
-    """Frames a second, for the kinds `AT_A_RATE` only."""
+    """Frames a second, for kinds `AT_A_RATE` only."""
     first_s: float | None = None
-    """Of kind `random`: draw among the frames of so many seconds from the start; None = among all."""
+    """Kind `random` draws from this many seconds at the start; None = from the whole clip."""
     likely: Likely = ()
-    """How likely kind `random` is to draw frames of that time, in between by a straight line. Of one clip, so
-    not in `to_dict`; empty = one frame a stretch."""
+    """Weights for kind `random`, linear in between; empty = one frame from each equal part. They are those of
+    one clip, so not in `to_dict`."""
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -79,7 +75,7 @@ class Frames:
                 raise UsageError(f"frames.first_s: {self.first_s} is no number of seconds above 0.")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and fingerprints; `first_s` where it is given."""
+        """Return plain types, for checkpoints and fingerprints; `first_s` only if it is given."""
         return {
             "kind": self.kind,
             "count": int(self.count),
@@ -89,13 +85,13 @@ class Frames:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Frames:
-        """The inverse of `to_dict`."""
+        """Build the frames of `to_dict`."""
         return cls(**values)
 
 
 @dataclass(frozen=True)
 class ClipSpec:
-    """How a clip is turned into frames. Plain, picklable and hashable."""
+    """Settings by which a clip becomes frames. Plain, picklable and hashable."""
 
     frames: Frames = field(default_factory=Frames)
     size: tuple[int, int] | None = None
@@ -103,15 +99,15 @@ class ClipSpec:
     crop_bottom: float = 0
     """Cut from the bottom before resizing: below 1 a fraction of the height, else pixels of the source."""
     decoder: str = "auto"
-    """One of `DECODERS`. A clip that it is known to get wrong is read by PyAV: see `Clip.decoder`. `auto` is
-    PyAV for every file, the fastest for each kind that was measured (`jungle bench decode`)."""
+    """One of `DECODERS`. PyAV replaces it for clips that it reads wrongly: see `Clip.decoder`. `auto` is PyAV
+    for every file, the fastest for each kind that was measured (`jungle bench decode`)."""
     interpolation: str = "area"
-    """One of `INTERPOLATIONS`. `area` averages, so that small things do not flicker away when shrunk."""
+    """One of `INTERPOLATIONS`. `area` averages, so that small objects do not flicker when shrunk."""
     device: str = "cpu"
-    """One of `DEVICES`, where frames are decoded; `cuda` for the decoders of `ON_GPU` only. Which GPU is no
-    part of a spec. A clip that the GPU cannot decode is read by PyAV: see `Clip.on_cpu`."""
+    """One of `DEVICES`, where frames are decoded; `cuda` for the decoders of `ON_GPU` only. PyAV reads clips
+    that the GPU cannot decode: see `Clip.on_cpu`."""
     focus: str = "whole"
-    """One of `FOCI`: the `whole` picture, or its part where there is `motion` (`frames.motion_crop`)."""
+    """One of `FOCI`: the `whole` picture, or its part with `motion` (`frames.motion_crop`)."""
 
     def __post_init__(self) -> None:
         if isinstance(self.frames, dict):
@@ -140,7 +136,7 @@ class ClipSpec:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and fingerprints; device and focus where they change the frames."""
+        """Return plain types for checkpoints and fingerprints; device and focus if they change frames."""
         return {
             "frames": self.frames.to_dict(),
             "size": None if self.size is None else list(self.size),
@@ -153,20 +149,19 @@ class ClipSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ClipSpec:
-        """The inverse of `to_dict`."""
-        values = dict(values)
+        """Build the spec of `to_dict`."""
         size = values.get("size")
         return cls(**{**values, "size": None if size is None else tuple(size)})
 
     @property
     def most_bytes(self) -> int | None:
-        """Bytes of a clip's frames, at most; None where only the clip tells."""
+        """The most bytes that a clip's frames take; None if that depends on the clip."""
         if self.size is None or self.frames.kind in AT_A_RATE:
             return None
         return self.frames.count * self.size[0] * self.size[1] * 3
 
     def rows_kept(self, height: int) -> int:
-        """Rows of a source frame of `height` pixels that are left after the bottom is cut.
+        """Return the rows of a source frame of `height` pixels that remain above the cut.
 
         Raises:
             ClipError: nothing would be left.
@@ -182,27 +177,27 @@ class Clip:
     """The frames of one clip."""
 
     frames: Any
-    """uint8 `[T, H, W, 3]`, RGB, upright: a NumPy array, or a torch tensor that is on the GPU."""
+    """uint8 `[T, H, W, 3]`, RGB, upright: a NumPy array, or a torch tensor on the GPU."""
     times: np.ndarray
-    """float64 `[T]`: seconds from the clip's first frame to each frame, true presentation times."""
+    """float64 `[T]`: true presentation times in seconds from the clip's first frame."""
     status: str
-    """`ok`, or `degraded` where only part of what was asked for could be had."""
+    """`ok`, or `degraded` if some of the selected frames were replaced or left out."""
     reason: str
-    """Why the clip is degraded; empty where it is ok."""
+    """Why the clip is degraded; empty if it is ok."""
     decoder: str
-    """What read it: `decord`, `torchcodec`, `pyav`, or on a GPU `decord-cuda`, `torchcodec-cuda`."""
+    """The decoder used: `decord`, `torchcodec`, `pyav`, or on a GPU `decord-cuda`, `torchcodec-cuda`."""
     width: int
     """Pixels of the source, upright."""
     height: int
     """Pixels of the source, upright."""
     fps: float
-    """Mean frame rate of the source; 0 where it is unknown."""
+    """Mean frame rate of the source; 0 if unknown."""
     duration: float
-    """Seconds of the source; 0 where it is unknown."""
+    """Seconds of the source; 0 if unknown."""
     on_cpu: str = ""
-    """Why a clip that was meant for the GPU was decoded on the CPU; else empty."""
+    """Why a clip meant for the GPU was decoded on the CPU; else empty."""
     cache: str = ""
-    """How a frame cache fared with it (see `jungle.data.frame_cache.worker`); empty where there is none."""
+    """Outcome of a frame cache (see `jungle.data.frame_cache.worker`); empty without one."""
 
     def replace(self, **changes: Any) -> Clip:
         """Return a copy with other values."""
@@ -227,19 +222,16 @@ class ClipFacts(TypedDict):
     cache: NotRequired[str]
 
 
-def checked_size(size: Any) -> tuple[int, int]:
-    """Return (height, width) where both are whole numbers of pixels that a frame may have.
+def checked_size(size: object) -> tuple[int, int]:
+    """Return (height, width) if both are whole numbers of pixels from 1 to `MAX_SIDE`.
 
     Raises:
         UsageError: they are not.
     """
-    if (
-        not isinstance(size, (tuple, list))
-        or len(size) != 2
-        or not all(_is_int(s) and 1 <= s <= MAX_SIDE for s in size)
-    ):
+    pair = size if isinstance(size, (tuple, list)) and len(size) == 2 else (0, 0)
+    if not all(_is_int(side) and 1 <= side <= MAX_SIDE for side in pair):
         raise UsageError(f"size: {str(size)[:80]} is not (height, width), each from 1 to {MAX_SIDE}.")
-    return int(size[0]), int(size[1])
+    return int(pair[0]), int(pair[1])
 
 
 def _is_int(value: object) -> bool:

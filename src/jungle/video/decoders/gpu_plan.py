@@ -1,4 +1,4 @@
-"""The frames of a clip that a GPU is to decode, found and checked by a process that may be killed."""
+"""The frames of a clip that a GPU is to decode, planned by a process that may be killed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 from jungle.video.container.timeline import Timeline
 from jungle.video.types import ClipError
 
-# What NVDEC decodes through torchcodec and decord both. MJPEG, msmpeg4 and the rest are for the CPU. What a
-# card cannot do of these (10 bit, 4:2:2, frames under 144 pixels) shows when the clip is opened there.
+# Codecs that NVDEC decodes through both torchcodec and decord; the CPU decodes the others. Limits of a card
+# (10 bit, 4:2:2, frames under 144 pixels) show when the clip is opened there.
 NVDEC = ("h264", "hevc", "av1", "vp8", "vp9", "mpeg4")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The frames of one clip, to be decoded in another process than the one that found them."""
+    """The frames of one clip, planned in one process and decoded in another."""
 
     path: str
     numbers: np.ndarray

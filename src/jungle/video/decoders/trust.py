@@ -1,8 +1,8 @@
-"""Which decoded frames can be trusted: a decoder makes up what it cannot read, and tells its log alone.
+"""Decide which decoded frames are sound: a decoder invents lost parts, and reports it only in its log.
 
-A lost part of a picture is filled with grey or with what was there before, and every picture that refers to
-it inherits that, up to the next one that refers to none. So FFmpeg's log is read for each packet, and a frame
-is sound only where nothing was said of damage from the key frame that it depends on up to itself.
+It fills a lost part of a picture with grey or with the part before, and every picture that refers to it
+inherits that, until one that refers to none. So FFmpeg's log is read for each packet, and a frame is sound
+only if there was no sign of damage from the key frame that it depends on up to itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import threading
 from bisect import bisect_right, insort
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from av import logging
 from av.error import FFmpegError
@@ -21,45 +21,42 @@ from jungle.video.decoders.blanks import has_blank, longest_run
 
 if TYPE_CHECKING:
     from av import VideoFrame
-    from av.codec.context import CodecContext
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
 
 Line = tuple[int, str, str]
-"""Level, who says it, what."""
+"""Level, component, text."""
 
-ERROR, INFO = 16, 32  # FFmpeg's levels: lower is graver
-# Said at any level of pictures that are not what was filmed.
+ERROR, INFO = 16, 32  # FFmpeg's levels: lower is more serious
+# Texts of any level about pictures that differ from what was filmed.
 SIGNS = re.compile(
     r"concealing|missing ref|reference picture missing|no keyframe|corrupt|damaged"
     r"|undecodable NALU|Failed to parse header of NALU",
     re.IGNORECASE,
 )
-# Decoders that, begun at a key frame, do not put out pictures that refer to what lies before it.
+# Decoders that, started at a key frame, do not output pictures that refer to frames before it.
 DROPPING = ("hevc", "vvc", "mpeg4", "mpeg1video", "mpeg2video")
-# Errors that leave the picture as it was filmed: cameras write odd application fields and EXIF into JPEG, and
-# name references to be forgotten that are gone already.
+# Errors that do not change the picture: cameras write odd application fields and EXIF into JPEG, and drop
+# references twice.
 HARMLESS = re.compile(r"APP fields|EXIF|mmco: unref short failure", re.IGNORECASE)
 
 
 def is_sign(level: int, text: str) -> bool:
-    """Whether a line of FFmpeg's log, or the format of one, says that a picture is not what was filmed."""
+    """Return whether a line of FFmpeg's log, or its format, reports a picture that differs from the scene."""
     if HARMLESS.search(text):
         return False
     return level <= ERROR or (level <= INFO and SIGNS.search(text) is not None)
 
 
 class Place(int):
-    """A number that is an object of its own: PyAV tells opaque objects apart by where they lie in memory.
+    """A number with its own memory address, by which PyAV identifies opaque objects.
 
-    Python has each small number once; a frame of another decode, let go later, would take this one's with it.
+    Python shares small numbers: a frame of another decode, freed later, would free this one's number too.
     """
 
 
 class Watched:
-    """A decoder that is listened to, for as long as it is entered.
-
-    Args:
-        context: the decoder, on one thread.
+    """A decoder, on one thread, with its log; a context manager.
 
     Example:
         with Watched(context) as watched:
@@ -68,44 +65,39 @@ class Watched:
                     ...
     """
 
-    def __init__(self, context: CodecContext) -> None:
-        self._failure = FFmpegError
-        context.copy_opaque = True  # a frame then bears the number of its packet, whatever its time is worth
+    def __init__(self, context: VideoCodecContext) -> None:
+        context.copy_opaque = True  # a frame then has the number of its packet, even if its time is wrong
         self._context = context
         self._ear = listening()
         self._lines: list[Line] = []
-        self._intra = context.codec.intra_only
-        self._dropping = context.codec.canonical_name in DROPPING
         self._codec = context.codec.canonical_name
         self._longest = longest_run(self._codec, context.extradata)
         self._fresh = True
         self._entries: list[int] = []
-        """Places of key packets without a sign of damage, ascending."""
+        """Numbers of key packets without a sign of damage, ascending."""
         self._faults: list[int] = []
-        """Places from which on damage is handed down, ascending."""
+        """Numbers of packets from which on damage is inherited, ascending."""
         self._broken: set[int] = set()
-        """Places of packets that are damaged themselves."""
+        """Numbers of packets that are damaged themselves."""
         self._entry_pts: int | None = None
         self._unshown: int | None = None
-        """The last entry, where what lies before it is not sound and its frame has not come out yet."""
+        """The last entry, if frames before it are not sound and its own has not come out yet."""
         self.fed = 0
-        """Packets that went in so far."""
+        """Packets decoded so far."""
         self.complaints = 0
-        """Those of them at which there was a sign of damage."""
+        """Packets with a sign of damage so far."""
 
     def __enter__(self) -> Watched:
         self._lines = self._ear.__enter__()
         return self
 
-    def __exit__(self, *error: Any) -> None:
-        self._ear.__exit__(*error)
+    def __exit__(self, *_: object) -> None:
+        self._ear.__exit__(None, None, None)
 
     def decode(self, packet: Packet, place: int) -> list[tuple[VideoFrame, bool]]:
-        """What comes out when a packet goes in: frames, and whether each is what was filmed.
+        """Decode a packet with bytes; return the frames that come out, and whether each is sound.
 
-        Args:
-            packet: with bytes.
-            place: its number in the order of decoding.
+        `place` is the packet's number in decoding order.
         """
         packet.opaque = Place(place)
         frames, damaged = self._decode(packet)
@@ -114,11 +106,11 @@ class Watched:
         self.complaints += damaged
         if damaged:
             self._broken.add(place)
-            # Nothing that is shown after a key frame refers to what is shown before it.
+            # Frames shown after a key frame do not refer to those shown before it.
             if packet.is_keyframe or not _before(packet.pts, self._entry_pts):
                 self._faults.append(place)
         elif packet.is_keyframe:
-            if not self._depends_on_sound(place) and not (self._fresh and self._dropping):
+            if not self._depends_on_sound(place) and not (self._fresh and self._codec in DROPPING):
                 self._unshown = place
             self._entries.append(place)
             self._entry_pts = packet.pts
@@ -126,7 +118,7 @@ class Watched:
         return [(frame, self._is_sound(frame)) for frame in frames]
 
     def drain(self) -> list[tuple[VideoFrame, bool]]:
-        """What the decoder still holds back; it is then ready for another group."""
+        """Return the frames still held back, and prepare the decoder for another group."""
         frames, _ = self._decode(None)
         found = [(frame, self._is_sound(frame)) for frame in frames]
         self._context.flush_buffers()
@@ -138,11 +130,11 @@ class Watched:
         return found
 
     def _decode(self, packet: Packet | None) -> tuple[list[VideoFrame], bool]:
-        """Frames that a packet gives, and whether there was a sign of damage."""
-        self._lines.clear()  # of what was done with the frames before: it says nothing of this packet
+        """Return the frames of a packet, and whether there was a sign of damage."""
+        self._lines.clear()  # lines about the use of earlier frames
         try:
-            frames = list(self._context.decode(packet))  # type: ignore[arg-type]
-        except (self._failure, ValueError):
+            frames = list(self._context.decode(packet))
+        except (FFmpegError, ValueError):
             return [], True
         return frames, any(is_sign(level, text) for level, _, text in self._lines)
 
@@ -153,9 +145,9 @@ class Watched:
         if frame.is_corrupt:
             self._broken.add(place)
             insort(self._faults, place)
-        if self._intra:
+        if self._context.codec.intra_only:
             return place not in self._broken
-        # Containers err about which packets are key; the decoder has seen.
+        # Containers may be wrong about key packets; the decoder is right.
         if frame.key_frame:
             if place not in self._broken and place not in self._entries:
                 insort(self._entries, place)
@@ -163,7 +155,7 @@ class Watched:
             self._entries.remove(place)
         if self._unshown is not None:
             if place > self._unshown and not _before(self._entry_pts, frame.pts):
-                return False  # shown before the key frame that it follows: it refers to what lies before both
+                return False  # shown before the key frame that it follows: it refers to frames before both
             if place >= self._unshown:
                 self._unshown = None
         return self._depends_on_sound(place)
@@ -187,7 +179,7 @@ _as_found: tuple[int | None, bool] = (None, True)
 
 @contextmanager
 def listening() -> Iterator[list[Line]]:
-    """What FFmpeg says in this thread, every line of it; how others listen to it is left as it was."""
+    """Collect every line of FFmpeg's log of this thread; the log's settings are restored at the end."""
     global _listeners, _as_found
 
     with _lock:
