@@ -1,12 +1,11 @@
-"""Which part of a backbone is trained, and when.
+"""Schedules of which part of a backbone is trained.
 
-A part is `head` (the backbone stays as it is), `last_<n>` (its last n layers, as timm counts them) or `all`.
-A plan is a part for each epoch at which it changes: `{0: head, 2: last_3, 5: all}`.
+A part is `head` (nothing of the backbone), `last_<n>` (its last n layers, as timm counts) or `all`. A plan
+maps the epochs at which the part changes to parts: `{0: head, 2: last_3, 5: all}`.
 """
 
-from torch import nn
-
 from jungle.models.backbones.backbone import Backbone
+from jungle.models.backbones.fuse_batchnorm import BATCH_NORMS
 
 
 def part_at(plan: dict[int, str], epoch: int) -> str:
@@ -20,7 +19,7 @@ def largest(plan: dict[int, str], backbone: Backbone) -> str:
 
 
 def set_trained(backbone: Backbone, part: str) -> None:
-    """Let the gradient reach the layers of `part` alone."""
+    """Train only the layers of `part`."""
     first = _first_trained(part, backbone)
     depth = backbone.depth_of() if part not in ("head", "all") else {}
     for name, p in backbone.model.named_parameters():
@@ -28,22 +27,22 @@ def set_trained(backbone: Backbone, part: str) -> None:
 
 
 def settle(backbone: Backbone, norm_stats: str) -> None:
-    """Put in eval what must not change in training: an untrained backbone, BatchNorms that are not to move.
+    """Set modules to eval that must not change: an untrained backbone, and BatchNorm layers that are kept.
 
-    Statistics move with `norm_stats=move`, and only in BatchNorm layers whose own weights are trained. All is
-    in training mode before: what waited for its epoch must come back from eval when its turn has come.
+    Statistics move with `norm_stats=move`, and only in BatchNorm layers whose own weights are trained. All
+    modules are in training mode before: layers whose epoch has come must leave eval.
     """
     if not any(p.requires_grad for p in backbone.parameters()):
         backbone.eval()
     for module in backbone.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not (
+        if isinstance(module, BATCH_NORMS) and not (
             norm_stats == "move" and any(p.requires_grad for p in module.parameters(recurse=False))
         ):
             module.eval()
 
 
 def _first_trained(part: str, backbone: Backbone) -> float:
-    """Return the first layer of a part; no layer comes as late as that of `head`."""
+    """Return the first trained layer of a part; infinity for `head`."""
     if part in ("head", "all"):
         return {"head": float("inf"), "all": 0}[part]
     return max(max(backbone.depth_of().values()) + 1 - int(part.removeprefix("last_")), 0)

@@ -198,7 +198,7 @@ def test_a_clip_whose_frames_are_others_than_listed_is_not_taken(clip_path, monk
     if has_torchcodec():
         with pytest.raises(ClipError, match="another frame"):
             nvdec.decode(late, SPEC, "cpu")
-        with pytest.raises(ClipError, match="counts other frames"):
+        with pytest.raises(ClipError, match=r"counts \d+ frames of"):
             nvdec.decode(replace(plan, total=plan.total - 1), SPEC, "cpu")
 
 

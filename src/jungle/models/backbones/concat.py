@@ -1,6 +1,6 @@
-"""Several frozen backbones that see the same frames, their features side by side as if of one.
+"""Several frozen backbones that see the same frames, their features concatenated.
 
-The third place of Pri-matrix Factorization (2017) had one model of three: 3840 + 2944 + 3488 numbers a frame.
+The third place of Pri-matrix Factorization (2017) had a model of three: 3840 + 2944 + 3488 numbers a frame.
 """
 
 from __future__ import annotations
@@ -20,14 +20,8 @@ from jungle.models.backbones.timm_factory import BackboneSpec
 MOST = 15  # further backbones of a checkpoint from a stranger
 
 
-class Joined(nn.Module):
-    """Frames in, the features of all parts out, one vector a frame; what else a `Backbone` has, this has too.
-
-    Attributes:
-        parts: the backbones, in the order of their features.
-        dim: D, the sum of theirs.
-        size: (height, width) the frames are resized to, the same for all.
-        interpolation: the first one's.
+class Joined(Backbone):
+    """A backbone of several `parts`, with the features of all; it has no `model` of its own.
 
     Raises:
         UsageError: the parts are for frames of different sizes.
@@ -36,7 +30,7 @@ class Joined(nn.Module):
     prefix = 0
 
     def __init__(self, parts: Sequence[Backbone]) -> None:
-        super().__init__()
+        nn.Module.__init__(self)
         first = parts[0]
         for part in parts[1:]:
             if part.size != first.size:
@@ -52,45 +46,45 @@ class Joined(nn.Module):
         return torch.cat([part(frames_NHWC) for part in self.parts], dim=1)
 
     def folded(self) -> Joined:
-        """Return a copy, for inference alone, that gives the same features sooner on a CPU."""
+        """Return a copy for inference that gives the same features faster on a CPU."""
         return Joined([part.folded() for part in backbones_of(self)])
 
     def weights_hash(self) -> str:
-        """Hash of every weight and buffer of all parts."""
+        """Return a hash of every weight and buffer of all parts."""
         texts = [p.weights_hash() for p in backbones_of(self)]
         return hashlib.blake2b(" ".join(texts).encode(), digest_size=16).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, enough to build the same model for its saved weights."""
+        """Return plain types from which the same model can be built for its saved weights."""
         first, *others = (p.to_dict() for p in backbones_of(self))
         return {**first, "also": others}
 
 
-def backbones_of(backbone: Backbone | Joined) -> list[Backbone]:
-    """Return the backbones that one is made of: itself, or its parts."""
+def backbones_of(backbone: Backbone) -> list[Backbone]:
+    """Return a backbone's parts, or itself."""
     return list(backbone.parts) if isinstance(backbone, Joined) else [backbone]  # type: ignore[arg-type]  # a ModuleList forgets
 
 
-def make_backbone(spec: BackboneSpec) -> Any:
-    """Build the backbone, or the joined ones, that a spec asks for.
+def make_backbone(spec: BackboneSpec) -> Backbone:
+    """Build the backbone, or the joined ones, of a spec.
 
     Raises:
-        UsageError: timm knows no such model, or they do not go together.
-        UserError: weights cannot be had, or do not fit.
+        UsageError: timm has no such model, or their sizes differ.
+        UserError: weights cannot be loaded, or do not fit.
     """
     first = Backbone(replace(spec, also=()))
     return Joined([first, *(Backbone(other) for other in spec.also)]) if spec.also else first
 
 
-def backbone_from(values: dict[str, Any], dims: Sequence[int] | None = None) -> Any:
+def backbone_from(values: dict[str, Any], dims: Sequence[int] | None = None) -> Backbone:
     """Build the model of `to_dict` with random weights, for its state dict.
 
     Args:
-        values: plain values, of a stranger it may be.
-        dims: D of each part, where they are known: a look at a frame is saved.
+        values: untrusted plain values.
+        dims: D of each part, if known: saves the computation of a frame.
 
     Raises:
-        UsageError: there are too many parts, or one is no model.
+        UsageError: there are too many parts, or timm has no such model.
     """
     others = values.get("also", ())
     if len(others) > MOST:

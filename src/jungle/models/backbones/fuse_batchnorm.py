@@ -1,15 +1,17 @@
-"""Fold BatchNorm into the convolution before it: the same answers from a frozen backbone, sooner."""
+"""Fold BatchNorm into the convolution before it, which makes a frozen backbone faster."""
 
 import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d | nn.SyncBatchNorm
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 def fold_norms(module: nn.Module) -> None:
-    """Let every convolution take over the BatchNorm declared right behind it, for inference alone.
+    """Fold each BatchNorm into the convolution declared before it, for inference (Jacob et al. 2018, 3.2).
 
-    Jacob et al. 2018, section 3.2. Which layer follows which is read off the order of declaration, and a
-    model may run them otherwise: the caller compares the answers before and after.
+    A model may run its layers in another order than it declares them: the caller compares its answers.
     """
     before: tuple[str, nn.Module] | None = None
     for name, child in list(module.named_children()):
@@ -28,7 +30,7 @@ def fold_norms(module: nn.Module) -> None:
 
 
 class _Rest(nn.Module):
-    """What timm's BatchNorm layers do behind the norm."""
+    """The activation inside timm's BatchNorm layers."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()

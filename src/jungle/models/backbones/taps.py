@@ -1,8 +1,7 @@
-"""Which inner modules a backbone has whose outputs can be tapped, and what they give."""
+"""Inner modules of a backbone whose outputs can be tapped, with the shapes of their outputs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,13 +14,13 @@ from jungle.system import hide_modules
 
 @dataclass(frozen=True)
 class Tap:
-    """What one module gives for one frame.
+    """The output of one module for one frame.
 
     Attributes:
         name: as `model.taps` takes it.
         kind: class of the module.
-        channels: numbers that are left of it once it is pooled over space.
-        height: places from top to bottom; 1 for tokens, which lie in no picture.
+        channels: width of the output after pooling over space.
+        height: places from top to bottom; 1 for tokens.
         width: places from left to right, or tokens.
     """
 
@@ -35,20 +34,20 @@ class Tap:
 def taps_of(
     backbone: str, size: tuple[int, int] | None = None, names: Sequence[str] = (), depth: int = 2
 ) -> list[Tap]:
-    """Return what modules of a backbone give, in the order in which a frame passes them.
+    """Return the outputs of modules of a backbone, in the order in which a frame passes them.
 
-    Nothing is computed and no weights are needed: only shapes pass through the model.
+    Only shapes pass through the model: no weights are needed.
 
     Args:
         backbone: name of a timm model.
         size: height and width of a frame in pixels; None = the backbone's own.
-        names: of the modules, as `model.taps` takes them; none = all that are not deeper than `depth`.
+        names: of the modules, as `model.taps` takes them; none = all up to `depth`.
         depth: parts of a name: 1 for `layer1`, 2 for `layer1.0` as well.
 
     Raises:
-        UsageError: timm knows no such model, or it has no such module.
+        UsageError: timm has no such model, or the model has no such module.
     """
-    with hide_modules("wandb"):  # timm would import it for a log of its own
+    with hide_modules("wandb"):  # timm would import it for its own logs
         from timm.data.config import resolve_model_data_config
 
     check_backbone(backbone)
@@ -61,7 +60,7 @@ def taps_of(
     last = getattr(model, "output_fmt", "NCHW") == "NHWC"
     found: dict[str, Tap] = {}
 
-    def note(name: str, module: nn.Module, out: Any) -> None:
+    def note(name: str, module: nn.Module, out: object) -> None:
         out = out[0] if isinstance(out, tuple) else out
         if isinstance(out, Tensor) and (shape := _places(out, last)) is not None:
             found[name] = Tap(name, type(module).__name__, *shape)

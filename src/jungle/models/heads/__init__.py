@@ -1,30 +1,30 @@
-"""Heads: the features of a clip's frames become one answer. Any number of frames, padded ones masked."""
+"""Heads, which turn the features of a clip's frames, any number and padded ones masked, into one answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from torch import nn
 
 from jungle.data.metadata import Metadata
 from jungle.models.heads.attention import AttentionPool, MultiQueryPool
-from jungle.models.heads.gru import GruMix
-from jungle.models.heads.head import Answer, Head
-from jungle.models.heads.linear import LinearHead
+from jungle.models.heads.head import Answer, Head, LinearHead
 from jungle.models.heads.metadata import MetadataBranch
 from jungle.models.heads.primatrix import FIRST_LAYOUT, PrimatrixHead
-from jungle.models.heads.sequence import SequencePool
-from jungle.models.heads.statistics import FlattenPool, LsePool, MaxMinPool, MaxPool, MeanPool
-from jungle.models.heads.tcn import TcnMix
-from jungle.models.heads.transformer import TransformerMix
+from jungle.models.heads.sequence import GruMix, SequencePool, TcnMix, TransformerMix
+from jungle.models.heads.statistics import FlattenPool, StatisticPool, largest, log_sum_exp, mean, span
 
-__all__ = ["HEADS", "Answer", "Head", "completed", "make_head"]
+__all__ = ["HEADS", "Answer", "Head", "HeadValues", "completed", "make_head"]
+
+HeadValues = Mapping[str, Any]
+"""`name`, and the settings of the head of that name, as plain values."""
 
 # Called with the width of a frame's feature and the head's own settings.
 POOLS: dict[str, Callable[..., nn.Module]] = {
-    "mean": MeanPool,
-    "max": MaxPool,
-    "lse": LsePool,
-    "maxmin": MaxMinPool,
+    "mean": partial(StatisticPool, statistic=mean),
+    "max": partial(StatisticPool, statistic=largest),
+    "maxmin": partial(StatisticPool, statistic=span),
+    "lse": lambda dim, sharpness=4.0: StatisticPool(dim, partial(log_sum_exp, sharpness=sharpness)),
     "attention": AttentionPool,
     "gated_attention": lambda dim, **own: AttentionPool(dim, "gated", **own),
     "multi_query": MultiQueryPool,
@@ -34,8 +34,8 @@ POOLS: dict[str, Callable[..., nn.Module]] = {
     "flatten": FlattenPool,
 }
 
-# Heads of a shape of their own: called with the width of a feature, the number of classes, and all settings.
-WHOLE: dict[str, Callable[..., PrimatrixHead | LinearHead]] = {
+# Heads without a pool: called with the width of a feature, the number of classes, and all settings.
+WHOLE: dict[str, Callable[..., Head | PrimatrixHead]] = {
     "linear": LinearHead,
     "primatrix_attention": PrimatrixHead,
     "primatrix_gru": PrimatrixHead,
@@ -44,35 +44,34 @@ WHOLE: dict[str, Callable[..., PrimatrixHead | LinearHead]] = {
 }
 HEADS = (*POOLS, *WHOLE)
 
-# Settings that came after checkpoints of the head had been made: what these were built with.
-_CAME_LATER: dict[str, dict[str, Any]] = {
+# Values of settings that older checkpoints of the head lack.
+_CAME_LATER: dict[str, HeadValues] = {
     "attention": {"score": "mlp", "span": True},
     "primatrix_attention": {"layout": FIRST_LAYOUT},
     "primatrix_gru": {"layout": FIRST_LAYOUT},
 }
 
 
-def completed(values: dict[str, Any]) -> dict[str, Any]:
+def completed(values: HeadValues) -> dict[str, Any]:
     """Return a head's plain values with those that an older checkpoint lacks."""
     return {**_CAME_LATER.get(values["name"], {}), **values}
 
 
 def make_head(
-    values: dict[str, Any], dim: int, classes: int, metadata: Metadata | None = None
-) -> Head | PrimatrixHead | LinearHead:
-    """Build a head of plain values for features of width `dim`.
+    values: HeadValues, dim: int, classes: int, metadata: Metadata | None = None
+) -> Head | PrimatrixHead:
+    """Build a head for features of width `dim` and a number of `classes`.
 
     Args:
         values: `name`, `hidden`, `dropout`, and the settings of the pool of that name.
         dim: width of a frame's feature.
-        classes: how many there are.
-        metadata: what facts of clips look like, where the head sees these too.
+        classes: their number.
+        metadata: of the training clips, if the head uses it.
     """
     branch = None if metadata is None else MetadataBranch(metadata)
-    values = completed(values)
-    if values["name"] in WHOLE:
-        own = {k: v for k, v in values.items() if k != "name"}
-        return WHOLE[values["name"]](dim, classes, **own, branch=branch)
-    own = {k: v for k, v in values.items() if k not in ("name", "hidden", "dropout")}
-    pool = POOLS[values["name"]](dim, **own)
-    return Head(pool, dim, classes, int(values["hidden"]), float(values["dropout"]), branch)
+    own = completed(values)
+    name = own.pop("name")
+    if name in WHOLE:
+        return WHOLE[name](dim, classes, **own, branch=branch)
+    hidden, dropout = int(own.pop("hidden")), float(own.pop("dropout"))
+    return Head(POOLS[name](dim, **own), dim, classes, hidden=hidden, dropout=dropout, branch=branch)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from jungle.models.heads.attention import AttentionPool, masked_softmax
-from jungle.models.heads.gru import GruMix
 from jungle.models.heads.head import Answer
 from jungle.models.heads.metadata import MetadataBranch
 from jungle.models.heads.norm import BatchNorm
+from jungle.models.heads.sequence import GruMix
 from jungle.models.heads.statistics import span
 
 POOL_DROPOUT = 0.25  # the GRU model's, of what it pools and of its metadata before they are joined

@@ -1,70 +1,60 @@
-"""Pools without weights: statistics over a clip's frames, in any order."""
+"""Pools without learnt weights: statistics over a clip's frames, in any order."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 
-class MeanPool(nn.Module):
-    """The mean over a clip's frames."""
+class StatisticPool(nn.Module):
+    """A statistic of each feature over a clip's frames: `[B, D]` of `x_BTD` and `mask_BT`."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, statistic: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
-        self.width = dim
+        self.width, self._statistic = dim, statistic
 
     def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> tuple[Tensor, None]:
         """Pool to `[B, D]`."""
-        weight_BT1 = mask_BT.unsqueeze(2).to(x_BTD.dtype)
-        return (x_BTD * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1), None
+        return self._statistic(x_BTD, mask_BT), None
 
 
-class MaxPool(nn.Module):
-    """The largest value of each feature over a clip's frames."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.width = dim
-
-    def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> tuple[Tensor, None]:
-        """Pool to `[B, D]`."""
-        return filled(x_BTD, mask_BT, -torch.inf).amax(1), None
+def mean(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the mean over a clip's frames, `[B, D]`."""
+    weight_BT1 = mask_BT.unsqueeze(2).to(x_BTD.dtype)
+    return (x_BTD * weight_BT1).sum(1) / weight_BT1.sum(1).clamp(min=1)
 
 
-class LsePool(nn.Module):
-    """Log-sum-exp: between the mean (sharpness towards 0) and the maximum (Pinheiro and Collobert 2015)."""
-
-    def __init__(self, dim: int, sharpness: float = 4.0) -> None:
-        super().__init__()
-        self.width, self.sharpness = dim, sharpness
-
-    def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> tuple[Tensor, None]:
-        """Pool to `[B, D]`."""
-        scaled_BTD = filled(self.sharpness * x_BTD.float(), mask_BT, -torch.inf)
-        frames_B1 = mask_BT.sum(1, keepdim=True).clamp(min=1)
-        return ((scaled_BTD.logsumexp(1) - frames_B1.log()) / self.sharpness).to(x_BTD.dtype), None
+def largest(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return the largest value over a clip's frames, `[B, D]`."""
+    return filled(x_BTD, mask_BT, -torch.inf).amax(1)
 
 
-class MaxMinPool(nn.Module):
-    """The largest less the smallest value of each feature: what changes over a clip, and nothing else.
+def log_sum_exp(x_BTD: Tensor, mask_BT: Tensor, sharpness: float) -> Tensor:
+    """Return a value from the mean (`sharpness` near 0) to the maximum (Pinheiro and Collobert 2015)."""
+    scaled_BTD = filled(sharpness * x_BTD.float(), mask_BT, -torch.inf)
+    frames_B1 = mask_BT.sum(1, keepdim=True).clamp(min=1)
+    return ((scaled_BTD.logsumexp(1) - frames_B1.log()) / sharpness).to(x_BTD.dtype)
 
-    Of a single frame it sees nothing: such a clip gets the answer for an average one.
+
+def span(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
+    """Return max - min over time, `[B, D]`: what moves (third place of Pri-matrix Factorization, 2017).
+
+    It is 0 for a single frame.
     """
+    return largest(x_BTD, mask_BT) - filled(x_BTD, mask_BT, torch.inf).amin(1)
 
-    def __init__(self, dim: int) -> None:
-        super().__init__()
-        self.width = dim
 
-    def forward(self, x_BTD: Tensor, mask_BT: Tensor, times_BT: Tensor) -> tuple[Tensor, None]:
-        """Pool to `[B, D]`."""
-        return span(x_BTD, mask_BT), None
+def filled(x_BTD: Tensor, mask_BT: Tensor, value: float) -> Tensor:
+    """Return `x_BTD` with `value` where masked."""
+    return x_BTD.masked_fill(~mask_BT.unsqueeze(2), value)
 
 
 class FlattenPool(nn.Module):
-    """All frames end to end, each in its own place (as zamba has them): a fixed number of frames.
+    """All frames end to end, as in zamba, for a fixed number of places.
 
-    Each frame is first brought to a width of `width / frames`, so that it stays as small as the other heads.
-    A shorter clip leaves the last places empty.
+    Each frame is projected to a width of `width / frames`, so that the head stays small. A shorter clip
+    leaves the last places empty.
     """
 
     def __init__(self, dim: int, frames: int = 16, width: int = 2048) -> None:
@@ -85,13 +75,3 @@ class FlattenPool(nn.Module):
         seen_BTE = filled(self.project(x_BTD), mask_BT, 0.0)[:, : self.frames]
         padded_BTE = nn.functional.pad(seen_BTE, (0, 0, 0, self.frames - seen_BTE.shape[1]))
         return padded_BTE.flatten(1), None
-
-
-def span(x_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return max - min over time, `[B, D]`: what moves (third place of Pri-matrix Factorization, 2017)."""
-    return filled(x_BTD, mask_BT, -torch.inf).amax(1) - filled(x_BTD, mask_BT, torch.inf).amin(1)
-
-
-def filled(x_BTD: Tensor, mask_BT: Tensor, value: float) -> Tensor:
-    """Return `x_BTD` with `value` where masked."""
-    return x_BTD.masked_fill(~mask_BT.unsqueeze(2), value)
