@@ -80,8 +80,8 @@ def format_usage(file: Path, configs: Path) -> str:
     names = ", ".join(stage.name for stage in recipe.stages)
     alone = fill(f"one of these alone: {names}; or what is made before: {', '.join(STEPS)}", 100)
     alone = alone.replace("\n", "\n" + " " * 18)
-    letter = "improved, or original = as it was to the letter, where our way is another on purpose"
-    letter = letter if recipe.has_original else "improved: of this recipe there is no original"
+    letter = "improved, or original = without some of the deliberate differences from the old solution"
+    letter = letter if recipe.has_original else "improved; this recipe has no original"
     return f"""python train.py experiment={name} [key=value] ...
 
 {recipe.about}
@@ -92,4 +92,4 @@ def format_usage(file: Path, configs: Path) -> str:
     stage=        {alone}
     template=     the submission format, if it is not next to the clips
 
-Other settings go to all training runs: python train.py --help tells them"""
+Other settings go to all training runs: see python train.py --help"""
