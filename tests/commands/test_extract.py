@@ -58,8 +58,8 @@ def test_training_finds_what_was_extracted_from_one_decoding(survey, tmp_path, m
         (["model=frozen", "model.also=[{backbone: resnet81}]"], "Nearest: resnet18"),
         (["experiment=primatrix/lst"], "no such recipe"),
         (["model.size=range(64,96"], "a size is"),
-        (["experiment=primatrix/best", "stage=lite0"], "makes features alone"),
-        (["experiment=primatrix/best", "plan=true"], "jungle train shows the plan"),
+        (["experiment=primatrix/best", "stage=lite0"], "has only these stages: features"),
+        (["experiment=primatrix/best", "plan=true"], "use jungle train, which shows the plan"),
         (["experiment=primatrix/first_place"], "no frozen backbone"),
     ],
 )

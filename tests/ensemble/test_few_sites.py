@@ -25,7 +25,7 @@ def stacked(root: Path, sites: int, *more: str) -> int:
 def test_two_sites_are_refused_with_the_number_that_is_needed(tmp_path, capsys, more) -> None:
     assert stacked(tmp_path, 2, *more) == 2
     said = capsys.readouterr().err
-    assert "at least three sites, two to choose by and one to judge by; these are of two" in said
+    assert "at least three sites, two to choose on and one to predict; these are of two" in said
     assert not (tmp_path / "out" / "predictions_test.parquet").exists()
 
 

@@ -59,7 +59,7 @@ def test_frames_are_matched_by_clip_and_one_that_was_not_read_says_what_its_answ
     with pytest.raises(UsageError, match="frame_answers=true"):
         compute_member_statistics(member, "test", names, matrix.classes, matrix.probs_MNC[0])
     write(run, "test", clips, {names[0]: np.full((2, 3), 1.5)})
-    with pytest.raises(UserError, match="no probability of each class"):
+    with pytest.raises(UserError, match="without a probability for each class"):
         compute_member_statistics(member, "test", names, matrix.classes, matrix.probs_MNC[0])
 
 

@@ -58,12 +58,12 @@ def test_members_of_other_validation_clips_are_no_leak_but_cannot_be_joined(tmp_
     given = f"members=[{','.join(map(str, paths))}]"
     assert main(["ensemble", "check", given]) == 1
     said = capsys.readouterr().err.splitlines()
-    assert "its validation clips are others than those of net" in said[-2]
-    assert "the members' validation clips differ, so they cannot be joined: train all with" in said[-1]
+    assert "its validation clips differ from those of net" in said[-2]
+    assert "the members' validation clips differ, so they cannot be combined: train all with" in said[-1]
     assert "leak" not in said[-1]
     assert "too good" not in said[-1]
     assert main(["ensemble", "report", given, f"out={tmp_path / 'page.html'}"]) == 2
-    assert "or the same data.folds and data.fold for all" in capsys.readouterr().err
+    assert "or with the same data.folds and data.fold" in capsys.readouterr().err
 
 
 def test_a_missing_fold_and_other_folds(tmp_path) -> None:
@@ -72,12 +72,12 @@ def test_a_missing_fold_and_other_folds(tmp_path) -> None:
     paths = folds(tmp_path, clips, dealt)
     other = {c: 1 - k if c.endswith("1.mp4") else k for c, k in dealt.items()}
     moved = folds(tmp_path, Clips(clips.table.drop("site"), CLASSES), other, "second")
-    assert "its folds are others than those of net" in whats([*paths, *moved])
+    assert "its folds differ from those of net" in whats([*paths, *moved])
     lost = min(dealt)
     few = folds(tmp_path, clips, dealt, "third")
     table = pl.read_parquet(few[dealt[lost]] / "predictions_val.parquet").filter(pl.col("clip") != lost)
     table.write_parquet(few[dealt[lost]] / "predictions_val.parquet")
-    assert whats(few) == ["clips are in no fold's val: a fold is missing"]
+    assert whats(few) == ["clips are in no validation fold: a fold is missing"]
 
 
 @pytest.mark.parametrize("copy", [True, False])

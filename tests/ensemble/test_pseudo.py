@@ -172,7 +172,7 @@ def test_a_clip_that_a_member_could_not_read_is_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (["members=[{0}]"], "nobody to agree with"),
+        (["members=[{0}]"], "give two or more, because this compares models"),
         (["members=[{0},{1},{2}]", "agree=1"], "more than half of the 3 members"),
         (["members=[{0},{1}]", "agree=3"], "at most all"),
         (["members=[{0},{1}]", "threshold=1.5"], "threshold"),
@@ -193,7 +193,7 @@ def test_what_does_not_go_together_is_one_line(args: list[str], said: str, tmp_p
 def test_members_of_other_classes_are_refused(tmp_path: Path) -> None:
     odd = tmp_path / "odd" / "predictions.parquet"
     predictions.write(answers(TEST, SAID[0]).rename({"hog": "boar"}), odd)
-    with pytest.raises(UsageError, match="'odd' has other classes than 'm0': boar, hog"):
+    with pytest.raises(UsageError, match="'odd' and 'm0' differ in the classes boar, hog"):
         load_unlabelled([run(tmp_path / "m0", SAID[0]), str(odd.parent)], "test")
 
 

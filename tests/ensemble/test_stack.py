@@ -245,7 +245,7 @@ def test_two_runs_of_the_same_settings_on_the_same_clips_are_refused(tmp_path) -
     probs = {"val": answers(clips.of("val"), 1.0, 1)}
     for name in ("one", "two"):
         run_folder(tmp_path / name, clips, probs, settings={"model": {"backbone": "net"}, "data": {}})
-    with pytest.raises(UsageError, match="same settings and both keep"):
+    with pytest.raises(UsageError, match="same settings and both use"):
         load_members([tmp_path])
 
 
@@ -260,9 +260,9 @@ def test_what_cannot_be_a_member_is_said(tmp_path, capsys) -> None:
         return said
 
     assert "no such folder" in refused(f"members={tmp_path / 'nowhere'}")
-    assert "nothing of that name" in refused(f"members={tmp_path / 'x*'}")
+    assert "nothing matches this pattern" in refused(f"members={tmp_path / 'x*'}")
     (paths[1] / "run.json").write_text('{"state": "running"}')
-    assert "has not ended" in refused(f"members={tmp_path / 'runs'}")
+    assert "has not finished" in refused(f"members={tmp_path / 'runs'}")
     (paths[1] / "run.json").unlink()
     half = predictions.read(paths[1] / "predictions_val.parquet")[:50]
     predictions.write(half, paths[1] / "predictions_val.parquet")

@@ -43,7 +43,7 @@ GPU_WORDS = [
     (2, ["trainer.devices=2", "decoder.device=gpu"], None),
     (2, ["trainer=ddp"], None),
     (2, ["trainer=cpu", "trainer.devices=[0]"], "names GPUs"),
-    (2, ["trainer=cpu", "decoder.device=gpu"], "the model is to run on the CPU"),
+    (2, ["trainer=cpu", "decoder.device=gpu"], "the model runs on the CPU"),
     (None, ["trainer.devices=8"], None),  # torch will tell
 ]
 
@@ -64,7 +64,7 @@ def test_a_gpu_that_is_not_there(gpus, args, says, monkeypatch) -> None:
         (0, ["device=cuda"], "device=cuda: no GPU can be used here"),
         (1, ["device=cuda:1"], "this machine has 1 GPU: they are numbered from 0"),
         (0, ["decoder.device=gpu"], "no GPU can be used here"),
-        (1, ["device=cpu", "decoder.device=gpu"], "the model is to run on the CPU"),
+        (1, ["device=cpu", "decoder.device=gpu"], "the model runs on the CPU"),
     ],
 )
 def test_predict_without_the_gpu_asked_for(gpus, args, says, monkeypatch) -> None:
@@ -257,5 +257,5 @@ def test_a_recipe_says_at_once_which_weights_cannot_be_had(bare: Path, capsys) -
     (bare / "data" / "raw").mkdir(parents=True)
     (bare / "data" / "train_labels.csv").touch()
     assert main(["train", "experiment=primatrix/first_place", "data.root=data/raw"]) == 1
-    assert "its weights are not on this machine and cannot be fetched" in capsys.readouterr().err
+    assert "its weights are not on this machine and cannot be downloaded" in capsys.readouterr().err
     assert sorted(f.name for f in bare.iterdir()) == ["data"]

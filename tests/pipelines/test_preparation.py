@@ -92,7 +92,7 @@ def test_the_steps_run_alone_and_the_plan_says_how_far_they_are(tmp_path, staged
         return rows_of(said("plan=true"))
 
     rows = plan()
-    assert "not begun" in rows["metadata"]
+    assert "not started" in rows["metadata"]
     assert "one decoding for all frozen backbones" in rows["features"]
     said("stage=metadata")
     rows = plan()

@@ -55,7 +55,7 @@ def test_every_stage_composes_and_is_planned(name: str, scale: str, tmp_path, ca
         (["experiment=primatrix/best", "scale=tinny"], "scale is full or tiny"),
         (["experiment=primatrix/best", "stage=stak"], "Nearest: stack"),
         (["experiment=primatrix/best", "modle.size=64"], "model.size"),
-        (["experiment=primatrix/best", "data.fold=1"], "deals out its folds itself"),
+        (["experiment=primatrix/best", "data.fold=1"], "chooses its folds itself"),
         (["experiment=primatrix/best", "-m"], "key=value"),
         (["experiment=primatrix/best", "hydra.run.dir=x"], "chooses its folders itself"),
         (["experiment=primatrix/best", "stage=stack", "plan=false"], "needs lite0 first"),

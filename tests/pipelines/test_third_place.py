@@ -81,10 +81,10 @@ def test_improved_and_original_share_no_folder(jobs: dict[bool, list[Job]]) -> N
 def test_fidelity_is_of_recipes_that_know_an_original(tmp_path: Path, capsys) -> None:
     where = [f"paths.runs={tmp_path}"]
     assert main(["train", "experiment=primatrix/best", "fidelity=original", *where]) == 2
-    assert "experiment=primatrix/best says nothing of one" in capsys.readouterr().err
+    assert "experiment=primatrix/best has no original settings" in capsys.readouterr().err
     assert main(["train", f"experiment={NAME}", "fidelity=exact", *where]) == 2
     assert "fidelity is improved or original" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="says nothing"):
+    with pytest.raises(UsageError, match="has no original settings"):
         recipe.find_preparations(
             ["experiment=primatrix/best", "fidelity=original", *where],
             config_dir() / "experiment" / "primatrix" / "best.yaml",

@@ -1,1 +1,1 @@
-"""Several models together: what they answer, how they are joined, what that is worth."""
+"""Ensembles: predictions of several models, second-level models on them, and their evaluation."""

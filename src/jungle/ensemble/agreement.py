@@ -1,4 +1,4 @@
-"""What several models agree on and what they disagree on, clip by clip: arrays in, arrays out."""
+"""Agreement and disagreement of several models per clip, computed from arrays."""
 
 from __future__ import annotations
 
@@ -7,14 +7,12 @@ from scipy.special import entr
 
 
 def vote(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the class most members are sure of `[N]`, and whether enough of them are, bool `[N]`.
-
-    A clip is learnt from where the models give it the same answer.
+    """Return the class with most votes, `[N]`, and whether it has enough of them, bool `[N]`.
 
     Args:
         probs_MNC: of M members, N clips, C classes.
-        threshold: what a member's top class must have for its vote to count.
-        least: members that must vote alike; more than half of them, so that there is one such class.
+        threshold: smallest probability with which a member votes for its most likely class.
+        least: smallest number of votes; more than half of the members, so that at most one class has it.
     """
     top_MN, sure_MN = probs_MNC.argmax(2), probs_MNC.max(2) >= threshold
     votes_NC = np.zeros(probs_MNC.shape[1:], np.int64)
@@ -24,22 +22,22 @@ def vote(probs_MNC: np.ndarray, threshold: float, least: int) -> tuple[np.ndarra
 
 
 def compute_deviation(probs_MNC: np.ndarray) -> np.ndarray:
-    """Return by how much the members' answers to each clip differ, `[N]`.
+    """Return the squared differences from the members' mean, summed over members and classes, `[N]`.
 
-    The squared differences from their mean, added up over members and classes: where they are below 0.1 the
-    first place of Pri-matrix Factorization (2017) took the mean for a soft label, of five models.
+    Where this sum of five predictions was below 0.1, the first place of Pri-matrix Factorization (2017) used
+    their mean as a soft label.
     """
     apart_MNC = probs_MNC.astype(np.float64) - probs_MNC.mean(0, dtype=np.float64)
     return (apart_MNC**2).sum((0, 2))
 
 
 def compute_disagreement(probs_MNC: np.ndarray, exclusive: bool) -> np.ndarray:
-    """Return the Jensen-Shannon divergence of the members' answers to each clip, `[N]` in nats (Lin 1991).
+    """Return the Jensen-Shannon divergence of the members' predictions, `[N]` in nats (Lin 1991).
 
-    It is the entropy of their mean less the mean of their entropies: 0 where they say the same, however
-    unsure they are, so it finds clips that a label would settle, not those that nobody could tell. Of
-    `exclusive` classes it is of one distribution a clip, at most log M; else the sum over classes, each there
-    or not.
+    It is the entropy of their mean minus the mean of their entropies: 0 where they are the same, however
+    uncertain. A clip with a large value needs a label; a clip on which all members are uncertain does not
+    stand out. For `exclusive` classes there is one distribution per clip, and the divergence is at most
+    log M; otherwise it is the sum over classes, each present or absent.
     """
     mean_NC = probs_MNC.mean(0, dtype=np.float64)
     own_N = np.mean([_entropy(p_NC, exclusive) for p_NC in probs_MNC.astype(np.float64)], axis=0)

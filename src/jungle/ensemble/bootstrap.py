@@ -1,4 +1,4 @@
-"""How sure a score is: clips, or whole sites, drawn again and again (Efron 1979)."""
+"""Bootstrap intervals of scores: clips or whole sites are resampled (Efron 1979)."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A score with the interval that holds 95 % of its values over draws."""
+    """A score, and the interval with 95 % of its bootstrap values."""
 
     value: float
     low: float
@@ -26,10 +26,18 @@ def compute_intervals(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Return `log_loss` and `accuracy` with intervals; with `against_NC`, of the differences to it.
+    """Return `log_loss` and `accuracy` with intervals; with `against_NC`, of the differences from it.
 
-    Clips of one site are alike, so sites are drawn, with all their clips; where each clip has a group of its
-    own, clips. A difference below 0 in log loss, or above 0 in accuracy, speaks for `probs_NC`.
+    Clips of one site are similar, so whole groups are resampled. A difference below 0 in log loss, or above 0
+    in accuracy, means that `probs_NC` is better.
+
+    Args:
+        probs_NC: predictions.
+        targets_NC: labels; nan where unknown.
+        groups_N: the site of each clip as a number; a number of its own where no site is known.
+        against_NC: predictions to compare with.
+        draws: bootstrap samples.
+        seed: of the samples.
     """
     loss_N, cells_N = _losses(probs_NC, targets_NC)
     right_N, counts_N = _right(probs_NC, targets_NC)
@@ -57,6 +65,6 @@ def _losses(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _right(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return whether each clip's first class is right, and whether it has one."""
+    """Return whether each clip's most likely class is correct, and whether the clip has a class."""
     y = np.nan_to_num(targets_NC) == 1
     return y[np.arange(len(y)), probs_NC.argmax(1)].astype(float), y.any(1).astype(float)

@@ -1,6 +1,6 @@
-"""What an ensemble is worth: beside its members, by class, without each member, and how sure that is.
+"""Evaluation of an ensemble: against its members, per class, without each member, with intervals.
 
-One sign throughout, here and on the page: a gain above 0 is better. Of log loss it is what was taken off.
+A gain above 0 is always better: for log loss it is the reduction.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from jungle.metrics.scores import class_log_loss, log_loss, top_k
 
 @dataclass(frozen=True)
 class MemberScore:
-    """One model: its scores, and what the ensemble would have without it."""
+    """Scores of one member, and of the ensemble without it."""
 
     name: str
     log_loss: float
-    """Of its answers as they are."""
+    """Of its predictions without calibration."""
     calibrated: float | None
-    """Log loss of its answers calibrated as the ensemble's are; None where nothing is calibrated."""
+    """Log loss of its predictions, calibrated like the ensemble's; None if nothing is calibrated."""
     accuracy: float
     without: float | None
-    """Log loss of the ensemble fitted without this member; None where that was not asked."""
+    """Log loss of the ensemble fitted without this member; None if it was not fitted."""
     gain: float | None
-    """Log loss that this member takes off that of all together, all fitted alike: above 0 it helps."""
+    """`without` minus the log loss of the ensemble of all members, fitted in the same way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class ClassScore:
         clips: that have it.
         log_loss: of the ensemble.
         share: of the log loss of all classes.
-        best_log_loss: of the best member, calibrated as the ensemble is.
+        best_log_loss: of the best member, calibrated like the ensemble.
     """
 
     name: str
@@ -61,11 +61,11 @@ class Evaluation:
     """Labelled clips that some member could not read."""
     sites: int
     scores: dict[str, Interval]
-    """`log_loss` and `accuracy`, over sites drawn again."""
+    """`log_loss` and `accuracy`, with bootstrap intervals over sites."""
     gain: dict[str, Interval]
-    """What it gains on the best member, calibrated as the ensemble is: above 0 the ensemble is better."""
+    """Gain over the best member, calibrated like the ensemble: above 0 the ensemble is better."""
     best: str
-    """The member with the least log loss after that; one that knows all classes, where there is one."""
+    """The member with the lowest calibrated log loss; one that knows all classes, if any does."""
     members: list[MemberScore]
     classes: list[ClassScore]
 
@@ -79,24 +79,23 @@ def evaluate(
 ) -> Evaluation | None:
     """Evaluate an ensemble on the labelled clips that every member has read; None without such clips.
 
-    Calibration alone lowers a log loss, and needs no second model: what joining is worth is seen beside the
-    best member calibrated in the same way.
+    The best member is calibrated like the ensemble, because calibration alone lowers a log loss.
 
     Args:
-        matrix: the members' answers.
+        matrix: the members' predictions.
         probs_NC: the ensemble's, for all clips of the matrix.
         split: its name.
-        of: answers for the matrix's clips of the ensemble of some members, by their numbers.
-        calibrated: each member's own answers `[N, C]`, calibrated as the ensemble's are; None where those are
-            not.
+        of: predicts the matrix's clips with the ensemble of some members, given by their numbers.
+        calibrated: predictions `[N, C]` of each member, calibrated like the ensemble's; None if those are not
+            calibrated.
     """
     at = np.flatnonzero(matrix.scored_N)
     if not len(at):
         return None
     y_NC, groups_N = matrix.targets_NC[at], matrix.groups_N[at]
     singles = [complete_member(matrix, i)[at] for i in range(len(matrix.names))]
-    beside = singles if calibrated is None else [p[at] for p in calibrated]
-    losses = [log_loss(p, y_NC) for p in beside]
+    compared = singles if calibrated is None else [p[at] for p in calibrated]
+    losses = [log_loss(p, y_NC) for p in compared]
     best = find_best(matrix, losses)
     every = range(len(matrix.names))
     whole = None if of is None else log_loss(of(list(every))[at], y_NC)
@@ -106,7 +105,7 @@ def evaluate(
         gain = None if left is None or whole is None else left - whole
         after = None if calibrated is None else losses[i]
         rows.append(MemberScore(name, log_loss(singles[i], y_NC), after, top_k(singles[i], y_NC), left, gain))
-    loss_C, best_C = class_log_loss(probs_NC[at], y_NC), class_log_loss(beside[best], y_NC)
+    loss_C, best_C = class_log_loss(probs_NC[at], y_NC), class_log_loss(compared[best], y_NC)
     total = float(np.nansum(loss_C))
     classes = [
         ClassScore(
@@ -124,7 +123,7 @@ def evaluate(
         unscored=matrix.unscored,
         sites=len(np.unique(groups_N)),
         scores=compute_intervals(probs_NC[at], y_NC, groups_N),
-        gain=_gain(compute_intervals(probs_NC[at], y_NC, groups_N, beside[best])),
+        gain=_gain(compute_intervals(probs_NC[at], y_NC, groups_N, compared[best])),
         best=matrix.names[best],
         members=rows,
         classes=classes,
@@ -132,12 +131,12 @@ def evaluate(
 
 
 def find_best(matrix: PredictionMatrix, losses: Sequence[float]) -> int:
-    """Return the member of the least log loss, of those that know all classes where there are any."""
+    """Return the number of the member with the lowest log loss; one that knows all classes, if any does."""
     whole = [bool(np.isfinite(p_NC[matrix.scored_N]).all()) for p_NC in matrix.probs_MNC]
     return min(range(len(losses)), key=lambda i: (any(whole) and not whole[i], losses[i]))
 
 
 def _gain(difference: dict[str, Interval]) -> dict[str, Interval]:
-    """Return differences so that above 0 is better: less log loss, more accuracy."""
+    """Return gains for differences: a lower log loss and a higher accuracy are above 0."""
     loss = difference["log_loss"]
     return {**difference, "log_loss": Interval(-loss.value, -loss.high, -loss.low)}

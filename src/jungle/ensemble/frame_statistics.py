@@ -1,6 +1,6 @@
-"""What a model says of each frame alone, as columns that know no order and no number of frames.
+"""Statistics of a model's predictions for single frames, independent of their order and number.
 
-After the first place of Pri-matrix Factorization (2017), whose trees saw such statistics of 32 frames.
+The trees of the first place of Pri-matrix Factorization (2017) saw such statistics of 32 frames.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from jungle.parquet import read_parquet
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 EDGES = (0.1, 0.5, 0.9)
-"""Between the bins of the histogram."""
+"""Edges between the bins of the histogram."""
 PARTS = 4
-"""Bins of the sorted frames, each of as many."""
+"""Equal parts of the sorted frames."""
 COLUMNS = 1 + len(QUANTILES) + len(EDGES) + 1 + PARTS
 
 
 def compute_statistics(probs_TC: np.ndarray) -> np.ndarray:
-    """Return `[COLUMNS * C]` float32 of the answers to a clip's frames, in any order, one frame at least.
+    """Return the statistics of a clip's frames, float32 `[COLUMNS * C]`.
 
-    Of the logits of each class: the mean, quantiles (the least, the median and the most among them), and
-    the means of a quarter of the frames each, from those that say least to those that say most; and a
-    histogram of the probabilities, as shares of the frames.
+    For the logits of each class: the mean, quantiles (minimum, median and maximum among them), and the means
+    of the four quarters of the sorted frames; and a histogram of the probabilities, as shares of the frames.
+
+    Args:
+        probs_TC: probabilities of one frame or more, in any order.
     """
     z_TC = np.sort(to_logits(probs_TC, "multilabel"), axis=0)
     bin_TC = np.searchsorted(EDGES, probs_TC, side="right")
@@ -44,18 +46,18 @@ def compute_statistics(probs_TC: np.ndarray) -> np.ndarray:
 def compute_member_statistics(
     member: Member, split: str, clips: Sequence[str], classes: Sequence[str], probs_NC: np.ndarray
 ) -> np.ndarray:
-    """Return `[N, COLUMNS * C]` of a member's frames, float32; of folds, for test clips, the mean over runs.
+    """Return the statistics of a member's frames, float32 `[N, COLUMNS * C]`; for folds the mean over runs.
 
     Args:
         member: trained with `frame_answers=true`.
         split: `val` or `test`.
-        clips: their names, in the order wanted.
-        classes: all C of them, in the order wanted; those that the member does not know have no columns.
-        probs_NC: the member's answers, nan for classes that it does not know: a clip that it could not read
-            is taken to have one frame that says this.
+        clips: names of the N clips, in order.
+        classes: names of all C classes, in order; those that the member does not know have no columns.
+        probs_NC: the member's predictions, nan for classes that it does not know; a clip that it could not
+            read counts as one frame with this prediction.
 
     Raises:
-        UsageError: the member has no answers to frames.
+        UsageError: the member has no predictions for single frames.
         UserError: a table of them is damaged.
     """
     at = [i for i, c in enumerate(classes) if c in member.classes]
@@ -78,15 +80,15 @@ def compute_member_statistics(
 
 
 def read_frames(file: Path, classes: Sequence[str]) -> pl.DataFrame:
-    """Return `clip` and a list a class of a table of answers to frames, checked.
+    """Read a table of predictions for single frames: `clip`, and one list per class.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the table is damaged.
     """
     try:
         table = read_parquet(file).select("clip", pl.col(list(classes)).cast(pl.List(pl.Float32)))
     except (pl.exceptions.PolarsError, UserError) as e:
-        raise UserError(f"{file}: no table of answers to frames ({shorten_error(e, 120)})") from None
+        raise UserError(f"{file}: not a table of predictions for frames ({shorten_error(e, 120)})") from None
     frames = pl.col(classes[0]).list.len()
     sound = pl.all_horizontal(
         *(pl.col(c).list.len() == frames for c in classes),
@@ -94,5 +96,5 @@ def read_frames(file: Path, classes: Sequence[str]) -> pl.DataFrame:
         frames > 0,
     )
     if not table.select(sound.fill_null(False).all()).item():
-        raise UserError(f"{file}: a clip has no frame, or a frame no probability of each class")
+        raise UserError(f"{file}: a clip without frames, or a frame without a probability for each class")
     return table

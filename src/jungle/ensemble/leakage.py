@@ -1,4 +1,4 @@
-"""What leaks between the folds and splits of an ensemble's members."""
+"""Leaks between the folds and splits of an ensemble's members."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,32 +10,32 @@ from jungle.data.duplicates import find_copies
 from jungle.ensemble.members import Member
 from jungle.wording import count
 
-TOO_GOOD = "what they score is too good"
-LACKING = "what they score is not of all clips: train the missing folds as well"
+TOO_GOOD = "the scores are too good"
+LACKING = "the scores do not cover all clips: train the missing folds too"
 APART = (
-    "the members' validation clips differ, so they cannot be joined: train all with the same splits (a sweep "
-    "over heads or models, or the same data.folds and data.fold)"
+    "the members' validation clips differ, so they cannot be combined: train all with the same splits (a "
+    "sweep over heads or models, or the same data.folds and data.fold)"
 )
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong with members, and what it means for them."""
+    """A problem of a member, and its consequence."""
 
     member: str
     what: str
     clips: int
     example: str
     means: str = TOO_GOOD
-    """`TOO_GOOD` is a leak; `LACKING` and `APART` are none."""
+    """`TOO_GOOD` for a leak; `LACKING` and `APART` are not leaks."""
 
 
 def find_leaks(members: Sequence[Member], contents: pl.DataFrame | None = None) -> list[Finding]:
-    """Return what leaks, what is missing and what does not fit together; each member's own first.
+    """Return leaks, missing folds and members that do not fit together; each member's own problems first.
 
     Args:
-        members: as loaded; a fold's clips are those that its run answered as val.
-        contents: `clip` and, as `hash`, the copies that each is one of; None = copies are not looked for.
+        members: a fold consists of the validation clips that its run predicted.
+        contents: `clip` and `hash`, which is the same for copies; None = copies are not searched for.
     """
     found: list[Finding] = []
     for m in members:
@@ -69,23 +69,24 @@ def _of_run(name: str, clips: Clips, contents: pl.DataFrame | None) -> list[Find
 
 
 def _of_folds(m: Member) -> list[Finding]:
-    """Say where folds together do not answer each labelled clip once (that none does so twice is known)."""
+    """Return a finding if some labelled clips are in no fold (loading has excluded clips in two)."""
     if len(m.runs) == 1:
         return []
     answered = frozenset().union(*m.folds)
     labelled = m.clips.where(m.clips.labelled() & m.clips.splits().is_in(["train", "val"]))
     if lost := set(labelled.table["clip"]) - answered:
         return [
-            Finding(m.name, "clips are in no fold's val: a fold is missing", len(lost), min(lost), LACKING)
+            Finding(
+                m.name, "clips are in no validation fold: a fold is missing", len(lost), min(lost), LACKING
+            )
         ]
     return []
 
 
 def _between(members: Sequence[Member]) -> list[Finding]:
-    """Say where a stack over these members would see, of one, an answer to a clip that another trained on.
+    """Return findings for pairs of members that were not trained and validated on the same clips.
 
-    That is no fault of either; but fitted on val clips of one that were training clips of the other, a stack
-    believes the other more than it should.
+    A stack that is fitted on clips that one of its members was trained on trusts that member too much.
     """
     found: list[Finding] = []
     lead = members[0]
@@ -97,7 +98,7 @@ def _between(members: Sequence[Member]) -> list[Finding]:
             found.append(
                 Finding(
                     m.name,
-                    f"its folds are others than those of {lead.name}",
+                    f"its folds differ from those of {lead.name}",
                     len(moved or whole),
                     some,
                     APART,
@@ -110,7 +111,7 @@ def _between(members: Sequence[Member]) -> list[Finding]:
                 found.append(
                     Finding(
                         m.name,
-                        f"its validation clips are others than those of {lead.name}",
+                        f"its validation clips differ from those of {lead.name}",
                         len(mine ^ theirs),
                         some,
                         APART,

@@ -1,4 +1,4 @@
-"""The members of an ensemble: training runs, and runs that differ in their fold alone as one."""
+"""Members of an ensemble: training runs; runs that differ only in their fold are one member."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -21,22 +20,23 @@ from jungle.plain import drop_empty, read_settings
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")
-ONE = 1e-3  # how far from 1 the probabilities of exclusive classes may add up
+Settings = dict[str, object]
+ONE = 1e-3  # tolerance of the sum of exclusive classes' probabilities
 
 
 @dataclass(frozen=True)
 class Member:
-    """One model's answers, of one training run or of a run a fold.
+    """Predictions of one model, from one training run or from one run per fold.
 
     Attributes:
-        name: what tables call it; no two members of an ensemble share it.
+        name: unique in an ensemble.
         runs: folders of the runs.
-        folds: the clips of each run's val split, in the order of `runs`.
+        folds: the clips of each run's validation split, in the order of `runs`.
         classes: class names.
         task: `exclusive` or `multilabel`.
-        clips: labels, sites and splits as the first run had them.
-        answers: `val` and, where there are test clips, `test`: a predictions table each. Of folds, `val` is
-            out of fold, each clip by the run that did not train on it, and `test` the mean of the runs.
+        clips: labels, sites and splits of the first run.
+        answers: predictions tables: `val` and, if there are test clips, `test`. For folds, `val` is out of
+            fold (by the run that did not train on a clip), and `test` the mean of the runs.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Member:
 
 
 def load_members(paths: Sequence[str | Path]) -> list[Member]:
-    """Return the members that folders hold; each is a run, a folder of runs (a sweep), or a pattern of such.
+    """Load members from runs, folders of runs (sweeps), or patterns of these.
 
     Raises:
-        UsageError: a folder is no finished run, or two folds of one member have a clip in common.
+        UsageError: a folder is not a finished run, or two folds of one member have a clip in common.
         UserError: a table in it is damaged.
     """
-    groups: dict[str, list[tuple[Path, dict[str, Any]]]] = {}
+    groups: dict[str, list[tuple[Path, Settings]]] = {}
     for run in find_runs(paths):
         settings = _settings(run)
         groups.setdefault(_but_for_fold(settings), []).append((run, settings))
@@ -66,7 +66,7 @@ def load_members(paths: Sequence[str | Path]) -> list[Member]:
 
 
 def make_unique(names: Sequence[str]) -> list[str]:
-    """Return the names, those that have been before with a number behind them: `lite0`, `lite0 (2)`."""
+    """Return the names, with a number appended to repeated ones: `lite0`, `lite0 (2)`."""
     seen: list[str] = []
     for plain in names:
         name, n = plain, 2
@@ -77,26 +77,30 @@ def make_unique(names: Sequence[str]) -> list[str]:
 
 
 def expand(path: str | Path) -> list[Path]:
-    """Return what a path or a pattern names, in order; of a path itself, whether it is there or not."""
+    """Return the paths that match a pattern, sorted; a plain path as it is, even if it does not exist."""
     return [Path(p) for p in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [Path(path)]
 
 
 def adds_to_one(probs: np.ndarray) -> bool:
-    """Tell whether the probabilities `[..., C]` are of classes that exclude each other."""
+    """Tell whether probabilities `[..., C]` of several classes sum to 1, as of exclusive classes."""
     return probs.shape[-1] > 1 and bool((np.abs(probs.sum(-1) - 1) < ONE).all())
 
 
 def find_runs(paths: Sequence[str | Path], setting: str = "members") -> list[Path]:
-    """Return the training runs that paths name, each once, in their order.
+    """Return the training runs in paths, each once, in order.
+
+    Args:
+        paths: runs, folders of runs, or patterns of these.
+        setting: its name in messages.
 
     Raises:
-        UsageError: a path holds none, or a run that has not ended.
+        UsageError: a path contains none, or a run that has not finished.
     """
     runs: dict[Path, None] = {}
     for path in paths:
         found = expand(path)
         if not found:
-            raise UsageError(f"{setting}={path}: nothing of that name")
+            raise UsageError(f"{setting}={path}: nothing matches this pattern")
         before = len(runs)
         for folder in found:
             inner = [folder] if _is_run(folder) else sorted(f for f in folder.glob("*") if _is_run(f))
@@ -105,11 +109,11 @@ def find_runs(paths: Sequence[str | Path], setting: str = "members") -> list[Pat
             if not any(f.exists() for f in found):
                 raise UsageError(f"{setting}={path}: {describe_absent(found[0], 'folder')}")
             raise UsageError(
-                f"{setting}={path}: no training run (a run holds {', '.join(FILES)}), nor a folder of them"
+                f"{setting}={path}: neither a training run (with {', '.join(FILES)}) nor a folder of runs"
             )
     for run in runs:
         if read_json(run / "run.json").get("state", "finished") != "finished":
-            raise UsageError(f"{setting}: {run} has not ended; give its command again to go on with it")
+            raise UsageError(f"{setting}: {run} has not finished; run its command again to resume it")
     return list(runs)
 
 
@@ -117,7 +121,7 @@ def _is_run(folder: Path) -> bool:
     return all(os.path.isfile(folder / name) for name in FILES)
 
 
-def _settings(run: Path) -> dict[str, Any]:
+def _settings(run: Path) -> Settings:
     file = run / "config.yaml"
     found = read_settings(file)
     if not all(isinstance(found.get(part, {}), dict) for part in ("data", "model", "head", "frames")):
@@ -125,26 +129,30 @@ def _settings(run: Path) -> dict[str, Any]:
     return found
 
 
-def _but_for_fold(settings: dict[str, Any]) -> str:
-    """Return all settings that make a member another one; folds without a number are no folds.
+def _but_for_fold(settings: Settings) -> str:
+    """Return the settings that distinguish members, as text: all but the fold.
 
-    One that is empty counts as not there: a later version of this program may have brought it.
+    Empty settings are left out, because a later version of the program may have added them.
     """
     left_out = ("paths", "resume", "report", "report_paths", "checkpoint", "logger", "name")
     kept = {k: v for k, v in settings.items() if k not in left_out}
-    data = dict(kept.get("data", {}))
-    data.pop("fold", None)
+    data = {k: v for k, v in _group(settings, "data").items() if k != "fold"}
     return json.dumps(drop_empty({**kept, "data": data}), sort_keys=True, default=str)
 
 
-def _name(settings: dict[str, Any]) -> str:
+def _name(settings: Settings) -> str:
     if settings.get("name"):
         return str(settings["name"])
-    model, head, frames = (settings.get(k, {}) for k in ("model", "head", "frames"))
+    model, head, frames = (_group(settings, k) for k in ("model", "head", "frames"))
     focus = frames.get("focus")
-    seen = f"on {focus}" if focus not in (None, "whole") else None
-    words = (model.get("backbone"), model.get("mode"), head.get("name"), seen)
+    focused = f"on {focus}" if focus not in (None, "whole") else None
+    words = (model.get("backbone"), model.get("mode"), head.get("name"), focused)
     return " ".join(str(w) for w in words if w) or "run"
+
+
+def _group(settings: Settings, name: str) -> Settings:
+    found = settings.get(name, {})
+    return found if isinstance(found, dict) else {}
 
 
 def _member(name: str, runs: list[Path]) -> Member:
@@ -155,29 +163,29 @@ def _member(name: str, runs: list[Path]) -> Member:
     for run, table in ((r, t) for split in SPLITS for r, t in zip(runs, tables[split], strict=True)):
         if table is not None and set(predictions.get_classes(table)) != set(classes):
             raise UsageError(
-                f"members: the predictions of {run} and {runs[0]} are of different classes, but their "
+                f"members: the predictions of {run} and {runs[0]} have different classes, although their "
                 "settings are the same"
             )
     for run, own in zip(runs, clips, strict=True):
         if lost := sorted(set(classes) - set(own.classes)):
             raise UsageError(
-                f"members: {run} has predicted the class {lost[0]!r}, which its clips.parquet does not have: "
-                "its labels have changed since; train it again"
+                f"members: {run} has predicted the class {lost[0]!r}, which its clips.parquet lacks: its "
+                "labels have changed since; train it again"
             )
     folds = tuple(frozenset(table["clip"]) for table in val)
     for i, fold in enumerate(folds):
         for j in range(i):
             if both := fold & folds[j]:
                 raise UsageError(
-                    f"members: {runs[j]} and {runs[i]} have the same settings and both keep {min(both)!r} "
-                    "for validation: give one of them, or folds of one data.folds"
+                    f"members: {runs[j]} and {runs[i]} have the same settings and both use {min(both)!r} for "
+                    "validation: give one of them, or folds with the same data.folds"
                 )
     answers = {"val": pl.concat([table.select(val[0].columns) for table in val])}
     if test:
         answers["test"] = _mean(test, classes)
     read = predictions.select_read(answers["val"])
     if not len(read):
-        raise UsageError(f"members: {runs[0]} could read none of its validation clips; leave it out")
+        raise UsageError(f"members: {runs[0]} could not read any of its validation clips; leave it out")
     task = "exclusive" if adds_to_one(predictions.get_probabilities(read)) else "multilabel"
     return Member(name, tuple(runs), folds, classes, task, clips[0], answers)
 
@@ -193,7 +201,7 @@ def _table(run: Path, split: str) -> pl.DataFrame | None:
 
 
 def _mean(tables: list[pl.DataFrame], classes: tuple[str, ...]) -> pl.DataFrame:
-    """Return the mean of tables of the same clips; a clip's is of those that could read it."""
+    """Return the mean of tables of the same clips; for each clip, over the tables that could read it."""
     if len(tables) == 1:
         return tables[0]
     whole = pl.concat([t.select(tables[0].columns) for t in tables])

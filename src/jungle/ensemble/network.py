@@ -1,4 +1,4 @@
-"""Second level of the third place: a small network over columns, the mean of ten."""
+"""Second-level network of the third place of Pri-matrix Factorization (2017), the mean of ten."""
 
 from collections.abc import Callable
 
@@ -17,18 +17,21 @@ RATE = 1e-3
 def fit_networks(
     x_NF: np.ndarray, targets_NC: np.ndarray, task: str, seed: int, networks: int = NETWORKS
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit ten networks, each on nine tenths of the rows and stopped by the tenth left; return their mean.
+    """Fit ten networks, each on nine tenths of the rows with early stopping on the other tenth.
 
-    Layers, batch, epochs, patience and rate are the third place's (Pri-matrix Factorization, 2017):
-    BatchNorm, dropout .15, twice (512, BatchNorm, ReLU, dropout .25), and one output a class; Adam, whose
-    rate falls on a plateau; tenths with every class spread.
+    As in the third place: BatchNorm, dropout .15, two blocks of (512, BatchNorm, ReLU, dropout .25), and one
+    output per class; Adam, with a learning rate that falls on a plateau. Every class is spread over the
+    tenths.
 
     Args:
         x_NF: columns, float32.
         targets_NC: labels; nan where unknown, which costs nothing.
         task: `exclusive` (softmax) or `multilabel` (sigmoid).
         seed: of the tenths, the weights and the order of rows.
-        networks: fit only the first so many of the ten.
+        networks: how many of the ten are fitted.
+
+    Returns:
+        A function from columns to the mean probabilities, float64 `[n, C]`.
     """
     center_F, scale_F = x_NF.mean(0), x_NF.std(0) + 1e-6
     x = torch.from_numpy((x_NF - center_F) / scale_F)
@@ -52,21 +55,21 @@ def fit_networks(
     def predict(given_NF: np.ndarray) -> np.ndarray:
         given = torch.from_numpy(((given_NF - center_F) / scale_F).astype(np.float32))
         with torch.no_grad():
-            answers = [
+            probs = [
                 torch.cat([_probabilities(model(part), task) for part in given.split(8192)])
                 for model in models
             ]
-        return torch.stack(answers).mean(0).double().numpy()
+        return torch.stack(probs).mean(0).double().numpy()
 
     return predict
 
 
 def deal_stratified(targets_NC: np.ndarray, parts: int, seed: int) -> np.ndarray:
-    """Deal rows into parts, int `[N]`, each with its share of every combination of labels, give or take one.
+    """Assign rows to parts, int `[N]`, with every combination of labels spread evenly.
 
     Args:
         targets_NC: labels; nan where unknown.
-        parts: how many.
+        parts: number of parts.
         seed: of the order of rows in a combination.
     """
     known_NC = np.where(np.isfinite(targets_NC), np.round(targets_NC), -1).astype(np.int8)

@@ -1,8 +1,8 @@
 """Prediction matrix: the predictions of all members for the same clips, in one order of clips and classes.
 
-A clip that one member could not read is answered by the others: the member is given the mean of those that
-could, and so adds nothing of its own. A clip that none could read is not in the matrix: nothing is fitted to
-it or scored on it, and the table of the ensemble's predictions has its failed row.
+A member that could not read a clip has the mean of the other members' predictions for it. A clip that no
+member could read is not in the matrix: it is not used for fits or scores, and the ensemble's table has a
+failed row for it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from jungle.wording import count
 
 @dataclass(frozen=True)
 class PredictionMatrix:
-    """The answers of M members for N clips of one split.
+    """Predictions of M members for N clips of one split.
 
     Attributes:
-        clips: those with an answer, with labels; the order of everything here.
+        clips: those with a prediction, with labels; N everywhere below is in their order.
         classes: C class names: those of the first member with the most.
         task: `exclusive` or `multilabel`.
         names: of the members.
         probs_MNC: float32; nan where a member does not know a class (a blank-or-not model), for all clips.
-        unread_MN: which clips a member could not read: its answer there is the mean of the others'.
-        groups_N: the site of each clip as a number, or a number of its own where no site is known.
-        extra_NF: float32; further columns for the stackers that take any, finite; mostly none.
-        own_MNF: the same of each member, which go with it; mostly no member has any.
-        requested: names of all clips of the split, in order, those without an answer among them.
-        unanswered: of those without an answer: name and reason.
+        unread_MN: clips that a member could not read; its prediction there is the mean of the others'.
+        groups_N: the site of each clip as a number, or a number of its own if no site is known.
+        extra_NF: float32, finite; further columns for stackers that use columns; often none.
+        own_MNF: further columns of each member; often empty.
+        requested: names of all clips of the split, in order, including those without a prediction.
+        unanswered: reasons, by name, of clips without a prediction.
         unanswered_labelled: how many of those have a label.
     """
 
@@ -66,16 +66,16 @@ class PredictionMatrix:
 
     @property
     def scored_N(self) -> np.ndarray:
-        """Whether a clip has a label and every member has read it: all are compared on the same clips."""
+        """Whether a clip has a label and every member could read it."""
         return self.labelled_N & ~self.unread_MN.any(0)
 
     @property
     def unscored(self) -> int:
-        """How many clips have a label, but some member could not read them."""
+        """Number of clips that have a label, but that some member could not read."""
         return int((self.labelled_N & self.unread_MN.any(0)).sum()) + self.unanswered_labelled
 
     def of(self, members: Sequence[int]) -> PredictionMatrix:
-        """Return the matrix of some of the members."""
+        """Return the matrix of some members."""
         at = list(members)
         own = tuple(self.own_MNF[i] for i in at) if self.own_MNF else ()
         return replace(
@@ -87,7 +87,7 @@ class PredictionMatrix:
         )
 
     def rows(self, at: np.ndarray) -> StackerInput:
-        """Return the answers for some of the clips, as stackers take them."""
+        """Return the input of a stacker for some clips."""
         extra = [self.extra_NF[at], *(own_NF[at] for own_NF in self.own_MNF)]
         own = tuple(own_NF.shape[1] for own_NF in self.own_MNF)
         return StackerInput(self.probs_MNC[:, at], np.concatenate(extra, axis=1), self.task, own)
@@ -95,10 +95,13 @@ class PredictionMatrix:
 
 @dataclass(frozen=True)
 class StackerInput:
-    """What a stacker sees of n clips: the members' answers, and nothing of the labels.
+    """Input of a stacker for n clips: the members' predictions and further columns, without labels.
 
     Attributes:
-        own: how many of the last columns of `extra_NF` are each member's, in their order; empty = none is.
+        probs_MNC: as in `PredictionMatrix`.
+        extra_NF: as in `PredictionMatrix`, with each member's own columns at the end.
+        task: `exclusive` or `multilabel`.
+        own: number of own columns of each member, in order; empty = none.
     """
 
     probs_MNC: np.ndarray
@@ -107,11 +110,11 @@ class StackerInput:
     own: tuple[int, ...] = ()
 
     def rows(self, at: np.ndarray) -> StackerInput:
-        """Return some of the clips."""
+        """Return the input for some clips."""
         return replace(self, probs_MNC=self.probs_MNC[:, at], extra_NF=self.extra_NF[at])
 
     def member(self, i: int) -> StackerInput:
-        """Return what one member says, with its own columns and those that are nobody's."""
+        """Return the input with one member, its own columns and the shared ones."""
         widths = self.own or (0,) * len(self.probs_MNC)
         shared = self.extra_NF.shape[1] - sum(widths)
         begin = shared + sum(widths[:i])
@@ -124,10 +127,12 @@ class StackerInput:
 
 
 def build_matrix(members: Sequence[Member], split: str) -> PredictionMatrix | None:
-    """Return the matrix of a split, in the first member's order of clips; None where nobody has predicted it.
+    """Return the matrix of a split; None if no member has predicted it.
+
+    Clips are in the order of the first member with the most classes.
 
     Raises:
-        UsageError: members are of other classes or tasks, or have not predicted the same clips.
+        UsageError: members differ in classes or task, or have not predicted the same clips.
     """
     have = [m for m in members if split in m.answers]
     if not have:
@@ -139,15 +144,15 @@ def build_matrix(members: Sequence[Member], split: str) -> PredictionMatrix | No
             raise UsageError(f"members: {m.name} knows the class {min(more)!r}, {lead.name} does not")
         if len(m.classes) > 1 and m.task != lead.task:
             raise UsageError(
-                f"members: {m.name} is {m.task}, {lead.name} {lead.task}: give members of one task"
+                f"members: {m.name} is {m.task}, {lead.name} {lead.task}: give members with the same task"
             )
         if other := mine ^ set(lead.answers[split]["clip"] if split in lead.answers else ()):
             some = min(other)
             has, lacks = (m.name, lead.name) if some in mine else (lead.name, m.name)
             raise UsageError(
                 f"members: {has} has predicted {some!r} ({split}), {lacks} has not; "
-                f"{count(len(other), 'such clip')}: members must have the same splits. Train them so: a "
-                "sweep over heads or models, or the same data.folds and data.fold for all"
+                f"{count(len(other), 'such clip')}: members must have the same splits. Train them with a "
+                "sweep over heads or models, or with the same data.folds and data.fold"
             )
     names = lead.answers[split].select("clip")
     known = names.join(lead.clips.table, on="clip", how="inner", maintain_order="left")
@@ -168,7 +173,7 @@ def build_matrix(members: Sequence[Member], split: str) -> PredictionMatrix | No
     filled_MNC, answered_N = _filled(probs_MNC, unread_MN, known_MC)
     if not answered_N.any():
         raise UsageError(f"members: none of their {len(names)} {split} clips could be read")
-    first_N = unread_MN.argmax(0)  # of a clip without an answer: the first member that could not read it
+    first_N = unread_MN.argmax(0)  # for a clip without a prediction: the first member that could not read it
     unanswered = {names["clip"][int(n)]: reasons[first_N[n]][n] for n in np.flatnonzero(~answered_N)}
     kept = ordered.where(pl.Series(answered_N))
     return PredictionMatrix(
@@ -189,10 +194,10 @@ def build_matrix(members: Sequence[Member], split: str) -> PredictionMatrix | No
 def _filled(
     probs_MNC: np.ndarray, unread_MN: np.ndarray, known_MC: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Give each member, for the clips that it could not read, the mean of those that could.
+    """Give members, for clips that they could not read, the mean of those that could.
 
     Returns:
-        The answers `[M, N, C]`, nan where a member does not know a class; and whether a clip has an answer
+        Predictions `[M, N, C]`, nan where a member does not know a class; and whether a clip has a prediction
         for every class, bool `[N]`.
     """
     known_MNC = known_MC[:, None, :] & ~unread_MN[:, :, None]

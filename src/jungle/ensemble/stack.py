@@ -1,8 +1,8 @@
-"""A second level over members: a stacker, then a calibration, each chosen where it was not fitted.
+"""Second level of an ensemble: a stacker, then a calibration, each chosen on held-out clips.
 
-`fit` looks at some clips and their labels alone. Whatever it tries is judged on parts of them that were held
-back, whole sites at a time; `nested` does all of it again without each part in turn, so that the answer to a
-clip comes from a fit that saw neither the clip nor its site, choices included.
+`fit` chooses and fits both on some clips; candidates are compared by cross-validation over whole sites.
+`predict_nested` cross-validates all of this again, so that each clip is predicted by a fit, choices
+included, that saw neither the clip nor its site.
 """
 
 from __future__ import annotations
@@ -10,34 +10,46 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from jungle.console import Progress
-from jungle.ensemble.blend import BLENDS, Blend, complete_member
-from jungle.ensemble.calibration import CALIBRATIONS, Calibration
+from jungle.ensemble.blend import BLENDS, Blend, StackerValues, complete_member
+from jungle.ensemble.calibration import CALIBRATIONS, Calibration, CalibrationValues
 from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
 from jungle.metrics.scores import log_loss
 
 PARTS = 5
-MANY = 3000  # clips from which trees are worth trying unasked
+MANY = 3000  # clips from which stacker=auto tries trees
+ALONE = 0.995
+"""Share of all weights from which one member counts as the whole stack."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What may be chosen. One name fixes it; with several the least log loss on held-back clips decides."""
+    """Candidates; of several, the one with the lowest log loss on held-out clips is chosen."""
 
     stackers: tuple[str, ...]
     calibrations: tuple[str, ...]
     seed: int = 0
 
 
-ALONE = 0.995
-"""The part of all weight with which a member is taken to be the whole of a stack."""
+class FittedValues(TypedDict):
+    """Fitted values of a stack."""
+
+    stacker: StackerValues
+    calibration: CalibrationValues
+
+
+class CandidateLosses(TypedDict):
+    """Log loss of each candidate on held-out clips."""
+
+    stackers: dict[str, float]
+    calibrations: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -45,15 +57,15 @@ class Stack:
     """A fitted second level.
 
     Attributes:
-        stacker, calibration: what was chosen.
-        about: what each of the two has found, as plain values.
-        losses: log loss of each stacker and of each calibration tried, on clips held back from it.
+        stacker, calibration: names of the chosen ones.
+        about: their fitted values.
+        losses: of the candidates; empty if there was nothing to choose.
     """
 
     stacker: str
     calibration: str
-    about: dict[str, Any]
-    losses: dict[str, dict[str, float]]
+    about: FittedValues
+    losses: CandidateLosses
     _blend: Blend = field(repr=False)
     _calibrate: Calibration = field(repr=False)
 
@@ -63,9 +75,9 @@ class Stack:
 
     @property
     def alone(self) -> int | None:
-        """The number of the member that has all the weight; None where several have some, or none has any.
+        """Number of the member with all the weight; None if several have some, or the stacker has no weights.
 
-        Such a stack is that member calibrated; the others add nothing to it.
+        Such a stack is that member, calibrated.
         """
         weights = np.array(self.about["stacker"].get("weights", []), float)
         if not len(weights) or weights.sum() <= 0 or weights.max() < ALONE * weights.sum():
@@ -74,14 +86,14 @@ class Stack:
 
 
 def make_plan(stacker: str, calibration: str, clips: int, columns: bool, seed: int) -> Plan:
-    """Return what `stacker=` and `calibration=` ask for; `auto` is all that suits so many clips.
+    """Return the candidates that `stacker=` and `calibration=` name.
 
     Args:
-        stacker: a name or `auto`.
-        calibration: a name or `auto`.
-        clips: labelled clips to fit on.
+        stacker: a name, or `auto` for all that suit so many clips.
+        calibration: likewise.
+        clips: number of labelled clips to fit on.
         columns: whether there are further columns, which blends cannot use.
-        seed: of parts and of what is fitted at random.
+        seed: of the parts, and of random fits.
     """
     trees = ["lightgbm"] if clips >= MANY else []
     every = ["logistic", *trees] if columns else [*BLENDS, "logistic", *trees]
@@ -95,14 +107,23 @@ def make_plan(stacker: str, calibration: str, clips: int, columns: bool, seed: i
 
 
 def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Plan) -> Stack:
-    """Fit the second level to n clips, their labels `[n, C]` and their sites.
+    """Fit the second level to n clips.
 
-    Each stacker is judged by its answers to parts that it was not fitted to. The calibration is fitted to
-    those answers of the best one: to what it says of clips that it has not seen, as it will have to.
+    Stackers are compared by their predictions for held-out parts. The calibration is fitted to these
+    predictions of the best stacker.
+
+    Args:
+        answers: predictions of the members.
+        targets_NC: labels; nan where unknown.
+        groups_N: the site of each clip as a number.
+        plan: the candidates.
+
+    Raises:
+        UsageError: there are too few sites.
     """
     if len(plan.stackers) == 1 and plan.calibrations == ("none",):  # nothing to choose
         blend, about = fit_stacker(plan.stackers[0], answers, targets_NC, plan.seed)
-        nothing: dict[str, dict[str, float]] = {"stackers": {}, "calibrations": {}}
+        nothing: CandidateLosses = {"stackers": {}, "calibrations": {}}
         none, _ = CALIBRATIONS["none"](np.empty(0), np.empty(0), answers.task)
         return Stack(plan.stackers[0], "none", {"stacker": about, "calibration": {}}, nothing, blend, none)
     parts = split_parts(targets_NC, groups_N, PARTS, plan.seed)
@@ -128,21 +149,17 @@ def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, pla
 
 
 def predict_nested(matrix: PredictionMatrix, at: np.ndarray, plan: Plan) -> np.ndarray:
-    """Return answers `[n, C]` to the labelled clips `at`.
-
-    No clip's answer was shaped by a fit on it or its site.
+    """Return predictions `[n, C]` for the labelled clips `at`, by fits that saw neither a clip nor its site.
 
     Raises:
-        UsageError: there are too few sites to choose by some of them and to judge by the others.
+        UsageError: there are too few sites to choose on some of them and to predict the others.
     """
     targets_NC, groups_N = matrix.targets_NC[at], matrix.groups_N[at]
     chooses = len(plan.stackers) > 1 or plan.calibrations != ("none",)
     if chooses and len(np.unique(groups_N)) == 2:
-        from jungle.errors import UsageError
-
         raise UsageError(
-            "stacking needs validation clips of at least three sites, two to choose by and one to judge by; "
-            "these are of two: validate on more, or leave it nothing to choose: stacker=mean calibration=none"
+            "stacking needs validation clips of at least three sites, two to choose on and one to predict; "
+            "these are of two: use more sites, or leave nothing to choose: stacker=mean calibration=none"
         )
     answers = matrix.rows(at)
     parts = split_parts(targets_NC, groups_N, PARTS, plan.seed + 1)
@@ -158,17 +175,17 @@ def predict_nested(matrix: PredictionMatrix, at: np.ndarray, plan: Plan) -> np.n
 def calibrate_members(
     val: PredictionMatrix, at: np.ndarray, plan: Plan, matrix: PredictionMatrix | None = None
 ) -> list[np.ndarray]:
-    """Return each member's own answers, calibrated as well as the ensemble's may be: `[N, C]` a member.
+    """Return predictions `[N, C]` of each member, calibrated like the ensemble's.
 
-    A stacker that is fitted calibrates by its weights and biases too, so that a member has a temperature at
-    least, whatever the plan says.
+    A fitted stacker also calibrates, by its weights and biases. So if the plan has no calibration, members
+    may have a temperature.
 
     Args:
         val: the validation clips.
-        at: those of them that have a label, to fit on.
-        plan: of the ensemble; which of its calibrations suits a member is found for each alone.
-        matrix: the clips to answer; None = those of `val`, where each labelled one is answered by a
-            calibration that was fitted to neither it nor its site.
+        at: those with a label, to fit on.
+        plan: of the ensemble; the best of its calibrations is chosen for each member.
+        matrix: the clips to predict; None = those of `val`, each labelled one with a calibration that was
+            fitted to neither it nor its site.
     """
     names = plan.calibrations if plan.calibrations != ("none",) else ("none", "temperature")
     targets_NC = val.targets_NC[at]
@@ -189,9 +206,17 @@ def calibrate_members(
 def refit(
     stack: Stack, fitted_on: PredictionMatrix, at: np.ndarray, matrix: PredictionMatrix, seed: int
 ) -> np.ndarray:
-    """Return what the stack's kind says of all clips of `matrix` when fitted to the clips `at` of another.
+    """Fit the stack's stacker again, quickly, and predict all clips of `matrix`, to compare sets of members.
 
-    Quickly, and with the stack's own calibration: to compare sets of members with each other.
+    Args:
+        stack: its stacker is fitted again; its calibration is kept.
+        fitted_on: the matrix with the clips to fit on.
+        at: those clips.
+        matrix: the clips to predict.
+        seed: of random fits.
+
+    Returns:
+        Probabilities `[N, C]`.
     """
     targets_NC = fitted_on.targets_NC[at]
     blend, _ = fit_stacker(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
@@ -199,14 +224,18 @@ def refit(
 
 
 def predict_held_back(stack: Stack, matrix: PredictionMatrix, at: np.ndarray, seed: int) -> np.ndarray:
-    """As `again`, for the clips `at` themselves, each answered by a fit that saw neither it nor its site."""
+    """Return the same for the clips `at` themselves, by fits that saw neither a clip nor its site."""
     targets_NC = matrix.targets_NC[at]
     parts = split_parts(targets_NC, matrix.groups_N[at], PARTS, seed + 1)
     return stack._calibrate(_held_back(stack.stacker, matrix.rows(at), targets_NC, parts, seed))
 
 
 def split_parts(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
-    """Return the rows of each part: whole sites, classes spread as evenly as sites let them be."""
+    """Return the rows of each part: whole sites, with classes spread as evenly as that allows.
+
+    Raises:
+        UsageError: there is only one site.
+    """
     rarest_first = np.argsort(np.nansum(targets_NC, axis=0), kind="stable")
     has = np.nan_to_num(targets_NC)[:, rarest_first] == 1
     label_N = np.where(has.any(1), has.argmax(1), -1)
@@ -216,7 +245,7 @@ def split_parts(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: 
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of classes with fewer clips than parts
-        stratified = max(np.bincount(label_N + 1)) >= count  # else no class has a clip for each part
+        stratified = max(np.bincount(label_N + 1)) >= count  # otherwise no class has a clip for each part
         kind = StratifiedGroupKFold if stratified else GroupKFold
         split = kind(count, shuffle=True, random_state=seed)
         found = [held for _, held in split.split(has, label_N, groups_N)]
@@ -225,8 +254,8 @@ def split_parts(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: 
 
 def fit_stacker(
     name: str, answers: StackerInput, targets_NC: np.ndarray, seed: int, quick: bool = False
-) -> tuple[Blend, dict[str, Any]]:
-    """Return the stacker of that name fitted to clips, and what it has found; `quick`: in less time."""
+) -> tuple[Blend, StackerValues]:
+    """Fit the stacker of that name; return it and its fitted values. `quick` takes less time."""
     if name in BLENDS:
         return BLENDS[name](answers, targets_NC)
     return STACKERS[name](answers, targets_NC, seed, quick)
@@ -257,7 +286,7 @@ def _part_by_part(
     shape: tuple[int, ...],
     answer: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> np.ndarray:
-    """Return probabilities `shape`: each part's from `answer(rows of the others, its own rows)`."""
+    """Return probabilities `shape`; those of each part are `answer(rows of the others, its own rows)`."""
     probs_NC = np.empty(shape)
     for held in parts:
         probs_NC[held] = answer(np.setdiff1d(np.arange(shape[0]), held), held)

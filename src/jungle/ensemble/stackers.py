@@ -1,14 +1,13 @@
-"""Stackers: models over columns, the members' answers and what else is known of a clip.
+"""Stackers: models on columns, which are the members' predictions and further facts about a clip.
 
-Each takes the answers for n clips and their labels `[n, C]` (nan where unknown), and returns what turns
-answers into probabilities `[n, C]`, with a few plain values that say what it is.
+Each takes the predictions for n clips, their labels `[n, C]` (nan where unknown), a seed, and `quick` for a
+fit in less time. It returns a function from predictions to probabilities `[n, C]`, and its fitted values.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -20,32 +19,36 @@ from jungle.ensemble.logits import normalise
 from jungle.ensemble.prediction_matrix import StackerInput
 from jungle.ensemble.stacking_features import build_features
 
-FEW = 5  # labelled clips of a class: with fewer it is answered with its share
+Classifier = Callable[[np.ndarray], np.ndarray]
+"""From columns `[n, F]` to the probability of one class, `[n]`."""
+
+FEW = 5  # clips with a class, and without it, below which its share is predicted
 
 FEWEST_TREES, MOST_TREES = (1_000, 120, 0.05), (200_000, 1600, 0.03)
-"""Clips, trees and their rate: what suits hundreds of clips, and what the first place had for 200,000."""
-QUICK_TREES = 10_000  # clips: fits that only compare have no more trees than so many ask for
-TOGETHER, ALONE = 4, 1  # weights of the first place's models over all members, and of those over one each
+"""Clips, trees and learning rate: a setting for hundreds of clips, and the first place's for 200,000."""
+QUICK_TREES = 10_000  # a quick fit has at most as many trees as for so many clips
+TOGETHER, ALONE = 4, 1  # weights of the first place's models on all members, and on one each
 
 
 def logistic(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
-    """Logistic regression on standardised logits, one a class; the penalty suits some hundred clips."""
+    """Fit a logistic regression per class on standardised logits; the penalty suits some hundred clips."""
 
-    def model() -> Any:
-        return make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=500))
+    def fit(x_NF: np.ndarray, y_N: np.ndarray) -> Classifier:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=500)).fit(x_NF, y_N)
+        return lambda given_NF: model.predict_proba(given_NF)[:, 1]
 
-    return _one_a_class(answers, targets_NC, model)
+    return _fit_per_class(answers, targets_NC, fit)
 
 
 def lightgbm(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
-    """Boosted trees (LightGBM), one model a class; the more clips the more trees."""
+    """Fit boosted trees (LightGBM), one model per class; the number of trees grows with that of clips."""
     from lightgbm import LGBMClassifier  # here: other stackers do not need it
 
     leaves = 7 if len(answers) < 2000 else 31
     trees, rate = choose_forest(min(len(answers), QUICK_TREES) if quick else len(answers))
 
-    def model() -> Any:
-        return LGBMClassifier(
+    def fit(x_NF: np.ndarray, y_N: np.ndarray) -> Classifier:
+        model = LGBMClassifier(
             n_estimators=trees,
             learning_rate=rate,
             num_leaves=leaves,
@@ -57,20 +60,21 @@ def lightgbm(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick
             random_state=seed,
             n_jobs=1 if len(answers) < 20_000 else -1,
             verbosity=-1,
-        )
+        ).fit(x_NF, y_N)
+        return lambda given_NF: np.asarray(model.predict_proba(given_NF))[:, 1]
 
-    return _one_a_class(answers, targets_NC, model)
+    return _fit_per_class(answers, targets_NC, fit)
 
 
 def choose_forest(clips: int) -> tuple[int, float]:
-    """Return how many trees, at which rate, suit so many clips: between two known cases by powers."""
+    """Return the number of trees and their learning rate, interpolated by powers between two known cases."""
     (few, fewest, fast), (many, most, slow) = FEWEST_TREES, MOST_TREES
     part = float(np.clip(np.log(max(clips, 1) / few) / np.log(many / few), 0, 1))
     return round(fewest * (most / fewest) ** part), fast * (slow / fast) ** part
 
 
 def nn(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
-    """The third place's network, the mean of ten, each stopped by a tenth of the rows; `quick`, of three."""
+    """Fit the third place's ten networks; three of them if `quick`."""
     from jungle.ensemble.network import NETWORKS, fit_networks  # here: trees need no torch
 
     predict = fit_networks(build_features(answers), targets_NC, answers.task, seed, 3 if quick else NETWORKS)
@@ -78,7 +82,7 @@ def nn(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick: bool
 
 
 def lightgbm_nn(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick: bool = False) -> Fitted:
-    """The mean of `lightgbm` and `nn`."""
+    """Fit `lightgbm` and `nn`; the prediction is their mean."""
     trees, _ = lightgbm(answers, targets_NC, seed, quick)
     networks, about = nn(answers, targets_NC, seed, quick)
     return lambda given: (trees(given) + networks(given)) / 2, about
@@ -87,10 +91,10 @@ def lightgbm_nn(answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, qu
 def primatrix_first(
     answers: StackerInput, targets_NC: np.ndarray, seed: int = 0, quick: bool = False
 ) -> Fitted:
-    """Boosted trees and a wide network, over all members together and over each alone.
+    """Fit boosted trees and a wide network on all members together, and on each member by itself.
 
-    The first place's of Pri-matrix Factorization (2017). The two over the columns of all members have four
-    times the weight of all those over one member's. `quick`: the first two alone.
+    As in the first place of Pri-matrix Factorization (2017). The two on all members have four times the
+    weight of those on single members. `quick` fits only the former.
     """
     # Here: other stackers need no torch.
     from jungle.ensemble.wide_network import OVER_ALL, OVER_ONE, Shape, fit_wide
@@ -113,9 +117,12 @@ def primatrix_first(
     return blend, {"together": TOGETHER / (TOGETHER + ALONE)}
 
 
-def _one_a_class(answers: StackerInput, targets_NC: np.ndarray, model: Callable[[], Any]) -> Fitted:
+def _fit_per_class(
+    answers: StackerInput, targets_NC: np.ndarray, fit: Callable[[np.ndarray, np.ndarray], Classifier]
+) -> Fitted:
+    """Fit a model per class; a rare class has its share as prediction."""
     x_NF = build_features(answers)
-    fitted: list[Any] = []
+    fitted: list[Classifier | float] = []
     for y_N in targets_NC.T:
         known = np.isfinite(y_N)
         positives = int((y_N[known] == 1).sum())
@@ -123,8 +130,8 @@ def _one_a_class(answers: StackerInput, targets_NC: np.ndarray, model: Callable[
             fitted.append((positives + 0.5) / (int(known.sum()) + 1))
             continue
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of convergence, and of names that columns have not
-            fitted.append(model().fit(x_NF[known], y_N[known].astype(int)))
+            warnings.simplefilter("ignore")  # about convergence, and about columns without names
+            fitted.append(fit(x_NF[known], y_N[known].astype(int)))
 
     def predict(given: StackerInput) -> np.ndarray:
         x = build_features(given)
@@ -132,7 +139,7 @@ def _one_a_class(answers: StackerInput, targets_NC: np.ndarray, model: Callable[
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             for c, found in enumerate(fitted):
-                probs[:, c] = found if isinstance(found, float) else found.predict_proba(x)[:, 1]
+                probs[:, c] = found(x) if callable(found) else found
         return normalise(probs, given.task)
 
     return predict, {}

@@ -1,4 +1,4 @@
-"""What a stacker of columns sees of a clip: every answer of every member, and whatever else was asked for."""
+"""Columns of a stacker: every prediction of every member, and further columns if chosen."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def build_features(answers: StackerInput) -> np.ndarray:
 
 
 def build_neighbour_features(matrix: PredictionMatrix) -> np.ndarray:
-    """Return `[N, 2*C]` float32: the members' mean answer to the clips before and after it at its site.
+    """Return the members' mean logits for the clips before and after at the same site, float32 `[N, 2*C]`.
 
-    The first and the last clip of a site see their own answer there. Only answers are looked at, never
-    labels; but a camera's clips are then no longer judged one by one: see docs/ensembles.md.
+    For the first and the last clip of a site the missing neighbour is the clip itself. Labels are never used.
+    See docs/ensembles.md for when this is valid.
 
     Raises:
         UsageError: the clips have no site or no time.
@@ -36,14 +36,13 @@ def build_neighbour_features(matrix: PredictionMatrix) -> np.ndarray:
     for column in ("site", "time"):
         if column not in table.columns or table[column].null_count() == len(table):
             raise UsageError(
-                f"neighbours=true: the clips have no {column}; give the labels a {column} column"
+                f"neighbours=true: the clips have no {column}; add a column {column} to the labels"
             )
     times = read_times(table["time"])
     if not is_sortable(times):
         raise UsageError(
-            f"neighbours=true: the clips' times are text of unknown order, as "
-            f"{show(times.drop_nulls()[0], 40)!r}; write 2021-03-31 14:05:00 in the labels' column of "
-            "times, and train again"
+            f"neighbours=true: the clips' times cannot be sorted: {show(times.drop_nulls()[0], 40)!r}; write "
+            "them like 2021-03-31 14:05:00 in the labels, and train again"
         )
     mean_NC = to_logits(np.nanmean(matrix.probs_MNC, axis=0), "multilabel")
     order = (

@@ -1,4 +1,4 @@
-"""What several models say of the clips that have no label to learn from: test clips, or unlabelled ones."""
+"""Predictions of several models for test clips or unlabelled clips."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from jungle.errors import UsageError, UserError
 from jungle.wording import count
 
 PREDICTED = "predictions.parquet"
-HOW = "python predict.py ckpt=<run> videos=<data.root> out=<folder>, and give that folder"
+HOW = "python predict.py ckpt=<run> videos=<data.root> out=<folder>, then give that folder"
 
 
 @dataclass(frozen=True)
 class UnlabelledPredictions:
-    """The answers of M members for N clips; nothing in it knows a label.
+    """Predictions of M members for N clips, without labels.
 
     Attributes:
-        names: of the members, no two alike.
+        names: of the members, all different.
         classes: C class names.
-        exclusive: whether each member's probabilities of a clip add up to 1.
-        clips: `clip`, `path`, and `site` where known; the order of N.
+        exclusive: whether each member's probabilities of a clip sum to 1.
+        clips: `clip`, `path`, and `site` if known; the order of N.
         probs_MNC: float32.
-        left_out: clips of the split that some member has not predicted, or could not read.
+        left_out: number of clips of the split that some member has not predicted, or could not read.
     """
 
     names: tuple[str, ...]
@@ -42,15 +42,16 @@ class UnlabelledPredictions:
 
 
 def load_unlabelled(paths: Sequence[str], split: str, clips: Path | None = None) -> UnlabelledPredictions:
-    """Return what members say of a split.
+    """Load the members' predictions for a split.
 
     Args:
-        paths: training runs (as in `load_members`) and folders of `predict.py`, or patterns of such.
+        paths: training runs (as in `load_members`) and folders of `predict.py`, or patterns of these.
         split: `test` or `unlabelled`.
-        clips: a run, or its `clips.parquet`, that says which clips those are; None = the first training run.
+        clips: a run, or its `clips.parquet`, which defines the clips of the split; None = the first training
+            run.
 
     Raises:
-        UsageError: members that do not go together, or have not predicted the split.
+        UsageError: members do not fit together, or have not predicted the split.
         UserError: a table is damaged.
     """
     runs, folders = _kinds_of(paths)
@@ -58,16 +59,16 @@ def load_unlabelled(paths: Sequence[str], split: str, clips: Path | None = None)
     tables = [(m.name, m.answers.get(split)) for m in members]
     tables += [(f.name, predictions.read(f / PREDICTED)) for f in folders]
     if len(tables) < 2:
-        raise UsageError(f"members: {len(tables)}, and one model has nobody to agree with: name two or more")
+        raise UsageError(f"members: {len(tables)} given; give two or more, because this compares models")
     for name, table in tables:
         if table is None:
             raise UsageError(
-                f"members: the run {name!r} has predicted no {split} clips (training predicts val and test "
-                f"alone). Predict them: {HOW}"
+                f"members: the run {name!r} has not predicted {split} clips (training predicts only val and "
+                f"test). Predict them: {HOW}"
             )
     if clips is None and not members:
         raise UsageError(
-            f"members are results of predict.py: which of their clips are {split}? clips=<a training run>"
+            f"members: all are results of predict.py: give clips=<a training run> with the {split} clips"
         )
     asked = _clips(clips) if clips is not None else members[0].clips
     wanted = _unlabelled(asked, split, clips)
@@ -77,7 +78,7 @@ def load_unlabelled(paths: Sequence[str], split: str, clips: Path | None = None)
 
 
 def _kinds_of(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
-    """Return the paths that are training runs (or wrong), and the folders of `predict.py`, each once."""
+    """Return paths of training runs (or of neither), and the folders of `predict.py`, each once."""
     runs: list[str] = []
     folders: dict[Path, None] = {}
     for path in paths:
@@ -94,17 +95,17 @@ def _kinds_of(paths: Sequence[str]) -> tuple[list[str], list[Path]]:
 def _clips(where: Path) -> Clips:
     file = where / "clips.parquet" if where.is_dir() else where
     if not file.is_file():
-        raise UsageError(f"clips={where}: no training run (a run holds clips.parquet)")
+        raise UsageError(f"clips={where}: not a training run (it has no clips.parquet)")
     return Clips.read(file)
 
 
 def _unlabelled(clips: Clips, split: str, where: Path | None) -> pl.DataFrame:
-    """Return the clips of the split without their labels, so that nothing can look at them."""
+    """Return the clips of the split, without labels."""
     table = clips.of(split).table
     if not len(table):
         fix = {
-            "unlabelled": "put a row with an empty label for each into the table of data.labels",
-            "test": "write test into the column split of their rows in the table of data.labels",
+            "unlabelled": "add a row with an empty label for each to the table of data.labels",
+            "test": "write test into the column split of the table of data.labels",
         }[split]
         raise UsageError(
             f"split={split}: {where or 'the first member'} has no {split} clips: {fix}, and train again"
@@ -120,16 +121,16 @@ def _joined(wanted: pl.DataFrame, tables: dict[str, pl.DataFrame], split: str) -
         own = predictions.get_classes(table)
         if set(own) != set(classes):
             odd = sorted(set(own) ^ set(classes))
-            raise UsageError(f"members: {name!r} has other classes than {first!r}: {', '.join(odd[:5])}")
+            raise UsageError(f"members: {name!r} and {first!r} differ in the classes {', '.join(odd[:5])}")
         if not table["clip"].is_in(wanted["clip"].implode()).any():
-            like = f", its clips are like {table['clip'][0]}" if len(table) else ""
+            like = f"; its clips have names like {table['clip'][0]}" if len(table) else ""
             raise UsageError(
-                f"members: {name!r} has predicted none of the {count(len(wanted), f'{split} clip')}, as "
+                f"members: {name!r} has predicted none of the {count(len(wanted), f'{split} clip')}, such as "
                 f"{wanted['clip'][0]}{like}. Predict them: {HOW}"
             )
         both = both.join(predictions.select_read(table), on="clip", how="semi")
     if not len(both):
-        raise UserError(f"members: there is no {split} clip that all of them have predicted")
+        raise UserError(f"members: no {split} clip was predicted by all of them")
     kept = wanted.join(both, on="clip", how="semi", maintain_order="left")
     probs_MNC = np.stack(
         [

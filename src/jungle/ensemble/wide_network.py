@@ -1,7 +1,6 @@
-"""Second level of the first place: one wide network over columns, with much dropout, for all of its epochs.
+"""Second-level network of the first place of Pri-matrix Factorization (2017).
 
-Pri-matrix Factorization (2017). Nothing is held back from it and nothing stops it: dropout alone keeps it
-from learning the rows by heart.
+One wide network that is trained for a fixed number of epochs on all rows; only dropout prevents overfitting.
 """
 
 from collections.abc import Callable
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 BATCH = 64
-MOST_STEPS = 400  # of an epoch: where there are more clips, a batch has more of them
+MOST_STEPS = 400  # per epoch; batches are larger if there are more rows
 L1 = 1e-5  # on the weights of the last layer
 RATES = ((32, 1e-3), (48, 4e-4), (80, 1e-4), (128, 1e-5))
-"""Of Adam, and the epoch before which each holds."""
+"""Learning rates of Adam, each with the epoch before which it applies."""
 QUICK = 4
-"""By how much the schedule is shortened for fits that only compare."""
+"""Divisor of the epochs of a quick fit."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +25,10 @@ class Shape:
     """A network of two layers before the classes.
 
     Attributes:
-        width: of the first.
-        dropout: behind it.
+        width: of the first layer.
+        dropout: after it.
         epochs: passes over the rows.
+        second: width of the second layer.
     """
 
     width: int
@@ -38,24 +38,25 @@ class Shape:
 
 
 OVER_ALL = Shape(2048, 0.75, 80)
-"""Over the columns of all members."""
+"""For the columns of all members."""
 OVER_ONE = Shape(1024, 0.5, 128)
-"""Over those of one."""
+"""For the columns of one member."""
 
 
 def fit_wide(
     x_NF: np.ndarray, targets_NC: np.ndarray, seed: int, shape: Shape, quick: bool = False
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Fit a network to rows, on a GPU where there is one; return what turns columns into probabilities.
-
-    They are sigmoids, one a class.
+    """Fit a network with one sigmoid per class, on a GPU if there is one.
 
     Args:
         x_NF: columns, float32; they are standardised here.
         targets_NC: labels; nan where unknown, which costs nothing.
         seed: of the weights, the order of rows and dropout.
         shape: of the network.
-        quick: in a quarter of the epochs.
+        quick: train for a quarter of the epochs.
+
+    Returns:
+        A function from columns to probabilities, float64 `[n, C]`.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     center_F, scale_F = x_NF.mean(0), x_NF.std(0) + 1e-6
@@ -76,7 +77,7 @@ def fit_wide(
 
 
 def compute_rate(epoch: int, shortened: int = 1) -> float:
-    """Return the rate of an epoch, counted from 0, of a schedule that is so many times shorter."""
+    """Return the learning rate of an epoch, counted from 0, of a schedule shortened by a factor."""
     return next((rate for end, rate in RATES if epoch * shortened < end), RATES[-1][1])
 
 

@@ -1,1 +1,1 @@
-"""Experiments of several stages, by one command."""
+"""Recipes and sweeps: several training runs by one command."""

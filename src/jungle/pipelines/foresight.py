@@ -1,4 +1,4 @@
-"""Errors that would stop a recipe, found before anything runs."""
+"""Errors that would stop a recipe, found before it runs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +12,8 @@ def foresee(jobs: Sequence[Job], root: Path) -> tuple[UserError, ...]:
     """Return the errors that would stop unfinished training runs, each once.
 
     Args:
-        jobs: of the stages that are to run.
-        root: the recipe's folder; files below it are made by earlier stages.
+        jobs: of the stages to run.
+        root: the recipe's folder; earlier stages write the files in it.
     """
     stops: dict[str, UserError] = {}
     for cfg in {id(j.config): j.config for j in jobs if j.config is not None and not j.finished}.values():

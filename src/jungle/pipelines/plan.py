@@ -1,4 +1,4 @@
-"""The plan of a recipe: finished stages, stages to run, and how long these take where it was measured."""
+"""Plan of a recipe: finished stages, stages to run, and their measured duration."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from jungle.wording import count
 
 SHOWN = ("model", "head", "stacker", "calibration", "experiment")
 """Settings of a stage that the plan shows."""
-WIDTH = 160  # columns, where there is no terminal
+WIDTH = 160  # columns without a terminal
 
 
 def print_plan(
@@ -29,13 +29,13 @@ def print_plan(
     """Print the plan on stderr.
 
     Args:
-        recipe: its stages.
-        name: of the recipe, as it is typed.
+        recipe: the recipe.
+        name: its name, as the user types it.
         before: its preparations.
         jobs: the commands of its stages.
-        seconds: how long runs took, by `<scale>/<stage>`.
+        seconds: durations of finished runs, by `<scale>/<stage>`.
         scale: `full` or `tiny`.
-        notes: lines below it: stages that a scale leaves out, errors that would stop it.
+        notes: lines below the table: stages that the scale leaves out, errors that would stop the recipe.
     """
     table = Table(title=f"{name}: {recipe.about}", title_justify="left", box=None, pad_edge=False)
     for column in ("stage", "what", "finished", "to run"):
@@ -61,14 +61,14 @@ def print_plan(
 
 
 def _describe_step(step: str, before: Preparations) -> tuple[str, str, str]:
-    """Return what a step before the stages does, how much of it is there, and how long the rest takes."""
+    """Return what a step before the stages does, how much is done, and how long the rest takes."""
     what = {
         "metadata": "index every clip's file",
         "features": "extract, one decoding for all frozen backbones",
     }[step]
     found = before.done(step)
     if found is None:
-        return what, "not begun", _format_duration(None)
+        return what, "not started", _format_duration(None)
     done, clips = found
     rate = before.rate(step)
     left = _format_duration((clips - done) / rate if rate else None)

@@ -1,6 +1,6 @@
-"""What can be known of a command in its first second: files, GPUs, packages and weights that are not there.
+"""Checks at the start of a command: missing files, GPUs, packages and weights.
 
-It is looked at before a folder is made and before torch is imported, which takes seconds.
+They run before a folder is created and before torch is imported, which takes seconds.
 """
 
 import glob
@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import constants
 
@@ -25,19 +24,19 @@ from jungle.sample.library import check_room
 _TABLES = ("labels", "template", "test_labels", "sites", "duplicates", "metadata", "pseudo")
 
 
-def check(cfg: Any, made: Path | None = None) -> None:
-    """Refuse what a checked config asks for and this machine has not.
+def check(cfg: object, made: Path | None = None) -> None:
+    """Check that this machine has what a valid config needs.
 
     Args:
-        cfg: of any verb.
-        made: a folder whose files other commands will have made by then; they are not looked for.
+        cfg: of any command.
+        made: a folder that earlier commands will have filled by then; files in it are not checked.
 
     Raises:
-        UsageError: a GPU or a package is not there.
-        UserError: files are not there, all of them in one message; or weights cannot be had.
+        UsageError: a GPU or a package is missing.
+        UserError: files are missing, all of them in one message; or weights are neither here nor available.
     """
     if system.get_rank() > 0:
-        return  # the first process speaks for all
+        return  # the first process reports for all
     if isinstance(cfg, ClipsConfig | PredictConfig) and cfg.decoder.name is not None:
         extras.require(f"decoder={cfg.decoder.name}")
     if isinstance(cfg, TrainConfig):
@@ -67,11 +66,11 @@ def _check_decoding(decoder: str | None, device: str, on_cpu: bool) -> None:
     instead = "leave decoder.device out, or give decoder.device=cpu"
     require_gpus(1, count_gpus(), f"decoder.device={device}", instead)
     if on_cpu:
-        raise UsageError(f"decoder.device={device}: the model is to run on the CPU: {instead}")
+        raise UsageError(f"decoder.device={device}: the model runs on the CPU: {instead}")
 
 
-def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
-    """Yield a sentence for each file or folder that a config names and that is not there."""
+def _missing(cfg: object, made: Path | None) -> Iterator[str]:
+    """Yield a sentence for each missing file or folder that a config names."""
     for setting, path, folder in _named(cfg):
         if made is not None and path.absolute().is_relative_to(made.absolute()):
             continue
@@ -94,8 +93,8 @@ def _missing(cfg: Any, made: Path | None) -> Iterator[str]:
             yield str(e)
 
 
-def _checkpoints(cfg: Any) -> Iterator[tuple[str, Path]]:
-    """Yield each checkpoint, or run's folder, that a config names, and its setting."""
+def _checkpoints(cfg: object) -> Iterator[tuple[str, Path]]:
+    """Yield each checkpoint or run that a config names, with its setting."""
     if isinstance(cfg, PredictConfig):
         yield from (("ckpt", path) for path in cfg.ckpt)
     elif isinstance(cfg, ClipsConfig) and cfg.model.warm_start is not None:
@@ -103,7 +102,7 @@ def _checkpoints(cfg: Any) -> Iterator[tuple[str, Path]]:
 
 
 def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
-    """Yield what a data set of a known form lacks, or what is in the sample's way."""
+    """Yield what is missing in a data set of a known format, or what prevents rendering the sample."""
     data = cfg.data
     if data.format == "sample" and data.root is not None:
         try:
@@ -116,15 +115,15 @@ def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
             how = (
                 "jungle download out=data fetches it."
                 if data.format == "primatrix_micro"
-                else "docs/competition-data.md says how to get the clips; jungle download fetches small ones."
+                else "docs/competition-data.md says how to get the clips (jungle download: small ones)."
             )
             yield f"data.root={data.root}: {said} {how}"
         elif find_labels(data.root, data.labels) is None:
-            yield f"data.root={data.root}: no table of labels in it or beside it: data.labels=<file>"
+            yield f"data.root={data.root}: no table of labels in it or next to it; give data.labels=<file>"
 
 
-def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
-    """Yield each path that a config names: its setting, the path, whether a folder must lie there."""
+def _named(cfg: object) -> Iterator[tuple[str, Path, bool]]:
+    """Yield each path that a config names: its setting, the path, and whether it must be a folder."""
     if isinstance(cfg, ClipsConfig):
         data, model = cfg.data, cfg.model
         if data.format in ("csv", "folders") and data.root is not None:
@@ -135,8 +134,8 @@ def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
         for i, one in enumerate((model, *model.also)):
             if one.weights is not None:
                 yield "model.weights" if i == 0 else f"model.also.{i - 1}.weights", one.weights, False
-        asked = cfg.frames.weights
-        for path in asked if isinstance(asked, list) else [asked] if asked else []:
+        given = cfg.frames.weights
+        for path in given if isinstance(given, list) else [given] if given else []:
             if not glob.has_magic(str(path)):
                 yield "frames.weights", path, True
         return
@@ -146,12 +145,12 @@ def _named(cfg: Any) -> Iterator[tuple[str, Path, bool]]:
 
 
 def _check_weights(cfg: TrainConfig) -> None:
-    """Refuse weights that are in no cache where their host does not answer either.
+    """Check that weights are in a cache, or that their host answers.
 
-    What is in a cache is known for certain only to timm: it looks there itself, before any clip is read.
+    Only timm knows for certain what is in a cache; it checks that itself before any clip is read.
 
     Raises:
-        UserError: with what can be given instead.
+        UserError: weights cannot be loaded; the message gives the alternatives.
     """
     wanted = [
         one.backbone
@@ -166,18 +165,18 @@ def _check_weights(cfg: TrainConfig) -> None:
     if offline or not network.is_reachable(hub):
         why = "HF_HUB_OFFLINE is set" if offline else f"{hub} does not answer"
         raise UserError(
-            f"model.backbone={lost[0]}: its weights are not on this machine and cannot be fetched: {why}. "
-            f"Connect once (they are kept in {_hub_cache()}), or give a file: "
-            "model.weights=<.safetensors|.pth>, or random ones: model.pretrained=false"
+            f"model.backbone={lost[0]}: its weights are not on this machine and cannot be downloaded: {why}. "
+            f"Connect once (they are kept in {_hub_cache()}), give a file "
+            "(model.weights=<.safetensors|.pth>), or use random weights (model.pretrained=false)"
         )
 
 
 def _may_be_kept(backbone: str) -> bool:
-    """Tell whether a cache may hold the weights of a timm model: nothing there excludes it."""
+    """Tell whether a cache may contain the weights of a timm model."""
     plain = re.sub(r"\W|_", "", backbone.split(".")[0]).lower()
     for folder, pattern in ((_hub_cache(), "models--*"), (_torch_cache(), "*.*")):
         for found in folder.glob(pattern):
-            # Of timm's own repositories the name says which model it is; others' names say nothing.
+            # The names of timm's own repositories identify the model; other names do not.
             timms = found.name.startswith("models--timm--")
             if not timms or plain in re.sub(r"\W|_", "", found.name).lower():
                 return True

@@ -1,7 +1,7 @@
 """Preparations of a recipe: metadata of its clips' files, and features of its frozen backbones.
 
-Both are kept where every training run looks for them, below `paths.cache`. Beside the recipe's own runs
-stands a note of the clips and stores, from which a plan tells how much is done and how long the rest takes.
+Both are stored in `paths.cache`, where every training run finds them. A note of the clips and feature stores
+in the recipe's folder tells the plan how much is done and how long the rest takes.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from jungle.prediction.metadata import INDEX
 from jungle.video.indexing.index import as_text, looked_at
 
 NOTED = ("key", "if_damaged", "path")
-"""Columns of the note of clips; without all of them, as of earlier versions, it counts as none."""
+"""Columns of the note of clips; a note without all of them, from an earlier version, is ignored."""
 
 
 class Preparations:
-    """Steps that a recipe's training runs have in common.
+    """Steps before a recipe's training runs, common to all of them.
 
     Args:
         root: the recipe's folder.
@@ -43,7 +43,7 @@ class Preparations:
         self.frozen = list(seeing.values())
         """One config for each kind of features."""
         self.indexed = next((c for c in configs if c.data.metadata == "index"), None)
-        """A config that asks for what files tell."""
+        """A config that needs metadata of the files."""
         wanted = {"metadata": self.indexed is not None, "features": len(seeing) > 1}
         self.steps = tuple(step for step in STEPS if wanted[step])
         first = configs[0]
@@ -53,7 +53,7 @@ class Preparations:
         self._cache = first.paths.cache
 
     def begin(self, clips: Sequence[Wanted]) -> None:
-        """Note the clips, those whose files can be read."""
+        """Note the clips whose files can be read."""
         paths = [as_text(str(Path(c.path).absolute())) for c in clips]
         keys = [(c.content.key, c.content.if_damaged) for c in clips]
         columns = [*zip(*keys, strict=True), paths] if clips else [[]] * len(NOTED)
@@ -65,7 +65,7 @@ class Preparations:
 
     @contextmanager
     def measured(self, step: str) -> Iterator[None]:
-        """Note how many clips a second the block does, though it be stopped."""
+        """Note the clips per second of a block, even if it is interrupted."""
         before, began = self.done(step), time.monotonic()
         try:
             yield
@@ -77,9 +77,9 @@ class Preparations:
                 write_json(self._note, {**note, "rates": rates})
 
     def done(self, step: str) -> tuple[int, int] | None:
-        """Return how many clips a step has done, and how many there are; None where it never began.
+        """Return how many clips a step has done, and how many there are; None if it never started.
 
-        A clip that cannot be read is done once that is known.
+        A clip that is known to be unreadable counts as done.
 
         Raises:
             UserError: a feature store, or the index of files, is damaged.
@@ -102,12 +102,12 @@ class Preparations:
         return int(there.sum()), len(clips)
 
     def rate(self, step: str) -> float | None:
-        """Return the clips a second that were last measured."""
+        """Return the clips per second that were measured last."""
         return read_json(self._note).get("rates", {}).get(step)
 
 
 def select_frozen(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
-    """Return one config for each kind of features, by the fingerprint of the settings that shape them."""
+    """Return one config per kind of features, by the fingerprint of the settings that determine them."""
     return {
         fingerprint(c.model_dump(mode="json", include={"model", "frames", "decoder"})): c
         for c in configs

@@ -1,8 +1,8 @@
 """Recipes: `python train.py experiment=primatrix/best` runs an experiment of several stages.
 
-Each stage is a command of this program, run as a process of its own in a folder named by its settings; what
-is finished there is not run again, so the same command goes on after a stop, and another scale, data set or
-setting never takes an old result for its own.
+Each stage is a command of this program that runs as a separate process, in a folder named by its settings. A
+finished stage does not run again, so the same command resumes an interrupted recipe, and a result is never
+used for another scale, data set or setting.
 """
 
 import os
@@ -28,12 +28,12 @@ from jungle.pipelines.stages import ComposedRecipe, Job, compose_recipe, find_te
 from jungle.training.run_inputs import Comparisons
 
 ANSWERS = ("submission.csv", "report.html", "metrics.json")
-"""Files of the last stage that the result lines name."""
+"""Files of the last stage that the program names at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecipeCommand:
-    """A command line of a recipe: its own words, and the settings of its training runs."""
+    """Command line of a recipe: settings of the recipe, and settings of its training runs."""
 
     settings: Sequence[str] = ()
     scale: str = "full"
@@ -49,11 +49,11 @@ class RecipeCommand:
 
 
 def main(argv: list[str], file: Path, configs: Path) -> int:
-    """Print the plan of a recipe, then run what is not finished.
+    """Print the plan of a recipe, then run unfinished stages.
 
     Raises:
-        UsageError: a word of the command, or of a stage, is not valid; nothing has been run.
-        UserError: something is not there, which the plan says too, or a stage failed.
+        UsageError: a setting of the command or of a stage is not valid; nothing has run.
+        UserError: something is missing, which the plan reports too, or a stage failed.
     """
     if "LOCAL_RANK" in os.environ:
         raise UsageError("a recipe starts its own processes: give trainer.devices=N instead of torchrun")
@@ -95,11 +95,11 @@ def main(argv: list[str], file: Path, configs: Path) -> int:
 
 
 def _raise_stops(stops: Sequence[UserError], name: str) -> None:
-    """Raise all of what would stop a recipe as one error.
+    """Raise the errors that would stop a recipe as one error.
 
     Raises:
         UsageError: a setting is not valid.
-        UserError: something is not there.
+        UserError: something is missing.
     """
     problems = Problems()
     for stop in stops:
@@ -113,7 +113,7 @@ def _raise_stops(stops: Sequence[UserError], name: str) -> None:
 def _run_stage(
     job: Job, composed: ComposedRecipe, command: RecipeCommand, seconds: dict[str, list[float]]
 ) -> None:
-    """Run the command of a stage where it is not finished, and note how long it took.
+    """Run the command of an unfinished stage, and note its duration.
 
     Raises:
         UsageError: a member of the stage is not finished.
@@ -129,18 +129,18 @@ def _run_stage(
     if was_finished:
         return
     if any(later.finished for later in jobs[jobs.index(job) + 1 :]):
-        _set_changed_aside(jobs)  # later stages may have been made of its earlier answers
+        _set_changed_aside(jobs)  # later stages may be based on its earlier predictions
     seconds.setdefault(f"{command.scale}/{job.stage.name}", []).append(time.monotonic() - began)
     write_json(composed.folder / "seconds.json", seconds)
 
 
 def _set_changed_aside(jobs: Sequence[Job], dry_run: bool = False) -> None:
-    """Rename what was made of other labels, clips or files than today's, so that it is made again.
+    """Rename folders of stages whose labels, clips or files have changed, so that these stages run again.
 
-    Later stages build on earlier ones: from the first stage whose inputs changed, none is kept.
+    Later stages depend on earlier ones, so all stages from the first changed one on are renamed.
 
     Args:
-        jobs: of all stages, in their order.
+        jobs: of all stages, in order.
         dry_run: only log what would be done.
     """
     comparisons = Comparisons()
@@ -158,57 +158,57 @@ def _set_changed_aside(jobs: Sequence[Job], dry_run: bool = False) -> None:
     tops = {job.folder.parent if job.stage.verb == "train" else job.folder for job in later}
     for folder in sorted(f for f in tops if f.is_dir()):
         folder.rename(folder.with_name(folder.name + mark))
-    log.warning(f"{found} run again; what they made before is kept as <folder>{mark}")
+    log.warning(f"{found} run again; their earlier results are kept as <folder>{mark}")
 
 
 def _compose(recipe: Recipe, name: str, command: RecipeCommand, configs: Path) -> ComposedRecipe:
-    """Compose the stages as `compose_recipe` does, for the words of a command.
+    """Compose the stages for a command line, as `compose_recipe` does.
 
     Raises:
         UsageError: a setting is not valid, or the recipe has no original.
     """
     original = command.fidelity == "original"
     if original and not recipe.has_original:
-        raise UsageError(f"fidelity=original: experiment={name} says nothing of one; leave it out")
+        raise UsageError(f"fidelity=original: experiment={name} has no original settings; leave it out")
     return compose_recipe(
         recipe, name, command.settings, tiny=command.is_tiny, configs=configs, original=original
     )
 
 
 def find_preparations(argv: list[str], file: Path, configs: Path) -> tuple[Preparations, tuple[str, ...]]:
-    """Return the preparations of a recipe, and which of their steps a command asks for.
+    """Return the preparations of a recipe, and the steps that a command selects.
 
     Raises:
-        UsageError: a word of the command is not valid, or there is nothing to prepare.
+        UsageError: a setting is not valid, or there is nothing to prepare.
     """
     command, name = parse_command(argv), name_recipe(file, configs)
     jobs, folder, _ = _compose(read_recipe(file), name, command, configs)
     found = Preparations(folder, [j.config for j in jobs if j.config is not None])
     steps = found.steps or ("features",)
     if not found.frozen:
-        raise UsageError(f"experiment={name}: it has no frozen backbone, whose features are kept")
+        raise UsageError(f"experiment={name}: it has no frozen backbone, so there are no features to store")
     if command.plan == "true":
-        raise UsageError("plan=true: jungle train shows the plan, features included")
+        raise UsageError("plan=true: use jungle train, which shows the plan, features included")
     if command.stage not in ("", *steps):
-        raise UsageError(f"stage={command.stage}: jungle extract makes {' and '.join(steps)} alone")
+        raise UsageError(f"stage={command.stage}: jungle extract has only these stages: {', '.join(steps)}")
     return found, (command.stage,) if command.stage else steps
 
 
 def _prepare(argv: list[str]) -> None:
-    """Have one look into each clip's file, and one decoding feed all backbones.
+    """Index each clip's file, and decode each clip once for all backbones.
 
     Raises:
         UserError: it failed.
     """
     if code := subprocesses.run(["extract", *argv]):
-        raise UserError(f"preparing the clips failed (exit code {code}): what it said stands above")
+        raise UserError(f"preparing the clips failed (exit code {code}); the reason is shown above")
 
 
 def parse_command(argv: list[str]) -> RecipeCommand:
-    """Part the recipe's own words from the settings of its training runs.
+    """Separate the settings of the recipe from those of its training runs.
 
     Raises:
-        UsageError: a word is no setting, or is not valid here.
+        UsageError: an argument is not a setting, or is not valid here.
     """
     check_blanks(argv)
     words: dict[str, str] = {}
@@ -217,9 +217,9 @@ def parse_command(argv: list[str]) -> RecipeCommand:
         key, equals, value = arg.partition("=")
         key = key.lstrip("+")
         if not equals or arg.startswith(("-", "~")):
-            parse_options("train", argv)  # names the option that was meant
+            parse_options("train", argv)  # suggests the intended option
             raise UsageError(
-                f"{arg}: a recipe takes settings alone (key=value); plan=true shows what it would run"
+                f"{arg}: a recipe takes only settings (key=value); plan=true shows what it would run"
             )
         if key in WORDS:
             choices = WORDS[key]
@@ -227,19 +227,19 @@ def parse_command(argv: list[str]) -> RecipeCommand:
                 raise UsageError(f"{arg}: {key} is {' or '.join(choices)}")
             words[key] = value
         elif key.startswith("hydra"):
-            raise UsageError(f"{arg}: a recipe chooses its folders itself, below paths.runs")
+            raise UsageError(f"{arg}: a recipe chooses its folders itself, in paths.runs")
         elif key in ("data.folds", "data.fold"):
-            raise UsageError(f"{arg}: a recipe deals out its folds itself")
+            raise UsageError(f"{arg}: a recipe chooses its folds itself; leave it out")
         elif key != "experiment":
             settings.append(arg)
     return RecipeCommand(settings, **words)
 
 
 def _check_members(job: Job, jobs: Sequence[Job]) -> None:
-    """Refuse a stage by itself whose members are not finished.
+    """Check that the members of a single stage are finished.
 
     Raises:
-        UsageError: with the member and its folder.
+        UsageError: one is not; the message names it and its folder.
     """
     wanted = {*job.stage.members, *(n for a in job.stage.args for n in PLACE.findall(a))}
     for other in jobs:
@@ -250,7 +250,7 @@ def _check_members(job: Job, jobs: Sequence[Job]) -> None:
 
 
 def _run(job: Job) -> None:
-    """Run a stage's command; stop it where this process is stopped.
+    """Run a stage's command; stop it if this process is stopped.
 
     Raises:
         UserError: it failed.
@@ -258,6 +258,6 @@ def _run(job: Job) -> None:
     log.info(f"stage {job.stage.name}: jungle {' '.join(job.command)}")
     if code := subprocesses.run(job.command):
         raise UserError(
-            f"stage {job.stage.name} failed (exit code {code}): what it said stands above; fix that, and "
-            "give the same command again"
+            f"stage {job.stage.name} failed (exit code {code}); the reason is shown above: fix it, and run "
+            "the same command again"
         )

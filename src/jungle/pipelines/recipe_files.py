@@ -1,4 +1,4 @@
-"""Files of recipes: found by name, read, checked, and their help page; without polars or torch."""
+"""Recipe files: search by name, reading, checks, and the help page, without polars or torch."""
 
 from pathlib import Path
 from textwrap import fill
@@ -15,14 +15,14 @@ WORDS = {
     "stage": None,
     "template": None,
 }
-"""Settings of a recipe itself, with their values if these are few."""
+"""Settings of a recipe itself, with their possible values; None = any value."""
 
 
 def find_recipe(argv: list[str], configs: Path) -> Path | None:
-    """Return the file of the recipe that a training command names; None where it names none.
+    """Return the file of the recipe that a training command names; None if it names none.
 
     Raises:
-        UsageError: there is no such recipe.
+        UsageError: the recipe does not exist.
     """
     given = (a.lstrip("+") for a in reversed(argv))
     name = next((a.split("=", 1)[1] for a in given if a.startswith("experiment=")), "")
@@ -38,10 +38,10 @@ def find_recipe(argv: list[str], configs: Path) -> Path | None:
 
 
 def check_words(argv: list[str], configs: Path) -> None:
-    """Refuse words of a recipe in a command that names none.
+    """Check that a command without a recipe has no settings of recipes.
 
     Raises:
-        UsageError: with the recipes that there are.
+        UsageError: it has; the message lists the recipes.
     """
     for arg in argv:
         key, equals, _ = arg.partition("=")
@@ -53,7 +53,7 @@ def check_words(argv: list[str], configs: Path) -> None:
 
 
 def name_recipe(file: Path, configs: Path) -> str:
-    """Return a recipe's name as it is typed."""
+    """Return a recipe's name as the user types it."""
     return str(file.relative_to(configs / "experiment").with_suffix(""))
 
 
@@ -61,9 +61,9 @@ def read_recipe(file: Path) -> Recipe:
     """Read a recipe.
 
     Raises:
-        UsageError: the file holds no recipe, or a word of a stage is not valid.
+        UsageError: the file is not a recipe, or a setting of a stage is not valid.
     """
-    from jungle.config import gate  # here: a command that is no recipe does without it
+    from jungle.config import gate  # here: commands without a recipe do not need it
 
     recipe = check(Recipe, plain.read(file))
     shared = [PLACE.sub("x", word) for word in (*recipe.args, *recipe.original, *recipe.tiny)]
@@ -75,10 +75,10 @@ def read_recipe(file: Path) -> Recipe:
 
 
 def format_usage(file: Path, configs: Path) -> str:
-    """Return the help page of a recipe: what it does, and the words that it takes."""
+    """Return the help page of a recipe: its purpose and its settings."""
     recipe, name = read_recipe(file), name_recipe(file, configs)
     names = ", ".join(stage.name for stage in recipe.stages)
-    alone = fill(f"one of these alone: {names}; or what is made before: {', '.join(STEPS)}", 100)
+    alone = fill(f"only one of these: {names}; or a step before them: {', '.join(STEPS)}", 100)
     alone = alone.replace("\n", "\n" + " " * 18)
     letter = "improved, or original = without some of the deliberate differences from the old solution"
     letter = letter if recipe.has_original else "improved; this recipe has no original"
@@ -86,7 +86,7 @@ def format_usage(file: Path, configs: Path) -> str:
 
 {recipe.about}
 
-    scale=full    tiny = the same stages small, on the sample where no data are given
+    scale=full    tiny = the same stages at a small size, on the sample if no data are given
     fidelity=     {letter}
     plan=false    true = show what exists, what would run and how long it takes, and stop
     stage=        {alone}

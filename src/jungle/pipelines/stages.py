@@ -1,4 +1,4 @@
-"""Stages of a recipe: their commands, and the folders of what they make."""
+"""Stages of a recipe: their commands and folders."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from jungle.training.loggers.run_names import prefer_variable
 
 DONE = {"ensemble_stack": "stack.json", "ensemble_pseudo": "pseudo.parquet"}
 SAMPLE = ("data=sample", "data.sample_clips=40")
-"""The data of a small scale where none are given."""
+"""Data of scale=tiny if none are given."""
 
 
 @dataclass(frozen=True)
@@ -32,21 +32,21 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether its outputs stand; its folder is named by what shaped them."""
+        """Whether its outputs exist; its folder is named by the settings that determine them."""
         if self.stage.verb == "train":
             return runs.state(self.folder).get("state") == "finished"
         return (self.folder / DONE[self.stage.verb]).is_file()
 
     @property
     def command(self) -> list[str]:
-        """The words that run it."""
+        """Arguments of `jungle` that run it."""
         where = "hydra.run.dir" if self.stage.verb == "train" else "out"
         words = self.stage.verb.split("_")
         return [*words, *self.args, f"{where}={quote(self.folder)}"]
 
 
 class ComposedRecipe(NamedTuple):
-    """The commands of a recipe, its folder, and the config of its first training run."""
+    """Commands of a recipe, its folder, and the config of its first training run."""
 
     jobs: list[Job]
     folder: Path
@@ -59,12 +59,12 @@ def compose_recipe(
     """Compose and check the command of every stage.
 
     Args:
-        recipe: what it is made of.
-        name: of the recipe, as it is typed.
+        recipe: the recipe.
+        name: its name, as the user types it.
         given: settings of the command line, for its training runs.
-        tiny: whether it is scaled down, and without data of one's own runs on the rendered sample.
+        tiny: scale the stages down, and use the rendered sample if no data are given.
         configs: the folder of configs.
-        original: whether it is the old solution's to the letter, where its recipe says how.
+        original: use the recipe's original settings.
 
     Raises:
         UsageError: a setting is not valid.
@@ -106,7 +106,7 @@ def compose_recipe(
 
 
 def _group(jobs: list[Job], name: str) -> list[Job]:
-    """Group a recipe's training runs for W&B, each of its stage's kind, unless settings say otherwise."""
+    """Set W&B's group for a recipe's training runs, and the stage as job type, unless settings do."""
     trained = [job for job in jobs if job.config is not None and job.config.logger.name == "wandb"]
     made_of = json.dumps([job.folder.parent.name for job in trained])
     group = f"{name} {hashlib.blake2b(made_of.encode(), digest_size=4).hexdigest()}"
@@ -125,7 +125,7 @@ def _group(jobs: list[Job], name: str) -> list[Job]:
 
 
 def _merge(*groups: Sequence[str]) -> list[str]:
-    """Return settings of which the later ones count: Hydra takes no group twice."""
+    """Return settings without repetitions; the last one counts, because Hydra rejects a repeated group."""
     found: dict[str, str] = {}
     for arg in (a for group in groups for a in group):
         found.pop(arg.split("=", 1)[0], None)
@@ -138,7 +138,7 @@ def _fold(folds: int | None, k: int | None) -> list[str]:
 
 
 def find_template(given: str, cfg: TrainConfig) -> Path | None:
-    """Return the submission format: the one given, the data's own, or the one that lies beside it."""
+    """Return the submission format: the given one, that of the data, or the one next to the data."""
     if template := given or cfg.data.template:
         return Path(template)
     if cfg.data.format not in ("sample", "primatrix", "primatrix_micro"):

@@ -1,7 +1,7 @@
-"""Commands of this program as processes of their own: a trial of a sweep, a stage of a recipe.
+"""Commands of this program in separate processes: trials of a sweep, stages of a recipe.
 
-Importing torch, Lightning and timm takes longer than many a stage. On Linux a command is therefore forked
-from a process that has them (the standard library's `forkserver`); elsewhere it imports them itself.
+Importing torch, Lightning and timm takes longer than some stages. On Linux a command is therefore forked from
+a process that has imported them (the standard library's `forkserver`); elsewhere it imports them itself.
 """
 
 import atexit
@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from jungle import system
 from jungle.errors import Stopped
 
-GRACE_S = 120  # for one that was told to stop: it has a step to finish and a checkpoint to write
+GRACE_S = 120  # after a signal to stop: time to finish a step and write a checkpoint
 
 
 def run(words: Sequence[str]) -> int:
-    """Run `jungle <words>` and return its exit code; what tells this process to stop tells that one too.
+    """Run `jungle <words>` and return its exit code; if this process is stopped, stop that one too.
 
     Raises:
-        Stopped: it was told to stop, and not through this process.
+        Stopped: it was stopped, and not through this process.
     """
     code = _run_forked(words) if sys.platform == "linux" else _run_started(words)
     if code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
@@ -33,7 +33,7 @@ def run(words: Sequence[str]) -> int:
 
 
 def _run_started(words: Sequence[str]) -> int:
-    env = {**os.environ, system.STARTER: str(os.getpid())}  # it ends with what started it
+    env = {**os.environ, system.STARTER: str(os.getpid())}  # it ends together with this process
     process = subprocess.Popen([sys.executable, "-m", "jungle", *words], env=env)
     try:
         return process.wait()
@@ -72,11 +72,11 @@ def _become(words: list[str], env: dict[str, str], folder: str) -> None:
     try:
         runpy.run_module("jungle", run_name="__main__", alter_sys=True)
     finally:
-        atexit._run_exitfuncs()  # W&B's among them; before Python 3.13 a forked process ends without them
+        atexit._run_exitfuncs()  # including W&B's; before Python 3.13 a forked process ends without them
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that asked for it is gone; the one it was forked from would live on."""
+    """End this process when its starter ends; the process it was forked from would not end it."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,9 +1,9 @@
-"""Sweeps: `python train.py -m head=mean,max`, on any number of devices, that go on after a kill.
+"""Sweeps: `python train.py -m head=mean,max`, on any number of devices; a killed sweep resumes.
 
-Hydra chooses the trials (its grid, or a plugin such as Optuna); each trial is a process of its own, started
-by the command that would train it alone. So every device's process is in the same trial, a trial that crashes
-or runs out of memory takes nothing with it, and nothing of one (process group, W&B run, GPU memory) is left
-for the next.
+Hydra chooses the trials (its grid, or a plugin such as Optuna). Each trial is a separate process with the
+command that would train it by itself. So all devices work on the same trial, a trial that crashes or runs out
+of memory does not stop the sweep, and a trial leaves nothing to the next one (process group, W&B run, GPU
+memory).
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import os
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
 
 from jungle import runs
 from jungle.config import TrainConfig, gate, parse_config, resuming
@@ -32,14 +33,22 @@ if TYPE_CHECKING:
 _FOLDER = "hydra.sweep.dir="
 
 
+class _Note(TypedDict):
+    """Content of a trial's file."""
+
+    overrides: list[str]
+    monitor: str
+    mode: str
+
+
 def is_sweep(multirun: bool, overrides: list[str]) -> bool:
     """Tell whether a training command is a sweep: `-m`, or `sweep=<choice>`, but not a trial of one."""
     chosen = any(o.startswith("sweep=") and o != "sweep=null" for o in (o.lstrip("+") for o in overrides))
     return multirun or (chosen and not any(o.startswith("hydra.run.dir=") for o in overrides))
 
 
-def choose(cfg: Any, argv: list[str]) -> Path:
-    """Return the sweep's folder: an unfinished one of the same command and inputs, or a new name.
+def choose(cfg: TrainConfig, argv: list[str]) -> Path:
+    """Return the sweep's folder: an unfinished one of the same command and inputs, or a new one.
 
     Raises:
         UsageError: this process is one of several.
@@ -58,23 +67,23 @@ def choose(cfg: Any, argv: list[str]) -> Path:
 
 @cache
 def _comparisons() -> Comparisons:
-    """Return the comparisons of trials' inputs with those of today, made once a process."""
+    """Return the comparisons of trials' inputs with the present ones, one object per process."""
     from jungle.training.run_inputs import Comparisons  # here: --help needs no polars
 
     return Comparisons()
 
 
 def folder_of(argv: list[str]) -> Path | None:
-    """Return the folder of the sweep that a prepared command line is, None where it is none."""
+    """Return the folder of the sweep that a prepared command line starts; None if it starts none."""
     found = [get_text(o) for o in parse_words([a for a in argv if a.startswith(_FOLDER)])]
     return Path(found[-1]) if found and "-m" in argv else None
 
 
-def run(folder: Path, argv: list[str], go: Callable[[], Any]) -> None:
-    """Run the trials by `go`, then write the table of results.
+def run(folder: Path, argv: list[str], go: Callable[[], object]) -> None:
+    """Run the trials with `go`, then write the table of results.
 
     Raises:
-        SomeFailed: the sweep is done, but some trials failed.
+        SomeFailed: the sweep has finished, but some trials failed.
     """
     digest = _digest([a for a in argv if a != "-m" and not a.startswith(_FOLDER)])
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,29 +100,29 @@ def _digest(argv: list[str]) -> str:
     return hashlib.blake2b(json.dumps(argv).encode(), digest_size=8).hexdigest()
 
 
-def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
-    """Run one trial in a process of its own; return its score, None where it failed.
+def trial(raw: DictConfig, options: Sequence[str] = ()) -> float | None:
+    """Run one trial in a separate process; return its score, None if it failed.
 
-    A trial that has finished before gives the score it had, where its settings are still those: a file of
-    settings or a variable of the environment that its words lead to may have another content.
+    For a finished trial, return its score if its settings are unchanged: files and environment variables that
+    its arguments refer to may have changed.
 
     Args:
         raw: its config, as Hydra composed it.
-        options: of the sweep's command that the trial's needs as well.
+        options: options of the sweep's command that the trial's command needs too.
 
     Raises:
-        UsageError: the folder holds a trial of other settings or inputs.
+        UsageError: the folder contains a trial with other settings or inputs.
     """
     hydra = HydraConfig.get()
     folder, overrides = Path(hydra.runtime.output_dir), list(hydra.overrides.task)
     gate.check_folder(folder)
     known, done = read_json(folder / runs.TRIAL), runs.state(folder)
-    if known.get("overrides", overrides) != overrides:  # a sampler that does not repeat itself
+    if known.get("overrides", overrides) != overrides:  # a sampler that is not reproducible
         raise UsageError(f"{folder} holds a trial of other settings; give resume=never to start a new sweep")
-    note = {"overrides": overrides, "monitor": raw.callbacks.monitor, "mode": raw.callbacks.mode}
+    note: _Note = {"overrides": overrides, "monitor": raw.callbacks.monitor, "mode": raw.callbacks.mode}
     try:
         cfg = parse_config(TrainConfig, raw)
-    except UsageError as e:  # of this trial's words together: others may fit
+    except UsageError as e:  # this combination is not valid; other trials may be
         return _failed(folder, note, shorten_error(e))
     if (other := resuming.compare_settings(folder, cfg)) is not None and not other.is_a_move:
         raise UsageError(
@@ -128,18 +137,18 @@ def trial(raw: Any, options: Sequence[str] = ()) -> float | None:
     return read_json(folder / "metrics.json").get(raw.callbacks.monitor)
 
 
-def _failed(folder: Path, note: dict[str, Any], why: str) -> None:
-    """Write down why a trial failed."""
+def _failed(folder: Path, note: _Note, why: str) -> None:
+    """Write the reason of a failure to the trial's file."""
     log.warning(f"trial {folder.name} failed: {why}")
     write_json(folder / runs.TRIAL, {**note, "reason": why})
 
 
 def _trained(folder: Path, cfg: TrainConfig, words: Sequence[str]) -> str:
-    """Train a trial in a process of its own; return why it failed, empty where it did not."""
+    """Train a trial in a separate process; return the reason of a failure, empty if it succeeded."""
     from jungle.pipelines import preflight  # here: --help needs no polars
 
     try:
-        # The process looks as well, but has no folder yet in which to note what it refuses.
+        # The process checks this too, but before it has a folder for the reason.
         preflight.check(cfg)
     except UserError as e:
         return shorten_error(e)

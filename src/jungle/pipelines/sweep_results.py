@@ -1,4 +1,4 @@
-"""Results of a sweep: one table and one plot of all trials."""
+"""Results of a sweep: a table and a plot of all trials."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from jungle.report.sweep import draw_sweep
 
 @dataclass(frozen=True, slots=True)
 class TrialNote:
-    """Settings of a trial as noted in its folder, and why it failed."""
+    """Settings of a trial from its file, and the reason if it failed."""
 
     overrides: list[str]
     monitor: str
@@ -28,18 +28,18 @@ class TrialNote:
 
 
 def read_note(file: Path) -> TrialNote:
-    """Read the note of a trial, for a table; its words are not run.
+    """Read the file of a trial, for the table; its settings are not executed.
 
     Raises:
-        UsageError: the file holds no note of a trial.
+        UsageError: it is not the file of a trial.
     """
     found = read(file)
     if not isinstance(found, dict) or not isinstance(found.get("monitor"), str):
-        raise UsageError(f"{file}: not the note of a trial; delete its folder to run it again")
+        raise UsageError(f"{file}: not the file of a trial; delete its folder to run it again")
     overrides = gate.check_words("train", found.get("overrides"), file, run=False)
     monitor = found["monitor"]
     best_is = found.get("mode")
-    if best_is not in ("min", "max"):  # as in notes of earlier versions
+    if best_is not in ("min", "max"):  # a file of an earlier version
         best_is = "min" if "loss" in monitor else "max"
     return TrialNote(overrides, monitor, best_is, str(found.get("reason") or ""))
 
@@ -48,7 +48,7 @@ def summarise(folder: Path) -> None:
     """Write `sweep_results.csv` and `sweep.png` into the sweep's folder.
 
     Raises:
-        SomeFailed: trials that failed, by number; the table has their reasons.
+        SomeFailed: some trials failed; the message names them, the table has the reasons.
     """
     jobs = runs.list_trials(folder)
     if not jobs:
@@ -68,7 +68,7 @@ def summarise(folder: Path) -> None:
             {
                 "trial": job.name,
                 "status": "ok" if done else "failed",
-                "reason": None if done else facts[job].reason or "not run to its end",
+                "reason": None if done else facts[job].reason or "not finished",
                 **{k: chosen.get(k) for k in swept},
                 monitor: scores.get(monitor),
                 **{k: v for k, v in scores.items() if "/class/" not in k and k != monitor},
@@ -84,6 +84,6 @@ def summarise(folder: Path) -> None:
     failed = table.filter(pl.col("status") == "failed")["trial"].to_list()
     if failed:
         raise SomeFailed(
-            f"{len(failed)} of {len(rows)} trials failed ({', '.join(failed)}); their reasons are in "
-            f"{folder / 'sweep_results.csv'}, the same command tries them again"
+            f"{len(failed)} of {len(rows)} trials failed ({', '.join(failed)}): the reasons are in "
+            f"{folder / 'sweep_results.csv'}; the same command tries them again"
         )
