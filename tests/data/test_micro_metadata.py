@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from jungle.cli import overrides
-from jungle.commands.predict import see_micro
 from jungle.config import PredictConfig
 from jungle.config.folder import config_dir
 from jungle.data.clips import Clips
@@ -19,6 +18,7 @@ from jungle.data.metadata import FACTS, MICRO, Metadata
 from jungle.errors import UsageError
 from jungle.models.heads.metadata import MetadataBranch
 from jungle.prediction import metadata as prediction_metadata
+from jungle.prediction.fill import needs_micro
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_prediction_asks_for_the_copies_where_a_model_knows_them(tmp_path: Path)
     def loaded(metadata: Metadata | None) -> Any:
         return SimpleNamespace(model=SimpleNamespace(metadata=metadata))
 
-    assert [see_micro(loaded(m)) for m in (known, plain, None)] == [True, False, False]
+    assert [needs_micro(loaded(m)) for m in (known, plain, None)] == [True, False, False]
     cfg = overrides.compose("predict", ["ckpt=a.ckpt", f"micro={tmp_path}"], config_dir())
     assert isinstance(cfg, PredictConfig)
     assert cfg.micro == tmp_path

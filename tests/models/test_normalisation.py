@@ -139,6 +139,6 @@ def test_members_share_features_only_where_they_see_the_same() -> None:
         BackboneSpec("test_resnet", **taps),
         BackboneSpec("test_resnet", **taps, pool="max"),
     ]
-    seeing = [predictor._seeing(member(s)) for s in specs]
+    seeing = [predictor._hash_backbone(member(s)) for s in specs]
     assert len(set(seeing)) == len(seeing)
-    assert predictor._seeing(member(SPEC)) == seeing[0]
+    assert predictor._hash_backbone(member(SPEC)) == seeing[0]

@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import torch
 
-from jungle.commands import predict
 from jungle.data import predictions
 from jungle.data.content_key import Content
 from jungle.data.predictions import ClipPrediction
@@ -17,7 +16,8 @@ from jungle.errors import UsageError, UserError
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
-from jungle.prediction.predictor import Asked, average, predict_clips, whole_batches
+from jungle.prediction import fill
+from jungle.prediction.predictor import AllClips, average, predict_clips, select_whole_batches
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import Rows
 from jungle.video import ClipSpec, Frames
@@ -219,10 +219,10 @@ def test_models_that_could_not_read_a_clip_say_nothing_of_it() -> None:
 
 
 def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
-    asked = Asked([""] * 10, [None if n == 2 else Content("k", "k, damaged") for n in range(10)])
-    assert whole_batches([3, 9], asked, 4, "cuda:0") == [0, 1, 3, 8, 9]
-    assert whole_batches([3, 9], asked, 4, "cpu") == [3, 9]
-    assert whole_batches([], asked, 4, "cuda:0") == []
+    asked = AllClips([""] * 10, [None if n == 2 else Content("k", "k, damaged") for n in range(10)])
+    assert select_whole_batches([3, 9], asked, 4, "cuda:0") == [0, 1, 3, 8, 9]
+    assert select_whole_batches([3, 9], asked, 4, "cpu") == [3, 9]
+    assert select_whole_batches([], asked, 4, "cuda:0") == []
 
 
 def of_a_device(tmp_path: Path, *files: Path) -> tuple[Any, dict[ClipSpec, list[Any]]]:
@@ -245,10 +245,10 @@ def test_on_a_device_of_batches_a_stop_does_not_move_a_bit(
     paths = [str(p) for p in sorted((survey / "clips").iterdir())[:10]]
     (tmp_path / "broken.mp4").write_text("no video")
     paths[6] = str(tmp_path / "broken.mp4")
-    asked = Asked(paths, [Content(f"k{i}", f"k{i}, damaged") for i in range(10)])
+    asked = AllClips(paths, [Content(f"k{i}", f"k{i}, damaged") for i in range(10)])
 
     def answered(todo: list[int]) -> dict[int, ClipPrediction]:
-        whole = whole_batches(todo, asked, cfg.batch_size, "cpu:0")
+        whole = select_whole_batches(todo, asked, cfg.batch_size, "cpu:0")
         rows = predict_clips(cfg, groups, asked, whole, CLASSES, "cpu:0")
         return {row.number: row for row in rows}
 
@@ -267,14 +267,14 @@ def test_a_clip_of_which_something_else_is_told_is_predicted_again(
 ) -> None:
     asks = [ClipRequest(p.name, str(p)) for p in sorted((survey / "clips").iterdir())[:2]]
     told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
-    monkeypatch.setattr(predict.metadata, "of_clips", lambda *_: told.copy())
+    monkeypatch.setattr(fill.metadata, "read_clip_metadata", lambda *_: told.copy())
     cfg: Any = SimpleNamespace(metadata=None, paths=SimpleNamespace(cache=tmp_path), workers=0, timeout_s=1.0)
     seeing = [SimpleNamespace(model=SimpleNamespace(metadata=SimpleNamespace(names=())))]
     with Rows(tmp_path / "out", {"ckpt": ["a"]}, CLASSES, False) as rows:
-        before = predict._asked(cfg, seeing, asks, rows).keys
-        assert predict._asked(cfg, seeing, asks, rows).keys == before
+        before = fill.read_clips(cfg, seeing, asks, rows).keys
+        assert fill.read_clips(cfg, seeing, asks, rows).keys == before
         told[1, 0] = 4
-        after = predict._asked(cfg, seeing, asks, rows).keys
+        after = fill.read_clips(cfg, seeing, asks, rows).keys
     assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
 
 

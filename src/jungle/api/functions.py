@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jungle import runs
 from jungle.errors import UsageError, UserError
@@ -71,7 +71,7 @@ class Predictor:
         batch_size: int | None = None,
         timeout_s: float | None = None,
     ) -> "pl.DataFrame":
-        """Say what is in every clip, as `predict.py` does to the last bit; no file is written.
+        """Predict what is in every clip, as `predict.py` does to the last bit; no file is written.
 
         Args:
             videos: a folder, a video, a glob, a list of them (.txt or .csv), or several of these.
@@ -82,18 +82,18 @@ class Predictor:
             timeout_s: seconds that one clip may take to decode; None = as predict.py.
 
         Returns:
-            A row a clip: `clip`, `status` (`ok`, `degraded`, `failed`), `reason`, a float32 probability a
+            A row per clip: `clip`, `status` (`ok`, `degraded`, `failed`), `reason`, a float32 probability per
             class, `times` (seconds of the frames) and `attention`. A clip that cannot be read is `failed`
             and has no probabilities.
 
         Raises:
-            UserError: nothing is there to predict, or the device is not.
+            UserError: there is no clip to predict, or the device does not exist.
         """
-        from jungle.commands.predict import fill
         from jungle.config.compose import compose
         from jungle.config.folder import config_dir
         from jungle.pipelines import preflight
         from jungle.prediction import requests
+        from jungle.prediction.fill import fill_rows
         from jungle.prediction.writer import Rows
 
         given = {
@@ -112,7 +112,7 @@ class Predictor:
         own = [m.model.backbone for m in self._loaded]
         try:
             with tempfile.TemporaryDirectory() as folder, Rows(Path(folder), {}, self.classes, False) as rows:
-                fill(cfg, self._loaded, asks, rows)
+                fill_rows(cfg, self._loaded, asks, rows)
                 return rows.table([ask.clip for ask in asks])
         finally:
             for member, backbone in zip(self._loaded, own, strict=True):
@@ -173,7 +173,7 @@ class Trained:
 def train(overrides: Sequence[str] = ()) -> Trained:
     """Train one model as `python train.py <overrides>` does, in a process of its own, and wait for it.
 
-    What it says goes to this process's stderr. The same call goes on with a run that was stopped.
+    Its log goes to this process's stderr. The same call resumes a run that was stopped.
 
     Args:
         overrides: settings as they are typed: `["data=csv", "data.labels=labels.csv", "head=gru"]`.
@@ -206,8 +206,9 @@ def _trained(words: Sequence[str]) -> Trained:
     """
     command, said = [sys.executable, "-m", "jungle", "train", *words], ""
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as out:
-        told: dict[str, Any] = {"text": True, "encoding": "utf-8", "errors": "replace"}
-        with subprocess.Popen(command, stdout=out, stderr=subprocess.PIPE, **told) as process:
+        with subprocess.Popen(
+            command, stdout=out, stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace"
+        ) as process:
             assert process.stderr is not None
             for line in process.stderr:
                 sys.stderr.write(line)

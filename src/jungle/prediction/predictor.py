@@ -1,4 +1,4 @@
-"""Answers of models that see the same frames: a clip is decoded once, and once through each backbone."""
+"""Predictions of several models: models of the same frames share one decoding, and one pass per backbone."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,19 +25,17 @@ from jungle.system import free_memory, share_of_cores
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection
 
-TOGETHER = (
-    64  # clips that one group of models answers before the next: each clip's frames are read once a group
-)
+BLOCK = 64  # clips that one group of models answers before the next group reads them
 
 
 @dataclass(frozen=True)
-class Asked:
-    """All clips of a prediction, in order; their place in it is their number.
+class AllClips:
+    """All clips of a prediction, in order; a clip's place is its number.
 
     Attributes:
         paths: of their files, absolute; empty where there is none.
         contents: what each file holds; None for one that cannot be read.
-        facts_NF: what is known of the clips besides, where a model sees it (`jungle.data.metadata`).
+        facts_NF: metadata of the clips, where a model uses them (`jungle.data.metadata`).
     """
 
     paths: Sequence[str]
@@ -48,29 +46,29 @@ class Asked:
     def keys(self) -> list[Content | None]:
         """The keys of each clip's row.
 
-        Facts shape the answer as the file does: a clip of which something else is told is predicted again.
+        Metadata change the answer as the file does: a clip whose metadata have changed is predicted again.
         """
         if self.facts_NF is None:
             return list(self.contents)
-        told = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in self.facts_NF]
-        return [c and c.with_facts(facts) for c, facts in zip(self.contents, told, strict=True)]
+        digests = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in self.facts_NF]
+        return [c and c.with_facts(facts) for c, facts in zip(self.contents, digests, strict=True)]
 
 
 Groups = Mapping[ClipSpec, Sequence[Loaded]]
-"""Loaded models by what they see of a clip; those that see the same read it together."""
+"""Loaded models by how clips become frames; models of the same frames share one decoding."""
 
 
-def settled(
+def resolve_clip_spec(
     cfg: PredictConfig, spec: ClipSpec, members: list[Loaded], paths: list[str], device: str, folder: Path
 ) -> ClipSpec:
     """Return the spec with the decoder that the command names and the device to decode on.
 
-    `folder` keeps what a trial chose: the same command, going on after a stop, decodes where it did before.
+    `folder` keeps the choice of a trial, so that a resumed command decodes on the same device.
     """
     first = members[0]
 
-    def stored(made: ClipSpec) -> bool:
-        return _stores(cfg, first, made, compute_dtype(device)) is not None
+    def has_features(spec: ClipSpec) -> bool:
+        return _open_stores(cfg, first, spec, compute_dtype(device)) is not None
 
     if cfg.decoder.name is not None:
         spec = replace(spec, decoder=cfg.decoder.name, device="cpu")
@@ -81,12 +79,12 @@ def settled(
         device=device,
         workers=share_of_cores() if cfg.workers is None else cfg.workers,
         timeout_s=cfg.timeout_s,
-        stored=stored if first.model.is_frozen else lambda _: False,
+        stored=has_features if first.model.is_frozen else lambda _: False,
         folder=folder,
     )
 
 
-def _stores(cfg: PredictConfig, member: Loaded, spec: ClipSpec, dtype: str) -> list[FeatureStore] | None:
+def _open_stores(cfg: PredictConfig, member: Loaded, spec: ClipSpec, dtype: str) -> list[FeatureStore] | None:
     """Open the stores of what a member's backbones see; None where one of them is not there."""
     shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
     if not all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
@@ -94,25 +92,30 @@ def _stores(cfg: PredictConfig, member: Loaded, spec: ClipSpec, dtype: str) -> l
     return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
 
 
-def _seeing(member: Loaded) -> str:
-    """Return what shapes a frozen member's features of the same frames: those of one text are the same."""
+def _hash_backbone(member: Loaded) -> str:
+    """Hash all that shapes a frozen member's features of given frames."""
     return fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
 
 
-def whole_batches(todo: Sequence[int], asked: Asked, batch_size: int, device: str) -> list[int]:
+def select_whole_batches(todo: Sequence[int], clips: AllClips, batch_size: int, device: str) -> list[int]:
     """Return the clips that must be answered so that those of `todo` have the answers of an undisturbed run.
 
-    On the CPU those themselves: each clip is answered alone. On a GPU the last bit of an answer may depend on
-    its batch, which is fixed by the clips' numbers: where a part of a batch is done, all of it is done again.
+    On the CPU these are the clips of `todo`, since each clip is answered alone. On a GPU the last bit of an
+    answer may depend on its batch, which is fixed by the clips' numbers: an unfinished batch is repeated.
     """
     if device == "cpu" or not todo:
         return list(todo)
     batches = {n // batch_size for n in todo}
-    return [n for n, key in enumerate(asked.contents) if key is not None and n // batch_size in batches]
+    return [n for n, key in enumerate(clips.contents) if key is not None and n // batch_size in batches]
 
 
 def predict_clips(
-    cfg: PredictConfig, groups: Groups, asked: Asked, todo: Sequence[int], classes: Sequence[str], device: str
+    cfg: PredictConfig,
+    groups: Groups,
+    clips: AllClips,
+    todo: Sequence[int],
+    classes: Sequence[str],
+    device: str,
 ) -> Iterator[ClipPrediction]:
     """Yield the prediction of each clip of `todo`: the mean of the models that could read it.
 
@@ -121,13 +124,13 @@ def predict_clips(
     """
     if len(groups) == 1:
         [(spec, members)] = groups.items()
-        yield from predict_group(cfg, spec, members, asked, todo, classes, device)
+        yield from predict_group(cfg, spec, members, clips, todo, classes, device)
         return
-    span = max(TOGETHER // cfg.batch_size, 1) * cfg.batch_size  # no batch is cut in two
+    span = max(BLOCK // cfg.batch_size, 1) * cfg.batch_size  # no batch is cut in two
     for part in _parts(todo, span):
         found: dict[int, list[tuple[int, ClipPrediction]]] = {n: [] for n in part}
         for spec, members in groups.items():
-            for row in predict_group(cfg, spec, members, asked, part, classes, device):
+            for row in predict_group(cfg, spec, members, clips, part, classes, device):
                 found[row.number].append((len(members), row))
         yield from map(average, found.values())
 
@@ -164,7 +167,7 @@ def predict_group(
     cfg: PredictConfig,
     spec: ClipSpec,
     members: Sequence[Loaded],
-    asked: Asked,
+    clips: AllClips,
     todo: Sequence[int],
     classes: Sequence[str],
     device: str,
@@ -177,7 +180,7 @@ def predict_group(
         cfg: the command's.
         spec: what the members see of a clip.
         members: loaded models.
-        asked: all clips.
+        clips: all clips.
         todo: numbers of those to answer.
         classes: the order of the probabilities; each member's are matched by name.
         device: a torch device.
@@ -185,11 +188,11 @@ def predict_group(
     dtype = compute_dtype(device)
     first = members[0]
     stored: list[int] = []
-    alike = all(m.model.is_frozen and _seeing(m) == _seeing(first) for m in members)
-    stores = _stores(cfg, first, spec, dtype) if alike else None
-    how = (cfg, members, asked, classes, device, dtype)
+    alike = all(m.model.is_frozen and _hash_backbone(m) == _hash_backbone(first) for m in members)
+    stores = _open_stores(cfg, first, spec, dtype) if alike else None
+    how = (cfg, members, clips, classes, device, dtype)
     if stores is not None:
-        reader = FeatureReader(stores, {n: c for n in todo if (c := asked.contents[n]) is not None})
+        reader = FeatureReader(stores, {n: c for n in todo if (c := clips.contents[n]) is not None})
         stored = [n for n in todo if n not in reader.unread]
         if stored:
             yield from _rows(*how, reader, "x_BTD", stored)
@@ -199,7 +202,7 @@ def predict_group(
         return
     workers = share_of_cores() if cfg.workers is None else cfg.workers
     _check_batch(cfg, spec)
-    reader = VideoReader(asked.paths, spec, workers, cfg.timeout_s, device=device)
+    reader = VideoReader(clips.paths, spec, workers, cfg.timeout_s, device=device)
     try:
         yield from _rows(*how, reader, "frames_BTHWC", rest)
     finally:
@@ -224,7 +227,7 @@ def _check_batch(cfg: PredictConfig, spec: ClipSpec) -> None:
 def _rows(
     cfg: PredictConfig,
     members: Sequence[Loaded],
-    asked: Asked,
+    clips: AllClips,
     classes: Sequence[str],
     device: str,
     dtype: str,
@@ -232,7 +235,7 @@ def _rows(
     key: str,
     numbers: Sequence[int],
 ) -> Iterator[ClipPrediction]:
-    total = len(asked.paths)
+    total = len(clips.paths)
     loader = ClipLoader(
         read,
         key,
@@ -241,7 +244,7 @@ def _rows(
         np.ones(total, np.float32),
         cfg.batch_size,
         max_failed_fraction=1.0,
-        facts=asked.facts_NF,
+        facts=clips.facts_NF,
         aligned=True,
     )
     orders = [[m.model.classes.index(c) for c in classes] for m in members]
@@ -253,7 +256,7 @@ def _rows(
         for member, order in zip(members, orders, strict=True):
             given = batch
             if key == "frames_BTHWC" and member.model.is_frozen:
-                if (by := _seeing(member)) not in seen:
+                if (by := _hash_backbone(member)) not in seen:
                     member.model.to(device)
                     seen[by] = compute_features(member.model, batch, device, dtype)
                 given = seen[by]
