@@ -207,8 +207,8 @@ def test_places_are_those_of_the_caller(stranger: Stranger, caplog: pytest.LogCa
         *BASE, "paths.runs=/etc/x", "resume=auto"
     )
     assert words.resumed().settings["paths"]["runs"] == "runs"  # type: ignore[index]
-    stranger.refused("goes on in", "hydra.run.dir=/elsewhere")
-    stranger.refused("one run goes on", "-m", "head=mean,max")
+    stranger.refused("resumes in", "hydra.run.dir=/elsewhere")
+    stranger.refused("it resumes one run", "-m", "head=mean,max")
 
 
 def test_a_sample_is_rendered_in_the_callers_cache_alone(stranger: Stranger) -> None:

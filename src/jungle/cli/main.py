@@ -1,8 +1,10 @@
-"""The doors: `jungle <verb> [overrides]`, `python train.py`, `python predict.py`.
+"""Entry points: `jungle <verb> [overrides]`, `python train.py`, `python predict.py`.
 
-A command line is checked before Hydra runs it, so that a misspelt word is answered at once with the nearest
+A command line is checked before Hydra runs it, so that a misspelt word is refused at once with the nearest
 valid ones. Torch, Lightning and timm are imported inside the verbs, never here.
 """
+
+from __future__ import annotations
 
 import errno
 import importlib
@@ -11,7 +13,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from jungle import __version__, streams, system
 from jungle.cli import help
@@ -20,8 +22,14 @@ from jungle.config.folder import config_dir
 from jungle.errors import Stopped, UsageError, UserError, suggest
 from jungle.names import escape, show
 
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from jungle.config.values import Section
+
 # verb -> (module with `main`, what it does). Verbs with a config in configs/ take Hydra overrides. A verb of
 # two words is typed with a space: `jungle ensemble stack`.
+# fmt: off
 VERBS = {
     "train": ("jungle.commands.train", "train a classifier on labelled clips"),
     "predict": ("jungle.commands.predict", "say what is in every clip"),
@@ -32,21 +40,17 @@ VERBS = {
     "doctor": ("jungle.doctor", "check this machine and say what to fix"),
     "download": ("jungle.commands.download", "fetch the competition's public files"),
     "ensemble_stack": ("jungle.commands.ensemble_stack", "join trained models into one answer"),
-    "ensemble_report": (
-        "jungle.commands.ensemble_report",
-        "what trained models score together, and how sure that is",
-    ),
-    "ensemble_check": (
-        "jungle.commands.ensemble_check",
-        "say what leaks between training, validation and test",
-    ),
-    "ensemble_pseudo": (
-        "jungle.commands.ensemble_pseudo",
-        "label clips where models agree, ask people where they do not",
-    ),
+    "ensemble_report":
+        ("jungle.commands.ensemble_report", "what trained models score together, and how sure that is"),
+    "ensemble_check":
+        ("jungle.commands.ensemble_check", "say what leaks between training, validation and test"),
+    "ensemble_pseudo":
+        ("jungle.commands.ensemble_pseudo", "label clips where models agree, ask people where they do not"),
     "bench": ("jungle.bench.cli", "measure decoding and training on this machine"),
 }
-# What a disk says of a path that a user gave; another OSError is a fault of the program: a traceback.
+# fmt: on
+COMPOSED = [verb for verb in VERBS if verb not in ("extract", "doctor", "bench")]
+# Errors of a path that a user gave; another OSError is a fault of the program: a traceback.
 _OF_THE_DISK = {
     getattr(errno, name)
     for name in (
@@ -55,13 +59,9 @@ _OF_THE_DISK = {
         *("ENOSYS", "ENOTSUP", "EOPNOTSUPP", "ENOLCK"),
     )
 }
-COMPOSED = (
-    *("train", "predict", "preview", "download", "index", "shrink"),
-    *("ensemble_stack", "ensemble_report", "ensemble_check", "ensemble_pseudo"),
-)
 _VERB = "JUNGLE_VERB"
 _LINE = "\n"
-# What libraries say where memory is refused to them; an error of its own kind is rare.
+# How libraries report that memory was refused; few raise MemoryError.
 _NO_MEMORY = re.compile(
     r"[Cc]an(no|')t allocate memory|failed to map segment|bad_alloc|can't start new thread|out of memory"
 )
@@ -149,22 +149,18 @@ def run_guarded(task: Callable[[], int | None]) -> int:
 
 
 def _report_stop(stop: Stopped | KeyboardInterrupt) -> int:
-    """Say that the command was told to stop; return its exit code."""
+    """Report that the command was stopped; return its exit code."""
     if isinstance(stop, KeyboardInterrupt):
         streams.say("interrupted: the same command goes on from here", error=True)
         return 130
-
     if system.get_rank() > 0:
-        return 0  # the first process speaks for all
+        return 0  # only rank 0 reports
     streams.say(str(stop), error=True)
     return stop.exit_code
 
 
 def _find_stop(error: BaseException) -> Stopped | KeyboardInterrupt | None:
-    """Return what told the command to stop while it was about something that then failed for that reason.
-
-    A library that is interrupted half-way may fail as it cleans up: that is no fault to show.
-    """
+    """Return the interruption that caused an error: an interrupted library may fail as it cleans up."""
     at: BaseException | None = error
     seen: set[int] = set()
     while at is not None and id(at) not in seen:
@@ -206,8 +202,8 @@ def _stop(number: int, frame: object) -> None:
     raise Stopped(number)
 
 
-def _check_machine(cfg: Any) -> None:
-    """Refuse what this machine has not."""
+def _check_machine(cfg: Section) -> None:
+    """Refuse a config that this machine cannot run."""
     from jungle.pipelines import preflight  # here: it needs polars, which a misspelt word does not
 
     preflight.check(cfg)
@@ -223,12 +219,8 @@ def _run(verb: str, argv: list[str]) -> int:
         if recipe is None:
             recipe_files.check_words(argv, config_dir())
     if {"--help", "-h"} & set(argv):
-        known = (
-            recipe_files.format_usage(recipe, config_dir())
-            if recipe
-            else help.format_help(verb, argv, config_dir())
-        )
-        streams.say(known)
+        usage = recipe_files.format_usage(recipe, config_dir()) if recipe else None
+        streams.say(usage or help.format_help(verb, argv, config_dir()))
         return 0
     from jungle.cli import overrides
     from jungle.pipelines import sweep as pipelines_sweep
@@ -239,31 +231,24 @@ def _run(verb: str, argv: list[str]) -> int:
 
         return recipes.main(argv, recipe, config_dir())
     code = 0
-    checked = overrides.is_checked(argv)
-    command = (
-        overrides.prepare_command(verb, argv, config_dir(), _check_machine)
-        if checked
-        else overrides.Command(argv)
-    )
+    command = overrides.Command(argv)
+    if overrides.is_checked(argv):
+        command = overrides.prepare_command(verb, argv, config_dir(), _check_machine)
     if command.shown is not None:
         streams.say(command.shown.removesuffix("\n"))
         return 0
     argv = command.argv
     sweep = pipelines_sweep.folder_of(argv) if verb == "train" else None
-
     refused: list[UserError] = []
 
-    def trial(cfg: Any) -> float | None:
-        try:
-            return pipelines_sweep.trial(cfg, command.handed_on)
-        except UserError as e:  # raised through Hydra, it would be told with all of the trial's words
-            refused.append(e)
-            return None
-
-    def task(cfg: Any) -> Any:
+    def task(cfg: DictConfig) -> float | None:
         nonlocal code
         if sweep is not None:
-            return None if refused else trial(cfg)
+            try:
+                return None if refused else pipelines_sweep.trial(cfg, command.handed_on)
+            except UserError as e:  # raised through Hydra, its message would hold all of the trial's words
+                refused.append(e)
+                return None
         raw = cfg if command.settings is None else overrides.make_config(command.settings)
         code = max(code, run_guarded(lambda: importlib.import_module(VERBS[verb][0]).main(raw)))
         return None

@@ -1,13 +1,12 @@
 """Check a command line's overrides before Hydra runs them, and choose the folder of the run."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
 from jungle import system
 from jungle.config import CONFIGS, TrainConfig, check, gate, resuming
@@ -21,6 +20,7 @@ from jungle.config.compose import (
 )
 from jungle.config.kinds import get_kind
 from jungle.config.options import CommandLine, parse_options
+from jungle.config.values import Section
 from jungle.config.words import (
     check_blanks,
     get_text,
@@ -36,14 +36,7 @@ from jungle.pipelines import sweep as pipelines_sweep
 
 __all__ = ["Command", "compose", "is_checked", "prepare", "prepare_command", "quote"]
 
-_ANSWERED_BY_HYDRA = (
-    "--hydra-help",
-    "--version",
-    "--shell-completion",
-    "-sc",
-    "--info",
-    "-i",
-)
+_ANSWERED_BY_HYDRA = ("--hydra-help", "--version", "--shell-completion", "-sc", "--info", "-i")
 
 
 @dataclass(frozen=True)
@@ -52,8 +45,8 @@ class Command:
 
     argv: list[str]
     """As Hydra takes it."""
-    settings: dict[str, Any] | None = None
-    """Of a run that goes on by `resume=<folder>`: they stand in the place of what Hydra composes."""
+    settings: Mapping[str, object] | None = None
+    """Of a run that `resume=<folder>` resumes: they replace what Hydra composes."""
     handed_on: tuple[str, ...] = ()
     """Options that the trials of a sweep need as well."""
     composition: Composition | None = field(default=None, compare=False)
@@ -62,9 +55,9 @@ class Command:
     """What the command prints, where it does nothing else."""
 
 
-def make_config(settings: dict[str, Any]) -> Any:
+def make_config(settings: Mapping[str, object]) -> DictConfig:
     """Return settings as Hydra would have composed them."""
-    return OmegaConf.create(resuming.make_literal(settings))
+    return DictConfig(resuming.make_literal(settings))
 
 
 def is_checked(argv: list[str]) -> bool:
@@ -80,21 +73,21 @@ def is_checked(argv: list[str]) -> bool:
 
 
 OF_ONE_RUN = ("hydra.run.dir", "hydra.job.name", "hydra.output_subdir")
-"""What Lightning tells the processes of a run, and a run that goes on its own."""
+"""Settings that Lightning passes to the processes of a run, and a resumed run to itself."""
 
-Look = Callable[[Any], None]
-"""Is given a checked config, to refuse what this machine has not."""
+Look = Callable[[Section], None]
+"""Takes a checked config, and refuses one that this machine cannot run."""
 
 
 def prepare(verb: str, argv: list[str], config_dir: Path, look: Look | None = None) -> list[str]:
-    """Return the `argv` of `prepared`."""
+    """Return the `argv` of `prepare_command`."""
     return prepare_command(verb, argv, config_dir, look).argv
 
 
 def prepare_command(verb: str, argv: Sequence[str], config_dir: Path, look: Look | None = None) -> Command:
     """Return a command line with the run's folder added, after every override has been found valid.
 
-    `look` is given the config, unless the command only shows it: to refuse what this machine has not.
+    `look` takes the config, unless the command only shows it.
 
     Raises:
         UsageError: a misspelt group, choice, key or value, with the nearest valid ones.
@@ -111,11 +104,7 @@ def prepare_command(verb: str, argv: Sequence[str], config_dir: Path, look: Look
     else:
         refuse_sweep(verb, parse_words(words))
     if mode := [get_word(o) for o in parse_words(words) if o.key_or_group == "hydra.mode"]:
-        fix = (
-            "a sweep is asked for by -m"
-            if verb == "train"
-            else f"jungle {verb.replace('_', ' ')} has no sweeps"
-        )
+        fix = "-m asks for a sweep" if verb == "train" else f"jungle {verb.replace('_', ' ')} has no sweeps"
         raise UsageError(f"{mode[0]}: {fix}; leave it out")
     _say_repeated(verb, parse_words(words))
     extra = str(line.config_dir) if line.config_dir else None
@@ -129,7 +118,7 @@ def prepare_command(verb: str, argv: Sequence[str], config_dir: Path, look: Look
         return Command(argv, shown=found.yaml() if plain else None)
     if verb == "train" and (folder := resuming.find_named_run(words)) is not None:
         if sweep:
-            raise UsageError(f"resume={folder}: one run goes on, not a sweep: leave out -m, or resume=")
+            raise UsageError(f"resume={folder}: it resumes one run, not a sweep; leave out -m, or resume=")
         return _resume(line, words, folder, config_dir, look)
     found = compose_words(verb, words, config_dir, extra)
     cfg = check_composition(verb, found, words, config_dir)
@@ -157,7 +146,7 @@ def _is_simple(line: CommandLine, overrides: Sequence[Override]) -> bool:
 
 
 def _say_repeated(verb: str, words: Sequence[Override]) -> None:
-    """Say which value of a setting that is given twice is taken: the last.
+    """Warn of a setting that is given twice: the last value is taken.
 
     Raises:
         UsageError: it takes several values at once, so that both may be meant.
@@ -178,9 +167,9 @@ def _say_repeated(verb: str, words: Sequence[Override]) -> None:
 
 
 def _warn_of_trials(words: Sequence[str], config_dir: Path, extra: str | None, look: Look) -> None:
-    """Say which models of a sweep cannot be had, before its first trial trains for hours.
+    """Warn of the models of a sweep that cannot be had, before its first trial trains for hours.
 
-    The other trials are worth having, so that the sweep is not refused; theirs are recorded as failed.
+    The sweep is not refused, because its other trials are worth having; theirs are recorded as failed.
     """
     for i, override in enumerate(parse_words(words)):
         if override.key_or_group.split(".")[0] != "model":
@@ -194,17 +183,17 @@ def _warn_of_trials(words: Sequence[str], config_dir: Path, extra: str | None, l
 
 
 def _choose_folder(cfg: TrainConfig) -> Path:
-    """Return the folder of a training command, as `resuming.choose` does."""
+    """Return the folder of a training command, as `resuming.choose_folder` does."""
     from jungle.training.run_inputs import Comparison  # here: it needs polars, which a misspelt word does not
 
     return resuming.choose_folder(cfg, Comparison(cfg).changes_in)
 
 
 def _check_folder(folder: Path) -> Path:
-    """Return a folder that Hydra can work in, and which leads nowhere else.
+    """Return a folder that Hydra can work in.
 
     Raises:
-        UsageError: it is none.
+        UsageError: Hydra would write elsewhere.
     """
     if "${" in str(folder.absolute()):
         raise UsageError(
@@ -225,7 +214,7 @@ def _drop_added_folder(words: list[str]) -> list[str]:
 def _resume(
     line: CommandLine, words: list[str], folder: Path, config_dir: Path, look: Look | None
 ) -> Command:
-    """Return the command that goes on with the run in a folder, whose settings are those of the run."""
+    """Return the command that resumes the run in a folder, with the settings of the run."""
     extra = str(line.config_dir) if line.config_dir else None
     gate.check_folder(folder)
     hydras = [o for o in parse_words(words) if o.key_or_group.startswith("hydra")]
@@ -233,7 +222,7 @@ def _resume(
     words = [w for w in words if w not in lines and not w.startswith("resume=")]
     for o in hydras:
         if o.key_or_group == "hydra.run.dir" and Path(get_text(o)).resolve() != folder.resolve():
-            raise UsageError(f"{o.input_line}: with resume= the run goes on in {folder}: leave it out")
+            raise UsageError(f"{o.input_line}: with resume= the run resumes in {folder}; leave it out")
     found = resuming.read_saved(folder)
     keys = {o.key_or_group for o in parse_words(words)}
     if found.settings is None:
