@@ -86,12 +86,12 @@ def test_val_clips_are_refused_by_name(tmp_path: Path) -> None:
 
 HOSTILE = {
     "no clip": (table(FREE).drop("clip"), "No column clip"),
-    "unknown class": (table(FREE).with_columns(lino=0.0), r"1 column is of no class: lino.*Nearest: lion"),
+    "unknown class": (table(FREE).with_columns(lino=0.0), r"1 column names no class: lino.*Nearest: lion"),
     "a class less": (table(FREE).drop("blank"), "1 class has no column: blank"),
     "unknown clip": (table(["c27.mp4", "c99.mp4"]), r"1 clip is unknown: c99\.mp4"),
     "no name": (table(["c27.mp4"]).with_columns(clip=pl.lit(None, pl.String)), "1 clip is unknown"),
     "twice": (table(["c27.mp4"] * 2), r"more than one row: c27\.mp4"),
-    "above 1": (table(FREE, lion=1.5), r"14 clips have a probability that is none from 0 to 1: c26\.mp4"),
+    "above 1": (table(FREE, lion=1.5), r"14 clips have a probability outside 0 to 1: c26\.mp4"),
     "nan": (table(FREE, lion=float("nan")), "14 clips have a probability"),
     "text": (table(["c27.mp4"]).with_columns(lion=pl.lit("yes")), "1 clip has a probability"),
     "empty": (table(["c27.mp4"]).with_columns(lion=pl.lit(None, pl.Float64)), "1 clip has a probability"),

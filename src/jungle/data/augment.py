@@ -1,6 +1,6 @@
-"""Augmentation of training clips: what is drawn for a clip is the same for all of its frames.
+"""Augmentation of training clips: the same change for all frames of a clip.
 
-Everything comes from (seed, epoch, clip): the same clips on any machine, however many workers there are.
+Everything depends on (seed, epoch, clip): the same clips on any machine, with any number of workers.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import importlib
 import os
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from jungle.system import hide_modules
 
 if TYPE_CHECKING:
     import numpy as np
+    from albumentations import BaseCompose, BasicTransform, Compose
 
     from jungle.video import Clip
     from jungle.video.workers.decode_pool import Job
@@ -58,10 +60,10 @@ class Augmentation:
 
 
 @lru_cache(maxsize=64)
-def _compose(what: Augmentation, height: int, width: int) -> Any:
+def _compose(what: Augmentation, height: int, width: int) -> Compose:
     """Build the chain for frames of a size: geometry, light, what a sensor adds, then what hides it."""
     A = _albumentations()
-    chain: list[Any] = []
+    chain: list[BasicTransform | BaseCompose] = []
     if what.crop < 1:
         aspect = width / height
         chain.append(
@@ -90,7 +92,7 @@ def _compose(what: Augmentation, height: int, width: int) -> Any:
     return A.Compose(chain)
 
 
-def _albumentations() -> Any:
+def _albumentations() -> ModuleType:
     """Import albumentations without its question to the network, and without torch where there is none yet.
 
     It asks for torch to offer a transform that nobody here uses; in a worker that would cost 0.4 GB.

@@ -1,7 +1,7 @@
 """The LightningDataModule: the clips of each split, read as frames or as stored features."""
 
 from collections.abc import Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class ClipData(pl.LightningDataModule):
-    """Deal the clips of each split out to the devices.
+    """Distribute the clips of each split to the devices.
 
     Args:
         clips: the table with its splits; clip numbers are its rows.
@@ -158,7 +158,7 @@ class ClipData(pl.LightningDataModule):
             pin=self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         )
 
-    def train_dataloader(self) -> Any:
+    def train_dataloader(self) -> ClipLoader:
         """Training batches of this device."""
         loader = self._training = self.loader("train", True, True, *self._place())
         if self.trainer is not None:
@@ -171,24 +171,24 @@ class ClipData(pl.LightningDataModule):
             )
         return loader
 
-    def val_dataloader(self) -> Any:
+    def val_dataloader(self) -> ClipLoader:
         """Validation batches of this device."""
         made = self.loader("val", False, True, *self._place())
         made.read = self.read_epoch_end or made.read
         return made
 
-    def test_dataloader(self) -> Any:
+    def test_dataloader(self) -> ClipLoader:
         """Test batches of this device, of clips that have a label."""
         return self.loader("test", False, True, *self._place())
 
-    def predict_dataloader(self) -> Any:
+    def predict_dataloader(self) -> ClipLoader:
         """Batches of the clips of `predict_split` for this device, with a label or without."""
         return self.loader(self.predict_split, False, False, *self._place())
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, object]:
         """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""
         failures = {n: reason for part in _gather(self.failures) for n, reason in part.items()}
-        state: dict[str, Any] = {"failures": failures}
+        state: dict[str, object] = {"failures": failures}
         if self._soft is not None and len(self.part):
             made = {k: torch.from_numpy(v) for k, v in vars(self._soft).items()}
             part = torch.from_numpy(self.part)
@@ -215,6 +215,6 @@ def _gather(own: T) -> list[T]:
     """Return what each device has of something; every device calls it."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
-    parts: list[Any] = [None] * torch.distributed.get_world_size()
+    parts: list[T | None] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(parts, own)
-    return parts
+    return cast("list[T]", parts)

@@ -1,7 +1,7 @@
-"""Batches of clips for one device: which clips it sees, in which order, and what becomes of those that fail.
+"""Batches of clips for one device: which clips it gets, in which order, and what replaces those that fail.
 
-Lightning takes any iterable as a dataloader. This one deals clips out itself: in evaluation each clip goes to
-one device and none is repeated to even them out; in training every device has the same number of clips, so
+Lightning takes any iterable as a dataloader. This one distributes clips itself: in evaluation each clip goes
+to one device and none is repeated to even them out; in training every device has as many clips as others, so
 that none waits for a gradient that never comes.
 """
 
@@ -9,7 +9,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,17 +21,20 @@ from jungle.errors import UserError
 class Sample:
     """One clip as a model takes it: frames uint8 `[T, H, W, 3]` or features float16 `[T, D]`, and times."""
 
-    values: Any
-    """A NumPy array, or a torch tensor on the GPU that decoded it."""
+    values: np.ndarray | torch.Tensor
+    """A tensor where a GPU decoded the clip; it is there."""
     times: np.ndarray
     status: str = "ok"
     reason: str = ""
 
 
-Read = Callable[[Any, int, Sequence[int]], Iterator[tuple[int, Sample | str]]]
-"""Takes clip numbers (rows of the clips table), the epoch, and which draw of its clip in this epoch each is:
-no two are the same, on one device or several. Yields each number with its sample or failure; what is random
-about a sample depends on epoch and draw alone."""
+Read = Callable[[Sequence[int], int, Sequence[int]], Iterator[tuple[int, Sample | str]]]
+"""Takes clip numbers (rows of the clips table), the epoch, and the number of each draw of a clip in it:
+no two are the same, on one device or several. Yields each clip number with its sample or failure; what is
+random about a sample depends on epoch and draw alone."""
+
+Batch = dict[str, torch.Tensor | list[str]]
+"""Entries of a batch by name: see `jungle.models.module.ClipClassifier`."""
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Takes clip numbers; returns those of an epoch, as many, in order. The same on every device."""
@@ -53,7 +55,7 @@ def _shuffle(numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass
 class ClipLoader:
-    """Iterate over batches (see `ClipClassifier` for their entries) of the clips `numbers`.
+    """Iterate over batches of the clips `numbers`.
 
     Attributes:
         failures: reason by clip number, of every clip that has failed so far.
@@ -95,7 +97,7 @@ class ClipLoader:
         """Batches of this device."""
         return math.ceil(len(self._mine(0)) / self.batch_size)
 
-    def __iter__(self) -> Iterator[dict]:
+    def __iter__(self) -> Iterator[Batch]:
         """Yield batches. In training, a clip that fails is replaced by another of this device's clips.
 
         In evaluation a clip that has failed once is not asked for again: all epochs, and the table at the
@@ -115,7 +117,7 @@ class ClipLoader:
             given, skip = given + skipped, skip - skipped
             count_draws(order[: len(order) - len(todo)], came)
             draws = [n * self.world + self.rank for n in count_draws(todo, came)]
-            for number, sample in self.read(todo, epoch, draws if self.train else [0] * len(todo)):
+            for number, sample in self.read(todo.tolist(), epoch, draws if self.train else [0] * len(todo)):
                 if isinstance(sample, str):
                     self._failed(number, sample)
                     continue
@@ -164,10 +166,10 @@ class ClipLoader:
         if len(self.failures) > max(self.max_failed_fraction * every, 1):
             raise UserError(
                 f"{len(self.failures)} of {every} clips could not be read (the last: {reason}). "
-                "Is the disk well? max_failed_fraction says how many are let pass"
+                "Check the disk; max_failed_fraction is the share of clips that may fail"
             )
 
-    def _collated(self, batch: list[tuple[int, Sample]]) -> dict:
+    def _collated(self, batch: list[tuple[int, Sample]]) -> Batch:
         numbers = np.array([n for n, _ in batch])
         longest = max(len(s.values) for _, s in batch)
         times = np.zeros((len(batch), longest), np.float32)
@@ -190,17 +192,16 @@ class ClipLoader:
         }
 
 
-def pad_clips(values: list[Any], longest: int, pin: bool = False) -> torch.Tensor:
-    """Stack clips of different lengths, zeros behind their own frames; on the GPU where one of them is."""
-    on_gpu = next((v for v in values if isinstance(v, torch.Tensor)), None)
+def pad_clips(values: list[np.ndarray | torch.Tensor], longest: int, pin: bool = False) -> torch.Tensor:
+    """Stack clips of different lengths, zeros after their own frames; on the GPU where one of them is."""
     shape = (len(values), longest, *values[0].shape[1:])
-    if on_gpu is None:
-        kind = torch.from_numpy(np.empty(0, values[0].dtype)).dtype
-        out = torch.empty(shape, dtype=kind, pin_memory=pin)
-        rows = out.numpy()  # the same memory
-    else:
-        out = rows = on_gpu.new_empty(shape)
-    for row, value in zip(rows, values, strict=True):
-        row[: len(value)] = value if on_gpu is None else torch.as_tensor(value)
-        row[len(value) :] = 0
+    arrays = [v for v in values if isinstance(v, np.ndarray)]
+    if len(arrays) == len(values):
+        out = torch.empty(shape, dtype=torch.from_numpy(arrays[0][:0].copy()).dtype, pin_memory=pin)
+        for row, array in zip(out.numpy(), arrays, strict=True):  # the same memory
+            row[: len(array)], row[len(array) :] = array, 0
+        return out
+    out = next(v for v in values if isinstance(v, torch.Tensor)).new_empty(shape)
+    for row, value in zip(out, values, strict=True):
+        row[: len(value)], row[len(value) :] = torch.as_tensor(value), 0
     return out

@@ -1,10 +1,10 @@
-"""What is known of a clip besides its pictures: its file, its light, its hour. Numbers for a model.
+"""Metadata of a clip as numbers for a model: its file, its light, its hour.
 
 The third place of Pri-matrix Factorization used sizes and rates: clips of nothing compress to smaller files.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,7 +16,7 @@ FACTS = (
 """Columns of a facts array `[N, F]`, float32, nan where unknown; `size` and `bit_rate` are logarithms."""
 WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size"))
 SEEN_OF = FACTS[:-2]
-"""Columns of an index that the facts are made of, beside `time`, whose hour the last two are of."""
+"""Columns of an index that become facts; the last two facts are the hour of its `time`."""
 MICRO = ("micro_size", "micro_bit_rate")
 """Columns that follow `FACTS` where small copies of the clips are at hand, as the 64x64 ones of Pri-matrix:
 logarithms. All copies are encoded alike, so that they tell how much moves."""
@@ -42,7 +42,7 @@ def compute_facts(index: pl.DataFrame) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What facts look like in the training clips, by which those of any clip are measured. Plain values."""
+    """Statistics of the facts of training clips, which scale those of any clip. Plain values."""
 
     mean: tuple[float, ...]
     """Of each of `names`; `std` likewise, 1 where all clips are alike."""
@@ -91,12 +91,12 @@ class Metadata:
             *(f"height_{h:g}" for h in self.heights),
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, list[float | list[float]]]:
         """Plain values, for a checkpoint."""
         return {k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in asdict(self).items()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Metadata":
+    def from_dict(cls, values: Mapping[str, Sequence]) -> "Metadata":
         """Read what `to_dict` gave.
 
         Raises:
@@ -115,7 +115,7 @@ class Metadata:
             raise ValueError("its metadata are of other facts than this program knows")
         every = [*made.mean, *made.std, *made.widths, *made.heights, *(v for s in made.shapes for v in s)]
         if not np.isfinite(every).all():
-            raise ValueError("its metadata are no finite numbers")
+            raise ValueError("its metadata are not finite numbers")
         if min(*made.std, *(s[3] for s in made.shapes)) <= 0:
             raise ValueError("its metadata have a standard deviation that is not above 0")
         return made

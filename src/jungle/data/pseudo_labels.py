@@ -1,4 +1,4 @@
-"""Soft labels (pseudo-labels): what models, not people, say of clips without a label that may be used.
+"""Soft labels (pseudo-labels): probabilities that models give to clips without a usable label.
 
 Lee 2013, "Pseudo-Label: the simple and efficient semi-supervised learning method", with probabilities.
 """
@@ -6,7 +6,6 @@ Lee 2013, "Pseudo-Label: the simple and efficient semi-supervised learning metho
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -57,7 +56,7 @@ def select_free(clips: Clips) -> np.ndarray:
 
 
 def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial: bool = False) -> SoftLabels:
-    """Read a table of `clip`, a probability a class and, if it likes, `weight`; or a predictions table.
+    """Read a table of `clip`, a probability for each class and, where it has one, `weight`; or predictions.
 
     Of a predictions table, rows that failed are left out. Rows of training clips with a label are left out
     too: the labels of people win.
@@ -66,7 +65,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
         path: CSV or Parquet.
         clips: the clips, their splits assigned.
         task: where it is `exclusive`, the probabilities of a clip add up to 1; what rounding or clipping took
-            off them is given back in proportion.
+            off them is restored in proportion.
         weight: of each clip in the loss, times its own.
         partial: whether `clips` are only some of the data set (`data.limit`): rows of others are left out.
 
@@ -79,7 +78,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     table = table.with_columns(pl.lit(None).alias(c) for c in lists)
     problems = Problems()
     if "clip" not in table.columns:
-        problems.say("No column clip. It needs the columns clip and one probability a class.")
+        problems.say("No column clip. Name one so, and add a column of probabilities for each class.")
         problems.raise_if_any(path)
     others = [c for c in table.columns if c not in clips.classes and c not in NOT_CLASSES and c != "weight"]
     free_classes = [c for c in clips.classes if c not in table.columns]
@@ -89,7 +88,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     table = table.rename(heads.known) if len(set(heads.known.values())) == len(heads.known) else table
     columns = set(table.columns)
     unknown = [c for c in table.columns if c not in clips.classes and c not in NOT_CLASSES and c != "weight"]
-    problems.add("columns are of no class", unknown, _suggest_classes(unknown, clips.classes))
+    problems.add("columns name no class", unknown, _suggest_classes(unknown, clips.classes))
     lacking = [c for c in clips.classes if c not in columns]
     problems.add("classes have no column", lacking, "Add them: one probability a class.")
     if "status" in columns:
@@ -105,7 +104,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     classes = [c for c in clips.classes if c in columns]
     values_PC = _cast_numbers(table, classes)
     outside_P = ~np.all((values_PC >= 0) & (values_PC <= 1), axis=1)
-    problems.add("clips have a probability that is none from 0 to 1", _of(table, outside_P), "Correct them.")
+    problems.add("clips have a probability outside 0 to 1", _of(table, outside_P), "Correct them.")
     off_P = ~outside_P & (np.abs(values_PC.sum(1) - 1) > TOLERANCE)
     if task == "exclusive" and not lacking:
         problems.add(
@@ -115,7 +114,7 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
         )
     own_P = _cast_numbers(table, ["weight"])[:, 0] if "weight" in columns else np.ones(len(table))
     bad_P = ~(np.isfinite(own_P) & (own_P >= 0))
-    problems.add("clips have a weight that is no number from 0 up", _of(table, bad_P), "Correct them.")
+    problems.add("clips have a weight that is not a number from 0 up", _of(table, bad_P), "Correct them.")
     if len(own_P) and not (own_P > 0).any() and not bad_P.any():
         problems.say("Every clip has the weight 0, so that nothing is learnt from it. Correct the weights.")
     problems.raise_if_any(path)
@@ -182,7 +181,7 @@ def _cast_numbers(table: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
     return cells.fill_null(float("nan")).to_numpy().reshape(len(table), len(columns))
 
 
-def _of(table: pl.DataFrame, chosen_P: Any) -> list[str]:
+def _of(table: pl.DataFrame, chosen_P: np.ndarray) -> list[str]:
     return table["clip"].filter(pl.Series(chosen_P, dtype=pl.Boolean)).fill_null("(no name)").to_list()
 
 
