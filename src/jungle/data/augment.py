@@ -43,7 +43,7 @@ class Augmentation:
     """Largest side of a rectangle that hides part of the picture, as a share of it; in every other clip."""
 
     def __bool__(self) -> bool:
-        """Whether anything can happen."""
+        """Return whether anything can happen."""
         return any(getattr(self, f.name) != f.default for f in fields(self))
 
     def __call__(self, clip: Clip, job: Job) -> Clip:

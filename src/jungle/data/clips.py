@@ -42,54 +42,54 @@ class Clips:
         return self.table.height
 
     def targets(self) -> np.ndarray:
-        """Labels as float32 `[N, C]`; nan where unknown."""
+        """Return labels as float32 `[N, C]`; nan where unknown."""
         columns = [self.table[c].cast(pl.Float32).fill_null(float("nan")).to_numpy() for c in self.classes]
         return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), np.float32)
 
     def labels(self) -> np.ndarray:
-        """Labels as bool `[N, C]`: true where the class is known to be in the clip."""
+        """Return labels as bool `[N, C]`: true where the class is known to be in the clip."""
         columns = [(self.table[c].fill_null(0) == 1).to_numpy() for c in self.classes]
         return np.stack(columns, axis=1) if columns else np.empty((len(self), 0), bool)
 
     def labelled(self) -> pl.Series:
-        """Bool `[N]`: which clips have a known label for any class."""
+        """Return bool `[N]`: which clips have a known label for any class."""
         if not self.classes:
             return pl.Series("labelled", [False] * len(self), dtype=pl.Boolean)
         known = pl.any_horizontal(pl.col(c).is_not_null() for c in self.classes)
         return self.table.select(known.alias("labelled")).to_series()
 
     def single(self) -> np.ndarray:
-        """Bool `[N]`: which clips have exactly one class and no unknown one, or are not labelled."""
+        """Return bool `[N]`: which clips have exactly one class and no unknown one, or are not labelled."""
         targets = self.targets()
         known = np.isfinite(targets)
         return (~known.any(axis=1)) | (known.all(axis=1) & ((targets == 1).sum(axis=1) == 1))
 
     def splits(self) -> pl.Series:
-        """Str `[N]`: the split of each clip; null where there is none."""
+        """Return str `[N]`: the split of each clip; null where it has none."""
         if "split" in self.table.columns:
             return self.table["split"]
         return pl.Series("split", [None] * len(self), dtype=pl.String)
 
     def weights(self) -> np.ndarray:
-        """float32 `[N]`: how much each clip counts in training, 1 where nothing is said."""
+        """Return float32 `[N]`: how much each clip counts in training, 1 by default."""
         if "weight" not in self.table.columns:
             return np.ones(len(self), np.float32)
         return self.table["weight"].fill_null(1).to_numpy().astype(np.float32)
 
     def of(self, split: str) -> "Clips":
-        """The clips of one split, in table order."""
+        """Return the clips of one split, in table order."""
         return self.where((self.splits() == split).fill_null(False))
 
     def where(self, keep: pl.Series) -> "Clips":
-        """The clips where `keep` (bool `[N]`) is true, in table order."""
+        """Return the clips where `keep` (bool `[N]`) is true, in table order."""
         return Clips(self.table.filter(keep), self.classes)
 
     def with_columns(self, **columns: pl.Series) -> "Clips":
-        """A copy with columns set or replaced, as in `with_columns(split=..., path=...)`."""
+        """Return a copy with columns set or replaced, as in `with_columns(split=..., path=...)`."""
         return Clips(self.table.with_columns(s.alias(name) for name, s in columns.items()), self.classes)
 
     def limit(self, n: int, seed: int = 0) -> "Clips":
-        """About `n` clips in table order, chosen by `seed` and not by the order of rows.
+        """Return about `n` clips in table order, chosen by `seed` and not by the order of rows.
 
         Every class that training has keeps a training clip, and every split keeps two clips, even where that
         takes more than `n`; and where some clip to train or choose on has several classes, or none, one such
@@ -122,7 +122,7 @@ class Clips:
         return Clips(self.table[chosen], self.classes)
 
     def counts(self) -> pl.DataFrame:
-        """Clips of each class and split: columns `class`, one for each split present, and `all`."""
+        """Count the clips of each class and split: columns `class`, one for each split present, and `all`."""
         splits = self.splits().fill_null("no split")
         present = [s for s in (*SPLITS, "no split") if s in set(splits.unique().to_list())]
         grouped = self.table.with_columns(splits.alias("split")).group_by("split")
@@ -171,7 +171,7 @@ def check_class_names(classes: Sequence[str]) -> None:
 
 
 def _cast_columns(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
-    """The table with its columns in order and of their types.
+    """Bring the columns of a table into order and to their types.
 
     Raises:
         UserError: a column is missing, cannot have its type, or a class has the name of another column.
@@ -198,7 +198,7 @@ def _cast_columns(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
 
 
 def shuffle_rows(names: Sequence[str], seed: int) -> np.ndarray:
-    """Row numbers `[N]` in an order that depends on `seed` and the names alone, the same on every machine."""
+    """Return row numbers `[N]` in an order that depends on `seed` and the names alone, on any machine."""
     blake = hashlib.blake2b
     salt = f"{seed}:".encode()
     keys = b"".join(blake(salt + name.encode("utf-8", "replace"), digest_size=8).digest() for name in names)
@@ -206,7 +206,7 @@ def shuffle_rows(names: Sequence[str], seed: int) -> np.ndarray:
 
 
 def _cover_classes(rows: np.ndarray, labels: np.ndarray) -> list[int]:
-    """A few of `rows` that have every class any of them has, rare classes first."""
+    """Choose a few of `rows` that have every class any of them has, rare classes first."""
     here = labels[rows]
     counts = here.sum(axis=0)
     covered = np.zeros(labels.shape[1], bool)

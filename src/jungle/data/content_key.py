@@ -56,7 +56,7 @@ class Content:
 
 
 def compute_content_key(path: str | Path) -> str:
-    """BLAKE2b-128, in hex, of a file's size and of 16 KiB at its start, middle and end.
+    """Return the BLAKE2b-128, in hex, of a file's size and of 16 KiB at its start, middle and end.
 
     Two videos that agree in all of that are the same video in practice: the start holds the container's
     header, the end its index or its last frames. A whole read would cost minutes a terabyte; this costs
@@ -103,14 +103,14 @@ def _read(f: RawIOBase, n: int) -> bytes:
 def read_content_keys(
     paths: Sequence[str | Path], threads: int = 16, what: str | None = None
 ) -> list[str | OSError]:
-    """The `content_key` of many files; arguments and order are those of `contents`."""
+    """Return the content keys of many files; arguments and order are those of `read_contents`."""
     return [c.key if isinstance(c, Content) else c for c in read_contents(paths, threads, what)]
 
 
 def read_contents(
     paths: Sequence[str | Path], threads: int = 16, what: str | None = None
 ) -> list[Content | OSError]:
-    """The keys of many files, in their order; for an unreadable one, an `OSError` whose text is the reason.
+    """Return the keys of many files, in their order; for an unreadable one an `OSError` with the reason.
 
     Args:
         paths: the files.

@@ -159,7 +159,7 @@ class ClipData(pl.LightningDataModule):
         )
 
     def train_dataloader(self) -> ClipLoader:
-        """Training batches of this device."""
+        """Return the training batches of this device."""
         loader = self._training = self.loader("train", True, True, *self._place())
         if self.trainer is not None:
             trainer = self.trainer
@@ -172,21 +172,21 @@ class ClipData(pl.LightningDataModule):
         return loader
 
     def val_dataloader(self) -> ClipLoader:
-        """Validation batches of this device."""
+        """Return the validation batches of this device."""
         made = self.loader("val", False, True, *self._place())
         made.read = self.read_epoch_end or made.read
         return made
 
     def test_dataloader(self) -> ClipLoader:
-        """Test batches of this device, of clips that have a label."""
+        """Return the test batches of this device, of clips that have a label."""
         return self.loader("test", False, True, *self._place())
 
     def predict_dataloader(self) -> ClipLoader:
-        """Batches of the clips of `predict_split` for this device, with a label or without."""
+        """Return the batches of the clips of `predict_split`, with a label or without."""
         return self.loader(self.predict_split, False, False, *self._place())
 
     def state_dict(self) -> dict[str, object]:
-        """For `last.ckpt`: clips that failed on any device (those after them moved up), a round's labels."""
+        """Return for `last.ckpt` the clips that failed on any device, and the labels of a round."""
         failures = {n: reason for part in _gather(self.failures) for n, reason in part.items()}
         state: dict[str, object] = {"failures": failures}
         if self._soft is not None and len(self.part):
@@ -196,7 +196,7 @@ class ClipData(pl.LightningDataModule):
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From `last.ckpt`."""
+        """Restore the state from `last.ckpt`."""
         self.failures.update(state_dict["failures"])
         if soft := dict(state_dict.get("soft", {})):
             self.soft_epoch, self._share = soft.pop("epoch"), soft.pop("share")

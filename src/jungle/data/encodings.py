@@ -64,7 +64,7 @@ def decode_text(data: bytes) -> DecodedText:
 
 
 def _detect_utf16(data: bytes) -> str:
-    """UTF-16 without a mark: Western text has every second byte zero."""
+    """Detect UTF-16 without a mark: Western text has every second byte zero."""
     head = data[:4096]
     if len(head) < 4 or len(data) % 2 or b"\0" not in head:
         return ""
@@ -124,7 +124,7 @@ def _decode_as(data: bytes, name: str) -> str | None:
 
 
 def _rate_encoding(data: bytes, name: str) -> float:
-    """How much the text looks like Western names, up to 1; a hair more where its letters are common."""
+    """Rate how much the text looks like Western names, up to 1; slightly more for common letters."""
     text = _decode_as(data, name)
     if text is None:
         return -1.0
@@ -136,7 +136,7 @@ def _rate_encoding(data: bytes, name: str) -> float:
 
 
 def is_mojibake(text: str) -> str | None:
-    """What UTF-8 text said before it was read as Windows-1252 or Latin-1; None where it was not."""
+    """Return UTF-8 text as it was before it was read as Windows-1252 or Latin-1; None if it was not."""
     if text.isascii():
         return None
     for name in ("cp1252", "latin-1"):
@@ -155,7 +155,7 @@ _QUESTIONS = re.compile(r"[^\W\d_]\?[^\W\d_]|^\?[^\W\d_]|\ufffd")
 
 
 def repair_text(text: str) -> str | None:
-    r"""What a name said before a program broke it; None where none did.
+    r"""Return a name as it was before a program broke it; None if none did.
 
     `Ã©` and `&eacute;` and `\u00e9` are read as what they stand for; of `Rivi?re` letters are `LOST`.
     """

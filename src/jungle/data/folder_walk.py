@@ -105,7 +105,7 @@ def glob_paths(pattern: str) -> list[str]:
 def _glob_parts(
     parts: tuple[str, ...], seen: dict[int, set[tuple[int, int]]], passed: SkippedFiles
 ) -> set[str]:
-    """`seen`: the folders that each `**` has entered, by how many parts of the pattern follow it."""
+    """Match the parts of a pattern; `seen` has the folders that each `**` entered, by the parts after it."""
     if "**" not in parts:
         return set(glob.glob(os.path.join(*parts)))
     at = parts.index("**")

@@ -94,7 +94,7 @@ class ClipLoader:
     """Whether batches lie in pinned memory, from where a GPU copies while it computes."""
 
     def __len__(self) -> int:
-        """Batches of this device."""
+        """Return the number of batches of this device."""
         return math.ceil(len(self._mine(0)) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -152,7 +152,7 @@ class ClipLoader:
         return order[at:], len(readable)
 
     def _mine(self, epoch: int) -> np.ndarray:
-        """The clip numbers of this device in this epoch."""
+        """Return the clip numbers of this device in this epoch."""
         if not self.train:
             return self.numbers[self.rank :: self.world]
         rng = np.random.default_rng([self.seed, epoch])

@@ -92,7 +92,7 @@ class Metadata:
         )
 
     def to_dict(self) -> dict[str, list[float | list[float]]]:
-        """Plain values, for a checkpoint."""
+        """Return plain values, for a checkpoint."""
         return {k: [list(v) if isinstance(v, tuple) else v for v in vs] for k, vs in asdict(self).items()}
 
     @classmethod
@@ -122,7 +122,7 @@ class Metadata:
 
 
 def _compute_spread(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation; 0 and 1 of nothing, 1 where all are alike."""
+    """Return mean and standard deviation; 0 and 1 of nothing, 1 where all are alike."""
     if not len(values):
         return 0.0, 1.0
     mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))

@@ -48,7 +48,7 @@ class Names:
 
 
 def make_absolute(path: str | Path) -> Path:
-    """`path` from the root of the file system, `~` expanded, links kept.
+    """Return `path` from the root of the file system, `~` expanded, links kept.
 
     Raises:
         UserError: it begins with `~` and there is no such user.
@@ -57,7 +57,7 @@ def make_absolute(path: str | Path) -> Path:
 
 
 def explain_windows(text: str) -> str:
-    """What to do about a name of a Windows disk, as a sentence behind a message; empty for other names."""
+    """Say how to give a name of a Windows disk, as a sentence behind a message; empty for other names."""
     name = text.replace("\\", "/")
     if os.name == "nt" or not (DRIVE.match(name) or text.startswith("\\\\")):
         return ""
@@ -70,7 +70,7 @@ def explain_windows(text: str) -> str:
 
 
 def _find_mounted(name: str) -> str:
-    """Where Windows' own Linux (WSL) has a name such as `D:/clips`."""
+    """Return where Windows' own Linux (WSL) has a name such as `D:/clips`."""
     return f"/mnt/{name[0].lower()}/{name[2:].lstrip('/')}".rstrip("/")
 
 
@@ -110,7 +110,7 @@ def name_clips(names: pl.Series, root: Path, say: bool = True) -> Names:
 
 
 def place_clips(names: Sequence[str], base: Path) -> list[str]:
-    """Where the clips of a list are: names relative to `base`, or absolute ones anywhere.
+    """Return the paths of the clips of a list: names relative to `base`, or absolute ones anywhere.
 
     As in `name_clips`, names of another machine are those below `base` with the same end, if they are there.
     """
@@ -136,7 +136,7 @@ def place_clips(names: Sequence[str], base: Path) -> list[str]:
 
 
 def _unquote(name: str) -> str:
-    """A name without quotes around it and without `file://` before it."""
+    """Remove quotes around a name and `file://` before it."""
     name = clean_text(strip_quotes(name))
     if name.startswith("file:"):
         name = unquote(name.removeprefix("file:").removeprefix("//").removeprefix("localhost"))
@@ -147,7 +147,7 @@ def _unquote(name: str) -> str:
 def _place_elsewhere(
     outside: dict[int, str], base: str, say: bool = True
 ) -> dict[int, tuple[str | None, str]]:
-    """Names of another machine as names below the root: the row's id, or None and why not.
+    """Turn names of another machine into names below the root: the row's id, or None and why not.
 
     All names of one disk lose the same folders: those before the longest end that is there. A name that is a
     file of this machine is left alone, since it is that file that is meant.
@@ -187,14 +187,14 @@ def _place_elsewhere(
 
 
 def _get_drive(name: str) -> str:
-    """The drive or the share of a name of Windows; empty for others."""
+    """Return the drive or the share of a name of Windows; empty for others."""
     if DRIVE.match(name):
         return name[0].upper()
     return "/".join(name.split("/")[:4]) if name.startswith("//") else ""
 
 
 def _place_inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str | None, str]:
-    """The id of an odd name, or None and why it is refused."""
+    """Return the id of an odd name, or None and why it is refused."""
     if any(ord(c) < 32 or ord(c) == 127 for c in name):
         return None, "holds control characters"
     if name.endswith("/"):
@@ -222,18 +222,18 @@ def _place_inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str |
 
 
 def fold_name(name: str) -> str:
-    """A file name as compared where the exact one is not there: accents composed, no capitals."""
+    """Fold a file name for comparison: accents composed, no capitals."""
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()
 
 
 def _fold_suffix(name: str) -> str:
-    """A file name for the closer comparison: accents composed, its suffix in lower case."""
+    """Fold a file name for the closer comparison: accents composed, its suffix in lower case."""
     stem, dot, suffix = unicodedata.normalize("NFC", name).rpartition(".")
     return f"{stem}{dot}{suffix.lower()}" if dot else suffix
 
 
 def find_fitting(name: str, there: dict[str, list[str]]) -> list[str]:
-    """Those of some names that `name` may mean: the one whose suffix alone differs, else those of one fold.
+    """Find the names that `name` may mean: the one whose suffix alone differs, else those of one fold.
 
     Args:
         name: the name, which is not among them as it is.
@@ -245,13 +245,13 @@ def find_fitting(name: str, there: dict[str, list[str]]) -> list[str]:
 
 
 def compose_ids(ids: Sequence[str]) -> list[str]:
-    """Ids of different clips with their accents composed; as they are where two would be one."""
+    """Compose the accents of ids; leave them as they are where two would become one."""
     made = [unicodedata.normalize("NFC", i) for i in ids]
     return made if len(set(made)) == len(made) else list(ids)
 
 
 def group_by_fold(names: Iterable[str]) -> dict[str, list[str]]:
-    """Names by their fold, each once, for `fitting`."""
+    """Group names by their fold, each once, for `find_fitting`."""
     there: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         there.setdefault(fold_name(name), []).append(name)
@@ -300,7 +300,7 @@ def say_matches(found: Matches, where: object, problems: Problems) -> None:
 
 
 def locate(paths: pl.Series) -> pl.Series:
-    """The paths `[N]` as they are on disk; null where there is no such file.
+    """Return the paths `[N]` as they are on disk; null where there is no such file.
 
     Where the exact name is missing, the one that differs by case, by how its accents are composed or by the
     suffix of a video that the name lacks is taken; where several do, none is. Folders are listed once each,
@@ -331,7 +331,7 @@ def locate(paths: pl.Series) -> pl.Series:
 
 
 def resolve_files(paths: pl.Series) -> pl.Series:
-    """The files `[N]` that paths of files lead to: the same text for two names of one file.
+    """Follow the links of paths `[N]`: the same text for two names of one file.
 
     Folders are asked once each, and of the files the links alone.
     """
@@ -348,7 +348,7 @@ def resolve_files(paths: pl.Series) -> pl.Series:
 
 
 def _find_links(folder: str, paths: list[str]) -> list[str]:
-    """Those of some paths in a folder that are links."""
+    """Return those of some paths in a folder that are links."""
     if len(paths) <= FEW:
         return [p for p in paths if os.path.islink(p)]
     links = {f"{folder}/{e.name}" for e in list_entries(folder) if e.is_symlink()}
@@ -356,7 +356,7 @@ def _find_links(folder: str, paths: list[str]) -> list[str]:
 
 
 def find_candidates(path: str) -> list[str]:
-    """Files that a path which `locate` did not find may mean: two or more, or it would have been found."""
+    """Find the files that a path may mean which `locate` did not find: two or more."""
     folder, _, name = path.rpartition("/")
     try:
         return [
@@ -367,7 +367,7 @@ def find_candidates(path: str) -> list[str]:
 
 
 def match_case(folder: str) -> str:
-    """A folder or file as it is on disk, where its case differs or its accents are composed otherwise."""
+    """Return a folder or file as it is on disk, where its case or the form of its accents differs."""
     if not folder or len(folder) > MAX_PATH or os.path.exists(folder):
         return folder
     parent, _, name = folder.rpartition("/")
@@ -380,7 +380,7 @@ def match_case(folder: str) -> str:
 
 
 def _match_folder(folder: str, names: list[str]) -> list[str | None]:
-    """The names as the folder has them, None for each that it lacks."""
+    """Return the names as the folder has them, None for each that it lacks."""
     if len(names) <= FEW:
         exact = {n for n in names if os.path.isfile(f"{folder}/{n}")}
         if len(exact) == len(names):

@@ -113,7 +113,7 @@ def _choose_n_sites(
 
 
 def _measure_imbalance(counts: np.ndarray, sizes: np.ndarray, out: np.ndarray, fraction: float) -> float:
-    """How far the held-out share of each class, and of all clips, is from `fraction`."""
+    """Measure how far the held-out share of each class, and of all clips, is from `fraction`."""
     every = np.column_stack([counts, sizes]).astype(float)
     aim = fraction * every.sum(axis=0)
     return float((((every[out].sum(axis=0) - aim) / (aim + 1)) ** 2).sum())
@@ -122,7 +122,7 @@ def _measure_imbalance(counts: np.ndarray, sizes: np.ndarray, out: np.ndarray, f
 def _try_once(
     counts: np.ndarray, sizes: np.ndarray, fraction: float, order: np.ndarray, keep: int, by_chance: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One greedy choice: first a site for each class, the rarest first; then sites that improve the balance.
+    """Choose greedily: first a site for each class, the rarest first; then sites that improve the balance.
 
     The first sites are the best balanced, or `by_chance`, which finds its way out where those rob each other.
     """

@@ -84,7 +84,7 @@ def _check(val_fraction: float, test_fraction: float, folds: int | None, fold: i
 
 
 def _number_sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, list[str]]:
-    """The number of each row's site (-1 for none) and the names of the sites, sorted."""
+    """Return the number of each row's site (-1 for none) and the names of the sites, sorted."""
     none = np.full(len(rows), -1)
     if not by_site or "site" not in clips.table.columns:
         return none, []
@@ -103,7 +103,7 @@ def _number_sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.nda
 def _choose_held_out(
     clips: Clips, rows: np.ndarray, fraction: float, by_site: bool, seed: int, split: str
 ) -> np.ndarray:
-    """Which of `rows` are held out as `split`: bool `[R]`."""
+    """Choose which of `rows` are held out as `split`: bool `[R]`."""
     keep_sites = 2 if split == "test" else 1  # val is cut from what test leaves, and training needs one too
     labels = clips.labels()[rows]
     site, names = _number_sites(clips, rows, by_site)
@@ -155,7 +155,7 @@ def _warn_of_sites(
 
 
 def _assign_folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, seed: int) -> np.ndarray:
-    """The fold of each of `rows`: int `[R]`."""
+    """Return the fold of each of `rows`: int `[R]`."""
     labels = clips.labels()[rows]
     site, names = _number_sites(clips, rows, by_site)
     if names and len(names) < folds and not (site < 0).any():
@@ -178,14 +178,14 @@ def _assign_folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, see
 
 
 def _count_per_site(labels: np.ndarray, site: np.ndarray, n: int) -> np.ndarray:
-    """Clips of each class at each site: int `[S, C]`."""
+    """Count the clips of each class at each site: int `[S, C]`."""
     known = site >= 0
     columns = [np.bincount(site[known & labels[:, c]], minlength=n) for c in range(labels.shape[1])]
     return np.stack(columns, axis=1) if columns else np.zeros((n, 0), np.int64)
 
 
 def _stratify(labels: np.ndarray, clip: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """An order in which clips of one combination of labels stand together, and each clip's rarest class.
+    """Order clips so that those with one combination of labels are together; return each rarest class, too.
 
     Blocks of one rarest class come first to last by how rare it is; inside, combinations; inside, as
     shuffled.
@@ -201,7 +201,7 @@ def _stratify(labels: np.ndarray, clip: list[str], seed: int) -> tuple[np.ndarra
 
 
 def _choose_clips(labels: np.ndarray, fraction: float, clip: list[str], seed: int) -> np.ndarray:
-    """Which clips are held out, an even share of each combination of labels: bool `[N]`.
+    """Choose the clips that are held out, an even share of each combination of labels: bool `[N]`.
 
     A class of two clips or more is on both sides, as far as clips of several classes allow.
     """

@@ -39,7 +39,7 @@ class Table:
     """Between the cells of a text file."""
 
     def place(self, row: int) -> str:
-        """Where a row is, for messages: `line 17`."""
+        """Return where a row is, for messages: `line 17`."""
         return f"line {self.lines[row]}"
 
 
@@ -114,7 +114,7 @@ def _decode_file(path: Path, data: bytes) -> str:
 
 
 def _find_separator(header: str) -> str:
-    """The one of comma, semicolon and tab (else bar) that the header line has most of, outside quotes."""
+    """Find the separator of a header line outside quotes: comma, semicolon or tab, else a bar."""
     outside = "".join(header.split('"')[::2])
     best = max(",;\t", key=outside.count)
     return best if best in outside or "|" not in outside else "|"
@@ -150,7 +150,7 @@ def _find_header(path: Path, text: str) -> _Top:
 
 
 def _find_first_row(said: list[tuple[int, str]]) -> int:
-    """The first line with several cells, where those above it are titles or comments of one cell; else 0."""
+    """Find the first line with several cells, if the lines above are titles or comments of one; else 0."""
     for i, (_, line) in enumerate(said):
         remark = line.startswith("# ") and i + 1 < len(said) and not _NAME.search(line)
         cells = sum(bool(c.strip(ENDS)) for c in _split_cells(line, _find_separator(line)))
@@ -222,7 +222,7 @@ def _read_header(path: Path, cells: list[str], line: int, as_written: bool) -> l
 def _read_chunks(
     path: Path, reader: Iterator[list[str]], names: list[str], header: list[str], skipped: int
 ) -> tuple[list[pl.DataFrame], list[int]]:
-    """The rows as frames of text, and each row's line; a header that comes again is passed over.
+    """Read the rows as frames of text, and the line of each; skip a header that is repeated.
 
     Raises:
         UserError: rows have another number of cells than the header; the first lines are named.
@@ -284,7 +284,7 @@ def _make_frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
 
 
 def _trim(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
-    """The frame as text without blanks at the ends, null where empty; items of a list on a line each."""
+    """Return the frame as text without blanks at the ends, null where empty; list items on a line each."""
 
     def flat(kind: pl.DataType) -> bool:
         return not kind.is_nested() and kind not in (pl.Duration, pl.Object)
@@ -320,6 +320,6 @@ def _trim(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
 
 
 def _is_whole(values: pl.Series) -> bool:
-    """Whether numbers with a point are whole ones all, as pandas makes them where a cell is empty."""
+    """Return whether numbers with a point are all whole, as pandas makes them where a cell is empty."""
     known = values.drop_nulls()
     return bool(len(known)) and bool(((known == known.round()) & (known.abs() < 2**53)).all())

@@ -76,13 +76,13 @@ _AS_IT_LOOKS = {**{ord(c): " " for c in BLANKS if c not in "\r\n"}, **dict.fromk
 
 
 def clean_text(text: str) -> str:
-    """The text with its accents composed (NFC), without blanks and invisible characters at its ends."""
+    """Compose the accents of a text (NFC), and remove blanks and invisible characters at its ends."""
     text = text.strip(ENDS)
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def clean_name(text: str) -> str:
-    """A class or a site as it looks: each blank a space, nothing invisible, no quotes around it.
+    """Clean a class or a site: each blank a space, nothing invisible, no quotes around it.
 
     A line break stays: it may stand between two species.
     """
@@ -96,7 +96,7 @@ def clean_name(text: str) -> str:
 
 
 def strip_quotes(text: str) -> str:
-    """The text without one pair of quotes around it, as a file manager's "Copy as path" puts them.
+    """Remove a pair of quotes around a text, as a file manager's "Copy as path" puts them.
 
     Likewise without the formula `="..."` or `=HYPERLINK("...")` of a spreadsheet around it.
     """
@@ -108,7 +108,7 @@ def strip_quotes(text: str) -> str:
 
 
 def fold_text(text: str) -> str:
-    """The text for comparison: two names of one fold are told apart by few readers.
+    """Fold a text for comparison: few readers can tell two names of one fold apart.
 
     Case, blanks, `-` and `_`, accents on Latin letters, letters of other scripts that look the same,
     characters without a picture, quotes around it and marks at its end make no difference.
@@ -124,12 +124,12 @@ def fold_text(text: str) -> str:
 
 
 def is_missing(text: str) -> bool:
-    """Whether programs write this for an empty cell."""
+    """Return whether programs write this for an empty cell."""
     return text == "None" or text.casefold() in MISSING
 
 
 def is_ambiguous(text: str) -> bool:
-    """Whether only its writer knows if this is an empty cell, no animal, or a name.
+    """Return whether only its writer knows if this is an empty cell, no animal, or a name.
 
     Marks alone, as `~` or `__`, say no more than `-` does.
     """
@@ -150,7 +150,7 @@ _NOT_THE_NAME = re.compile(
 
 
 def fold_class(name: str) -> str:
-    """A class for comparison: as `fold_text`, without a number of animals or a probability at its ends.
+    """Fold a class for comparison: as `fold_text`, without a count or a probability at its ends.
 
     An `s` at its end, brackets around it, pictures (emoji) and the words that a file manager gives a copy
     make no difference, nor, in a number, the `.0` that spreadsheets add and the zeros that they drop.
@@ -169,12 +169,12 @@ def fold_class(name: str) -> str:
 
 
 def fold_site(name: str) -> str:
-    """A site for comparison: as `fold_text`, numbers without the zeros that spreadsheets drop and add."""
+    """Fold a site for comparison: as `fold_text`, numbers without the zeros that spreadsheets change."""
     return fold_text(re.sub(r"(?<!\d)0+(?=\d)", "", re.sub(r"^(\d+)\.0$", r"\1", name)))
 
 
 def find_scripts(name: str) -> list[str]:
-    """The scripts of a name's letters where one word mixes them (Latin, Cyrillic, ...), else its one or none.
+    """Find the scripts of a name's letters where one word mixes them (Latin, Cyrillic, ...), else none.
 
     Kana and Chinese signs go together in Japanese, and are one.
     """
@@ -195,7 +195,7 @@ _SIGNS = frozenset(
 
 
 def is_blank(name: str) -> bool:
-    """Whether a class is that of clips without an animal."""
+    """Return whether a class is that of clips without an animal."""
     return fold_text(name) in _BLANK_FOLDS
 
 
@@ -203,20 +203,20 @@ _BLANK_FOLDS = frozenset(fold_text(w) for w in BLANK_WORDS)
 
 
 def map_values(values: pl.Series, by: dict[str, str]) -> pl.Series:
-    """A column of text with some of its values changed."""
+    """Change some of the values of a column of text."""
     changed = {k: v for k, v in by.items() if k != v}
     return values.replace(changed) if changed else values
 
 
 def clean_names(values: pl.Series) -> pl.Series:
-    """A column of classes or sites, each as `clean_name` reads it; null where nothing is left."""
+    """Clean a column of classes or sites with `clean_name`; null where nothing is left."""
     unique = values.drop_nulls().unique().to_list()
     cleaned = map_values(values, {v: clean_name(v) for v in unique})
     return pl.select(pl.when(cleaned != "").then(cleaned).alias(values.name)).to_series()
 
 
 def find_spellings(names: Iterable[str], fold: Callable[[str], str] = fold_text) -> list[list[str]]:
-    """The names that are one word written in several ways, each group in the order given."""
+    """Find the names that are one word written in several ways, each group in the order given."""
     alike: dict[str, list[str]] = {}
     for name in dict.fromkeys(names):
         alike.setdefault(fold(name), []).append(name)

@@ -117,7 +117,7 @@ def check(
 
 
 def _check_files(clips: Clips, on_disk: pl.Series, problems: Problems, warnings: list[str]) -> None:
-    """Names that two files fit, files that two clips name, and names that the disk writes in another way."""
+    """Check for names that fit two files, files of two clips, and names that the disk writes differently."""
     paths, lost = clips.table["path"], on_disk.is_null()
     # By their names: a whole path may be so long that what fits is cut off.
     named = zip(clips.table["clip"].filter(lost).head(100), paths.filter(lost).head(100), strict=True)
@@ -181,7 +181,7 @@ def _check_class_names(
 
 
 def _check_spellings(clips: Clips, problems: Problems, warnings: list[str]) -> None:
-    """Classes that are one word written in several ways, and rare ones that look like a misspelling."""
+    """Check for classes that are one word written in several ways, and for rare ones that look misspelt."""
     several = [
         " = ".join(map(problems.class_at, names)) for names in find_spellings(clips.classes, fold_class)
     ]
@@ -222,7 +222,7 @@ def _check_spellings(clips: Clips, problems: Problems, warnings: list[str]) -> N
 
 
 def _is_made_of(words: Sequence[str], folds: set[str], least: int = 2) -> bool:
-    """Whether the words of a name, all of them and at least so many, are other classes' names in turn."""
+    """Return whether all words of a name, at least so many, are other classes' names in turn."""
     reached = {0}  # after how many words a class may begin
     for end in range(1, len(words) + 1):
         if any(fold_text(" ".join(words[i:end])) in folds for i in sorted(reached)[-8:]):
@@ -309,7 +309,7 @@ def _check_splits(clips: Clips, problems: Problems, warnings: list[str], strict:
 def _check_classes_there(
     clips: Clips, there: Clips, problems: Problems, warnings: list[str], strict: bool
 ) -> None:
-    """Classes whose training clips are all left out, because none of them is on disk."""
+    """Check for classes whose training clips are all left out, because none of them is on disk."""
     known, left = (some.of("train").labels().any(axis=0) for some in (clips, there))
     gone = np.array(clips.classes, dtype=object)[known & ~left].tolist()
     if not gone or not there.of("train").labelled().any():  # without any clip, that is what is said
@@ -333,7 +333,7 @@ def _list_names(names: Iterable[object], most: int = 5) -> str:
 
 
 def describe_sites(clips: Clips) -> str:
-    """Which sites a split holds out, in one line: those of its clips that have one."""
+    """Describe in one line which sites each split holds, of the clips that have one."""
     pairs = clips.table.select("site", clips.splits().alias("split")).drop_nulls().unique()
     held = {s: sorted(pairs.filter(pl.col("split") == s)["site"].to_list()) for s in ("train", "val", "test")}
     return "sites: " + "; ".join(
@@ -345,7 +345,7 @@ EMPTY = 5  # classes without a clip that are named
 
 
 def format_counts(clips: Clips, most: int = 60) -> str:
-    """Clips of each class and split as text for a terminal; its last row counts clips, not labels.
+    """Format the clips of each class and split for a terminal; the last row counts clips, not labels.
 
     Classes without a clip are one line below it.
     """

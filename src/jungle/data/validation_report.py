@@ -13,7 +13,7 @@ EXAMPLES = 5
 
 
 def format_lines(lines: Iterable[int], total: int | None = None, most: int = 3) -> str:
-    """`line 3`, `lines 3 and 7`, or `lines 3, 7, 9 and 4 more`; `lines` may be the first of a `total`."""
+    """Format `line 3`, `lines 3 and 7` or `lines 3, 7, 9 and 4 more`; `lines` may be the first of a total."""
     every = sorted(lines)
     rest = max(len(every) if total is None else total, len(every)) - len(every[:most])
     first = [str(n) for n in every[:most]] + ([f"{rest} more"] if rest else [])
@@ -46,19 +46,19 @@ class Problems:
         self._classes |= classes
 
     def place(self, clip: str) -> str:
-        """Where a clip stands, as `line 3` or `lines 3 and 7`; empty where that is not known."""
+        """Return where a clip is named, as `line 3` or `lines 3 and 7`; empty where that is unknown."""
         if self._rows is None:
             return ""
         lines = self._rows.filter(pl.col("clip") == clip)["line"].to_list()
         return format_lines(lines) if lines else ""
 
     def at(self, clip: str, name: str | None = None) -> str:
-        """A clip (called `name`) with its place: `a.mp4 (line 3)`."""
+        """Return a clip (called `name`) with its place: `a.mp4 (line 3)`."""
         place = self.place(clip)
         return f"{name or clip} ({place})" if place else name or clip
 
     def class_at(self, name: str) -> str:
-        """A class with its place: `lion (line 3)`."""
+        """Return a class with its place: `lion (line 3)`."""
         return f"{show(name)} ({self._classes[name]})" if name in self._classes else show(name)
 
     def add(

@@ -19,15 +19,15 @@ OTHER_VIDEO_SUFFIXES = frozenset([
 
 
 def get_suffix(name: str) -> str:
-    """The suffix of a name in lower case, with its dot; empty where it has none."""
+    """Return the suffix of a name in lower case, with its dot; empty where it has none."""
     return os.path.splitext(name)[1].lower()
 
 
 def is_video(name: str) -> bool:
-    """Whether a name has the suffix of a video, in any case."""
+    """Return whether a name has the suffix of a video, in any case."""
     return get_suffix(name) in VIDEO_SUFFIXES
 
 
 def strip_suffix(name: str) -> str:
-    """A name without the suffix of a video, or as it is where it has none."""
+    """Remove the suffix of a video from a name, if it has one."""
     return os.path.splitext(name)[0] if is_video(name) else name

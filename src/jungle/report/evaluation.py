@@ -77,7 +77,7 @@ def has_labels(clips: pl.DataFrame | None, classes: Sequence[str]) -> bool:
 
 
 def compute_prior_log_loss(outcome: Outcome, clips: pl.DataFrame, classes: Sequence[str]) -> float | None:
-    """The log loss of answering every clip with the shares of the training clips; None without such clips."""
+    """Return the log loss of answering each clip with the shares of the training clips, if there are any."""
     if "split" not in clips.columns or any(c not in clips.columns for c in classes):
         return None
     train = clips.filter(pl.col("split") == "train")
@@ -92,7 +92,7 @@ def compute_prior_log_loss(outcome: Outcome, clips: pl.DataFrame, classes: Seque
 def collect_scores(
     outcome: Outcome, classes: Sequence[str], task: str, given: Mapping[str, float]
 ) -> dict[str, float]:
-    """Scores of a split by name: those `given` (from the run's metrics), the rest computed."""
+    """Collect the scores of a split: those `given` (from the run's metrics), the rest computed."""
     wanted = {"log_loss", "accuracy", "top3", "macro_f1", "map", "clips"}
     if wanted <= given.keys():
         return dict(given)
@@ -140,7 +140,7 @@ def compute_calibration(outcome: Outcome, task: str, bins: int = 10) -> Calibrat
 
 
 def compute_interval(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927): what other clips of the same kind might have given."""
+    """Return the 95 % interval of a share (Wilson, 1927)."""
     if n == 0:
         return 0.0, 1.0
     z, share = 1.96, right / n

@@ -70,7 +70,7 @@ def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
 def _read_labels(
     cell: str, name: str, known: Callable[[str], str | None], given: bool, reading: Reading
 ) -> tuple[str, ...]:
-    """The classes of one cell, noted in `reading`."""
+    """Return the classes of one cell, and note how they were read in `reading`."""
     if not name:
         return ()
     if given and (one := known(name)) is not None:
@@ -126,7 +126,7 @@ def _read_labels(
 
 
 def _take_common_name(cell: str, reading: Reading) -> str:
-    """The last name of a taxonomy, which is the common one; any other cell as it looks."""
+    """Return the last name of a taxonomy, which is the common one; any other cell cleaned."""
     name = clean_name(cell)
     if TAXONOMY.fullmatch(name):
         name = clean_name(next((part for part in reversed(name.split(";")[1:]) if part.strip()), ""))
@@ -139,12 +139,12 @@ def _is_parted(name: str) -> bool:
 
 
 def _split_all(name: str) -> list[str]:
-    """Everything between the signs of a name, of both kinds."""
+    """Split a name at its signs of both kinds; return everything between them."""
     return [p for part in _split_parts(name)[0] for p in (part, *_split_parts(part)[0])]
 
 
 def _split_parts(name: str) -> tuple[list[str], bool]:
-    """What stands between the signs of a name, and whether those are sure to stand between species."""
+    """Split a name at its signs; return the parts, and whether the signs surely separate species."""
     if (items := _parse_list(name)) is not None:
         return _clean_parts(items), True
     if name[:1] == "(" and name[-1:] == ")" and "(" not in name[1:] and WEAK.search(name):
@@ -164,7 +164,7 @@ def _clean_parts(parts: Iterable[str]) -> list[str]:
 
 
 def _parse_list(name: str) -> list[str] | None:
-    """The items of a list as JSON, Python, numpy or a database writes it; None where the name is no list."""
+    """Return the items of a list as JSON, Python, numpy or a database writes it; None for other text."""
     if printed := re.fullmatch(
         r"(?:np\.|numpy\.)?(?:array|c|list|set|frozenset|tuple)\((.*?)(?:, *dtype=.*)?\)", name
     ):

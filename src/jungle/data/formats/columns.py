@@ -55,7 +55,7 @@ BINARY = {
 
 
 def drop_missing(table: Table, column: str, more: Collection[str] = (), say: bool = True) -> pl.Series:
-    """A column without what programs and people write for an empty cell, which is logged.
+    """Return a column without the words that programs and people write for an empty cell; log them.
 
     Args:
         table: the table.
@@ -100,7 +100,7 @@ class Cell:
 
 
 def find_cells(table: Table, column: str, texts: Sequence[str]) -> tuple[int, list[Cell]]:
-    """How many rows have one of these texts in a column, and the first five texts with their lines."""
+    """Count the rows that have one of these texts in a column; return the first five with their lines."""
     if not texts:
         return 0, []
     rows = pl.DataFrame({"text": table.frame[column], "line": table.lines})
@@ -123,14 +123,14 @@ def check_broken(table: Table, column: str, values: Iterable[str], problems: Pro
 
 
 def read_sites(table: Table, column: str, problems: Problems) -> pl.Series:
-    """The sites as they look; null where there is none."""
+    """Return the sites, cleaned; null where a clip has none."""
     sites = clean_names(drop_missing(table, column, NO_SITE)).alias("site")
     check_broken(table, column, sites.drop_nulls().unique(maintain_order=True).to_list(), problems)
     return sites
 
 
 def unify_sites(clips: Clips) -> Clips:
-    """Sites that are one name written in several ways as one site, which is logged.
+    """Make one site of those that are one name written in several ways; log it.
 
     The spelling that most clips have stays. Two stations in one are cut less finely; one station in two would
     be on both sides of a cut.
@@ -156,7 +156,7 @@ def unify_sites(clips: Clips) -> Clips:
 
 
 def parse_binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
-    """A column of 0 and 1 as Int8 `[N]` (null where empty) and bool `[N]`: which cells are neither."""
+    """Read a column of 0 and 1 as Int8 `[N]` (null where empty) and bool `[N]`: which cells are neither."""
     text = drop_missing(table, column, say=False)
     plain = pl.select(pl.when(text == "0").then(0).when(text == "1").then(1).cast(pl.Int8)).to_series()
     if plain.null_count() == text.null_count():
@@ -169,7 +169,7 @@ def parse_binary(table: Table, column: str) -> tuple[pl.Series, pl.Series]:
 
 
 def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
-    """The split column in Jungle's words; unknown words are a problem."""
+    """Read the split column in Jungle's words; unknown words are a problem."""
     text = clean_names(drop_missing(table, column))
     values = text.str.to_lowercase().replace_strict(SPLIT_NAMES, default=None, return_dtype=pl.String)
     bad = (text.is_not_null() & values.is_null()).arg_true().to_list()
@@ -183,7 +183,7 @@ def split_values(table: Table, column: str, problems: Problems) -> pl.Series:
 
 
 def read_weights(table: Table, column: str, problems: Problems) -> pl.Series:
-    """The weight column as float32; anything that is not a finite number from 0 up is a problem."""
+    """Read the weight column as float32; anything but a finite number from 0 up is a problem."""
     text = drop_missing(table, column)
     # A comma before one, two or more than three digits is a decimal one; before three it may be of thousands.
     values = text.str.replace(r"^(\d+),(\d{1,2}|\d{4,})$", "$1.$2").cast(pl.Float32, strict=False)
@@ -199,7 +199,7 @@ def read_weights(table: Table, column: str, problems: Problems) -> pl.Series:
 
 
 def pick_values(clip: np.ndarray, values: pl.Series, n: int) -> tuple[pl.Series, list[int]]:
-    """One value a clip out of one a row: the first that is given, and the rows that say another.
+    """Pick one value for each clip from its rows: the first one given; return the rows that differ, too.
 
     Args:
         clip: int `[R]`, the clip of each row.

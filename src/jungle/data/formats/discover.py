@@ -69,7 +69,7 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
 
 
 def walk_videos(folder: Path, passed: set[str], seen: set[tuple[int, int]] | None = None) -> Iterator[str]:
-    """Paths of the videos in `folder` and below, by name; links are followed, loops are not.
+    """Yield paths of the videos in `folder` and below, by name; links are followed, loops are not.
 
     A link that leads nowhere, in a circle, or where one may not go is a clip where it has a video's name: it
     fails, it is not passed over. Pipes, devices and folders that cannot be entered are passed over, and
@@ -103,13 +103,13 @@ def report_skipped(passed: set[str]) -> None:
 
 
 def _count_suffixes(passed: set[str]) -> str:
-    """How many files there are of each suffix, the most first."""
+    """Count the files of each suffix, the most first."""
     counts = Counter(get_suffix(path) for path in passed)
     return ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items(), key=lambda c: (-c[1], c[0])))
 
 
 def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[tuple[str, str]]:
-    """What one thing asked for holds, as (path, the folder its id is relative to)."""
+    """List what one entry of `videos` holds, as (path, the folder its id is relative to)."""
     text = os.fspath(one)
     path = make_absolute(text)
     if not path.exists():
@@ -189,7 +189,7 @@ def _expand_glob(text: str, root: str | Path | None, passed: set[str]) -> list[t
 
 
 def _read_list(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
-    """The entries of a list. A list of what to read is the user's own wish: it may name files anywhere."""
+    """Read the entries of a list: the user wrote it, so it may name files anywhere."""
     if path.suffix.lower() == ".txt":
         if path.stat().st_size > MAX_LIST_BYTES:
             raise UserError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB. Split it.")
@@ -244,7 +244,7 @@ def _explain_absent(path: Path, paths: list[str], bases: list[Path]) -> str:
 
 
 def _names_video(line: str) -> bool:
-    """Whether a line of a list that begins with `#` is a name: a remark has a blank behind the sign."""
+    """Return whether a line that begins with `#` is a name: a remark has a blank behind the sign."""
     return is_video(line) and not line.startswith("# ")
 
 
@@ -254,7 +254,7 @@ def _make_relative(path: str, base: str) -> str:
 
 
 def _lengthen_ids(clips: dict[str, str]) -> dict[str, str]:
-    """Ids relative to the folder that holds all clips, for those whose id is not their own."""
+    """Make ids that are not unique relative to the folder that holds all clips."""
     common = os.path.commonpath([os.path.dirname(p) for p in clips])
     ids = list(clips.values())
     shared = {i for i in set(ids) if ids.count(i) > 1} if len(ids) < 1000 else _find_repeated(ids)

@@ -108,7 +108,7 @@ def load_folders(source: LabelSource, problems: Problems) -> Clips:
 
 
 def _assign_classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:
-    """The class of each folder; what cannot be told is added to `problems`."""
+    """Return the class of each folder; add unclear ones to `problems`."""
     names = sorted(n for n in folders if _is_utf8(n))
     if given:
         found = match_names(names, order)

@@ -50,7 +50,7 @@ def find_columns(
     labels: bool = False,
     but: Sequence[str] = (),
 ) -> Columns:
-    """Which column has which role (`filepath`, `label`, ...): as `named`, else by its heading.
+    """Find the column of each role (`filepath`, `label`, ...): as `named`, else by its heading.
 
     Args:
         table: the table.
@@ -124,7 +124,7 @@ def _describe_guess(table: Table, named: Mapping[str, str | None], roles: Mappin
 
 
 def _split_by_content(frame: pl.DataFrame, roles: Mapping[str, str], but: Sequence[str]) -> str | None:
-    """A column of another name (set, partition, phase) that holds the words of splits alone, two at least."""
+    """Find a column of another name (set, partition, phase) that holds words of splits only, two or more."""
     for column in frame.columns:
         if column in but or column in roles.values():
             continue
@@ -150,7 +150,7 @@ def _match_headings(table: Table, named: Mapping[str, str | None]) -> dict[str, 
 
 
 def find_reserved(columns: Columns) -> set[str]:
-    """Keys of columns that are never classes, although they may hold 0 and 1; or nothing, under a label."""
+    """Return keys of columns that are never classes, although they may hold 0 and 1; none under a label."""
     words = (
         "filepath filename file path clip video split subset site siteid location deployment camera station"
     )
@@ -194,13 +194,13 @@ def _explain_no_names(table: Table, and_no_label: bool) -> str:
 
 
 def _names_files(values: pl.Series) -> bool:
-    """Whether most values end in a suffix, as the names of files do."""
+    """Return whether most values end in a suffix, as the names of files do."""
     some = values.drop_nulls().head(200).to_list()
     return bool(some) and sum(bool(SUFFIX.search(v)) for v in some) > len(some) / 2
 
 
 def _is_whole(frame: pl.DataFrame, column: str, last: str) -> bool:
-    """Whether a column has the whole names of which another has the last parts alone."""
+    """Return whether a column has the whole names of which another has the last parts alone."""
     if column == last or frame[last].str.contains(r"[/\\]").any():
         return False
     whole = pl.col(column).str.replace_all("\\", "/", literal=True)
@@ -211,7 +211,7 @@ def _is_whole(frame: pl.DataFrame, column: str, last: str) -> bool:
 def _join_dates(
     frame: pl.DataFrame, free: Mapping[str, str], roles: Mapping[str, str], said: list[str], extra: set[str]
 ) -> pl.DataFrame:
-    """The table with its dates before its hours, where they are two columns."""
+    """Join dates and hours, where they are two columns."""
     time = roles["time"]
     date = next((free[d] for d in DATES if d in free and free[d] not in roles.values()), None)
     hours = frame[time].drop_nulls()
@@ -234,7 +234,7 @@ def _join_folders(
     said: list[str],
     extra: set[str],
 ) -> pl.DataFrame:
-    """The table with the folder of each clip before its name, where they are two columns."""
+    """Join the folder and the name of each clip, where they are two columns."""
     frame, name = table.frame, roles["filepath"]
     others = [free[w] for w in FOLDERS if w in free and free[w] not in roles.values()]
     others = [c for c in others if frame[c].null_count() < len(frame) and not _names_files(frame[c])]
@@ -263,7 +263,7 @@ def _join_columns(columns: Sequence[str]) -> pl.Expr:
 
 
 def _count_hits(frame: pl.DataFrame, columns: Sequence[str], root: Path | None) -> int:
-    """How many of a few names are on disk if read so."""
+    """Count how many of a few names are on disk if read so."""
     if root is None:
         return 0
     some = frame.gather_every(max(frame.height // TRIED, 1)).select(_join_columns(columns).alias("name"))

@@ -20,13 +20,13 @@ from jungle.names import show
 
 
 def is_binary(values: pl.Series) -> bool:
-    """Whether a column holds 0 and 1 alone."""
+    """Return whether a column holds 0 and 1 alone."""
     some = values.drop_nulls()
     return bool(len(some)) and bool(some.str.to_lowercase().is_in(list(BINARY)).all())
 
 
 def label_columns(table: Table, fit: list[str], said: list[str], extra: set[str]) -> list[str]:
-    """The columns that may hold the label, the one to take first.
+    """Return the columns that may hold the label, the one to take first.
 
     Raises:
         UserError: two of them say different things.
@@ -73,7 +73,7 @@ def label_columns(table: Table, fit: list[str], said: list[str], extra: set[str]
 def join_label_columns(
     frame: pl.DataFrame, roles: dict[str, str], extra: set[str], said: list[str]
 ) -> pl.DataFrame:
-    """The table with all label columns as one: genus and species, or species 1, species 2, ..."""
+    """Join all label columns: genus and species, or species 1, species 2, ..."""
 
     def stem(column: str) -> str:
         return fold_heading(column).rstrip("0123456789")
@@ -104,7 +104,7 @@ def join_label_columns(
 
 
 def _build_binomial(genus: str, species: str) -> pl.Expr:
-    """Genus and epithet; the species alone where it names the genus too, as `Panthera pardus` does."""
+    """Join genus and epithet; take the species alone where it names the genus, as `Panthera pardus` does."""
     first, second = pl.col(genus), pl.col(species)
     low, initial = first.str.to_lowercase(), second.str.extract(r"^(\p{Lu})\. ")
     whole = (second.str.to_lowercase() + " ").str.starts_with(low + " ")
@@ -118,7 +118,7 @@ def _build_binomial(genus: str, species: str) -> pl.Expr:
 def fill_observed(
     frame: pl.DataFrame, roles: Mapping[str, str], extra: set[str], said: list[str]
 ) -> pl.DataFrame:
-    """The table with the label of a clip without a species' name taken from what was observed in it.
+    """Fill labels of clips without a species' name from what was observed in them.
 
     Camtrap DP (also TRAPPER and Agouti) leaves the name empty where `observationType` is blank, human or
     vehicle.

@@ -59,7 +59,7 @@ def load_csv(source: LabelSource, problems: Problems) -> Clips:
 
 
 def unify_names(table: Table, names: Names) -> Names:
-    """Names of one clip that differ by case, as the one that comes first; this is logged.
+    """Give names of one clip that differ by case the first of them; log it.
 
     Where the disk has a file for each, they are clips of their own. Other forms of one name (accents, `./`,
     backslashes, quotes) are one already.
@@ -116,7 +116,7 @@ def report_refused(table: Table, names: Names, column: str, problems: Problems) 
 
 
 def _suggest_root(folders: set[str]) -> str:
-    """What to do about names in other folders: another root, or, where they are of another machine, cut."""
+    """Suggest what to do about names in other folders: another root, or to cut names of another machine."""
     common = _find_common(folders)
     if any(map(os.path.isdir, folders)):
         return f" Set data.root={show(common)} if they are meant."
@@ -138,7 +138,7 @@ def _find_common(folders: set[str]) -> str:
 def _collect_labels(
     table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
 ) -> Clips:
-    """Rows of one clip become one row, with a 1 for each of their labels."""
+    """Make one row of the rows of each clip, with a 1 for each of their labels."""
     columns.say_unused()
     keep = names.clip.is_not_null()
     kept = Table(table.path, table.frame.filter(keep), table.lines.filter(keep))

@@ -90,7 +90,7 @@ def _resolve_file(given: str | Path | None, names: Sequence[str], folders: Itera
 
 
 def _load_test(template: Path, known: Path | None, raw: Path, train: Clips, problems: Problems) -> Clips:
-    """The template's clips as split test, labelled where `known` has them."""
+    """Load the template's clips as split test, labelled where `known` has them."""
     asked = _read_template(template, raw, train, problems)
     nulls = (pl.lit(None, dtype=pl.Int8).alias(c) for c in train.classes)
     if known is None:

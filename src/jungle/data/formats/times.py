@@ -30,7 +30,7 @@ NEVER = frozenset(["0000-00-00", "0000-00-00 00:00:00", "0000:00:00 00:00:00", "
 
 
 def read_times(text: pl.Series) -> pl.Series:
-    """Times as datetimes where every one is written in a way that means one time alone, else as they are.
+    """Read times as datetimes if each can mean one time only; else leave them as text.
 
     Nothing is converted: a time with a zone stays text.
     """
@@ -47,7 +47,7 @@ def read_times(text: pl.Series) -> pl.Series:
 
 
 def is_sortable(times: pl.Series) -> bool:
-    """Whether times that are sorted stand in the order of time: datetimes, or text of one zone and length."""
+    """Return whether sorting puts times in order: datetimes, or text of one zone and length."""
     if times.dtype != pl.String or times.null_count() == len(times):
         return True
     known = times.drop_nulls()
@@ -57,7 +57,7 @@ def is_sortable(times: pl.Series) -> bool:
 
 
 def read_time_column(table: Table, column: str) -> pl.Series:
-    """The column of times; where they stay text, or where day and month could be told, that is logged."""
+    """Read the column of times; log if they stay text, or if the days say which of day and month is first."""
     text = drop_missing(table, column, NEVER).alias("time")
     values = read_times(text)
     named = f"{table.path}: column {show(column, 40)!r}"
@@ -79,7 +79,7 @@ def read_time_column(table: Table, column: str) -> pl.Series:
 
 
 def _parse_times(text: pl.Series, patterns: tuple[str, ...]) -> pl.Series:
-    """Datetimes by the first pattern that fits each text, null where none does."""
+    """Parse datetimes by the first pattern that fits each text; null where none does."""
     found = pl.Series([None] * len(text), dtype=pl.Datetime("us"))
     for pattern in patterns:
         if _is_whole(found, text):
@@ -95,6 +95,6 @@ def _is_whole(values: pl.Series, text: pl.Series) -> bool:
 
 
 def _find_unread(text: pl.Series) -> int:
-    """The first row that is clear in no way; else, where rows contradict each other, the first of all."""
+    """Find the first row that no clear pattern reads; row 0 where rows contradict each other."""
     unread = text.is_not_null() & _parse_times(text, CLEAR).is_null()
     return int(unread.arg_max() or 0)

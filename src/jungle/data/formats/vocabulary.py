@@ -5,13 +5,13 @@ import unicodedata
 
 
 def fold_heading(heading: str) -> str:
-    """A heading for comparison: letters and digits alone, no accents, in lower case."""
+    """Fold a heading for comparison: letters and digits alone, no accents, in lower case."""
     text = unicodedata.normalize("NFKD", heading.casefold().replace("ß", "ss"))
     return "".join(c for c in text if c.isalnum())
 
 
 def split_words(text: str) -> tuple[str, ...]:
-    """Words between blanks, each as `key` makes it."""
+    """Split words at blanks, each folded by `fold_heading`."""
     return tuple(map(fold_heading, text.split()))
 
 

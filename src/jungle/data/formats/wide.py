@@ -34,7 +34,7 @@ MARKS = (
 def read_wide(
     table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
 ) -> Clips:
-    """One row is one clip, one column one class. Duplicates stay, for the checks to find."""
+    """Read one clip from each row, one class from each column. Duplicates stay, for the checks to find."""
     known = find_reserved(columns)
     order = {c: c for c in table.frame.columns if c not in columns.used and fold_heading(c) not in known}
     if classes is not None:
@@ -133,6 +133,6 @@ def read_wide(
 
 
 def _describe_others(every: list[str], classes: list[str], others: Mapping[str, str]) -> list[str]:
-    """What is told of those of `others` that have a class on either side."""
+    """Return the descriptions of those of `others` that have a class on either side."""
     places = [every.index(c) for c in classes]
     return [told for c, told in others.items() if places and min(places) < every.index(c) < max(places)]
