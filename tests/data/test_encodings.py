@@ -49,7 +49,7 @@ def test_a_guess_is_right_and_said(tmp_path, caplog, encoding, name):
 def test_an_encoding_that_cannot_be_told_is_asked(tmp_path, encoding, text):
     path = tmp_path / "t.csv"
     path.write_bytes(f"file,label\na.mp4,{text}\n".encode(encoding))
-    with pytest.raises(UserError, match=r"t\.csv: its encoding cannot be told \(line 2.*UTF-8"):
+    with pytest.raises(UserError, match=r"t\.csv: its encoding cannot be guessed \(line 2.*UTF-8"):
         read_table(path)
 
 
@@ -61,7 +61,7 @@ def test_two_encodings_in_one_file_are_asked_with_their_lines(tmp_path, newline)
     with pytest.raises(UserError, match="two encodings: line 3 is UTF-8, line 4 is not"):
         read_table(path)
     path.write_bytes(b"file,label,site\na.mp4," + "écureuil".encode() + b"," + "été".encode("latin-1"))
-    with pytest.raises(UserError, match=r"line 2 is written in two encodings|cannot be told"):
+    with pytest.raises(UserError, match=r"line 2 is written in two encodings|cannot be guessed"):
         read_table(path)
 
 

@@ -1,1 +1,1 @@
-"""Labels and clips: formats, splits and checks of the clips table, data sets, augmentation, the sample."""
+"""Labels and clips: formats, splits and checks of the clips table, data sets, augmentation, downloads."""

@@ -93,7 +93,7 @@ def _compose(what: Augmentation, height: int, width: int) -> Compose:
 
 
 def _albumentations() -> ModuleType:
-    """Import albumentations without its question to the network, and without torch where there is none yet.
+    """Import albumentations without its request to the network, and without torch where it is not loaded yet.
 
     It asks for torch to offer a transform that nobody here uses; in a worker that would cost 0.4 GB.
     """

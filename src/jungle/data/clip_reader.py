@@ -55,7 +55,7 @@ class VideoReader:
         """Yield each number with its frames, or with the reason why there are none.
 
         What is random about a clip differs by epoch and by draw, and is the same on any machine and in a run
-        that was stopped. `draws` says which draw of its clip each is; not told, the first one is draw 0.
+        that was stopped. `draws` is the number of each draw of its clip; by default the first is 0.
         """
         if self._pool is None:
             self._pool = open_pool(

@@ -1,8 +1,8 @@
-"""What a file holds, told from a few of its bytes: the key of the feature store, wherever a clip is moved.
+"""Content keys: the identity of a file from a few of its bytes, so that a clip that was moved is known.
 
-A few bytes tell two videos apart, but not a video from its damaged copy. So what was made of a sound reading
-is kept by the key of the content alone, and what was made of any other reading by a key that is another one
-once the file was written again: a repaired clip is read again, and a sound one that was moved is not.
+A few bytes distinguish two videos, but not a video from its damaged copy. So results of a sound reading are
+kept under the key of the content alone, and those of any other reading under a key that changes when the file
+is written again: a repaired clip is read again, and a sound one that was moved is not.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ BATCH = 256  # runs handed over at a time
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Under which keys is kept what was made of a file.
+    """Keys under which results of a file are kept.
 
     Attributes:
-        key: of what the file holds (`content_key`), for what was made of a sound reading.
-        if_damaged: of that and of when the file was last written, for what was made of any other reading.
+        key: of the content (`compute_content_key`), for results of a sound reading.
+        if_damaged: of the content and the time of the last write, for results of any other reading.
     """
 
     key: str
@@ -43,16 +43,16 @@ class Content:
             modified_ns: time of modification, which a copy may have taken over from its original.
             changed_ns: time of change, which every write sets.
         """
-        told = f"{key} {modified_ns} {changed_ns}".encode()
-        return cls(key, hashlib.blake2b(told, digest_size=16).hexdigest())
+        text = f"{key} {modified_ns} {changed_ns}"
+        return cls(key, hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
 
     def key_of(self, status: str) -> str:
         """Return the key under which a row of this status is kept."""
         return self.key if status == "ok" else self.if_damaged
 
-    def with_facts(self, told: str) -> "Content":
+    def with_facts(self, digest: str) -> "Content":
         """Return the keys of what depends on some facts, too."""
-        return Content(f"{self.key}-{told}", f"{self.if_damaged}-{told}")
+        return Content(f"{self.key}-{digest}", f"{self.if_damaged}-{digest}")
 
 
 def compute_content_key(path: str | Path) -> str:
@@ -72,7 +72,7 @@ def read_content(path: str | Path) -> Content:
     """Return the keys of a file.
 
     Raises:
-        OSError: as `content_key`.
+        OSError: as `compute_content_key`.
     """
     # O_NONBLOCK, because opening a pipe that somebody left in the folder would wait for ever.
     fd = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))

@@ -1,4 +1,4 @@
-"""Whether training clips differ in their labels: what all of them have, or none, cannot be learnt."""
+"""Check that training clips differ in their labels: a class of all of them, or of none, cannot be learnt."""
 
 import numpy as np
 import polars as pl
@@ -15,8 +15,8 @@ def check_contrast(clips: Clips, problems: Problems, warnings: list[str]) -> Non
     """Look at the labels of the training clips: those known, null is neither.
 
     Where every class is the same in all of them, a model learns a constant, scores perfectly and calls every
-    clip by that name; that is a problem. A class that all of them have, beside others that differ, and
-    classes that only ever occur together, are warnings. Classes that no training clip has are told elsewhere.
+    clip by that name; that is a problem. A class that all of them have, while others differ, and classes
+    that only ever occur together, are warnings. Classes that no training clip has are reported elsewhere.
 
     Args:
         clips: with their splits.

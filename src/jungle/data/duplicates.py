@@ -1,4 +1,4 @@
-"""Clips that are copies of each other, as an index of `jungle index` tells, kept on one side of every cut."""
+"""Clips that are copies of each other according to an index, kept on one side of every cut."""
 
 from pathlib import Path
 

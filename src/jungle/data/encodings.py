@@ -1,4 +1,4 @@
-"""From the bytes of a text file to its text: UTF-8, else a guess that is said, else a question."""
+"""Decoding of text files: UTF-8, else a guess that is logged, else an error."""
 
 import html
 import re
@@ -43,7 +43,7 @@ def decode_text(data: bytes) -> DecodedText:
     """Decode a file written by who knows which program.
 
     Raises:
-        UserError: it is no text, or written in two encodings, or in one that cannot be told; names the lines.
+        UserError: it is not text, or in two encodings, or in one that cannot be guessed; names the lines.
         UnicodeDecodeError: it begins as UTF-16 or UTF-32 and is not that.
     """
     for mark, kind in KINDS:
@@ -103,7 +103,7 @@ def _guess_encoding(data: bytes) -> DecodedText:
     text = _decode_as(sample, name)
     if text is None or _rate_encoding(sample, name) < 0.8:
         shown = odd[0].decode("ascii", "replace")[:60]
-        raise UserError(f"its encoding cannot be told (line {first[False]}: {shown!r}). {SAVE}")
+        raise UserError(f"its encoding cannot be guessed (line {first[False]}: {shown!r}). {SAVE}")
     mixed = next((w for w in re.findall(r"[^\x00-\x7f]{2,}", text) if is_mojibake(w)), None)
     if mixed is not None:
         raise UserError(f"line {first[False]} is written in two encodings: {mixed!r} is UTF-8. {SAVE}")

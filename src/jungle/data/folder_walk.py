@@ -1,4 +1,4 @@
-"""Folders of other people, walked to their end though links lead in circles and some may not be entered."""
+"""Walks over folders in which links may lead in circles and some folders may not be entered."""
 
 import glob
 import os
@@ -14,7 +14,7 @@ Kind = Literal["folder", "file", "lost", "other"]
 
 
 class SkippedFiles:
-    """What could not be looked at, said in one line however much it is."""
+    """Files that could not be read, reported in one line."""
 
     def __init__(self) -> None:
         self._count, self._first = 0, ""
@@ -25,7 +25,7 @@ class SkippedFiles:
         self._first = self._first or f"{show(path)}: {why}"
 
     def say(self, what: str) -> None:
-        """Say it, where there was any, as `3 of the entries in /clips ...`."""
+        """Log them, if there are any."""
         if self._count:
             many = "1 entry is" if self._count == 1 else f"{self._count} entries are"
             log.warning(
@@ -47,7 +47,7 @@ def list_entries(folder: str, passed: SkippedFiles | None = None) -> list[os.Dir
 
 
 def classify_entry(entry: os.DirEntry[str]) -> Kind:
-    """Return what an entry is, or leads to as a link: `lost` where it cannot be asked or leads nowhere."""
+    """Return what an entry is, or leads to as a link: `lost` where it is not accessible or leads nowhere."""
     try:
         if entry.is_dir():
             return "folder"

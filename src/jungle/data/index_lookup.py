@@ -1,4 +1,4 @@
-"""What an index of clips (`jungle index`) says of the clips of a table, matched by name."""
+"""Lookup of clips in an index (`jungle index`), matched by name."""
 
 from collections.abc import Sequence
 from pathlib import Path

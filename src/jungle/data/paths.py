@@ -1,9 +1,8 @@
 """From the name a table gives a clip to its id and its file.
 
-Tables are other people's text, so a name can only reach files inside the root. This is judged by the name
-alone: `..` that leads out of the root and absolute names outside it are refused. A symbolic link that lies
-in the root is followed wherever it points, because a table cannot make one: it is how users spread clips
-over disks.
+A table may come from anybody, so a name can only reach files inside the root. The name alone decides: `..`
+that leads out of the root and absolute names outside it are refused. A symbolic link in the root is followed
+wherever it points, because a table cannot make one: users spread clips over disks by links.
 """
 
 import itertools
@@ -206,7 +205,7 @@ def _place_inside(name: str, base: str, resolved: dict[str, str]) -> tuple[str |
         if DRIVE.match(name):
             here = posixpath.normpath(_find_mounted(name))
             return (here[len(base) + 1 :], "") if here.startswith(f"{base}/") else (None, OUTSIDE)
-        # The root and the name may reach one folder by different links; that is asked once a folder.
+        # The root and the name may reach one folder by different links; each folder is resolved once.
         folder, _, last = path.rpartition("/")
         for key in (base, folder):
             if key not in resolved:
@@ -333,7 +332,7 @@ def locate(paths: pl.Series) -> pl.Series:
 def resolve_files(paths: pl.Series) -> pl.Series:
     """Follow the links of paths `[N]`: the same text for two names of one file.
 
-    Folders are asked once each, and of the files the links alone.
+    Each folder is resolved once, and of the files only the links.
     """
     folder = paths.str.extract(r"^(.*)/[^/]*$")
     wanted = pl.DataFrame({"path": paths, "folder": folder}).unique("path").group_by("folder").agg("path")

@@ -78,7 +78,7 @@ def check_classes(classes: Sequence[str]) -> tuple[str, ...]:
     """Return the class names where they can be columns of a predictions table.
 
     Raises:
-        UserError: there is none, one stands twice, or a name is no class's: see `jungle.names`.
+        UserError: there is no class, a name is repeated, or cannot be a class: see `jungle.names`.
     """
     names.check_class_names(classes)
     if len(set(classes)) < len(classes):
@@ -97,8 +97,8 @@ def check(table: pl.DataFrame) -> pl.DataFrame:
     """Return the table where it is a predictions table.
 
     Raises:
-        UserError: a column is missing, a clip stands twice, a status or a probability is none, or a clip that
-            failed has one.
+        UserError: a column is missing, a clip is repeated, a status or a probability is invalid, or a clip
+            that failed has a probability.
     """
     _add_columns(table)
     if table["clip"].is_duplicated().any():

@@ -30,7 +30,7 @@ NUMBER = "\0number"  # the row of the clips table: no class can have that name
 
 @dataclass(frozen=True)
 class SoftLabels:
-    """Probabilities that stand for labels, of clips that have none for training.
+    """Probabilities in place of labels, for clips that have none for training.
 
     Attributes:
         numbers: int64 `[P]`, rows of the clips table.

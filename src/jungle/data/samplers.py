@@ -1,4 +1,4 @@
-"""Which training clips an epoch holds: as they are, some drawn by class, some with soft labels among them."""
+"""Samplers of training clips: natural, by class, and mixed with soft-labelled clips."""
 
 from dataclasses import dataclass
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Which sites are held out, and which fold each site is in: whole sites, balanced over the classes."""
+"""Choice of whole sites for validation and folds, balanced over the classes."""
 
 import math
 from collections.abc import Sequence

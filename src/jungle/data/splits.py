@@ -1,4 +1,4 @@
-"""Train, val and test: as given, else by site and stratified by label, else stratified by label.
+"""Assignment of train, val and test: as given, else by site and stratified by label, else by label.
 
 Every choice depends on the seed, the names of clips and sites, and the labels, never on the order of rows.
 """

@@ -1,4 +1,4 @@
-"""Other people's tables as columns of text: encodings, separators and broken lines are dealt with here."""
+"""Reading of tables as columns of text, whatever their encoding, separator and broken lines."""
 
 import csv
 import io
@@ -93,7 +93,7 @@ def read_text(path: Path) -> str:
     """Read the text of a file written by who knows which program; a guessed encoding is logged.
 
     Raises:
-        UserError: it cannot be read, is not text, or its encoding cannot be told.
+        UserError: it cannot be read, is not text, or its encoding cannot be guessed.
     """
     try:
         return _decode_file(path, path.read_bytes())

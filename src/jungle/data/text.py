@@ -1,4 +1,4 @@
-"""One reading of people's text: what is the same word, what may be, and what stands for nothing.
+"""Text that people wrote: which words are the same, which may be, and which mean an empty cell.
 
 Tables, folders, templates, lists and settings all go through here, so that a name means the same wherever it
 was written.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-# Characters without a picture: who sees the text cannot know that they are there. The two joiners are not
+# Characters that cannot be seen. The two joiners are not
 # among them, because Indic, Persian and emoji writing needs them.
 INVISIBLE = "\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u180e"
 JOINERS = "\u200c\u200d"

@@ -1,4 +1,4 @@
-"""What is checked before anything is decoded, all of it said in one message."""
+"""Checks of the clips table before anything is decoded, all reported in one message."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""What is wrong with a user's data, gathered, so that all of it is said at once."""
+"""Problems of a user's data, collected so that one message reports them all."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -23,7 +23,7 @@ def format_lines(lines: Iterable[int], total: int | None = None, most: int = 3) 
 
 
 class Problems:
-    """Kinds of problems, each with its count, examples and fix. `raise_if_any` says them all in one error."""
+    """Kinds of problems, each with its count, examples and fix; `raise_if_any` reports them in one error."""
 
     def __init__(self) -> None:
         self.kinds: list[str] = []
@@ -76,7 +76,7 @@ class Problems:
             examples: the offending things; the first five are shown.
             fix: what the user can do or type.
             count: how many there are, where `examples` holds only the first of them.
-            complete: whether `examples` nevertheless stand for all of them.
+            complete: whether `examples` represent all of them.
         """
         if count is None:
             examples = list(examples)

@@ -1,4 +1,4 @@
-"""The page of an ensemble: what it scores and how sure that is, its members, its classes, its calibration."""
+"""Report page of an ensemble: scores with intervals, members, classes, calibration."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a model said of a split, beside what was true: the figures the report shows."""
+"""Comparison of predictions with labels: the numbers that a report shows."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Which clips a report shows: few, and those that say most."""
+"""Selection of the most informative clips for a report."""
 
 from collections.abc import Sequence
 

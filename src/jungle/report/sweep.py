@@ -1,4 +1,4 @@
-"""The picture of a sweep: a line a trial, the best on top, each with its settings and its score."""
+"""Chart of a sweep: one line per trial, the best on top, each with its settings and score."""
 
 import math
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 FOLD = "data.fold"
-MOST = 40  # lines; what comes behind them is counted
+MOST = 40  # lines; the rest are counted
 GREEN, INK, SOFT, PALE = "#2f6f4a", "#1c2620", "#6b746d", "#b9bcae"
 
 

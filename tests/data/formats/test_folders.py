@@ -74,7 +74,7 @@ def test_what_cannot_be_meant_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"1 video lies in no class folder: stray\.mp4"):
         load_folders(tmp_path)
     touch(tmp_path, "train/lion/a.mp4")
-    with pytest.raises(UserError, match=r"splits \(train\) lie beside folders of classes \(lion\)"):
+    with pytest.raises(UserError, match=r"splits \(train\) are mixed with folders of classes \(lion\)"):
         load_folders(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What a cell of a label column says: nothing, one class, several species, or what must be asked."""
+"""Cells of a label column: empty, one class, several species, or unclear."""
 
 import json
 import re
@@ -46,9 +46,8 @@ def read_cells(cells: Iterable[str], classes: Sequence[str] | None) -> Reading:
     """Read the different cells of a label column.
 
     A cell that is a class of `classes`, whatever signs it holds, is that class. `;`, `|`, line breaks and
-    lists as programs write them stand between species. So do `,`, `/`, `+`
-    and `&` where all that is between them is a class elsewhere; else it is asked. Signs in brackets are of a
-    name.
+    lists as programs write them separate species. So do `,`, `/`, `+` and `&` if all parts are classes
+    elsewhere; else the cell is a problem. Signs in brackets belong to a name.
 
     Args:
         cells: the text of each.

@@ -1,4 +1,4 @@
-"""Clips without labels: whatever a user points at becomes a list of clip ids and paths."""
+"""Discovery of clips without labels: folders, files, globs and lists become clip ids and paths."""
 
 import glob
 import os

@@ -42,7 +42,7 @@ def load_folders(source: LabelSource, problems: Problems) -> Clips:
     above = bool(top) and len(splits) == len(top) and set(splits.values()) - {"unlabelled"} != set()
     if not above and (mixed := [n for n, s in splits.items() if s != "unlabelled"]):
         raise UserError(
-            f"data.root={root}: folders of splits ({', '.join(mixed)}) lie beside folders of classes "
+            f"data.root={root}: folders of splits ({', '.join(mixed)}) are mixed with folders of classes "
             f"({', '.join([n for n in top if n not in splits][:5])}). Put every class folder under a "
             "split, or none."
         )

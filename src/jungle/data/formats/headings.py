@@ -1,4 +1,4 @@
-"""Which column of a user's table is what, by the words that people and other programs write above it."""
+"""Roles of a table's columns, by the headings that people and other programs write."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Where the labels of a training run come from: what every label format is given."""
+"""The source of a training run's labels, as every label format takes it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class LabelSource:
         """Return `root`.
 
         Raises:
-            UsageError: there is none.
+            UsageError: it is missing.
         """
         if self.root is None:
             raise UsageError("data.root is missing: give data.root=<folder of the clips>")

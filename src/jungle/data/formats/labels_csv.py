@@ -33,7 +33,7 @@ from jungle.wording import tally
 
 
 def load_csv(source: LabelSource, problems: Problems) -> Clips:
-    """Read a table of labels; nothing is asked of the disk yet.
+    """Read a table of labels; clips are not looked for on disk yet.
 
     A column named label, species or class makes it a long table: several rows of one clip are several
     labels, an empty label is an unlabelled clip. Otherwise each column that is not known to be something
@@ -199,7 +199,7 @@ def _collect_labels(
 
 
 def _say_reading(table: Table, column: str, reading: Reading, problems: Problems) -> None:
-    """Log what was guessed of the labels, and add what must be asked."""
+    """Log what was guessed of the labels, and add unclear ones to `problems`."""
     say_empty(table, column, reading.empty)
     problems.labels_unread = bool(reading.asked or reading.unsure or reading.unknown)
     for what, found, fix in (
@@ -275,7 +275,7 @@ def _say_rows(table: Table, frame: pl.DataFrame, rows: pl.DataFrame) -> None:
 def _say_columns(
     table: Table, columns: Columns, frame: pl.DataFrame, clips: pl.Series, onehot: dict[str, np.ndarray]
 ) -> None:
-    """Warn where columns of 0 and 1 beside the label are named as classes and say something else."""
+    """Warn of columns of 0 and 1 that are named as classes and contradict the label."""
     free = [c for c in table.frame.columns if c not in columns.used and is_binary(table.frame[c])]
     for column, name in match_names(free, list(onehot)).known.items():
         values, _ = parse_binary(table, column)

@@ -1,4 +1,4 @@
-"""When clips were taken: text becomes datetimes where it can mean one thing alone, and else stays text."""
+"""Times of clips: text becomes datetimes where it can mean one time only, and stays text elsewhere."""
 
 import polars as pl
 
@@ -15,7 +15,7 @@ CLEAR = (
     *(f"{date} %H:%M{seconds}" for date in ("%d-%b-%Y", "%d %b %Y") for seconds in (":%S", "")),
     *("%Y-%m-%d %I:%M:%S %p", "%d-%b-%Y %I:%M:%S %p"),
 )
-# Which of day and month comes first is told by the days above 12, or by nothing.
+# Only days above 12 say which of day and month comes first.
 UNCLEAR = {
     order: tuple(
         f"{date}{between}%Y {hours}"
@@ -67,7 +67,7 @@ def read_time_column(table: Table, column: str) -> pl.Series:
         row = _find_unread(text)
         log.warning(
             f"{named}: times are kept as text, since {show(text[row], 40)!r} ({table.place(row)}) may be "
-            "read in several ways or is none: write 2021-03-31 14:05:00 where their order matters"
+            "read in several ways or is not a time: write 2021-03-31 14:05:00 where their order matters"
         )
     elif not _is_whole(_parse_times(text, CLEAR), text):
         row = int((values.dt.day() > 12).fill_null(False).arg_max() or 0)

@@ -73,8 +73,8 @@ NUMBERS = re.compile(r"(species|label|class|category|taxon|animal)(id|code|numbe
 WEAK = ("animal", "tier", "category", "classe", "klasse", "clase")
 """Words for a label that may as well be a class."""
 PLAIN = ("filename",)
-"""Headings, besides the names of `ROLES`, that are of one meaning: as the competition has them."""
+"""Headings of one meaning in addition to the names of `ROLES`: those of the competition."""
 OBSERVED = "observationtype"
-"""What a clip shows, as Camtrap DP has it beside the species, which is empty for all but animals."""
+"""The column of Camtrap DP for what was observed; its species is empty for all but animals."""
 OBSERVED_CLASSES = ("blank", "human", "vehicle")
-"""Its words that are a label by themselves; `animal`, `unknown` and `unclassified` are none."""
+"""Its words that are a label by themselves; `animal`, `unknown` and `unclassified` are not."""

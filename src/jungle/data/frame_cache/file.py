@@ -49,7 +49,7 @@ def most_bytes(clip: Clip) -> int:
 
 
 def write(path: Path, clip: Clip, made_of: str) -> None:
-    """Write a clip beside `path` and rename it there.
+    """Write a clip next to `path` and rename it.
 
     Args:
         path: the file.
