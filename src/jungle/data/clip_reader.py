@@ -36,14 +36,8 @@ class VideoReader:
         cache: FrameCache | None = None,
         likely: Sequence[Likely] | None = None,
     ) -> None:
-        self.paths, self.spec, self.workers, self.timeout_s, self.seed = (
-            list(paths),
-            spec,
-            workers,
-            timeout_s,
-            seed,
-        )
-        self.device = device
+        self.paths, self.spec, self.device = list(paths), spec, device
+        self.workers, self.timeout_s, self.seed = workers, timeout_s, seed
         self.transform, self.cache, self.likely = transform, cache, likely
         self._cache_stats = None if cache is None else CacheStats(cache)
         self.ahead = _that_fit(spec, ahead or 2 * max(workers, 1) + 2)

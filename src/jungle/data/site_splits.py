@@ -14,9 +14,7 @@ SETS = 12_000  # sets of sites that are compared where the orders give too few s
 CELLS = 1_000_000  # numbers held at once while sets are compared
 MISSING, LACKING = 1e6, 1e4  # what a class that is not held out costs, and a site that lacks
 FEW, MANY = 5, 10  # sites from which two, and three, are held out
-AT_MOST = (
-    2.25  # times the fraction, for more sites than the fraction gives: two of five equal sites are twice
-)
+AT_MOST = 2.25  # times the fraction, to have more sites than it gives: two of five equal sites are twice
 
 
 def compute_least_sites(here: int, everywhere: int) -> list[tuple[int, float]]:

@@ -154,9 +154,8 @@ def _find_first_row(said: list[tuple[int, str]]) -> int:
     for i, (_, line) in enumerate(said):
         remark = line.startswith("# ") and i + 1 < len(said) and not _NAME.search(line)
         cells = sum(bool(c.strip(ENDS)) for c in _split_cells(line, _find_separator(line)))
-        if cells > 1 and not (
-            remark and cells < len(_split_cells(said[i + 1][1], _find_separator(said[i + 1][1])))
-        ):
+        below = said[i + 1][1] if remark else ""
+        if cells > 1 and not (remark and cells < len(_split_cells(below, _find_separator(below)))):
             return i
         if line.count('"') % 2 or _NAME.search(line.strip(ENDS + ',;"')):
             return 0  # a heading of two lines, or the first name of a list
@@ -273,9 +272,8 @@ def _read_chunks(
 
 
 def _is_header(row: list[str], header: list[str], width: int) -> bool:
-    return row[0].strip(ENDS) == header[0].strip(ENDS) and [c.strip(ENDS) for c in row[:width]] == [
-        c.strip(ENDS) for c in header[:width]
-    ]
+    pairs = zip(row[:width], header[:width], strict=False)
+    return len(row) >= width and all(a.strip(ENDS) == b.strip(ENDS) for a, b in pairs)
 
 
 def _make_frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
@@ -289,26 +287,20 @@ def _trim(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
     def flat(kind: pl.DataType) -> bool:
         return not kind.is_nested() and kind not in (pl.Duration, pl.Object)
 
-    lists = [
-        c
-        for c, k in frame.schema.items()
-        if isinstance(k, (pl.List, pl.Array)) and flat(k.inner)  # type: ignore[arg-type]
-    ]
+    nested = {c: k for c, k in frame.schema.items() if isinstance(k, (pl.List, pl.Array))}
+    lists = [c for c, k in nested.items() if flat(k.inner)]  # type: ignore[arg-type]
     if other := [c for c, kind in frame.schema.items() if not flat(kind) and c not in lists]:
         kinds = ", ".join(f"{show(c, 40)} ({frame.schema[c].base_type().__name__})" for c in other)
         log.warning(
             f"{path}: columns that hold more than one value a cell, or none of text, are not used: {kinds}"
         )
         frame = frame.drop(other)
-    one = (
-        pl.when(pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.len() == 0)
-        .then(
-            pl.when(pl.col(c).is_not_null()).then(pl.lit("[]"))
-        )  # as a CSV has it: nothing, or nobody knows
-        .otherwise(pl.col(c).cast(pl.List(pl.String)).list.drop_nulls().list.join("\n"))
-        .alias(c)
-        for c in lists
-    )
+    items = {c: pl.col(c).cast(pl.List(pl.String)).list.drop_nulls() for c in lists}
+    empty = {c: pl.when(pl.col(c).is_not_null()).then(pl.lit("[]")) for c in lists}  # as a CSV has it
+    one = [
+        pl.when(i.list.len() == 0).then(empty[c]).otherwise(i.list.join("\n")).alias(c)
+        for c, i in items.items()
+    ]
     whole = [c for c, k in frame.schema.items() if k.is_float() and _is_whole(frame[c])]
     text = frame.with_columns(*one, *(pl.col(c).cast(pl.Int64) for c in whole)).cast(pl.String)
     cell = pl.all().str.strip_chars(ENDS)

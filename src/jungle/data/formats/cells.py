@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 
 from jungle.data.text import UNLABELLED, clean_name, fold_text, is_ambiguous, is_missing, match_names
 
-STRONG = re.compile(
-    r"[;|\n；؛]|<br\s*/?>", re.IGNORECASE
-)  # between species only: no name of an animal holds one
+STRONG = re.compile(r"[;|\n；؛]|<br\s*/?>", re.IGNORECASE)  # between species only
 WEAK = re.compile(r"[,/+&，、،／＋＆]")  # between species, or within a name
 WORDS = re.compile(  # within a name, unless all around them are classes
     r"\s+(?:and|with|und|mit|et|avec|y|con|e|com|en)\s+|\s+[-–—]\s+|[–—\\·•:]", re.IGNORECASE

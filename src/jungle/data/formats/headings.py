@@ -11,7 +11,16 @@ from jungle.console import log
 from jungle.data.clips import META
 from jungle.data.formats.columns import SPLIT_NAMES
 from jungle.data.formats.label_columns import fill_observed, is_binary, join_label_columns, label_columns
-from jungle.data.formats.vocabulary import DATES, FOLDERS, NEVER_CLASSES, NUMBERS, PLAIN, ROLES, fold_heading
+from jungle.data.formats.vocabulary import (
+    DATES,
+    FOLDERS,
+    NEVER_CLASSES,
+    NUMBERS,
+    PLAIN,
+    ROLES,
+    fold_heading,
+    split_words,
+)
 from jungle.data.paths import locate, make_absolute, name_clips
 from jungle.data.table_io import Table
 from jungle.data.text import match_names
@@ -21,6 +30,7 @@ from jungle.names import show
 SAID = {"filepath": "clip"}
 PARTS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 SUFFIX = re.compile(r"\.[A-Za-z][A-Za-z0-9]{1,4}[\"']?$")
+HOURS = r"^\d{1,2}:\d\d(:\d\d)?( ?[AaPp][Mm])?$"
 TRIED = 60  # names that are looked for on disk to choose between two readings
 
 
@@ -68,9 +78,8 @@ def find_columns(
     twins: dict[str, list[str]] = {}
     for c in frame.columns:
         if c not in but and c not in roles.values():
-            word = fold_heading(re.sub(r"\(.*?\)|\[.*?\]", "", c)) or fold_heading(
-                c
-            )  # `Species (common)` is species
+            bare = re.sub(r"\(.*?\)|\[.*?\]", "", c)  # `Species (common)` is species
+            word = fold_heading(bare) or fold_heading(c)
             free.setdefault(word, c)
             twins.setdefault(word, []).append(c)
     said: list[str] = []
@@ -151,16 +160,15 @@ def _match_headings(table: Table, named: Mapping[str, str | None]) -> dict[str, 
 
 def find_reserved(columns: Columns) -> set[str]:
     """Return keys of columns that are never classes, although they may hold 0 and 1; none under a label."""
-    words = (
-        "filepath filename file path clip video split subset site siteid location deployment camera station"
-    )
-    words += " time timestamp datetime weight"
+    words = split_words("""
+        filepath filename file path clip video split subset site siteid location deployment camera station
+        time timestamp datetime weight
+    """)
     frame = columns.table.frame
-    empty = {fold_heading(c) for c in frame.columns if frame[c].null_count() == len(frame)} & set(
-        ROLES["label"]
-    )
+    empty = {fold_heading(c) for c in frame.columns if frame[c].null_count() == len(frame)}
+    empty &= set(ROLES["label"])
     numbers = {fold_heading(c) for c in frame.columns if NUMBERS.fullmatch(fold_heading(c))}
-    return {*words.split(), *map(fold_heading, columns.used), *NEVER_CLASSES, *META, *empty, *numbers}
+    return {*words, *map(fold_heading, columns.used), *NEVER_CLASSES, *META, *empty, *numbers}
 
 
 def _explain_no_names(table: Table, and_no_label: bool) -> str:
@@ -215,11 +223,7 @@ def _join_dates(
     time = roles["time"]
     date = next((free[d] for d in DATES if d in free and free[d] not in roles.values()), None)
     hours = frame[time].drop_nulls()
-    if (
-        date is None
-        or not len(hours)
-        or not hours.str.contains(r"^\d{1,2}:\d\d(:\d\d)?( ?[AaPp][Mm])?$").all()
-    ):
+    if date is None or not len(hours) or not hours.str.contains(HOURS).all():
         return frame
     extra.add(date)
     said.append(f"times are columns {show(date)} and {show(time)} together")

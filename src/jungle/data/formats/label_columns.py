@@ -4,19 +4,17 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from jungle.data.formats import vocabulary
 from jungle.data.formats.columns import BINARY
-from jungle.data.formats.vocabulary import (
-    NEVER_CLASSES,
-    OBSERVED,
-    OBSERVED_CLASSES,
-    RANKS,
-    ROLES,
-    WEAK,
-    fold_heading,
-)
+from jungle.data.formats.vocabulary import NEVER_CLASSES, RANKS, ROLES, WEAK, fold_heading
 from jungle.data.table_io import Table
 from jungle.errors import UserError
 from jungle.names import show
+
+# Folded headings: of a name, of an epithet, of a group of species.
+NAMES = ("label", "labels", "commonname", "speciescommonname", "scientificname")
+EPITHETS = ("species", "espece", "especie", "art")
+GROUPS = ("category", "animal", "classname", "taxon", "taxonname")
 
 
 def is_binary(values: pl.Series) -> bool:
@@ -35,33 +33,23 @@ def label_columns(table: Table, fit: list[str], said: list[str], extra: set[str]
     ranks = {fold_heading(c): c for c in frame.columns}
     genus = next((ranks[r] for r in RANKS if r in ranks), None)
     if genus is not None:  # a table of ranks: its species is an epithet, its class one of animals
-        common = [
-            c
-            for c in fit
-            if fold_heading(c) in ("label", "labels", "commonname", "speciescommonname", "scientificname")
-        ]
-        epithet = [c for c in fit if fold_heading(c) in ("species", "espece", "especie", "art")]
+        common = [c for c in fit if fold_heading(c) in NAMES]
+        epithet = [c for c in fit if fold_heading(c) in EPITHETS]
         if common:
             said.append(f"labels are those of column {show(common[0])}")
             return common
         if epithet:
             extra.update((genus, epithet[0]))
             return epithet
-    others = [
-        c
-        for c in frame.columns
-        if c not in fit and is_binary(frame[c]) and fold_heading(c) not in NEVER_CLASSES
-    ]
+    binary = [c for c in frame.columns if c not in fit and is_binary(frame[c])]
+    others = [c for c in binary if fold_heading(c) not in NEVER_CLASSES]
     fit = [c for c in fit if not (is_binary(frame[c]) and (others or fold_heading(c) in WEAK))]
     fit = [c for c in fit if frame[c].null_count() < len(frame)] or ([] if others else fit[:1])
     for other in fit[1:]:
         pairs = frame.select(a=fit[0], b=other).drop_nulls().unique()
         if pairs["a"].n_unique() == len(pairs) == pairs["b"].n_unique():
             continue  # one name for another, as common and scientific ones
-        if (
-            fold_heading(other) in ("category", "animal", "classname", "taxon", "taxonname")
-            or len(pairs) == 0
-        ):
+        if not len(pairs) or fold_heading(other) in GROUPS:
             continue
         raise UserError(
             f"{table.path}: columns {show(fit[0])} and {show(other)} may both be the label. Name the one: "
@@ -81,12 +69,6 @@ def join_label_columns(
     numbered = [c for c in frame.columns if stem(c) in ROLES["label"] and stem(c) != fold_heading(c)]
     numbered = [c for c in numbered if c not in roles.values() and not is_binary(frame[c])]
     if "label" not in roles:
-        numbered = [
-            c
-            for c in frame.columns
-            if fold_heading(c).rstrip("0123456789") in ROLES["label"] and fold_heading(c)[-1:].isdigit()
-        ]
-        numbered = [c for c in numbered if c not in roles.values() and not is_binary(frame[c])]
         if not numbered:
             return frame
         roles["label"] = numbered[0]
@@ -124,11 +106,11 @@ def fill_observed(
     vehicle.
     """
     label = roles["label"]
-    kind = next((c for c in frame.columns if fold_heading(c) == OBSERVED and c != label), None)
+    kind = next((c for c in frame.columns if fold_heading(c) == vocabulary.OBSERVED and c != label), None)
     if kind is None:
         return frame
     word = pl.col(kind).str.to_lowercase()
-    taken = pl.col(label).is_null() & word.is_in(OBSERVED_CLASSES)
+    taken = pl.col(label).is_null() & word.is_in(vocabulary.OBSERVED_CLASSES)
     counts = frame.filter(taken)[kind].str.to_lowercase().value_counts(sort=True)
     extra.add(kind)
     if counts.height:
