@@ -219,6 +219,7 @@ def test_a_group_may_be_added_and_its_choice_be_a_number(tmp_path: Path) -> None
         ("predict", ["-c"], "needs a value"),
         ("predict", ["-v", "x"], "write videos=x$"),
         ("predict", ["-z"], "no option -z"),
+        ("predict", ["--ckptt=x"], "no option --ckptt. Nearest: ckpt. Settings are written key=value"),
         ("train", ["--data.root", "x"], "write data.root=x$"),
         ("train", ["--seed", "-1"], "write seed=-1$"),
         ("train", ["--sed"], "Nearest: seed"),

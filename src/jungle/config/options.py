@@ -116,7 +116,8 @@ def parse_options(verb: str, argv: Sequence[str]) -> CommandLine:
         if key in known or len(short) == 1:
             meant.append(f"{key if key in known else short[0]}={value or '<value>'}")
         else:
-            unknown.append(name + (suggest(key, known, 1) if len(key) > 2 and _is_near(key, known) else "."))
+            near = suggest(key, known, 1) if len(key) > 2 and _is_near(key, known) else ""
+            unknown.append(f"{name}.{near}")
     if unknown:
         raise UsageError(f"no option {' '.join(unknown)} Settings are written key=value; --help lists them")
     if meant:
