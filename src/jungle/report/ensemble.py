@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -119,7 +118,7 @@ def _diagrams(
     return diagrams
 
 
-def _split(evaluated: Evaluation) -> dict[str, Any]:
+def _split(evaluated: Evaluation) -> dict[str, object]:
     loss, gain = evaluated.scores["log_loss"], evaluated.gain["log_loss"]
     worst = max(m.log_loss for m in evaluated.members)
     shown = [c for c in evaluated.classes if c.clips]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,16 @@ from jungle.video import ClipSpec
 
 BARS = 4  # probabilities shown a clip
 SURE = 0.5  # the threshold of found classes
+
+
+class PredictionRow(TypedDict):
+    """Row of a predictions table, without its probabilities."""
+
+    clip: str
+    status: str
+    reason: str
+    times: list[float] | None
+    attention: list[float] | None
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,8 @@ def _build(
 ) -> list[Gallery]:
     """Read the frames of all selected clips once and return the galleries."""
     shown = [names[row] for pick in picks for row in pick.rows]
-    rows_of = {row["clip"]: row for row in table.filter(pl.col("clip").is_in(shown)).iter_rows(named=True)}
+    rows = table.filter(pl.col("clip").is_in(shown)).iter_rows(named=True)
+    rows_of = {row["clip"]: cast("PredictionRow", row) for row in rows}
     strips_by_clip = _draw(shown, rows_of, videos)
     about = _about(shown, videos.clips)
 
@@ -138,7 +149,7 @@ def _build(
     return [Gallery(p.title, p.lead, [make_card(row) for row in p.rows]) for p in picks if p.rows]
 
 
-def _draw(shown: Sequence[str], rows_of: Mapping[str, Mapping[str, Any]], videos: Videos) -> dict[str, Strip]:
+def _draw(shown: Sequence[str], rows_of: Mapping[str, PredictionRow], videos: Videos) -> dict[str, Strip]:
     """Return strips by clip; without a file or a working decoder a strip holds the reason."""
     paths = _paths(shown, videos.clips, videos.root)
     drawn = {c: Strip([], "its file is unknown") for c in shown if c not in paths}

@@ -1,12 +1,17 @@
 """Chart of a sweep: one line per trial, the best on top, each with its settings and score."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import polars as pl
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 FOLD = "data.fold"
 MOST = 40  # lines; the rest are counted
@@ -110,7 +115,7 @@ def _title(trials: int, lines: Sequence[Line], every: Sequence[Line], over_folds
     return title
 
 
-def _frame(axes: Any, scores: Sequence[float]) -> None:
+def _frame(axes: Axes, scores: Sequence[float]) -> None:
     """Leave the one axis that is read, and room behind the last dot for its number."""
     from matplotlib.ticker import MaxNLocator
 
@@ -126,7 +131,7 @@ def _frame(axes: Any, scores: Sequence[float]) -> None:
     axes.spines["bottom"].set_color(PALE)
 
 
-def _short(value: Any, most: int = 40) -> str:
+def _short(value: object, most: int = 40) -> str:
     """Return a setting that leaves room for the picture."""
     text = "null" if value is None else str(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -109,6 +109,16 @@ def find_cells(table: Table, column: str, texts: Sequence[str]) -> tuple[int, li
     return rows.height, [Cell(text, format_lines(lines, n)) for text, lines, n in first.iter_rows()]
 
 
+def add_broken(problems: Problems, what: str, names: Iterable[str], fix: str) -> None:
+    """Add headings or folders whose names a program broke, as one that did not know UTF-8."""
+    broken = {name: said for name in names if (said := repair_text(name)) is not None}
+    problems.add(
+        f"{what} have a name that a program broke which did not know UTF-8",
+        [f"{show(name)!r} is {show(said)!r}" for name, said in broken.items()],
+        fix,
+    )
+
+
 def check_broken(table: Table, column: str, values: Iterable[str], problems: Problems) -> None:
     """Add names that a program broke before the file was written, as one that did not know UTF-8."""
     broken = {v: said for v in values if (said := repair_text(v)) is not None}

@@ -9,9 +9,8 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
-from jungle.data.encodings import repair_text
 from jungle.data.folder_walk import SYSTEM_FOLDERS, classify_entry, list_entries
-from jungle.data.formats.columns import SPLIT_NAMES, check_class_count
+from jungle.data.formats.columns import SPLIT_NAMES, add_broken, check_class_count
 from jungle.data.formats.discover import report_skipped, walk_videos
 from jungle.data.formats.label_source import LabelSource
 from jungle.data.formats.sites import join_sites
@@ -126,12 +125,8 @@ def _assign_classes(folders: set[str], order: list[str], given: bool, problems: 
             "Call a folder of clips that nobody has looked at unlabelled, one of clips without an animal "
             "blank, or name the classes: data.classes=[...].",
         )
-        broken = {n: said for n in names if (said := repair_text(n)) is not None}
-        problems.add(
-            "folders have a name that a program broke which did not know UTF-8",
-            [f"{n!r} is {said!r}" for n, said in broken.items()],
-            "Rename them, or name the classes: data.classes=[...].",
-        )
+        fix = "Rename them, or name the classes: data.classes=[...]."
+        add_broken(problems, "folders", names, fix)
         problems.know(
             pl.DataFrame(schema={"clip": pl.String, "line": pl.Int64}),
             {c: f"folder {show(n)!r}" for n, c in called.items()},
@@ -151,9 +146,10 @@ def _say_below(root: Path, below: Mapping[str, set[str]]) -> None:
     if not below:
         return
     shared = sorted(below, key=lambda name: (-len(below[name]), name))
-    first = ", ".join(show(name, 40) for name in shared[:5]) + (", ..." if len(shared) > 5 else "")
-    classes = sorted(set().union(*below.values()))
-    theirs = ", ".join(show(name, 40) for name in classes[:5]) + (", ..." if len(classes) > 5 else "")
+    first, theirs = (
+        ", ".join(show(name, 40) for name in names[:5]) + ", ..." * (len(names) > 5)
+        for names in (shared, sorted(set().union(*below.values())))
+    )
     log.info(f"{root}: labels are the folders {theirs}; the folders below them are none: {first}")
 
 

@@ -7,8 +7,7 @@ import polars as pl
 
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
-from jungle.data.encodings import repair_text
-from jungle.data.formats.columns import check_class_count, parse_binary
+from jungle.data.formats.columns import add_broken, check_class_count, parse_binary
 from jungle.data.formats.headings import Columns, find_reserved
 from jungle.data.formats.sites import read_meta
 from jungle.data.formats.vocabulary import fold_heading
@@ -111,12 +110,8 @@ def read_wide(
             [c for c in taken if is_missing(c)],
             "Remove or rename them, or name the classes: data.classes=[...].",
         )
-        broken = {c: said for c in taken if (said := repair_text(c)) is not None}
-        problems.add(
-            "columns have a name that a program broke which did not know UTF-8",
-            [f"{show(c)!r} is {show(said)!r}" for c, said in broken.items()],
-            "Save the table again from its source as UTF-8, or correct the names.",
-        )
+        fix = "Save the table again from its source as UTF-8, or correct the names."
+        add_broken(problems, "columns", taken, fix)
     if not targets and not problems:
         raise UserError(
             f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1. "
