@@ -162,7 +162,7 @@ def test_neighbours_are_not_looked_for_by_text_of_unknown_order() -> None:
         )
         probs_MNC = np.full((1, 2, 1), 0.5)
 
-    with pytest.raises(UsageError, match="cannot be sorted, as '1/3/2021 10:00'"):
+    with pytest.raises(UsageError, match="cannot be sorted: '1/3/2021 10:00'"):
         stacking_features.build_neighbour_features(PredictionMatrix)  # type: ignore[arg-type]
 
 
