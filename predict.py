@@ -2,7 +2,7 @@
 
 import sys
 
-from jungle.cli.main import run
+from jungle.cli.entry import run
 
 if __name__ == "__main__":
     sys.exit(run("predict"))

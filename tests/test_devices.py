@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.devices import resolve_device
 from jungle.errors import UsageError
 

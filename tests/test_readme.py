@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import COMPOSED, VERBS, _join_verb
+from jungle.cli.entry import COMPOSED, VERBS, _join_verb
 from jungle.config.compose import expand_variants
 from jungle.config.folder import config_dir
 from jungle.pipelines import recipe, recipe_files

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from jungle.cli.main import run_guarded
+from jungle.cli.entry import run_guarded
 from jungle.errors import Stopped, UserError
 
 

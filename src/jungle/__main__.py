@@ -2,7 +2,7 @@
 
 import sys
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,7 +8,7 @@ import torch
 
 from jungle.bench import plan, plan_table
 from jungle.cli import overrides
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config.folder import config_dir
 from tests.conftest import ROOT
 

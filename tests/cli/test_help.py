@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from jungle.cli import help, overrides
-from jungle.cli.main import COMPOSED, main
+from jungle.cli.entry import COMPOSED, main
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 

@@ -102,7 +102,7 @@ def test_answers_come_at_once(args: list[str]) -> None:
     done = subprocess.run(door, text=True, capture_output=True, timeout=120, check=False)
     assert done.returncode == (2 if "trainr" in args[0] else 0)
     assert "Traceback" not in done.stderr
-    assert "| jungle.cli.main\n" in done.stderr
+    assert "| jungle.cli.entry\n" in done.stderr
     assert not re.search(r"\| +(torch|timm|polars|pytorch_lightning)\n", done.stderr)
 
 

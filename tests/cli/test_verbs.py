@@ -4,7 +4,7 @@ import sys
 import polars as pl
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 
 
 def test_index_lists_every_file_and_says_what_is_wrong(survey, tmp_path, capsys) -> None:
@@ -56,7 +56,7 @@ def test_help_lists_the_verbs(capsys) -> None:
 def test_a_place_that_cannot_be_written_is_one_line(tmp_path, verb: list[str]) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "a.mp4").write_bytes(b"")
-    code = "import sys; from jungle.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from jungle.cli.entry import main; sys.exit(main(sys.argv[1:]))"
     done = subprocess.run(
         [sys.executable, "-c", code, *verb], cwd=tmp_path, text=True, capture_output=True, timeout=120
     )

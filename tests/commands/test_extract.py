@@ -2,7 +2,7 @@
 
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.features.store import FeatureStore
 from jungle.video.decoders import pyav
 from tests.conftest import survey_args

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config.folder import config_dir
 from jungle.data.formats import find_clips
 from jungle.data.formats.headings import find_columns

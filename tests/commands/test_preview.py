@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.commands.preview import GAP, LINE, SHOWN, WIDTH
 from jungle.config.compose import compose
 from jungle.config.folder import config_dir

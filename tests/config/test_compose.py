@@ -10,7 +10,7 @@ from hydra.core.global_hydra import Hydra  # pyright: ignore[reportPrivateImport
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from jungle.cli import main as cli_main
+from jungle.cli import entry as cli_main
 from jungle.cli import overrides
 from jungle.commands import train as fit
 from jungle.config.folder import config_dir

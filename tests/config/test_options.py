@@ -6,7 +6,7 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps import utils as agents
 
-from jungle.cli import main, overrides
+from jungle.cli import entry, overrides
 from jungle.config import options
 from jungle.config.folder import config_dir
 from jungle.pipelines import recipe_files
@@ -66,10 +66,10 @@ def test_only_settings_lose_their_dashes(verb: str, typed: list[str], meant: lis
 
 
 def test_the_doors_take_them(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main.run("train", ["--trainer.devices=abc"]) == 2
+    assert entry.run("train", ["--trainer.devices=abc"]) == 2
     assert "trainer.devices=abc: " in capfd.readouterr().err
-    assert main.run("train", ["--sed=1"]) == 2
+    assert entry.run("train", ["--sed=1"]) == 2
     assert "Nearest: seed" in capfd.readouterr().err
     words = ["--experiment=primatrix/micro", "--plan=true", f"--paths.runs={tmp_path}", "--scale=huge"]
-    assert main.run("train", words) == 2
+    assert entry.run("train", words) == 2
     assert "scale is full or tiny" in capfd.readouterr().err

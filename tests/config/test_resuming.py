@@ -10,7 +10,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from jungle import runs
-from jungle.cli import main, overrides
+from jungle.cli import entry, overrides
 from jungle.commands import train
 from jungle.config import TrainConfig, resuming
 from jungle.config.folder import config_dir
@@ -166,7 +166,7 @@ def test_a_refused_trial_ends_its_sweep_in_one_line(
 
     monkeypatch.setattr(sweep, "trial", refuse)
     monkeypatch.chdir(tmp_path)
-    assert main.run("train", ["-m", "head=mean,max"]) == 2
+    assert entry.run("train", ["-m", "head=mean,max"]) == 2
     assert asked == ["mean"]
     lines = capfd.readouterr().err.splitlines()
     assert [line for line in lines if "rror" in line] == ["error: a trial of other settings"]

@@ -109,3 +109,11 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
         predictions.write(table(), folder / name)
     assert predictions.read(folder / "a.parquet").equals(table())
     assert (folder / "a.csv").read_text().startswith("clip,status")
+
+
+def test_a_model_of_one_class_does_not_name_it_for_every_clip(tmp_path) -> None:
+    rows = [ClipPrediction("ok", "", np.array([p], np.float32)) for p in (0.9, 0.5, 0.4)]
+    predictions.write(predictions.make_table(["a", "b", "c"], rows, ("blank",)), tmp_path / "p.csv")
+    written = pl.read_csv(tmp_path / "p.csv")
+    assert written["top_class"].to_list() == ["blank", "blank", None]
+    assert written["top_probability"].to_list() == [0.9, 0.5, None]

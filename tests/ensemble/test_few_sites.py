@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.data.clips import Clips
 from tests.ensemble.ensemble_cases import CLASSES, answers, labelled, run_folder
 

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.data.clips import Clips
 from jungle.ensemble.frame_statistics import COLUMNS, compute_member_statistics, compute_statistics
 from jungle.ensemble.members import load_members

@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.data.clips import Clips
 from jungle.ensemble.leakage import find_leaks
 from jungle.ensemble.members import load_members

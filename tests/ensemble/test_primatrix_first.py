@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.ensemble import stackers, wide_network
 from jungle.ensemble.agreement import compute_deviation
 from jungle.ensemble.members import load_members

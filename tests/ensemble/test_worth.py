@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.ensemble import stack
 from jungle.ensemble.evaluation import evaluate, find_best
 from jungle.ensemble.members import load_members

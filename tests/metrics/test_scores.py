@@ -84,3 +84,11 @@ def test_no_clips_is_no_error() -> None:
     running = RunningScores(CLASSES, "multilabel")
     running.update(torch.zeros(0), torch.zeros(0, 3), torch.zeros(0, 3))
     assert running.compute() == {"clips": 0.0}
+
+
+def test_one_class_alone_is_not_always_right() -> None:
+    """Its accuracy is that of p >= 0.5 over all labelled clips, with the class and without it."""
+    probs, targets = np.array([[0.9], [0.4], [0.1], [0.7], [0.3]]), np.array([[1], [1], [0], [0], [np.nan]])
+    found = scores.compute_scores(probs, targets, ("blank",), "multilabel")
+    assert found["accuracy"] == 0.5
+    assert "top3" not in found

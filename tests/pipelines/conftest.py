@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.pipelines import subprocesses
 
 Staged = Callable[[list[str]], subprocess.CompletedProcess[str]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config.folder import config_dir
 from jungle.config.recipe import Stage
 from jungle.errors import UserError

@@ -9,7 +9,7 @@ import pytest
 
 from jungle import devices, extras
 from jungle.cli import overrides
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError, UserError
 from jungle.pipelines import preflight
@@ -188,7 +188,7 @@ def test_an_installed_copy_is_told_its_own_command(tmp_path, monkeypatch) -> Non
 
 def test_it_is_answered_before_torch_and_leaves_no_folder(bare: Path) -> None:
     code = (
-        "import sys; from jungle.cli.main import main; code = main(sys.argv[1:]);"
+        "import sys; from jungle.cli.entry import main; code = main(sys.argv[1:]);"
         "assert 'torch' not in sys.modules and 'timm' not in sys.modules; sys.exit(code)"
     )
     for args in (

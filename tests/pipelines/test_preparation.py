@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from jungle.cli import overrides
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config.folder import config_dir
 from jungle.data.content_key import Content
-from jungle.features.spec import Wanted
 from jungle.features.store import FeatureStore
+from jungle.features.wanted import Wanted
 from jungle.pipelines.preparation import Preparations
 from tests.conftest import ROOT
 from tests.pipelines.conftest import Staged

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from jungle import runs
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config import check
 from jungle.config.folder import config_dir
 from jungle.config.recipe import Recipe

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.models.plateau import KERAS, Plateau

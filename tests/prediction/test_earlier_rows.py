@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError
 from jungle.prediction.writer import Rows, check_clips

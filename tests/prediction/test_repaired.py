@@ -18,7 +18,8 @@ from jungle.data.frame_cache.cache import FrameCache
 from jungle.data.predictions import ClipPrediction
 from jungle.features.extract import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Extraction, Wanted, feature_spec
+from jungle.features.spec import Extraction, feature_spec
+from jungle.features.wanted import Wanted
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.pipelines.preparation import Preparations
 from jungle.prediction.writer import Rows

@@ -287,3 +287,34 @@ def test_numbers_are_written_as_people_read_them():
     assert format_percent(1e-6) == "<0.1\N{NARROW NO-BREAK SPACE}%"
     assert format_score(float("nan")) == format_score(None) == "–"
     assert remove_hidden("a\x00b\u202e") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
+
+
+def test_a_model_of_one_class_is_compared_with_its_complement(tmp_path, table, clips):
+    """Of six test clips one of the class is missed (c1), and one of another is taken for it (c4)."""
+    only = CLASSES[0]
+    others = list(CLASSES[1:])
+    path = write_report(
+        tmp_path,
+        title="One class",
+        predictions={"test": table.drop(others)},
+        classes=[only],
+        task="multilabel",
+        clips=clips.drop(others),
+    )
+    words = Page(path.read_text(encoding="utf-8")).words
+    assert f"not {only}" in words
+    assert "4 of 6" in words  # c1 and c4 are wrong
+    assert "No clip was mistaken" not in words
+
+
+def test_clips_that_cannot_be_read_are_in_no_count(tmp_path, table, clips):
+    path = write_report(
+        tmp_path,
+        title="Counts",
+        predictions={"test": table},
+        classes=CLASSES,
+        task="exclusive",
+        clips=clips,
+        failures=[("t0.avi", "0 bytes")],
+    )
+    assert "3 training" in Page(path.read_text(encoding="utf-8")).words

@@ -28,8 +28,8 @@ from jungle.data.datamodule import ClipData
 from jungle.errors import UserError
 from jungle.features.extract import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Wanted
 from jungle.features.store import FeatureStore
+from jungle.features.wanted import Wanted
 from jungle.models.backbones.concat import make_backbone
 from jungle.training import build, datamodules
 from jungle.training.fit import silence_libraries

@@ -177,18 +177,23 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
 
 
 def _format_for_people(table: pl.DataFrame) -> pl.DataFrame:
-    """Return the table as people read it; a clip that could not be read has no top class."""
+    """Return the table as people read it; a clip that could not be read has no top class.
+
+    Nor has a clip in which the only class of the model is less probable than not.
+    """
     probs, classes = get_probabilities(table), get_classes(table)
     best_N = np.nan_to_num(probs, nan=-1).argmax(1) if len(classes) else np.zeros(len(table), int)
-    read = pl.col("status") != FAILED
+    has_top = pl.col("status") != FAILED
+    if len(classes) == 1:
+        has_top &= pl.col(classes[0]) >= 0.5
     top = pl.Series([classes[b] for b in best_N], dtype=pl.String)
     highest = pl.Series(probs[np.arange(len(best_N)), best_N], dtype=pl.Float32)
     return table.select(
         "clip",
         "status",
         pl.col("reason").replace("", None),
-        pl.when(read).then(top).alias("top_class"),
-        pl.when(read).then(highest).alias("top_probability"),
+        pl.when(has_top).then(top).alias("top_class"),
+        pl.when(has_top).then(highest).alias("top_probability"),
         *classes,
     )
 

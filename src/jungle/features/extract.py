@@ -15,7 +15,8 @@ from jungle import streams
 from jungle.console import Progress, log
 from jungle.data.content_key import Content
 from jungle.errors import UserError
-from jungle.features.spec import Extraction, Wanted
+from jungle.features.spec import Extraction
+from jungle.features.wanted import Wanted
 from jungle.features.writer import Writer
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.cpu_parallel import map_parallel

@@ -1,4 +1,4 @@
-"""Requests for features: of which clips, and everything that shapes them."""
+"""Everything that shapes features, as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,21 +7,11 @@ from typing import TypedDict
 
 import torch
 
-from jungle.data.content_key import Content
 from jungle.features.store import FeatureStore
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.concat import Joined, backbones_of
 from jungle.models.backbones.timm_factory import BackboneSpec
 from jungle.video import ClipSpec
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A clip whose features are wanted: its content keys, its name for people, its path."""
-
-    content: Content
-    clip: str
-    path: str
 
 
 @dataclass(frozen=True)

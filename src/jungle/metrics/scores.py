@@ -27,7 +27,15 @@ def cell_losses(probs_NC: Array, targets_NC: Array) -> Array:
 
 
 def top_k(probs_NC: Array, targets_NC: Array, k: int = 1) -> float:
-    """The share of labelled clips where one of the `k` most probable classes is right."""
+    """The share of clips with a class where one of the `k` most probable classes is right.
+
+    Where there is one class alone, it is always the most probable one. The share is then that of all clips
+    with a known label for which `p >= 0.5` is right.
+    """
+    if np.shape(probs_NC)[1] == 1:
+        known = np.isfinite(np.asarray(targets_NC, dtype=np.float64))
+        right = (np.asarray(probs_NC) >= 0.5) == (np.asarray(targets_NC) == 1)
+        return float(right[known].mean()) if known.any() else float("nan")
     y = np.nan_to_num(np.asarray(targets_NC, dtype=np.float64))
     labelled = y.sum(1) > 0
     if not labelled.any():
@@ -77,7 +85,7 @@ def compute_scores(
     scores = {
         "log_loss": log_loss(probs_NC, targets_NC),
         "accuracy": top_k(probs_NC, targets_NC, 1),
-        "top3": top_k(probs_NC, targets_NC, 3),
+        "top3": top_k(probs_NC, targets_NC, 3) if len(classes) > 1 else float("nan"),
         "macro_f1": _mean(f1),
         "map": _mean(ap),
         "clips": float(len(probs_NC)),

@@ -9,7 +9,8 @@ from jungle.console import log, log_time, print_result
 from jungle.data.clips import Clips
 from jungle.features import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Extraction, Wanted
+from jungle.features.spec import Extraction
+from jungle.features.wanted import Wanted
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.concat import backbones_of, make_backbone
 from jungle.pipelines.preparation import Preparations

@@ -20,7 +20,7 @@ from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features import index
 from jungle.features.fingerprint import fingerprint
-from jungle.features.spec import Wanted
+from jungle.features.wanted import Wanted
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.prediction.metadata import INDEX

@@ -65,6 +65,20 @@ def match_labels(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequen
     return Outcome(said["clip"].to_list(), probs, np.stack(targets, axis=1))
 
 
+def add_complement(
+    predictions: Mapping[str, pl.DataFrame], clips: pl.DataFrame | None, only: str
+) -> tuple[dict[str, pl.DataFrame], pl.DataFrame | None, tuple[str, str]]:
+    """Return predictions, clips and classes of a model of one class, with the class `not <only>` added.
+
+    Without it that one class would be the most probable one of every clip.
+    """
+    other = f"not {only}"
+    tables = {s: t.with_columns((1 - pl.col(only)).alias(other)) for s, t in predictions.items()}
+    if clips is not None and only in clips.columns:
+        clips = clips.with_columns((1 - pl.col(only)).alias(other))
+    return tables, clips, (only, other)
+
+
 def count_unreadable(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> int:
     """Count the clips that have a label and could not be read: no figure is of them."""
     known = pl.any_horizontal(pl.col(c).is_not_null() for c in classes if c in clips.columns)
@@ -93,7 +107,7 @@ def collect_scores(
     outcome: Outcome, classes: Sequence[str], task: str, given: Mapping[str, float]
 ) -> dict[str, float]:
     """Collect the scores of a split: those `given` (from the run's metrics), the rest computed."""
-    wanted = {"log_loss", "accuracy", "top3", "macro_f1", "map", "clips"}
+    wanted = {"log_loss", "accuracy", "macro_f1", "map", "clips", *(f"class/{c}/clips" for c in classes)}
     if wanted <= given.keys():
         return dict(given)
     return {**scores.compute_scores(outcome.probs_NC, outcome.targets_NC, tuple(classes), task), **given}

@@ -110,6 +110,8 @@ def write_report(
     Raises:
         OSError: the folder cannot be written.
     """
+    if len(classes) == 1:
+        predictions, clips, classes = evaluation.add_complement(predictions, clips, classes[0])
     labelled: dict[str, Outcome] = {}
     if clips is not None and evaluation.has_labels(clips, classes):
         labelled = {s: evaluation.match_labels(table, clips, classes) for s, table in predictions.items()}
@@ -164,7 +166,7 @@ def write_report(
         more_failures=max(len(failures) - MAX_FAILURES, 0),
         reasons=_count_reasons(failures),
         config=_flatten(config_summary or {}, paths),
-        counts=_count_splits(clips),
+        counts=_count_splits(clips, {clip for clip, _ in failures}),
     )
     return path
 
@@ -223,11 +225,13 @@ def _count_reasons(failures: Sequence[tuple[str, str]]) -> list[tuple[str, int]]
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:8]
 
 
-def _count_splits(clips: pl.DataFrame | None) -> list[tuple[str, int]]:
-    """Return the number of clips of each split."""
+def _count_splits(clips: pl.DataFrame | None, unreadable: set[str]) -> list[tuple[str, int]]:
+    """Return the number of readable clips of each split."""
     if clips is None or "split" not in clips.columns:
         return []
-    counts = dict(clips.drop_nulls("split").group_by("split").len().iter_rows())
+    # Not `is_in`: names of failed files may not be UTF-8, which polars refuses.
+    readable = clips.filter(pl.Series([c not in unreadable for c in clips["clip"]], dtype=pl.Boolean))
+    counts = dict(readable.drop_nulls("split").group_by("split").len().iter_rows())
     names = {"train": "training", **SPLITS, "unlabelled": "unlabelled"}
     return [(names[s], counts[s]) for s in ("train", "val", "test", "unlabelled") if s in counts]
 

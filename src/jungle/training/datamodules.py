@@ -21,8 +21,9 @@ from jungle.data.pseudo_labels import SoftLabels
 from jungle.errors import UserError
 from jungle.features import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Extraction, Wanted, feature_specs
+from jungle.features.spec import Extraction, feature_specs
 from jungle.features.store import FeatureStore
+from jungle.features.wanted import Wanted
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.concat import backbones_of
 from jungle.models.checkpoint_metadata import CheckpointMetadata

@@ -215,8 +215,11 @@ def _log_results(
     epoch: int | None,
 ) -> None:
     """Log scores, predictions and pictures of the best checkpoint."""
-    cfg, clips = run.cfg, run.clips
-    judged = {s: evaluation.match_labels(table, clips.table, clips.classes) for s, table in tables.items()}
+    cfg, labels, classes = run.cfg, run.clips.table, run.clips.classes
+    if len(classes) == 1:
+        tables, labels, classes = evaluation.add_complement(tables, labels, classes[0])
+        assert labels is not None
+    judged = {s: evaluation.match_labels(table, labels, classes) for s, table in tables.items()}
     judged = {s: found for s, found in judged.items() if len(found)}
     shown = []
     with log_time("logging the results"):
@@ -224,23 +227,24 @@ def _log_results(
             shown = draw_clips(
                 judged["val"],
                 table=tables["val"],
-                clips=clips.table,
-                classes=clips.classes,
+                clips=labels,
+                classes=classes,
                 spec=run.spec,
                 most=cfg.logger.clips,
             )
         best = run.folder / "checkpoints" / "best.ckpt"
-        results = Results(clips.classes, scores, judged, shown, epoch, best if best.is_file() else None)
+        results = Results(classes, scores, judged, shown, epoch, best if best.is_file() else None)
         run_logger.log_results(logger, cfg, results)
 
 
 def _write_report(run: TrainedRun, tables: dict[str, pl.DataFrame], scores: dict[str, float]) -> None:
     cfg, clips = run.cfg, run.clips
+    readable = len(clips) - len(run.data.failures)
     history = run.folder / "history.json"
     with log_time("report"):
         write_report(
             run.folder,
-            title=f"Training: {count(len(clips.classes), 'class')}, {count(len(clips.table), 'clip')}",
+            title=f"Training: {count(len(clips.classes), 'class')}, {count(readable, 'clip')}",
             about=f"{cfg.model.backbone}, {cfg.model.mode}, {cfg.head.name} head",
             clips=clips.table,
             predictions=tables,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jungle.cli.main import main
+from jungle.cli.entry import main
 from jungle.video import probe
 from jungle.video.transcode.clip import AS_IT_IS, shrink_clip
 from jungle.video.transcode.spec import Shrink
