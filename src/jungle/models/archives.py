@@ -1,7 +1,7 @@
-"""Files of weights and plain values, as `torch.save` writes them, looked at before they are read.
+"""Check files of weights and plain values, as `torch.save` writes them, before they are read.
 
-A file may come from a stranger. `weights_only` sees to it that none of its code runs; what it may cost is
-bounded here: nothing in it is compressed, and what describes it is small and calls for tensors alone.
+They are untrusted. `weights_only` keeps their code from running; the checks here bound the time and memory
+they cost: nothing is compressed, and the description is small and builds tensors only.
 """
 
 import io
@@ -17,8 +17,8 @@ import torch
 from jungle.errors import UserError, shorten_error
 
 MAX_MEMBERS = 100_000
-MAX_PLAIN = 8 << 20  # bytes of everything in an archive that is no tensor; ours take 0.1 MB
-MAX_STEPS = 2_000_000  # of building what the description says; ours take 15,000
+MAX_PLAIN = 8 << 20  # bytes of an archive without its tensors; ours take 0.1 MB
+MAX_STEPS = 2_000_000  # steps of the description; ours take 15,000
 MAX_DEPTH = 32
 MAX_VALUES = 200_000
 MAX_LETTERS = 1000  # of one text
@@ -35,8 +35,8 @@ def load_archive(path: Path) -> Any:
     """Return what `torch.save` wrote, on the CPU, its tensors mapped from the file.
 
     Raises:
-        UserError: it cannot be read, is no such file, or asks for more than weights and plain values do;
-            without the name of the file.
+        UserError: it cannot be read, is another kind of file, or needs more than weights and plain values;
+            the message does not name the file.
     """
     try:
         _check(path)
@@ -51,32 +51,32 @@ def load_archive(path: Path) -> Any:
 
 
 def check_archive(path: Path) -> None:
-    """Refuse a zip archive that would cost more to read than its size tells; other files are not looked at.
+    """Refuse a zip archive that would cost more to read than its size suggests; other files pass.
 
     Raises:
-        UserError: without the name of the file.
+        UserError: it would; the message does not name the file.
     """
     with path.open("rb") as file:
-        if file.read(4) == b"PK\x03\x04":
-            file.close()
-            _check(path, any_call=True)
+        is_zip = file.read(4) == b"PK\x03\x04"
+    if is_zip:
+        _check(path, any_call=True)
 
 
 def one_line(error: BaseException) -> str:
-    """What an exception says, as one line of at most 160 printable characters."""
+    """Return the text of an exception as one line of at most 160 printable characters."""
     return "".join(c if c.isprintable() else "?" for c in shorten_error(error, 160))
 
 
-def check_plain(value: Any, what: str) -> None:
-    """Refuse what holds more than a bounded number of texts, numbers, lists and tables.
+def check_plain(value: object, what: str) -> None:
+    """Refuse a value with too many texts, numbers, lists and tables.
 
-    One list may stand in many places, so that a small file describes billions of values: they are counted
-    where they stand.
+    The same list may occur in many places, so a small file can describe billions of values: each occurrence
+    counts.
 
     Raises:
-        UserError: it is too large, too deep, or holds something else.
+        UserError: it is too large, too deep, or has other types.
     """
-    left = [(value, 0)]
+    left: list[tuple[object, int]] = [(value, 0)]
     values = 0
     while left:
         one, depth = left.pop()
@@ -100,8 +100,8 @@ def check_plain(value: Any, what: str) -> None:
             raise UserError(f"{what} holds a {type(one).__name__}, which is no plain value")
 
 
-def check_weights(state: Any, file_bytes: int) -> dict[str, torch.Tensor]:
-    """Return a table of weights where they are plain tensors that a file of so many bytes can hold.
+def check_weights(state: object, file_bytes: int) -> dict[str, torch.Tensor]:
+    """Return a table of weights if they are plain tensors that fit into a file of that size.
 
     Raises:
         UserError: they are not.
@@ -122,7 +122,7 @@ def check_weights(state: Any, file_bytes: int) -> dict[str, torch.Tensor]:
 
 
 def one_name(name: str) -> str:
-    """A name of weights in a message."""
+    """Return a name of weights for a message."""
     return "".join(c if c.isprintable() else "?" for c in name)[:100]
 
 
@@ -150,7 +150,7 @@ def _check(path: Path, any_call: bool = False) -> None:
 
 
 def _check_steps(text: bytes, any_call: bool) -> None:
-    """Refuse a pickle that calls for anything but tensors, or takes too long to build."""
+    """Refuse a pickle that builds anything but tensors, or takes too long to build."""
     try:
         for number, (step, argument, _) in enumerate(pickletools.genops(io.BytesIO(text))):
             if number > MAX_STEPS:

@@ -1,4 +1,4 @@
-"""Checkpoints: one file, enough to predict. Plain types and tensors only; loading one runs no code of it."""
+"""Load checkpoints: files of plain types and tensors, sufficient to predict; no code of theirs is run."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from jungle.models.training_plan import Training
 from jungle.names import escape
 from jungle.video import ClipSpec
 
-BUFFERS = 512 << 20  # bytes that a model may work out for itself beside its weights
+BUFFERS = 512 << 20  # bytes of buffers that a model may compute in addition to its weights
 MOST_SHIFT = 100.0  # of a logit: a sampler that draws one clip 10^43 times as often
 MOST_RATIO = 1e12  # of a class's share among the clips as drawn and as they are
 CLIP_BYTES = 2 << 30  # of one clip's frames: a decoding process has no more memory
@@ -28,25 +28,26 @@ CLIP_BYTES = 2 << 30  # of one clip's frames: a decoding process has no more mem
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as it was trained, and how clips become its frames."""
+    """A trained model and the spec of its clips."""
 
     model: ClipClassifier
     clip_spec: ClipSpec
     priors: dict[str, float]
-    """The share of each class in the training clips: what a clip that cannot be read is given."""
+    """The share of each class in the training clips: the answer for a clip that cannot be read."""
     weights_hash: str
     identity: str
-    """Hash of weights and description: two checkpoints of one identity give the same answers."""
+    """Hash of weights and description: equal ones give equal answers."""
     file: Path = Path()
-    """Where it was loaded from, for messages."""
+    """The file, for messages."""
 
 
 def load_checkpoint(path: str | Path) -> Loaded:
     """Load `best.ckpt` or `last.ckpt` on the CPU, in eval mode.
 
     Raises:
-        UserError: no such file, not a checkpoint of this program, or one that would have to run code to load,
-            or would take far more time or memory than its own size.
+        UserError: there is no such file, it is not a checkpoint of this program, it would have to run code,
+        or
+            it would take far more time or memory than its size.
     """
     path = Path(path)
     if not os.path.isfile(path):
@@ -85,7 +86,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
 
 
 def _training(saved: dict[str, Any]) -> Training | None:
-    """Return how the model was trained; None where the checkpoint is from before it was kept."""
+    """Return the training settings; None in older checkpoints."""
     known = saved.get("hyper_parameters")
     if not isinstance(known, dict) or "training" not in known:
         return None
@@ -123,7 +124,7 @@ def _build(
             f"{spec.size[0]}x{spec.size[1]}); at most {CLIP_BYTES / 1e9:.0f} can be held"
         )
     head = dict(about["head"])
-    # Each layer has weights of its own; without this a description of some bytes builds layers for hours.
+    # Each layer has weights of its own; without this check a short description builds layers for hours.
     if not 0 <= int(head.get("layers", 0)) <= len(state):
         raise UserError(f"its head has {head['layers']} layers, and there are weights for fewer")
     own = cast(CheckpointMetadata, {k: about[k] for k in CheckpointMetadata.__annotations__ if k in about})
@@ -132,7 +133,7 @@ def _build(
         backbone = backbone_from(about["backbone"], dims)
         return ClipClassifier(backbone, dict(head), classes, task, mode, own, training)
 
-    with torch.device("meta"):  # takes no memory: a description may claim a model that no machine can hold
+    with torch.device("meta"):  # takes no memory: the described model may be too large for any machine
         claimed = build()
     wanted = claimed.state_dict()
     if {k: v.shape for k, v in wanted.items()} != {k: v.shape for k, v in state.items()}:
@@ -170,7 +171,7 @@ def _check_numbers(model: ClipClassifier, shift: dict[str, float] | None) -> Non
 
 
 def _hash(about: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
-    """Hash of all that shapes an answer; not of the file, which also holds folder names and the time."""
+    """Return a hash of all that affects an answer; the file also holds folder names and the time."""
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
     for name in sorted(state):
         digest.update(name.encode())

@@ -1,8 +1,7 @@
-"""Clips side by side on a CPU, one core each.
+"""Compute clips in parallel on a CPU, one core each.
 
 A backbone's layers are too small to share between cores: threads that compute one layer together wait for
-each other at its end, and where another program holds a core, all wait for the one that lost it. With a clip
-a core, none waits.
+each other at its end, and all wait for one that lost its core to another program.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Run a trained model over batches: the rows of a predictions table."""
+"""Run a trained model over batches."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def to_device(batch: Batch, device: str) -> Batch:
 
 
 def compute_features(model: ClipClassifier, batch: Batch, device: str, dtype: str) -> Batch:
-    """Return the batch with its frames replaced by their features, on the device.
+    """Return the batch on the device with features instead of frames.
 
-    On the CPU each clip by itself, so that the answer for a clip does not depend on its neighbours.
+    On the CPU each clip is computed alone, so that its answer does not depend on the others.
     """
     moved = to_device(batch, device)
     frames_BTHWC, mask_BT, real_N = moved.pop("frames_BTHWC"), moved["mask_BT"], moved.get("real_N")
@@ -47,15 +47,15 @@ def predict_batches(
 ) -> Iterator[ClipPrediction]:
     """Yield the prediction of each clip of each batch.
 
-    On the CPU each clip is predicted alone: its row is the same to the last bit, whichever clips are in
-    the batch. A GPU computes the batch as a whole, and the last bit may depend on what is in it.
+    On the CPU each clip is predicted alone: its row is the same to the last bit in any batch. A GPU computes
+    the batch as a whole, and the last bit may depend on it.
 
     Args:
         model: put in eval mode, on the device.
         batches: of frames or of features.
         device: a torch device.
-        dtype: `bfloat16` or `float32`: what the backbone computes in. The head is always float32.
-        each_frame: fill `frames` too: the prediction of each frame as a clip of one frame.
+        dtype: `bfloat16` or `float32`, for the backbone. The head is always float32.
+        each_frame: also fill `frames`: the prediction of each frame as a clip of one frame.
     """
     model = model.eval().to(device)
 
@@ -69,11 +69,8 @@ def predict_batches(
             )
 
     for batch in batches:
-        ready = (
-            compute_features(model, batch, device, dtype)
-            if "frames_BTHWC" in batch
-            else to_device(batch, device)
-        )
+        has_frames = "frames_BTHWC" in batch
+        ready = compute_features(model, batch, device, dtype) if has_frames else to_device(batch, device)
         alone = device == "cpu"
         parts = map_parallel(predict, _split_clips(ready)) if alone else [predict(ready)]
         mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
@@ -103,7 +100,7 @@ class BatchPrediction(NamedTuple):
 def _split_clips(batch: Batch) -> Iterator[Batch]:
     """Yield each clip of a batch of features as a batch of its own, without padding."""
     for i, mask_T in enumerate(batch["mask_BT"]):
-        # Copies: a library may add up in another order where memory is aligned otherwise.
+        # Copies: a library may sum in another order if memory is aligned differently.
         one = {k: batch[k][i : i + 1, mask_T].clone() for k in ("x_BTD", "mask_BT", "times_BT")}
         if "facts_BF" in batch:
             one["facts_BF"] = batch["facts_BF"][i : i + 1].clone()

@@ -13,7 +13,7 @@ TINY = 1e-8
 
 @dataclass(frozen=True)
 class LossPlan:
-    """Which loss, as plain values. The default is the cross-entropy of the task."""
+    """Settings of a loss. The default is the cross-entropy of the task."""
 
     name: str = "auto"
     """`auto`, `bce` and `ce` are the cross-entropy of the task; `focal`; `asymmetric`."""
@@ -23,9 +23,9 @@ class LossPlan:
     gamma_positive: float = 0.0
     gamma_negative: float = 0.0
     margin: float = 0.0
-    """Of `asymmetric`: a class that is absent and less probable than this costs nothing."""
+    """Of `asymmetric`: an absent class below this probability costs nothing."""
     class_weights: tuple[float, ...] | None = None
-    """What it costs to miss each class; see `class_weights`."""
+    """Cost of missing each class; see `class_weights`."""
 
 
 def probabilities(logits_BC: Tensor, task: str) -> Tensor:
@@ -134,17 +134,16 @@ SOFTMAX_LOSSES: dict[str, CellTerms] = {
 
 
 def class_weights(targets_NC: Tensor, power: float, counted_N: Tensor | None = None) -> tuple[float, ...]:
-    """Return what it costs to miss each class: the inverse of its clips' number to the `power`.
+    """Return the cost of missing each class: the inverse of its number of clips to the `power`.
 
-    A label weighs 1 on average over the training clips, so that the learning rate still fits. Weights move
-    probabilities towards rare classes, and nothing undoes that: where they count, draw clips by class instead
-    (`sampler`).
+    A label weighs 1 on average over the training clips, so that the learning rate still fits. Weights shift
+    probabilities towards rare classes, which nothing corrects: if probabilities matter, draw clips by class
+    instead (`sampler`).
 
     Args:
-        targets_NC: 0, 1, or NaN where unknown.
-        power: 0 for no weights, 1 where all classes are to count alike.
-        counted_N: as how many clips each counts, drawn as they are; what a sampler evens out already is not
-            evened out again.
+        targets_NC: 0, 1, or NaN if unknown.
+        power: 0 for no weights, 1 for equal classes.
+        counted_N: effective number of each clip with its sampler, whose balancing is not repeated.
     """
     count_C = targets_NC.nan_to_num().mul(_column(targets_NC, counted_N)).sum(0)
     weight_C = torch.where(count_C > 0, count_C, 1.0).pow(-power)
@@ -158,7 +157,7 @@ def prior_logits(targets_NC: Tensor, task: str, counted_N: Tensor | None = None)
     Args:
         targets_NC: 0, 1, or NaN where unknown.
         task: one of `TASKS`.
-        counted_N: as how many clips each counts: how often it is drawn, times its weight; 1 if not given.
+        counted_N: how often each clip is drawn, times its weight; 1 by default.
     """
     share_C = _shares(targets_NC, counted_N).float().clamp(1e-4, 1 - 1e-4)
     return share_C.log() if task == "exclusive" else torch.logit(share_C)
@@ -166,9 +165,9 @@ def prior_logits(targets_NC: Tensor, task: str, counted_N: Tensor | None = None)
 
 @dataclass(frozen=True)
 class DrawRatios:
-    """How much larger the share of each class is among the clips as drawn than among those that there are.
+    """Share of each class among the drawn clips, divided by its share among all clips.
 
-    `none` is that of clips which have no class. What has no clip, and so no share, has a ratio of 1.
+    `none` is the ratio of clips without a class. A class without clips has a ratio of 1.
     """
 
     classes: tuple[float, ...]
@@ -176,12 +175,12 @@ class DrawRatios:
 
     @classmethod
     def of(cls, targets_NC: Tensor, draws_N: Tensor, weight_N: Tensor | None = None) -> "DrawRatios":
-        """Measure them.
+        """Compute the ratios.
 
         Args:
             targets_NC: 0, 1, or NaN where unknown.
             draws_N: how often each clip is drawn.
-            weight_N: as how many clips each counts, however it is drawn; 1 if not given.
+            weight_N: weight of each clip apart from drawing; 1 by default.
         """
         none_N = torch.where(targets_NC.isnan().any(1), torch.nan, (targets_NC == 0).all(1).float())
         cells = torch.cat([targets_NC, none_N[:, None].to(targets_NC)], 1)
@@ -191,7 +190,7 @@ class DrawRatios:
         return cls(tuple(classes), none)
 
     def mean_shift(self, targets_NC: Tensor, task: str, weight_N: Tensor | None = None) -> Tensor:
-        """Return by how much drawing moves each class's logit, `[C]`, on average over clips.
+        """Return the mean shift of each class's logit by drawing, `[C]`.
 
         For exclusive classes that is exact for each clip too (Saerens et al. 2002).
         """
@@ -204,12 +203,12 @@ class DrawRatios:
 
 
 def as_they_are(logits_BC: Tensor, ratio_C: Tensor, none: float) -> Tensor:
-    """Return sigmoid logits of clips as they are, from those of a model that learnt from clips as drawn.
+    """Correct the sigmoid logits of a model for how its training clips were drawn.
 
-    The odds of a class are divided by its ratio, and by the inverse one, on average, of what a clip would be
-    without it: each other class as probable as the model says, and none with what is left. Where a clip has
-    at most one class that is the exact posterior, p_c / r_c over the sum of all p_j / r_j, with none as one
-    more class; where it has several it is an approximation. Certain answers stay certain.
+    The odds of a class are divided by its ratio, and by the mean inverse ratio of the clip without it: each
+    other class as probable as predicted, and none with the rest. For clips with at most one class that is the
+    exact posterior, p_c / r_c over the sum of all p_j / r_j, with none as one more class; for several classes
+    it is an approximation. Certain answers stay certain.
 
     Args:
         logits_BC: as drawn.

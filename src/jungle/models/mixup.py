@@ -1,17 +1,22 @@
-"""Mixup and cutmix of whole clips: every clip of a training batch takes something of another one."""
+"""Mixup and cutmix of whole clips in a training batch."""
 
-from typing import Any
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from jungle.models.module import Batch
 
-def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
+
+def mixed(batch: Batch, mixup: float, cutmix: float) -> Batch:
     """Return a training batch whose clips are blended in pairs, with their labels and weights.
 
-    A clip keeps at least half of itself, its number of frames, its times, and what else is known of it (width
-    or hour of two clips have no mean that a clip could have). Frames of the other clip start
-    again where it is shorter. Drawn on the CPU from torch's own generator, computed where the batch is.
+    A clip keeps at least half of itself, its number of frames, its times and its metadata (a mean of widths
+    or hours would make no sense). A shorter other clip is repeated. Random numbers are drawn on the CPU from
+    torch's own generator; the rest is computed on the device of the batch.
 
     Args:
         batch: as in `ClipClassifier`.
@@ -40,12 +45,12 @@ def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
         share = share_B.view(-1, *[1] * (own.ndim - 1))
         made = share * own + (1 - share) * other
         made = made.round().to(own.dtype) if own.dtype == torch.uint8 else made.to(own.dtype)
-    # A frame that does not exist stays one.
+    # Padded frames stay as they are.
     made = torch.where(mask_BT.view(*mask_BT.shape, *[1] * (own.ndim - 2)), made, own)
     weight_B = batch["weight_B"]
     own_B, its_B = share_B * weight_B, (1 - share_B) * weight_B[other_B]
     whole_B = own_B + its_B
-    # Each label counts as much as its clip: one of weight 0 teaches nothing, even where it is unknown.
+    # Each label counts as much as its clip: one of weight 0 has no effect, even if it is unknown.
     part_B1 = torch.where(whole_B > 0, own_B / whole_B, 1.0).unsqueeze(1)
     return {
         **batch,
@@ -56,19 +61,19 @@ def mixed(batch: dict[str, Any], mixup: float, cutmix: float) -> dict[str, Any]:
 
 
 def _part(targets_BC: Tensor, part_B1: Tensor) -> Tensor:
-    """Return a part of labels; none of one that is unknown is nothing."""
+    """Return a share of labels; a share of 0 of an unknown label is 0."""
     return torch.where(part_B1 > 0, part_B1 * targets_BC, 0.0)
 
 
 def _in_step(other: Tensor, mask_BT: Tensor) -> Tensor:
-    """Return frames or features whose real ones fill all places, from the start again where they end."""
+    """Return frames or features with the real ones repeated over all places."""
     step_T = torch.arange(mask_BT.shape[1], device=mask_BT.device)
     at_BT = step_T[None] % mask_BT.sum(1, keepdim=True).clamp(min=1)
     return other[torch.arange(len(mask_BT), device=mask_BT.device)[:, None], at_BT]
 
 
 def _rectangles(share_B: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return rectangles `[B, H, W]` of about 1 - share of the picture, and the share that is left in fact."""
+    """Return rectangles `[B, H, W]` of about 1 - share of the picture, and the share actually left."""
     side_B = (1 - share_B).sqrt()
     y_B, x_B = torch.rand(2, len(share_B))
     rows = _between(y_B, side_B, height)

@@ -1,10 +1,11 @@
-"""One LightningModule for both modes: a backbone, frozen or trained, and a head over its frame features."""
+"""The LightningModule of a backbone, frozen or trained, and a head over its frame features."""
 
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from jungle.data.metadata import Metadata
@@ -12,7 +13,7 @@ from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.checkpoint_metadata import CheckpointMetadata
-from jungle.models.heads import Answer, completed, make_head
+from jungle.models.heads import Answer, HeadValues, completed, make_head
 from jungle.models.inference import predict_batches
 from jungle.models.losses import as_they_are, loss, prior_logits, probabilities
 from jungle.models.mixup import mixed
@@ -24,30 +25,30 @@ Batch = dict[str, Any]
 PREDICTION = ("number", "status", "reason", "probs", "times", "attention")
 """Entries of a row of `ClipClassifier.predict_step`."""
 EPOCH_LOSS = "jungle_epoch_loss"
-"""In a checkpoint: the mean training loss of the epoch so far, which a resumed epoch goes on with."""
+"""Key in a checkpoint: the mean training loss of the epoch so far, for resuming within the epoch."""
 
 
 class ClipClassifier(pl.LightningModule):
-    """Classify clips.
+    """Classifier of clips.
 
     A batch holds `mask_BT`, `times_BT`, `number_B` (rows of the clips table), for training `targets_BC` and
     `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone). It
-    may hold `real_N`: where in B x T the real frames are. A model with metadata sees `facts_BF` too: see
+    may hold `real_N`: the places of real frames in B x T. A model with metadata takes `facts_BF` too: see
     `jungle.data.metadata`. `jungle.ClipDataModule` gives such batches, and makes a model for them.
 
-    `hparams` holds all of it as plain types: `describe()`, and `training`.
+    `hparams` holds plain types: `describe()`, and `training`.
 
     Args:
-        backbone: the frame feature extractor; in frozen mode it stays in eval, with no gradient, BatchNorm
-            statistics included. In finetune mode `training` says which of its weights and statistics move.
+        backbone: the frame feature extractor; in frozen mode it stays in eval without gradient. In finetune
+            mode `training` says which of its weights and BatchNorm statistics move.
         head: plain values for `make_head`.
         classes: class names, in the order of the logits.
         task: `multilabel` or `exclusive`.
         mode: `frozen` or `finetune`.
-        about: plain types that travel in the checkpoint: how clips become frames, what was trained on, and
-            `prior_shift`, by class: what the sampler of training clips adds to each logit, on average;
-            `draw_ratios`: how much larger it makes the share of each of the `classes`, and of clips with
-            `none`; `metadata`: what the facts of training clips look like, where the head sees facts.
+        about: plain types for the checkpoint: how clips become frames, the training data, and by class
+            `prior_shift`: the mean shift of the logits by the sampler of training clips; `draw_ratios`: the
+            factor by which it raises the share of each of the `classes`, and of clips with `none`;
+            `metadata`: statistics of the training clips' metadata, if the head uses it.
         training: optimizer and loss settings.
     """
 
@@ -57,7 +58,7 @@ class ClipClassifier(pl.LightningModule):
     def __init__(
         self,
         backbone: Backbone,
-        head: dict[str, Any],
+        head: HeadValues,
         classes: tuple[str, ...],
         task: str,
         mode: str,
@@ -66,11 +67,8 @@ class ClipClassifier(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.backbone, self.classes, self.task, self.mode = backbone, tuple(classes), task, mode
-        self.head_values, self.about, self.training_plan = (
-            completed(head),
-            about or CheckpointMetadata(),
-            training or Training(),
-        )
+        self.head_values, self.about = completed(head), about or CheckpointMetadata()
+        self.training_plan = training or Training()
         found = self.about.get("metadata")
         self.metadata = None if found is None else Metadata.from_dict(found)
         self.head = make_head(head, backbone.dim, len(self.classes), self.metadata)
@@ -85,12 +83,12 @@ class ClipClassifier(pl.LightningModule):
         self.val_scores = RunningScores(self.classes, task)
         self.test_scores = RunningScores(self.classes, task)
         self._steps, self._mean_loss = 0, torch.zeros(())
-        self._folded: list[Any] = []  # a list, so that it is no part of the model
-        self.steps_in_all: int | None = None  # of the run, where epochs are not alike; None = they are
-        self._optimizer_epoch = 0  # whose optimizer is in use
+        self._folded: list[Backbone] = []  # a list, so that it is not a submodule
+        self.steps_in_all: int | None = None  # of the run, if epochs differ in length
+        self._optimizer_epoch = 0  # the epoch whose optimizer is in use
         if self.is_frozen:
             self.backbone.requires_grad_(False)
-        else:  # the optimizer and DDP look now for all that will ever be trained
+        else:  # the optimizer and DDP collect now all weights that will ever be trained
             set_trained(self.backbone, largest(self.training_plan.unfreeze, self.backbone))
         self.train(self.training)
         # Not for loggers: training logs the whole config, which has settings of the same names.
@@ -102,18 +100,18 @@ class ClipClassifier(pl.LightningModule):
         return self.mode == "frozen"
 
     def train(self, mode: bool = True) -> "ClipClassifier":
-        """Set training mode; what must not change stays in eval."""
+        """Set training mode; modules that must not change stay in eval."""
         super().train(mode)
         if mode:
             settle(self.backbone, self.training_plan.norm_stats)
         return self
 
     def on_train_start(self) -> None:
-        """Train the part whose turn it is: a run that resumes within an epoch does not see its start."""
+        """Unfreeze the part of this epoch: a run that resumes within an epoch skips its start."""
         self._train_part()
 
     def on_train_epoch_start(self) -> None:
-        """Train the part whose turn it is, by the optimizer whose turn it is; begin the epoch's mean loss."""
+        """Unfreeze the part of this epoch, set its optimizer, and reset the mean loss."""
         self._change_optimizer()
         self._train_part()
         self._steps, self._mean_loss = 0, torch.zeros((), device=self.device)
@@ -121,23 +119,22 @@ class ClipClassifier(pl.LightningModule):
     def _train_part(self) -> None:
         if not self.is_frozen:
             set_trained(self.backbone, part_at(self.training_plan.unfreeze, self.current_epoch))
-        self.train()  # wholly, and then what must not change to eval: its turn may have come since
+        self.train()  # all modules first: some leave eval in this epoch
 
     def _change_optimizer(self) -> None:
-        """Have the optimizer built again where this epoch has another one than the epoch before."""
+        """Rebuild the optimizer if this epoch has another one than the epoch before."""
         plan, now = self.training_plan, self.current_epoch
         if plan.at(now) == plan.at(self._optimizer_epoch):
             return
         self._optimizer_epoch = now
-        if not self.is_frozen:  # it looks for all that will ever be trained, as at the start
+        if not self.is_frozen:  # it collects all weights that will ever be trained, as at the start
             set_trained(self.backbone, largest(plan.unfreeze, self.backbone))
         self.trainer.strategy.setup_optimizers(self.trainer)
 
     def on_train_epoch_end(self) -> None:
         """Lower the rate on a plateau before the epoch is saved.
 
-        Lightning does so behind that, and a run that was resumed from there would miss it: `make_schedule`
-        keeps it from doing so.
+        Lightning would do so after saving, and a resumed run would miss it: `make_schedule` prevents that.
         """
         for config in self.trainer.lr_scheduler_configs:
             value = self.trainer.callback_metrics.get(config.monitor or "")
@@ -147,21 +144,16 @@ class ClipClassifier(pl.LightningModule):
     def start_from_priors(self, targets_NC: Tensor, counted_N: Tensor | None = None) -> None:
         """Set the last bias so that training starts at the class shares, as drawn, instead of at one half.
 
-        A head that is another's to the letter may start at one half all the same. `counted_N`: as
-        `prior_logits` takes it.
+        Exact copies of others' heads may start at one half. For `counted_N` see `prior_logits`.
         """
-        if not getattr(self.head, "starts_from_priors", True):
-            return
-        with torch.no_grad():
-            self._last_bias().copy_(prior_logits(targets_NC, self.task, counted_N))
+        if getattr(self.head, "starts_from_priors", True):
+            with torch.no_grad():
+                self._last_layer().bias.copy_(prior_logits(targets_NC, self.task, counted_N))
 
     def move_priors(self, by_C: Tensor) -> None:
-        """Add to the last bias: what another sampler of clips adds to the logits, on average."""
+        """Add the mean shift of the logits by another sampler of clips to the last bias."""
         with torch.no_grad():
-            self._last_bias().add_(by_C)
-
-    def _last_bias(self) -> Tensor:
-        return self._last_layer().bias
+            self._last_layer().bias.add_(by_C)
 
     def _last_layer(self) -> nn.Linear:
         last = self.head.classify[-1]
@@ -171,14 +163,14 @@ class ClipClassifier(pl.LightningModule):
     def features(self, frames_BTHWC: Tensor, mask_BT: Tensor, real_N: Tensor | None = None) -> Tensor:
         """Run the backbone on the frames that exist; return `x_BTD`, zero where masked.
 
-        `real_N` tells where those are in B x T. Without it a GPU is waited for, twice, to learn how many.
+        `real_N`: their places in B x T. Without it the GPU has to finish twice to count them.
         """
         if real_N is None:
             real_N = mask_BT.flatten().nonzero()[:, 0]
         real_NHWC = frames_BTHWC.flatten(0, 1)[real_N]
         if self.is_frozen:
             with torch.no_grad():
-                # Stored features are float16: a clip predicted from its video gets the same answer.
+                # As stored features, which are float16: a clip predicted from its video gets the same answer.
                 x_ND = self.backbone(real_NHWC).half().float()
         else:
             x_ND = self.backbone(real_NHWC)
@@ -186,21 +178,20 @@ class ClipClassifier(pl.LightningModule):
         return x_MD.view(*mask_BT.shape, -1)
 
     def forward(self, batch: Batch) -> Answer:
-        """Answer for every clip of the batch; outside of training, as if clips had been drawn as they are."""
+        """Answer for every clip of the batch; outside training, corrected for how clips were drawn."""
         mask_BT = batch["mask_BT"]
         if "x_BTD" in batch:
             x_BTD = batch["x_BTD"].float()
         else:
             x_BTD = self.features(batch["frames_BTHWC"], mask_BT, batch.get("real_N"))
-        # Small and the place of the answer: the head computes in 32 bits, in training as in prediction.
+        # The head is small and decides the answer: it computes in 32 bits, in training and prediction.
         with torch.autocast(x_BTD.device.type, enabled=False):
-            answer = self.head(
-                x_BTD, mask_BT, batch["times_BT"], batch["facts_BF"] if self.metadata else None
-            )
+            facts_BF = batch["facts_BF"] if self.metadata else None
+            answer = self.head(x_BTD, mask_BT, batch["times_BT"], facts_BF)
         return answer if self.training else answer._replace(logits_BC=self._undrawn(answer.logits_BC))
 
     def _undrawn(self, logits_BC: Tensor) -> Tensor:
-        """Return the logits of clips as they are."""
+        """Return logits corrected for how clips were drawn."""
         if len(self.draw_ratio_C):
             return as_they_are(logits_BC, self.draw_ratio_C, self._none_ratio)
         return logits_BC - self.prior_shift_C  # exact for exclusive classes; all that version 0.1 kept
@@ -224,8 +215,8 @@ class ClipClassifier(pl.LightningModule):
         """Add a batch to the test scores."""
         self._judge(self.test_scores, batch)
 
-    def predict_step(self, batch: Batch, batch_idx: int) -> list[dict[str, Any]]:
-        """Return a row for each clip that was read, as `jungle predict` has it to the last bit on a CPU.
+    def predict_step(self, batch: Batch, batch_idx: int) -> list[dict[str, object]]:
+        """Return a row for each clip that was read, on a CPU bit for bit as from `jungle predict`.
 
         Returns:
             Dicts of `number` (row of the clips table), `status`, `reason`, `probs` float32 `[C]`, `times`
@@ -235,18 +226,17 @@ class ClipClassifier(pl.LightningModule):
         own = self.backbone
         try:
             self.backbone = next(iter(self._folded), own)
-            dtype = "bfloat16" if low else "float32"
-            rows = predict_batches(self, [batch], str(self.device), dtype)
+            rows = predict_batches(self, [batch], str(self.device), "bfloat16" if low else "float32")
             return [{name: getattr(row, name) for name in PREDICTION} for row in rows]
         finally:
             self.backbone = own
 
     def on_predict_start(self) -> None:
-        """Make the backbone that prediction uses on a CPU."""
+        """Build the folded backbone for prediction on a CPU."""
         self._folded = [self.backbone.folded()] if self.device.type == "cpu" else []
 
     def on_predict_end(self) -> None:
-        """Forget it."""
+        """Drop the folded backbone."""
         self._folded = []
 
     def _judge(self, scores: RunningScores, batch: Batch) -> None:
@@ -254,33 +244,33 @@ class ClipClassifier(pl.LightningModule):
         scores.update(batch["number_B"], probabilities(logits_BC, self.task), batch["targets_BC"])
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the epoch before."""
+        """Reset the validation scores."""
         self._begin(self.val_scores)
 
     def on_test_epoch_start(self) -> None:
-        """Forget the test before."""
+        """Reset the test scores."""
         self._begin(self.test_scores)
 
     def _begin(self, scores: RunningScores) -> None:
         scores.reset()
-        # A device without a single clip still takes part in joining: it has empty tables of the right shape.
+        # A device without clips takes part in gathering too: its tables are empty but of the right shape.
         none_C = torch.zeros(0, len(self.classes), device=self.device)
         scores.update(torch.zeros(0, device=self.device), none_C, none_C)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores of the whole validation split, joined over devices."""
+        """Log the scores of the whole validation split over all devices."""
         shown = self._scores_of(self.val_scores, "validation")
         self.log_dict({f"val/{k}": v for k, v in shown.items()}, prog_bar=False, rank_zero_only=False)
         bar = {k: v for k, v in shown.items() if k in ("log_loss", "accuracy")}
-        self.log_dict({f"{k}": v for k, v in bar.items()}, prog_bar=True, logger=False)
+        self.log_dict(bar, prog_bar=True, logger=False)
 
     def on_test_epoch_end(self) -> None:
-        """Log the scores of the whole test split, joined over devices."""
+        """Log the scores of the whole test split over all devices."""
         shown = self._scores_of(self.test_scores, "test")
         self.log_dict({f"test/{k}": v for k, v in shown.items()}, rank_zero_only=False)
 
     def _scores_of(self, running: RunningScores, split: str) -> dict[str, float]:
-        """Return the scores of a split, those of single classes left out.
+        """Return the scores of a split without those of single classes.
 
         Raises:
             UserError: none of its clips could be read.
@@ -302,18 +292,18 @@ class ClipClassifier(pl.LightningModule):
             self.backbone, self.head, plan.lr, backbone_lr, plan.weight_decay, plan.layer_decay
         )
 
-    def configure_optimizers(self) -> Any:
-        """Return the optimizer, of the stage where there are several, and its schedule over the whole run."""
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer of the current stage and its schedule over the whole run."""
         plan = self.training_plan.at(self._optimizer_epoch)
         optimizer = make_optimizer(plan.optimizer, self.parameter_groups(), plan.lr)
         if plan.schedule == "constant" and not plan.warmup:
             return optimizer
         total = max(int(self.steps_in_all or self.trainer.estimated_stepping_batches), 1)
         schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor, plan.plateau)
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]  # plain dicts
 
     def describe(self) -> dict[str, Any]:
-        """Plain types: all that is needed beside the weights to build this model again and feed it clips."""
+        """Return plain types that, with the weights, are enough to rebuild this model and feed it clips."""
         return {
             "version": 1,
             "backbone": self.backbone.to_dict(),
@@ -329,27 +319,27 @@ class ClipClassifier(pl.LightningModule):
         cls,
         checkpoint_path: str | Path,
         map_location: str | torch.device | None = None,
-        hparams_file: Any = None,
+        hparams_file: object = None,
         strict: bool | None = None,
         weights_only: bool | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> "ClipClassifier":
         """Load a checkpoint of this program, whichever trainer wrote it; no code of the file is run.
 
         Args:
-            checkpoint_path: the file; where it comes from does not matter.
+            checkpoint_path: the file.
             map_location: the device; None = the CPU.
             hparams_file: only None: the checkpoint holds all settings.
-            strict: only True, or None: weights always fit exactly.
-            weights_only: only True, or None: nothing else is ever read.
-            **kwargs: none: a model is what its checkpoint says.
+            strict: only True or None: weights always fit exactly.
+            weights_only: only True or None: nothing else is ever read.
+            **kwargs: none.
 
         Returns:
-            The model in training mode, as Lightning gives it: call `eval()` before you call it yourself.
+            The model in training mode, as from Lightning: call `eval()` before you use it yourself.
 
         Raises:
-            UsageError: something is asked for that cannot be done.
-            UserError: as `jungle.models.checkpoint.load_checkpoint`.
+            UsageError: an argument has another value.
+            UserError: see `jungle.models.checkpoint.load_checkpoint`.
         """
         from jungle.models.checkpoint import load_checkpoint  # here, since it builds this class
 
@@ -365,10 +355,10 @@ class ClipClassifier(pl.LightningModule):
         return model if map_location is None else model.to(map_location)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights whose answers have other names: the last layer's rows are the classes, in order.
+        """Refuse weights of other classes: the rows of the last layer are the classes, in order.
 
         Raises:
-            UserError: the checkpoint is of other classes, or of these in another order.
+            UserError: the checkpoint has other classes, or these in another order.
         """
         known = checkpoint.get("jungle", {}).get("classes")
         if known is not None and list(known) != list(self.classes):
@@ -379,11 +369,11 @@ class ClipClassifier(pl.LightningModule):
         so_far = checkpoint.get(EPOCH_LOSS)  # not in checkpoints of version 0.1
         if so_far is not None:
             self._steps, self._mean_loss = int(so_far["steps"]), torch.tensor(float(so_far["mean"]))
-        # The optimizer is built before its state comes from the checkpoint: it must be of the same stage.
+        # The optimizer is built before its state is restored: it must be of the same stage.
         self._optimizer_epoch = int(checkpoint.get("optimizer_epoch", 0))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the description beside the weights, so that a checkpoint is enough on its own."""
+        """Add the description to the weights, so that a checkpoint is complete."""
         checkpoint["jungle"] = self.describe()
         checkpoint[EPOCH_LOSS] = {"steps": self._steps, "mean": float(self._mean_loss)}
         if self.training_plan.stages:

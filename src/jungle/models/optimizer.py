@@ -1,4 +1,4 @@
-"""Which weights move, how fast, and how that changes over a run."""
+"""Optimizer, parameter groups and learning-rate schedules."""
 
 import math
 import sys
@@ -28,11 +28,11 @@ def parameter_groups(
     weight_decay: float,
     layer_decay: float,
 ) -> Groups:
-    """Deal the weights out by learning rate and by decay: timm's groups.
+    """Group the weights by learning rate and weight decay, as timm does.
 
-    Not decayed are norms, biases, and what the model itself names, as position embeddings and class tokens.
-    The backbone's last layers learn at `backbone_lr`, each layer before at `layer_decay` times the rate of
-    the one behind it (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
+    Norms, biases, and weights that the model names (position embeddings, class tokens) are not decayed. The
+    backbone's last layers learn at `backbone_lr`, each earlier layer at `layer_decay` times the rate of the
+    next one (Clark et al. 2020, ELECTRA; Bao et al. 2021, BEiT).
     """
     groups: Groups = []
     if any(p.requires_grad for p in backbone.parameters()):
@@ -48,10 +48,10 @@ def parameter_groups(
 
 
 def check_groups(saved: dict[str, Any], groups: Groups) -> None:
-    """Refuse a checkpoint whose optimizer has its weights in other groups: their averages would be mixed up.
+    """Refuse a checkpoint whose optimizer has other groups of weights: their averages would be mixed up.
 
     Raises:
-        UserError: it is of a version that dealt them out otherwise.
+        UserError: it is of a version with other groups.
     """
     for state in saved.get("optimizer_states", []):
         theirs = [(len(g["params"]), g["weight_decay"]) for g in state["param_groups"]]
@@ -68,7 +68,6 @@ def make_optimizer(name: str, groups: Groups, lr: float) -> torch.optim.Optimize
         return torch.optim.SGD(groups, lr, momentum=0.9, nesterov=True)
     if name == "adamw":
         return torch.optim.AdamW(groups, lr)
-
     return create_optimizer_v2(groups, opt=name, lr=lr)
 
 

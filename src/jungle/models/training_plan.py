@@ -1,4 +1,4 @@
-"""How the weights of a model are moved, as plain values."""
+"""Training settings as plain values."""
 
 import json
 from dataclasses import asdict, dataclass, field, replace
@@ -13,7 +13,7 @@ from jungle.models.plateau import Plateau
 
 @dataclass(frozen=True)
 class Training:
-    """How the weights are moved. Not needed to predict, so not in a checkpoint's description."""
+    """Training settings. Prediction does not need them, so a checkpoint's description lacks them."""
 
     optimizer: str = "adamw"
     lr: float = 1e-3
@@ -27,9 +27,9 @@ class Training:
     """Of its last layers; None = `lr`."""
     layer_decay: float = 1.0
     unfreeze: dict[int, str] = field(default_factory=lambda: {0: "all"})
-    """Which part of the backbone is trained from which epoch on: see `unfreezing`."""
+    """The trained part of the backbone by the epoch from which on: see `unfreezing`."""
     norm_stats: str = "move"
-    """`move`: BatchNorm statistics follow the clips where the layer is trained; `keep`: they stay."""
+    """`move`: BatchNorm statistics of trained layers follow the clips; `keep`: they stay."""
     monitor: tuple[str, Literal["min", "max"]] = ("val/log_loss", "min")
     """The score that `schedule=plateau` follows, and whether less or more is better."""
     plateau: Plateau = field(default_factory=Plateau)
@@ -47,12 +47,12 @@ class Training:
         return replace(self, optimizer=optimizer, lr=lr)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, as JSON has them."""
+        """Return plain types, as in JSON."""
         return json.loads(json.dumps(asdict(self)))
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Training":
-        """The inverse of `to_dict`; settings that this version does not know are left out.
+    def from_dict(cls, values: object) -> "Training":
+        """Build the settings of `to_dict`; unknown ones are left out.
 
         Raises:
             UserError: a value is of the wrong type.

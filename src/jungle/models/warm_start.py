@@ -1,4 +1,4 @@
-"""Training that starts from the weights of another run."""
+"""Start training from the weights of another run."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from jungle.models.module import ClipClassifier
 
 
 def warm_start(model: ClipClassifier, file: Path) -> None:
-    """Give a model the weights of a checkpoint.
+    """Load the weights of a checkpoint into a model.
 
-    Where its clips were drawn otherwise, the last bias is moved by what that makes of the logits on average.
+    If its clips were drawn in another way, the last bias is shifted by the mean effect on the logits.
 
     Raises:
         UserError: it cannot be read, or is of another backbone, head or classes.
@@ -20,11 +20,7 @@ def warm_start(model: ClipClassifier, file: Path) -> None:
     other = load_checkpoint(file).model
     for what, own, its in (
         ("model.backbone", model.backbone.spec.name, other.backbone.spec.name),
-        (
-            "model.also",
-            [s.name for s in model.backbone.spec.also],
-            [s.name for s in other.backbone.spec.also],
-        ),
+        ("model.also", *([s.name for s in m.backbone.spec.also] for m in (model, other))),
         ("model.taps", list(model.backbone.spec.taps), list(other.backbone.spec.taps)),
         ("normalisation of frames", _normalisation(model), _normalisation(other)),
         ("head", model.head_values, other.head_values),

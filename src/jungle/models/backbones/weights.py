@@ -1,7 +1,6 @@
 """A backbone's weights from a file."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -22,7 +21,7 @@ def load_weights(model: nn.Module, file: Path) -> None:
         raise UserError(f"model.weights={file}: no such file")
     try:
         if file.suffix == ".safetensors":
-            state: Any = load_file(file)
+            state: object = load_file(file)
         else:
             check_archive(file)
             state = torch.load(file, map_location="cpu", weights_only=True)
@@ -31,12 +30,13 @@ def load_weights(model: nn.Module, file: Path) -> None:
             f"model.weights={file}: not a weights file that can be read safely: {gist(e)}"
         ) from None
     for inner in ("state_dict", "model"):
-        state = state[inner] if isinstance(state, dict) and isinstance(state.get(inner), dict) else state
+        if isinstance(state, dict) and isinstance(state.get(inner), dict):
+            state = state[inner]
     if not isinstance(state, dict):
         raise UserError(f"model.weights={file}: holds no table of weights")
     wanted = model.state_dict()
     found = {k.removeprefix("module."): v for k, v in state.items() if isinstance(v, Tensor)}
-    # Files of 2017 lack a counter that no inference uses; the original model zoo's other names are timm's.
+    # Files of 2017 lack a counter that inference does not use.
     found = {**{k: v for k, v in wanted.items() if k.endswith(".num_batches_tracked")}, **found}
     missing = [k for k in wanted if k not in found]
     wrong = [k for k in wanted if k in found and found[k].shape != wanted[k].shape]
