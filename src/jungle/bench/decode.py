@@ -42,13 +42,7 @@ def bench_decode(
     Every measurement has a process of its own on one core. Seconds are CPU seconds, the best of `repeats`
     (fewer where one takes seconds), so that other load on the machine matters little. Decoders that are not
     installed are skipped with a warning. After an interruption the same call resumes.
-
-    Args:
-        out: folder for the figures, and for rendered clips.
-        files: clips to read; empty to render some.
-        frames: frames per clip.
-        size: (height, width) of a frame.
-        repeats: repetitions of each measurement.
+    Without `files`, clips are rendered into `out`.
 
     Returns:
         A row per clip and way. `peak_mb` is of the whole process. `times_faster` is relative to the ffmpeg

@@ -79,14 +79,7 @@ def bench_gpu(
 ) -> GpuBench:
     """Read clips with the CPU's workers and with the GPU; print tables, write `out/gpu.json`.
 
-    Args:
-        out: folder for the figures, and for rendered clips.
-        files: clips to read; empty to render some.
-        clips: clips per measurement.
-        workers: decoding processes, for both.
-        device: a torch device.
-        frames: frames per clip.
-        size: (height, width) of a frame.
+    Without `files`, clips are rendered into `out`; `clips` is their number per measurement, read repeatedly.
 
     Raises:
         UserError: there is no GPU; or, after all is written, a frame differs by more than the tolerance.

@@ -66,11 +66,8 @@ def measure_extraction(
 ) -> ExtractionCost:
     """Extract features of copies of a clip for several backbones at once, as `jungle extract` does.
 
-    Args:
-        out: folder for the copies and the features, which are deleted again.
-        film: the clip.
-        clips: number of copies, each with other bytes at its end.
-        settings: overrides of `jungle train` for each backbone.
+    The copies, each with other bytes at its end, and the features are deleted again; `settings` are overrides
+    of `jungle train` for each backbone.
 
     Raises:
         UserError: the clip cannot be read.
@@ -103,14 +100,7 @@ def measure_extraction(
 
 
 def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) -> HeadCost:
-    """Train a frozen model's head for some steps of an epoch over `clips` clips.
-
-    Args:
-        folder: for the store, which stays there.
-        clips: rows of the clips table.
-        settings: overrides of `jungle train` that choose model, head, frames and batch size.
-        steps: measured steps, after a tenth as many for warm-up.
-    """
+    """Train a frozen model's head for some steps after a warm-up; `folder` keeps the store."""
     with PeakMemory() as peak:
         silence_libraries()
         cfg = compose("train", [*settings, "model.pretrained=false"], config_dir())

@@ -1,4 +1,4 @@
-"""When a clip was recorded: by its container, else by its name, else by its file where that is asked for."""
+"""Time of recording of a clip: from its container, else its name, else its file if requested."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FIRST_YEAR = 1996  # no camera trap wrote digital video before; clocks that lost
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """Check a name pattern.
+    """Compile a name pattern.
 
     Raises:
-        UsageError: it is no regular expression, or lacks the groups year, month and day.
+        UsageError: it is not a regular expression, or lacks the groups year, month and day.
     """
     try:
         found = re.compile(pattern)
@@ -37,15 +37,15 @@ def compiled(pattern: str) -> re.Pattern[str]:
 def recorded_at(
     created: str, name: str, pattern: re.Pattern[str], mtime_ns: int | None = None
 ) -> tuple[datetime | None, str]:
-    """The time of recording and where it was found: `container`, `name`, `file` or an empty text.
+    """Return the time of recording and its source: `container`, `name`, `file` or an empty text.
 
-    The time is as the camera's clock had it, without a zone: cameras write local time and call it UTC.
+    The time is that of the camera's clock, without a zone: cameras write local time and call it UTC.
 
     Args:
-        created: the container's own text; empty where it has none.
+        created: the container's own text; empty if it has none.
         name: of the file.
         pattern: with groups year, month, day and optionally hour, minute, second.
-        mtime_ns: the file's modification time as a last resort, if wanted. It is often that of a copy.
+        mtime_ns: the file's modification time, often that of a copy, as a last resort; None to ignore it.
     """
     found = _parse(created)
     if found is not None:
@@ -59,7 +59,7 @@ def recorded_at(
         if found.year >= FIRST_YEAR:
             return found, "name"
     if mtime_ns is not None:
-        # In UTC, so that the index does not hang on the zone of the machine that made it.
+        # In UTC, so that the index does not depend on the zone of the machine.
         return datetime.fromtimestamp(mtime_ns // 10**9, UTC).replace(tzinfo=None), "file"
     return None, ""
 

@@ -1,4 +1,4 @@
-"""Pick the frames in which something is there that mostly is not: those farthest from the clip's median."""
+"""Select the frames that differ most from the median of the clip."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import numpy as np
 from jungle.video.frames.sampling import uniform
 
 THUMBNAIL = (36, 64)  # (height, width): small enough to average sensor noise away, large enough for a bird
-CANDIDATES = 4  # looked at for each frame that is wanted
-TOP = 46  # pixels, 2 % of a thumbnail: what a small animal covers
-QUIET = 3  # levels by which those pixels must leave the median, over twice what they do in an average frame
+CANDIDATES = 4  # per selected frame
+TOP = 46  # pixels, 2 % of a thumbnail: the size of a small animal
+QUIET = 3  # levels by which those pixels must exceed twice their difference in an average frame
 
 
 def candidates(total: int, count: int) -> np.ndarray:
-    """Frames worth a look, evenly over the clip."""
+    """Return the numbers of frames to compare, evenly over the clip."""
     return uniform(total, CANDIDATES * count)
 
 
 def pick_moving(numbers: np.ndarray, thumbnails: np.ndarray, total: int, count: int) -> np.ndarray:
-    """Choose among the candidates by what is on them.
-
-    Whole numbers throughout, so that no rounding of one machine orders frames otherwise than that of another.
+    """Choose among the candidates by their pictures, in whole numbers, for the same result on every machine.
 
     Args:
         numbers: int64 `[C]`, frame numbers of the candidates, ascending.
@@ -35,7 +33,7 @@ def pick_moving(numbers: np.ndarray, thumbnails: np.ndarray, total: int, count: 
     if len(numbers) <= count:
         return uniform(total, count)
     grey = thumbnails.astype(np.int32).sum(axis=3)  # 0 to 765
-    # A lamp that warms up or a cloud changes all pixels alike, and is no animal.
+    # A lamp that warms up or a cloud changes all pixels alike.
     grey -= np.sort(grey.reshape(len(grey), -1), axis=1)[:, grey[0].size // 2, None, None]
     median = np.sort(grey, axis=0)[len(grey) // 2]
     away = np.sort(np.abs(grey - median).reshape(len(grey), -1), axis=1)[:, -TOP:].sum(axis=1)

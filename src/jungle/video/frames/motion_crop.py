@@ -1,8 +1,7 @@
-"""The part of each frame where something moves, cut out: a distant animal fills what the model sees.
+"""Crop each frame to the part with motion, so that a distant animal fills the picture of the model.
 
-A camera trap stands still, so what differs from the clip's median frame is an animal, its shadow, or a plant
-in the wind; of all that moves in a frame the largest is looked at. A frame in which nothing moves is kept as
-a whole, since what is there may be lying in wait.
+A camera trap does not move, so differences from the clip's median frame are an animal, its shadow, or a plant
+in the wind; the largest of them in a frame is used. A frame without motion stays whole: an animal may rest.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ import numpy as np
 
 from jungle.video.types import Clip, ClipSpec, Frames
 
-MORE = 3  # times the model's own size at which frames are decoded, where the source has so much
+MORE = 3  # times the model's size at which frames are decoded, if the source is so large
 LOOKED_AT = 160  # pixels of the longer side of the pictures in which motion is looked for
-BACKDROP = Frames(
-    "uniform", 16
-)  # what the median is of where the frames themselves are few, or drawn at random
-ENOUGH = 8  # frames whose median is a backdrop
+# Frames for the median if the selected ones are few or random.
+BACKDROP = Frames("uniform", 16)
+ENOUGH = 8  # frames for a median
 NOISE = 3.0  # times its usual distance from the median by which a pixel may leave it, ...
 LEVELS = 6.0  # ... and levels besides
 LEAST = 1.5  # levels over a patch of BLUR pixels that count as motion
@@ -34,31 +32,25 @@ Box = tuple[int, int, int, int]
 
 
 def wide_size(spec: ClipSpec, height: int, width: int) -> tuple[int, int]:
-    """(height, width) at which frames of a source of that size are decoded, to be cut later.
-
-    Args:
-        spec: its `size` is what the model sees.
-        height: rows of the source that are kept.
-        width: pixels.
-    """
+    """Return (height, width) at which frames are decoded before the crop, of a source of that size."""
     assert spec.size is not None
     scale = min(1.0, MORE * max(spec.size[0] / height, spec.size[1] / width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def backdrop_of(spec: ClipSpec, clip: Clip) -> ClipSpec | None:
-    """The spec of the frames whose median is the backdrop; None where those of the clip itself will do."""
+    """Return the spec of the frames for the median; None if those of the clip itself are enough."""
     own = spec.frames.kind != "random" and len(clip.times) >= ENOUGH
     return None if own else replace(spec, frames=BACKDROP)
 
 
 def focused(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
-    """Cut what moves out of each frame and resize it to the spec's size.
+    """Crop each frame to its motion and resize it to the spec's size.
 
     Args:
-        clip: with frames as they were decoded, uint8 `[T, H, W, 3]`.
-        backdrop_THWC: frames of the same clip and size, whose median is taken to be without an animal.
-        spec: what the model sees.
+        clip: with frames as decoded, uint8 `[T, H, W, 3]`.
+        backdrop_THWC: frames of the same clip and size; their median shows the scene without an animal.
+        spec: with the size of the result.
     """
     assert spec.size is not None
     own = backdrop_THWC is clip.frames
@@ -80,13 +72,13 @@ def focused(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
 
 
 def box_of(excess: np.ndarray, height: int, width: int, aspect: float) -> Box:
-    """The part of a frame that is looked at: (top, left, rows, columns) in its pixels.
+    """Return the part of a frame with motion: (top, left, rows, columns) in its pixels.
 
     Args:
-        excess: float32 `[h, w]`, by how many levels each pixel of a small copy is off more than it may be.
+        excess: float32 `[h, w]`, the levels by which each pixel of a small copy exceeds its limit.
         height: of the frame.
         width: of the frame.
-        aspect: width over height that the part is to have; a frame that lacks the room gives what it has.
+        aspect: width over height of the part, as far as the frame has room.
     """
     whole = (0, 0, height, width)
     strength = cv2.GaussianBlur(excess, (0, 0), BLUR)
@@ -113,7 +105,7 @@ def box_of(excess: np.ndarray, height: int, width: int, aspect: float) -> Box:
 
 
 def _looked_at(frame: np.ndarray) -> np.ndarray:
-    """A small copy, int16 `[h, w, 3]`, each colour's median 0: a lamp that warms up is no motion."""
+    """Return a small copy, int16 `[h, w, 3]`, each colour with median 0, as a lamp may warm up."""
     scale = min(1.0, LOOKED_AT / max(frame.shape[:2]))
     size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
     small = cv2.GaussianBlur(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), (0, 0), 1.5)
@@ -123,10 +115,10 @@ def _looked_at(frame: np.ndarray) -> np.ndarray:
 
 
 def median_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """The median, element by element, of arrays of one shape; of an even number the upper of the middle two.
+    """Return the element-wise median of arrays of one shape; of an even number the upper middle one.
 
     By Batcher's odd-even merge sort (1968), whose steps compare whole arrays: for 16 of them 30 times as fast
-    as `np.median`, which sorts each element's values by themselves.
+    as `np.median`.
     """
     found, count = list(arrays), len(arrays)
     run = 1

@@ -1,4 +1,4 @@
-"""Which frames of a clip are read. Arithmetic only: the same clip and seed give the same frames anywhere."""
+"""Select the frames of a clip by their times: equal clips and seeds give equal frames on any machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from jungle.video.types import Frames
 
-# Pri-matrix Factorization, first place: 32 of 360 frames, dense at the start, where the animal that fired the
+# Pri-matrix Factorization, first place: 32 of 360 frames, dense at the start, when the animal that fired the
 # trigger is most often in view.
 FIRST_PLACE = np.array([2, 8, 12, 18, *(24 + 12 * i for i in range(28))])
 FIRST_PLACE_LENGTH = 360
@@ -20,13 +20,13 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
     """Choose frames of a clip.
 
     Args:
-        frames: how to choose; kind `motion` looks at pixels: `frames.motion` chooses those.
+        frames: any kind but `motion`, which needs pixels (see `frames.motion`).
         times: float64 `[N]`, seconds from the first frame, ascending.
-        key: bool `[N]`, true where a frame is a key frame.
-        seed: for kind `random`; other kinds ignore it.
+        key: bool `[N]`, true for key frames.
+        seed: for kind `random`.
 
     Returns:
-        int64 `[T]`, ascending and distinct, `T <= frames.count`. A clip with fewer frames gives what it has.
+        int64 `[T]`, ascending and distinct, `T <= frames.count`; all frames of a shorter clip.
     """
     total, count = len(times), frames.count
     if total == 0:
@@ -36,7 +36,7 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
         times = times[:total]
     if frames.kind == "fps":
         assert frames.fps is not None
-        # Over the cap they are thinned evenly: the end of a long clip is not left out.
+        # Above the limit they are thinned evenly, so that the end of a long clip is included.
         found = at_rate(times, frames.fps)
         return found[uniform(len(found), count)]
     if frames.kind == "fps_start":
@@ -45,15 +45,15 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
     if frames.kind == "keyframe":
         return _key_frames(times, key, count)
     if frames.kind == "opening":
-        # The first frame, whichever are key frames: it is the same in every copy of a clip.
+        # The first frame in any case: it is the same in every copy of a clip.
         return np.union1d([0], _key_frames(times, key, count - 1) if count > 1 else []).astype(np.int64)
     if total <= count:
         return np.arange(total)
     if frames.kind == "random":
-        # random.Random keeps its stream over versions of Python, numpy's generators do not promise to.
+        # random.Random keeps its stream over versions; numpy's generators do not promise that.
         draw = random.Random(seed)
         if frames.likely:
-            # The largest of u^(1/w): without putting back, as Efraimidis and Spirakis (2006) showed.
+            # The largest u^(1/w): drawing without replacement (Efraimidis and Spirakis, 2006).
             weights = np.interp(times, *np.array(frames.likely).T)
             keys = np.array([draw.random() for _ in range(total)])
             return np.sort(np.argsort(np.log1p(-keys) / weights, kind="stable")[-count:])
@@ -65,33 +65,27 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
 
 
 def uniform(total: int, count: int) -> np.ndarray:
-    """The middle frame of each of `count` equal parts of a clip of `total` frames."""
+    """Return the middle frame of each of `count` equal parts of a clip of `total` frames."""
     if total <= count:
         return np.arange(total)
     return (2 * np.arange(count) + 1) * total // (2 * count)
 
 
 def at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
-    """The frame on screen at each tick of a clock, each once.
-
-    Args:
-        times: seconds, as `pick` takes them.
-        fps: ticks a second.
-        half: of a tick, from the start to the first one.
-    """
+    """Return the frame on screen at each tick of a clock, each once; the first tick is `half` a tick in."""
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 0.0
-    # Half a tick from the start, unless told: 15 s at 2 fps give 30 frames and none is the very last.
+    # With half a tick, 15 s at 2 fps give 30 frames without the very last one.
     ticks = min((times[-1] + step) * fps, 1e6)
     count = max(1, round(ticks) if half else math.ceil(ticks - 1e-3))
     ticks = (np.arange(count) + half) / fps
-    # Ticks often fall on the moment of a change of frames; times that a container rounds must not decide.
+    # Ticks often fall on a change of frames; the rounding of times by a container must not decide.
     shown = np.searchsorted(times, ticks + 0.25 * step, side="right") - 1
     return np.unique(np.clip(shown, 0, len(times) - 1))
 
 
 def _key_frames(times: np.ndarray, key: np.ndarray, count: int) -> np.ndarray:
-    """The key frames nearest to uniform times, each once."""
+    """Return the key frames nearest to uniform times, each once."""
     keys = np.flatnonzero(key)
     if len(keys) == 0:
         keys = np.zeros(1, np.int64)
@@ -104,11 +98,11 @@ def _key_frames(times: np.ndarray, key: np.ndarray, count: int) -> np.ndarray:
 
 
 def _early(total: int, count: int) -> np.ndarray:
-    """The first place's positions, stretched to `total` frames and resampled to `count` of them."""
+    """Return the first place's positions, stretched to `total` frames and resampled to `count`."""
     at = (np.arange(count) + 0.5) * len(FIRST_PLACE) / count - 0.5
     curve = np.interp(at, np.arange(len(FIRST_PLACE)), FIRST_PLACE) / FIRST_PLACE_LENGTH
     found = np.floor(curve * total + 1e-9).astype(np.int64)
-    # In short clips neighbours fall together: push them apart, forwards, then back from the end.
+    # In short clips neighbours coincide: push them apart, forwards, then back from the end.
     steps = np.arange(count)
     found = np.maximum.accumulate(found - steps) + steps
     return np.minimum(found, total - count + steps)

@@ -1,4 +1,4 @@
-"""Whether a clip was filmed by daylight or by infrared, from thumbnails of a few frames."""
+"""Detect whether a clip was filmed by daylight or infrared light, from thumbnails of a few frames."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Levels by which colours leave the tint that brightness alone explains. Infrared clips stay below 1, a tinted
-# sensor's included; daylight clips begin at 2.5.
+# Levels by which colours differ from a tint that depends on brightness alone. Infrared clips stay below 1,
+# also from tinted sensors; daylight clips begin at 2.5.
 COLOURLESS = 1.6
 
 
 @dataclass(frozen=True)
 class Light:
-    """How a clip is lit."""
+    """Lighting of a clip."""
 
     brightness: float
     """Mean level, 0 to 1."""
@@ -24,11 +24,11 @@ class Light:
 
 
 def light_of(frames: np.ndarray) -> Light:
-    """Judge uint8 `[T, H, W, 3]` RGB thumbnails."""
+    """Measure uint8 `[T, H, W, 3]` RGB thumbnails."""
     pixels = frames.reshape(-1, 3).astype(np.float64)
     grey, most, least = pixels.mean(axis=1), pixels.max(axis=1), pixels.min(axis=1)
     left = [_unexplained(pixels[:, c] - pixels[:, 1], grey) for c in (0, 2)]
-    # The median: a camera maker's coloured logo in the info bar is no daylight.
+    # The median ignores a coloured logo in the info bar.
     colour = float(np.median(np.maximum(*left)))
     return Light(
         brightness=round(float(grey.mean()) / 255, 4),
@@ -38,10 +38,10 @@ def light_of(frames: np.ndarray) -> Light:
 
 
 def _unexplained(colour: np.ndarray, grey: np.ndarray) -> np.ndarray:
-    """What a straight line from brightness to colour leaves over: infrared sensors tint by brightness."""
+    """Return the residuals of a linear fit of colour to brightness, by which infrared sensors tint."""
     away = np.zeros_like(grey)
     for _ in range(3):
-        # Fitted to the half that fits better: a coloured logo must not bend the line.
+        # Fitted to the better half: a coloured logo must not affect the line.
         near = away <= np.median(away)
         spread = grey[near] - grey[near].mean()
         slope = float(spread @ colour[near]) / max(float(spread @ spread), 1e-9)

@@ -1,4 +1,4 @@
-"""Clips that are copies of each other: of the same bytes, or shortened, shrunk and encoded again.
+"""Find copies of clips: of the same bytes, or shortened, shrunk and encoded again.
 
 A copy begins with the same picture, so first frames are compared, by perceptual hashes (Zauner, 2010: the
 lowest frequencies of a small grey picture, each above or below their median) of 256 bits. Measured on 1,000
@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 SIDE = 16  # of the square of frequencies that make a hash
-HASH = "^[0-9a-f]{64}$"  # as `likeness` writes it; what else stands in a stranger's table is no likeness
+HASH = "^[0-9a-f]{64}$"  # as `likeness` writes it; other texts in a table are ignored
 NEAR = 32  # bits of the 256
-NEAR_COARSE = 5  # bits of the 64 of the lowest frequencies: of no copy within NEAR more differ
+NEAR_COARSE = 5  # bits of the 64 of the lowest frequencies: in no copy within NEAR more differ
 BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))  # one more than NEAR_COARSE: one is equal
-FLAT = 4.0  # levels; a fogged or black picture has no likeness
+FLAT = 4.0  # levels; a fogged or black picture has no hash
 HELD = 4_000_000  # pairs held before they are joined
 
 
@@ -28,7 +28,7 @@ def likeness(frame: np.ndarray) -> str | None:
         frame: uint8 `[H, W, 3]`, a thumbnail of 36 x 64.
 
     Returns:
-        None where the picture shows nothing that it could be known by.
+        None for a picture without contrast.
     """
     grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
     if grey.std() < FLAT:
@@ -41,10 +41,10 @@ def likeness(frame: np.ndarray) -> str | None:
 
 
 def with_copies(table: pl.DataFrame) -> pl.DataFrame:
-    """Return an index with `copy_of`: the first clip, by name, of those that a clip is alike; null for most.
+    """Return an index with `copy_of`: the first clip, by name, of a clip's copies; null for most.
 
     Args:
-        table: `clip`, `hash` and `looks` of each clip, in the order of `clip`; nulls are like nothing.
+        table: `clip`, `hash` and `looks` of each clip, in the order of `clip`; nulls match nothing.
     """
     groups = np.arange(len(table))
     for column in ("hash", "looks"):
@@ -56,7 +56,7 @@ def with_copies(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _equal(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of the rows that hold a value and the first row that does."""
+    """Return pairs of the rows with a value and the first row with it."""
     rows = pl.DataFrame({"value": values}).with_row_index("row").drop_nulls("value")
     pairs = rows.with_columns(first=pl.col("row").min().over("value")).filter(
         pl.col("first") != pl.col("row")
@@ -65,10 +65,10 @@ def _equal(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
-    """Join the groups of rows whose hashes are near, each pair of different hashes looked at once a band.
+    """Join the groups of rows whose hashes are near.
 
-    Where at most `NEAR_COARSE` bits differ, one band more than that holds equal bits in one of them, so only
-    rows that are equal in a band are compared.
+    If at most `NEAR_COARSE` bits differ, at least one of `BANDS` is equal: only rows with an equal band are
+    compared.
     """
     rows = pl.DataFrame({"looks": looks}).with_row_index("row").filter(pl.col("looks").str.contains(HASH))
     rows = rows.unique("looks", keep="first")
@@ -96,7 +96,7 @@ def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
 
 
 def _joined(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The groups, numbered from 0, once rows `a` and `b` are of one, pair by pair."""
+    """Return the groups, numbered from 0, after joining those of rows `a` and `b`, pair by pair."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 

@@ -1,4 +1,4 @@
-"""What a smaller copy of a clip is like, and how that is typed: `64x64@2fps`, `224`, `360@8fps`."""
+"""Spec of a smaller copy of a clip, typed as `64x64@2fps`, `224`, `360@8fps`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FORM = re.compile(r"(?:(\d{1,5})x(\d{1,5})|(\d{1,5}))?(?:@(\d{1,4}(?:\.\d+)?)fp
 
 @dataclass(frozen=True)
 class Shrink:
-    """How clips are made smaller. Sides are made even, as video formats want them."""
+    """Size, rate and codec of smaller copies. Sides are made even, as video formats need."""
 
     size: tuple[int, int] | None = None
     """(height, width) in pixels, whatever the clip's shape; or None."""
@@ -59,7 +59,7 @@ class Shrink:
         )
 
     def __str__(self) -> str:
-        """As `jungle shrink` takes it: `shrink=360@8fps codec=mjpeg`."""
+        """Return the settings of `jungle shrink`: `shrink=360@8fps codec=mjpeg`."""
         height, width = self.size or (0, 0)
         size = f"{width}x{height}" if self.size else "" if self.short_side is None else str(self.short_side)
         rate = "" if self.fps is None else f"@{self.fps:g}fps"
@@ -68,7 +68,7 @@ class Shrink:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Shrink:
-        """Read what `to_dict` made.
+        """Build the spec of `to_dict`.
 
         Raises:
             TypeError: it is something else.
@@ -77,7 +77,7 @@ class Shrink:
         return cls(**{**values, "size": None if size is None else (int(size[0]), int(size[1]))})
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) of the copy of an upright clip of this size, its bottom already cut."""
+        """Return (height, width) of the copy of an upright clip of this size after the cut of its bottom."""
         if self.size is not None:
             height, width = self.size
         elif self.short_side is not None and self.short_side < min(height, width):
@@ -86,6 +86,6 @@ class Shrink:
         return max(2, height // 2 * 2), max(2, width // 2 * 2)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, to be kept beside the copies."""
+        """Return plain types for the file next to the copies."""
         values = asdict(self)
         return {**values, "size": None if self.size is None else list(self.size)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 
 from jungle.console import log
 from jungle.video.types import Clip, ClipError
@@ -40,8 +39,3 @@ class DecodeStats:
             reasons = [f"{reason}: {n}" for reason, n in self.on_cpu.most_common(MOST_REASONS)]
             line += f" ({'; '.join(reasons)}{'; ...' if len(self.on_cpu) > MOST_REASONS else ''})"
         return f"{line}, {self.failed} not at all" if self.failed else line
-
-
-def printable_name(path: str) -> str:
-    """Return a file's name without characters that would break a line of text."""
-    return "".join(c if c.isprintable() else "?" for c in Path(path).name)

@@ -39,14 +39,10 @@ def to_cpu(spec: ClipSpec, decoder: str | None = None) -> ClipSpec:
 
 
 def require_gpu(decoder: str, device: str) -> None:
-    """Check that `decoder.device=gpu` works on this machine.
-
-    Args:
-        decoder: its name.
-        device: the torch device of the model.
+    """Check that a decoder works on the GPU of this machine, with the model on the torch device `device`.
 
     Raises:
-        UsageError: it does not; one line that names what to do.
+        UsageError: it does not.
     """
     if decoder == "pyav":
         raise UsageError(

@@ -1,15 +1,16 @@
 """Decode clips with torchcodec on a GPU: worker processes open them, threads decode, results come in order.
 
-A worker process opens each file, lists its frames and picks: a file that hangs or kills a demuxer costs that
-process. Sound files of a codec that NVDEC decodes come back as a `Plan`, which a thread of this process
-carries out on the GPU (it cannot be used after a fork, and its frames cannot be moved between processes). The
-worker reads all others itself, through PyAV, and also whatever the GPU then fails to decode.
+A worker process opens each file and picks its frames, so a hostile file costs only that process. For sound
+files of a codec of NVDEC it returns a `Plan`, which a thread of this process decodes on the GPU (CUDA cannot
+be used after a fork, and its frames cannot be moved between processes). The worker reads all others itself,
+through PyAV, as well as those on which the GPU fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 
 from jungle.console import log
 from jungle.errors import UserError
@@ -26,7 +27,7 @@ from jungle.video.workers.decode_pool import (
     Transform,
     unpack,
 )
-from jungle.video.workers.decode_stats import DecodeStats, printable_name
+from jungle.video.workers.decode_stats import DecodeStats
 from jungle.video.workers.process_pool import TaskFailed, WorkerPool, run_in_order
 from jungle.video.workers.protocol import Answer
 from jungle.video.workers.timeout_threads import MOST_HUNG, Call, GivenUp, TimeoutThreads
@@ -106,11 +107,7 @@ class GpuPool:
         self.stats.log()
 
     def map(self, jobs: Iterable[Job], *, ahead: int) -> Iterator[tuple[Job, Clip | ClipError]]:
-        """Read clips, in the order of `jobs`; frames are tensors on the device, or arrays from the CPU.
-
-        Args:
-            jobs: drawn one by one as room is made.
-            ahead: at most this many clips are held or worked on beyond the one being given.
+        """Read clips as `DecodePool.map`; frames are tensors on the device, or arrays from the CPU.
 
         Raises:
             UserError: the GPU's decoder has hung several times, or cannot work on this machine.
@@ -138,12 +135,7 @@ class GpuPool:
             return str(error), self._read_on_cpu(job)
 
     def _read_on_cpu(self, job: Job) -> Reading:
-        def then(answer: Answer) -> Clip | ClipError:
-            found = unpack(answer)
-            assert not isinstance(found, Plan)  # none is made for the CPU
-            return _first(found)
-
-        return self._workers.submit_then((job, "pyav"), then)
+        return self._workers.submit_then((job, "pyav"), lambda answer: _first(unpack(answer)))
 
     def _finish(self, job: Job, found: Clip | ClipError | Planned | TaskFailed) -> Clip | ClipError:
         if isinstance(found, TaskFailed):
@@ -153,7 +145,7 @@ class GpuPool:
         try:
             result = self._threads.wait(found)
         except GivenUp as error:
-            name = printable_name(job.path)
+            name = "".join(c if c.isprintable() else "?" for c in Path(job.path).name)
             log.warning(f"{name}: the GPU's decoder gave {error}; the CPU decodes it instead")
             if self._threads.hung >= MOST_HUNG:
                 raise UserError(
@@ -170,5 +162,6 @@ class GpuPool:
         return found.replace(on_cpu=why) if isinstance(found, Clip) else found
 
 
-def _first(found: list[Clip] | ClipError) -> Clip | ClipError:
+def _first(found: list[Clip] | Plan | ClipError) -> Clip | ClipError:
+    assert not isinstance(found, Plan)  # none is made for the CPU
     return found if isinstance(found, ClipError) else found[0]

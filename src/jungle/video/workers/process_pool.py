@@ -153,7 +153,7 @@ class Worker(Generic[J]):
 
 
 class WorkerPool(Generic[J]):
-    """Threads of this process, each with one worker process: jobs in, answers out, in order.
+    """Threads of this process, each with one worker process.
 
     Args:
         task: called in the workers, picklable by reference; see `jungle.video.workers.worker_main`.
@@ -188,11 +188,7 @@ class WorkerPool(Generic[J]):
         return worker.do(job, self.timeout_s)
 
     def map(self, jobs: Iterable[J], ahead: int) -> Iterator[tuple[J, Answer | TaskFailed]]:
-        """Run jobs and yield their answers in the order of the jobs.
-
-        Args:
-            jobs: drawn one by one as room is made.
-            ahead: at most this many answers are held or worked on beyond the one being given.
+        """Run jobs and yield their answers in order; for `ahead` see `run_in_order`.
 
         Raises:
             UserError: the task cannot work on this machine.
@@ -233,7 +229,7 @@ class WorkerPool(Generic[J]):
 def run_in_order(
     jobs: Iterable[J], ahead: int, begin: Callable[[J], Future[R]]
 ) -> Iterator[tuple[J, Future[R]]]:
-    """Begin at most `ahead` jobs beyond the one being given; cancel the others if the caller stops early."""
+    """Start at most `ahead` jobs beyond the one just yielded; cancel them if the caller stops early."""
     queue: deque[tuple[J, Future[R]]] = deque()
     source = iter(jobs)
     try:

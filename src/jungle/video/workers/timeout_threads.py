@@ -1,7 +1,7 @@
-"""Threads for work that may hang: a call that takes too long is given up, and another thread takes its place.
+"""Threads for work that may hang: a call that takes too long is given up, and its thread replaced.
 
-A thread cannot be killed, so one that hangs stays behind; after `MOST_HUNG` of them the caller stops.
-The threads are daemons: the process can end whatever they do.
+A thread cannot be killed, so one that hangs stays; after `MOST_HUNG` of them the caller stops. The threads
+are daemons, so the process can always end.
 """
 
 from __future__ import annotations
