@@ -189,7 +189,7 @@ def test_of_a_plain_table_nothing_was_guessed(
 @pytest.mark.parametrize(
     ("name", "body", "said"),
     [
-        ("labels.csv", b"", r"empty\. It needs a header line"),
+        ("labels.csv", b"", r"empty; write a header line"),
         ("labels.xlsx", b"PK\x03\x04\x14\x00\x06\x00\x08\x00\xff\xfe", r"labels\.xlsx: "),
         ("labels.csv", b"a.mp4,hog\nb.mp4,lion\n", "the table has no header"),
     ],

@@ -86,7 +86,7 @@ def test_reading_something_else_says_so(tmp_path):
     with pytest.raises(UserError, match=r"x\.parquet: not a Parquet table"):
         Clips.read(tmp_path / "x.parquet")
     (tmp_path / "x.csv").write_text("clip,path,lion\na,b,roar\n")
-    with pytest.raises(UserError, match=r"x\.csv: Not a clips table"):
+    with pytest.raises(UserError, match=r"x\.csv: not a clips table"):
         Clips.read(tmp_path / "x.csv")
     with pytest.raises(UserError, match="no such file"):
         Clips.read(tmp_path / "y.csv")

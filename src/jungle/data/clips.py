@@ -179,13 +179,14 @@ def _cast_columns(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     check_class_names(classes)
     if len(classes) > MAX_CLASSES:
         raise UserError(
-            f"{len(classes)} classes; at most {MAX_CLASSES} are allowed. Is the label column the right one?"
+            f"{len(classes)} classes are more than {MAX_CLASSES}; name the right label column: "
+            "data.label_column=<column>"
         )
     if len(set(classes)) < len(classes):
         twice = next(c for i, c in enumerate(classes) if c in classes[:i])
-        raise UserError(f"Two classes are named '{names.show(twice)}'. Rename one.")
+        raise UserError(f"two classes are named '{names.show(twice)}'; rename one")
     if absent := [c for c in ("clip", "path", *classes) if c not in table.columns]:
-        raise UserError(f"Not a clips table: column '{names.show(absent[0])}' is missing.")
+        raise UserError(f"not a clips table: column '{names.show(absent[0])}' is missing")
     types: dict[str, pl.DataType | type[pl.DataType]] = {"clip": pl.String, "path": pl.String}
     types |= {c: pl.String for c in ("split", "site") if c in table.columns}
     types |= {"weight": pl.Float32} if "weight" in table.columns else {}
@@ -194,7 +195,7 @@ def _cast_columns(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
     try:
         return table.select(pl.col(c).cast(types[c]) if c in types else pl.col(c) for c in columns)
     except pl.exceptions.PolarsError as e:
-        raise UserError(f"Not a clips table: {names.show(shorten_error(e), 200)}") from None
+        raise UserError(f"not a clips table: {names.show(shorten_error(e), 200)}") from None
 
 
 def shuffle_rows(names: Sequence[str], seed: int) -> np.ndarray:

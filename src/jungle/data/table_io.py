@@ -65,7 +65,7 @@ def read_table(path: str | Path, typed: bool = False, as_written: bool = False) 
             raise UserError(f"{path}: {describe_absent(path)}")
         if path.stat().st_size > MAX_BYTES:
             raise UserError(
-                f"{path}: larger than {MAX_BYTES >> 20} MiB. Keep only the columns needed, or split it."
+                f"{path}: larger than {MAX_BYTES >> 20} MiB; keep only the columns needed, or split it"
             )
         if path.suffix.lower() in (".parquet", ".pq"):
             return _read_parquet(path, typed, as_written)
@@ -81,7 +81,7 @@ def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
             if frame.height * frame.width > MAX_CELLS:
                 raise UserError(
                     f"{path}: {frame.height:,} rows of {frame.width:,} columns are more than can be held as "
-                    "text. Keep only the columns needed, or split it."
+                    "text; keep only the columns needed, or split it"
                 )
             frame = _trim(path, frame, as_written)
     except pl.exceptions.PolarsError as e:
@@ -105,7 +105,7 @@ def _decode_file(path: Path, data: bytes) -> str:
     try:
         found = decode_text(data)
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not text. Save it as CSV in UTF-8.") from None
+        raise UserError(f"{path}: not text; save it as CSV in UTF-8") from None
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
     if found.guess:
@@ -142,7 +142,7 @@ def _find_header(path: Path, text: str) -> _Top:
             if len(said) == ABOVE:
                 break
     if not said:
-        raise UserError(f"{path}: empty. It needs a header line and one line a clip.")
+        raise UserError(f"{path}: empty; write a header line and one line a clip")
     first = _find_first_row(said)
     number, header = said[first]
     separator = declared if declared and declared in header else _find_separator(header)
@@ -173,7 +173,7 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
     text = _decode_file(path, data)
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise UserError(f"{path}: line {line}: not text. Save it as CSV in UTF-8.")
+        raise UserError(f"{path}: line {line}: not text; save it as CSV in UTF-8")
     top = _find_header(path, text)
     if top.title:
         log.warning(f"{path}: the header is line {top.above + 1}; what stands above it is passed over")
@@ -187,8 +187,8 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
         frames, lines = _read_chunks(path, reader, names, cells, top.above)
     except csv.Error as e:
         raise UserError(
-            f"{path}: line {reader.line_num + top.above}: {e}. Is a quote unclosed? Put names that hold a "
-            'separator or a quote between "quotes".'
+            f"{path}: line {reader.line_num + top.above}: {e}; close each quote, and put names that hold "
+            'a separator or a quote between "quotes"'
         ) from None
     kept = [n for n in names if n]
     frame = pl.concat(frames) if frames else pl.DataFrame(schema=dict.fromkeys(kept, pl.String))
@@ -207,12 +207,12 @@ def _read_header(path: Path, cells: list[str], line: int, as_written: bool) -> l
     for name in names:
         if name and name in seen and any(_NAME.search(n) for n in names) and name in ("0", "1"):
             raise UserError(
-                f"{path}: line {line} holds a clip and its labels: the table has no header. Write one above "
-                "it, with the name of each column."
+                f"{path}: line {line} holds a clip and its labels: the table has no header; write one above "
+                "it, with the name of each column"
             )
         if name and name in seen:
             raise UserError(
-                f"{path}: line {line}: two columns are named {show(name)!r}. Rename or remove one."
+                f"{path}: line {line}: two columns are named {show(name)!r}; rename or remove one"
             )
         seen.add(name)
     return names
@@ -263,8 +263,8 @@ def _read_chunks(
     if uneven:
         where = ", ".join(f"line {line} has {cells}" for line, cells in uneven)
         raise UserError(
-            f"{path}: the header has {width} columns, but {where}. Write every cell, and put names that hold "
-            'the separator between "quotes".'
+            f"{path}: the header has {width} columns, but {where}; write every cell, and put names that hold "
+            'the separator between "quotes"'
         )
     if rows:
         frames.append(_make_frame(rows, names))

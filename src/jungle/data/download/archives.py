@@ -70,7 +70,7 @@ def unpack(archive: str | Path, out: str | Path, *, max_bytes: int = MAX_BYTES) 
             while plain.read(CHUNK):  # to the end, where the checksum is
                 pass
     except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise UserError(f"{archive}: broken ({show(e)}). Delete it and fetch it again.") from None
+        raise UserError(f"{archive}: broken ({show(e)}); delete it and fetch it again") from None
     write_json(note, {**mark, "files": files})
     return files
 

@@ -135,7 +135,7 @@ def download(
                 else:
                     _fetch(url, path, tries=tries, backoff_s=backoff_s, timeout_s=timeout_s)
         except Held:
-            raise UserError(f"{path}: another process is fetching it. Wait for it, or stop it.") from None
+            raise UserError(f"{path}: another process is fetching it; wait for it, or stop it") from None
         done[name] = path
     return done
 
@@ -155,8 +155,8 @@ def _fetch(url: str, path: Path, *, tries: int, backoff_s: float, timeout_s: flo
                 most = max(most, part.size)
                 if failed >= tries:
                     raise UserError(
-                        f"{url}: {cut}; {tries} tries brought nothing more. The partial file is kept: "
-                        "run the same command later to resume."
+                        f"{url}: {cut}; {tries} tries brought nothing more; the partial file is kept: "
+                        "run the same command later to resume"
                     ) from None
                 wait = min(backoff_s * 2**failed, MAX_WAIT_S)
                 log.warning(f"{path.name}: {cut}; trying again in {wait:.1f} s")
@@ -222,7 +222,7 @@ def _check_response(response: requests.Response, part: _PartialFile) -> int:
         part.restart(response)
         return 0
     if response.status_code not in (206, 416):
-        raise UserError(f"{url}: {status}. Is it the right address?")
+        raise UserError(f"{url}: {status}; check the address")
     if response.status_code == 416 or not _matches(response, part.version, have):
         part.delete()
         raise _TransferCut("the file changed on the server; starting from the beginning")
@@ -246,7 +246,7 @@ def _check_room(part: _PartialFile, have: int) -> None:
     if total is not None and total - have > free:
         raise UserError(
             f"{part.path.parent}: {part.version.url} needs {_megabytes(total - have)} MB more, "
-            f"{_megabytes(free)} MB are free. Make room, or choose another folder."
+            f"{_megabytes(free)} MB are free; make room, or choose another folder"
         )
 
 

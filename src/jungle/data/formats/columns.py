@@ -238,5 +238,5 @@ def check_class_count(path: object, column: str, n: int) -> None:
     if n > MAX_CLASSES:
         raise UserError(
             f"{path}: column {show(column)!r} holds {n} different names; at most {MAX_CLASSES} classes are "
-            "allowed. Name the right one: data.label_column=<column>."
+            "allowed; name the right one: data.label_column=<column>"
         )

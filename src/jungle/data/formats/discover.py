@@ -55,7 +55,7 @@ def find_clips(videos: str | Path | Sequence[str | Path], root: str | Path | Non
     """
     asked = [videos] if isinstance(videos, (str, Path)) else list(videos)
     if not asked:
-        raise UserError("videos: an empty list. Give a folder, a video, a glob or a list.")
+        raise UserError("videos: an empty list; give a folder, a video, a glob or a list")
     clips: dict[str, str] = {}  # path -> id; a dict keeps the first of each path
     passed: set[str] = set()
     for one in asked:
@@ -116,7 +116,7 @@ def _expand(one: str | Path, root: str | Path | None, passed: set[str]) -> list[
         text = strip_quotes(text.strip())
         path = make_absolute(text)
     if not text:
-        raise UserError("videos: an empty name. Give a folder, a video, a glob or a list.")
+        raise UserError("videos: an empty name; give a folder, a video, a glob or a list")
     if os.path.isdir(path):
         base = os.fspath(make_absolute(root)) if root is not None else os.fspath(path)
         found = [(p, base) for p in walk_videos(path, passed)]
@@ -192,7 +192,7 @@ def _read_list(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
     """Read the entries of a list: the user wrote it, so it may name files anywhere."""
     if path.suffix.lower() == ".txt":
         if path.stat().st_size > MAX_LIST_BYTES:
-            raise UserError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB. Split it.")
+            raise UserError(f"{path}: larger than {MAX_LIST_BYTES >> 20} MiB; split it")
         names = [clean_text(line) for line in read_text(path).splitlines()]
         names = [n for n in names if not n.startswith("#") or _names_video(n)]  # the others are remarks
     else:
@@ -200,12 +200,12 @@ def _read_list(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
         columns = find_columns(table, {}, make_absolute(root) if root is not None else path.parent)
         names = columns.table.frame[columns.roles["filepath"]].to_list()
     if any(n and "\0" in n for n in names):
-        raise UserError(f"{path}: a name holds a NUL. It needs a path a line, or a column filepath.")
+        raise UserError(f"{path}: a name holds a NUL; write a path a line, or a column filepath")
     if path.suffix.lower() != ".txt" and (empty := sum(not n for n in names)) and empty < len(names):
         log.warning(f"{path}: {tally(empty, 'rows name')} no clip: passed over")
     names = [n for n in names if n]
     if not names:
-        raise UserError(f"{path}: names no clip. It needs a path a line, or a column filepath.")
+        raise UserError(f"{path}: names no clip; write a path a line, or a column filepath")
     bases = [make_absolute(root)] if root is not None else [path.parent, Path.cwd()]
     tried: list[tuple[int, str, list[str], list[str | None]]] = []
     for base in bases:

@@ -176,8 +176,8 @@ def _explain_no_names(table: Table, and_no_label: bool) -> str:
     heads = ", ".join(show(c, 40) for c in columns[:12])
     if any(SUFFIX.search(c) for c in columns) and not any(fold_heading(c) in ROLES["label"] for c in columns):
         return (
-            f"{table.path}: its first line names a file ({heads}): the table has no header. Write one "
-            "above it, as filepath,label,site."
+            f"{table.path}: its first line names a file ({heads}): the table has no header; write one "
+            "above it, as filepath,label,site"
         )
     maybe = next((c for c in columns if _names_files(table.frame[c])), "<column>")
     text = (
@@ -190,8 +190,8 @@ def _explain_no_names(table: Table, and_no_label: bool) -> str:
         text += f" {table.place(0).capitalize()} looks like the header: remove what stands above it."
     if {"mediaid", "observationtype"} <= {fold_heading(c) for c in columns}:
         return (
-            f"{table.path}: observations of a Camtrap DP name no files. Add the column filePath of media.csv "
-            "to them, by mediaID."
+            f"{table.path}: observations of a Camtrap DP name no files; add the column filePath of media.csv "
+            "to them, by mediaID"
         )
     if and_no_label and not any(is_binary(table.frame[c]) for c in columns):
         text += (

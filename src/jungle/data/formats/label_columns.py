@@ -52,8 +52,8 @@ def label_columns(table: Table, fit: list[str], said: list[str], extra: set[str]
         if not len(pairs) or fold_heading(other) in GROUPS:
             continue
         raise UserError(
-            f"{table.path}: columns {show(fit[0])} and {show(other)} may both be the label. Name the one: "
-            f"data.label_column={show(fit[0])} or data.label_column={show(other)}."
+            f"{table.path}: columns {show(fit[0])} and {show(other)} may both be the label; name the one: "
+            f"data.label_column={show(fit[0])} or data.label_column={show(other)}"
         )
     return fit
 

@@ -114,8 +114,8 @@ def read_wide(
         add_broken(problems, "columns", taken, fix)
     if not targets and not problems:
         raise UserError(
-            f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1. "
-            "Name it: data.label_column=<column>."
+            f"{table.path}: no labels: neither a column label, species or class nor columns of 0 and 1; "
+            "name it: data.label_column=<column>"
         )
     check_class_names(taken)
     headings = {c: i for i, c in enumerate(table.frame.columns, 1)}
