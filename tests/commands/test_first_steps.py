@@ -20,7 +20,7 @@ from jungle.pipelines import preflight
 from jungle.sample import ensure_sample
 from jungle.training import clips as labelled
 from jungle.training import datamodules, fit
-from jungle.video.transcode.dataset import _settle
+from jungle.video.transcode.dataset import _write_settings
 from jungle.video.transcode.spec import Shrink
 from tests.data.loading import load_csv
 
@@ -281,13 +281,13 @@ def test_help_begins_with_what_people_use_first(capsys: pytest.CaptureFixture[st
 
 def test_a_folder_of_other_copies_says_how_they_were_made(tmp_path: Path) -> None:
     spec = Shrink.parse("360@8fps")
-    _settle(tmp_path / "out", spec)
-    _settle(tmp_path / "out", Shrink.parse("360@8fps"))
+    _write_settings(tmp_path / "out", spec)
+    _write_settings(tmp_path / "out", Shrink.parse("360@8fps"))
     with pytest.raises(UserError, match=r"other settings \(shrink=360@8fps codec=mjpeg\)\. Give another"):
-        _settle(tmp_path / "out", Shrink.parse("64x48", "h264"))
+        _write_settings(tmp_path / "out", Shrink.parse("64x48", "h264"))
     for one in (spec, Shrink.parse("64x48", "h264"), Shrink.parse("@2fps")):
         text, codec = str(one).removeprefix("shrink=").split(" codec=")
         assert Shrink.parse(text, codec) == one == Shrink.from_dict(one.to_dict())
     (tmp_path / "out" / "shrink.json").write_text("[]")
     with pytest.raises(UserError, match="which cannot be told"):
-        _settle(tmp_path / "out", spec)
+        _write_settings(tmp_path / "out", spec)

@@ -188,7 +188,7 @@ def test_a_drive_s_name_has_a_hint() -> None:
 
 def test_runs_beside_a_folder_that_cannot_be_asked(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(UsageError, match="no training run"):
+    with pytest.raises(UsageError, match="neither a training run"):
         find_runs([tmp_path])
 
 
