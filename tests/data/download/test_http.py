@@ -233,7 +233,7 @@ def test_a_stalled_server_is_asked_again(server, tmp_path):
 
 def test_no_room_is_said_before_anything_comes(server, tmp_path):
     server.says = 10**18
-    with pytest.raises(UserError, match="Make room"):
+    with pytest.raises(UserError, match="make room"):
         fetch(server, tmp_path)
 
 

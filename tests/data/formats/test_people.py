@@ -391,7 +391,7 @@ def test_a_plural_is_another_spelling(root):
 
 
 def test_a_table_without_a_header_is_told(root):
-    with pytest.raises(UserError, match=r"the table has no header\. Write one"):
+    with pytest.raises(UserError, match=r"the table has no header; write one"):
         load(root, "".join(f"{f};{c};{s}\n" for f, c, s in ROWS))
 
 
