@@ -1,4 +1,4 @@
-"""torch.compile, and what is said where it cannot work."""
+"""Check torch.compile, and explain its errors in one line."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

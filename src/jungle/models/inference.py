@@ -94,7 +94,7 @@ class BatchPrediction(NamedTuple):
     probs_BC: np.ndarray
     attention_BT: np.ndarray | None
     frames: list[np.ndarray]
-    """`[T, C]` per clip, where asked for."""
+    """`[T, C]` per clip; empty without `each_frame`."""
 
 
 def _split_clips(batch: Batch) -> Iterator[Batch]:

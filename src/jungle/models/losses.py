@@ -116,7 +116,7 @@ def _shares_of_one(logits_BC: Tensor) -> tuple[Tensor, Tensor]:
     return logits_BC.sigmoid().clamp(min=TINY), (-logits_BC).sigmoid().clamp(min=TINY)
 
 
-# What each cell costs where its class is present, and where it is absent, both `[B, C]`.
+# Costs of each cell if its class is present, and if it is absent, both `[B, C]`.
 CellTerms = Callable[[Tensor, LossPlan], tuple[Tensor, Tensor]]
 
 # The words of `loss.name`, by task.

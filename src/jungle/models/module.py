@@ -96,7 +96,7 @@ class ClipClassifier(pl.LightningModule):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the backbone's weights and statistics stay as they are."""
+        """True if the backbone's weights and statistics are not trained."""
         return self.mode == "frozen"
 
     def train(self, mode: bool = True) -> "ClipClassifier":

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jungle.video.container.open import check_file, opened
-from jungle.video.container.packets import read_packets
 from jungle.video.container.timeline import read_timeline
 from jungle.video.container.truncation import cut_short
 from jungle.video.container.upright import turn_of
 from jungle.video.decoders import decord
 from jungle.video.decoders.pyav import decode_all
-from jungle.video.recovery import playable
+from jungle.video.recovery import every_frame, playable
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -68,7 +67,8 @@ def probe(path: str | Path) -> Probe:
         name, codec = container.format.name, context.name
         audio = bool(container.streams.audio)
         created = container.metadata.get("creation_time", "") or stream.metadata.get("creation_time", "")
-        first = _first_sound(decode_all(context, iter(held))) if held else _first_frame(path)
+        frames = decode_all(context, iter(held)) if held else every_frame(path, trust_index=False)
+        first = _first_sound(frames)
     if first is None:
         raise ClipError(timeline.damage or "no frame can be decoded")
     timeline.damage = cut_short(path) or timeline.damage
@@ -93,11 +93,6 @@ def probe(path: str | Path) -> Probe:
         damage=timeline.damage,
         decord_refusal=decord.refusal(path, timeline, name, codec),
     )
-
-
-def _first_frame(path: str | Path) -> VideoFrame | None:
-    with opened(path, trust_index=False) as (container, stream):
-        return _first_sound(decode_all(stream.codec_context, read_packets(container, stream)))
 
 
 def _first_sound(frames: Iterator[tuple[VideoFrame, bool]]) -> VideoFrame | None:

@@ -1,4 +1,4 @@
-"""Pools that look: a mean over frames with learnt weights."""
+"""Attention pools: means over frames with learnt weights."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from jungle.models.heads.statistics import span
 
 
 class AttentionPool(nn.Module):
-    """A mean with learnt weights, joined with max minus min over time where `span` is asked for.
+    """A mean with learnt weights, with `span` joined with max - min over time.
 
     The weights are a softmax over the clip's frames of a score:
         mlp: v . tanh(W x) (Bahdanau et al. 2015; Ilse et al. 2018).
@@ -38,10 +38,10 @@ class AttentionPool(nn.Module):
 
 
 class MultiQueryPool(nn.Module):
-    """Several means side by side, each with weights of its own: several things may be worth a look.
+    """Several means, each with its own weights, as a clip may show several things.
 
-    The queries of pooling by multi-head attention (Set Transformer, Lee et al. 2019), on the features as they
-    are. The attention that comes with it is the mean over the queries.
+    Pooling by multi-head attention (Set Transformer, Lee et al. 2019) without a projection of the features.
+    The returned attention is the mean over the queries.
     """
 
     def __init__(self, dim: int, queries: int = 4, span: bool = True, width: int = 128) -> None:

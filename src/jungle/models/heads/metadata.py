@@ -1,4 +1,4 @@
-"""A branch of a head for what is known of a clip besides its pictures: see `jungle.data.metadata`."""
+"""Branch of a head for the metadata of clips: see `jungle.data.metadata`."""
 
 import torch
 from torch import Tensor, nn
@@ -8,14 +8,14 @@ from jungle.models.heads.norm import BatchNorm
 
 UNITS = 128
 DROPOUT = 0.25
-FARTHEST = 8.0  # standard deviations: a clock or a size that is far off says no more than that
+FARTHEST = 8.0  # standard deviations; more of a wrong clock or size adds nothing
 
 
 class MetadataBranch(nn.Module):
-    """Measure a clip's facts by those of the training clips; two dense layers (the third place's, 2017).
+    """Two dense layers over standardised metadata (the third place's, 2017).
 
     Args:
-        known: what facts look like in the training clips.
+        known: statistics of the training clips.
     """
 
     mean_F: Tensor
@@ -46,10 +46,10 @@ class MetadataBranch(nn.Module):
         )
 
     def measured(self, facts_BF: Tensor) -> Tensor:
-        """Return `[B, len(columns)]`: each fact, and the size among clips of a shape, in standard deviations.
+        """Return `[B, len(columns)]` for metadata `[B, F]`.
 
-        0 where unknown, and then 1 in its own column of what is unknown; then which of the common widths and
-        heights the clip has.
+        Each value, and the file size among clips of the same shape, in standard deviations (0 if unknown);
+        then 1 for each unknown value; then which of the common widths and heights the clip has.
         """
         facts_BF = facts_BF[:, : len(self.mean_F)].float()  # models of an ensemble may know more
         shape_B12 = facts_BF[:, None, [WIDTH, HEIGHT]]

@@ -1,7 +1,7 @@
 """The two heads of the third place of Pri-matrix Factorization (2017), layer for layer.
 
-Theirs saw 45 or 30 frames of every clip, the last one repeated where a clip was short. Here any number of
-frames will do, and padded ones are left out of every mean, maximum and statistic; `frames` asks for theirs.
+The originals took 45 or 30 frames, the last one repeated in a short clip. Here any number is possible, and
+padded frames are left out of every mean, maximum and statistic; `frames` selects the original behaviour.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ from jungle.models.heads.statistics import span
 POOL_DROPOUT = 0.25  # the GRU model's, of what it pools and of its metadata before they are joined
 KERAS_MOMENTUM, KERAS_EPS = 0.01, 1e-3  # Keras 2 counts momentum the other way: 0.99
 FIRST_LAYOUT = 1
-"""Version 0.1's: max - min of what is normed and mixed, no BatchNorm in the GRU model's dense layers."""
+"""Layout of version 0.1: max - min after norm and GRUs, no BatchNorm in the GRU model's dense layers."""
 
 
 class PrimatrixHead(nn.Module):
     """BatchNorm; an attention-weighted mean and max - min of the frames; two dense layers; the classes.
 
-    With `units`, two GRUs look at the frames first, and the mean is of their states joined to the features.
-    Max - min is of the features as they come, in both models.
+    With `units`, two GRUs process the frames first, and the mean is that of their states joined with the
+    features. Max - min is that of the input features in both models.
 
     Args:
         dim: width of a frame's feature.
@@ -36,12 +36,12 @@ class PrimatrixHead(nn.Module):
         dropout: after each dense layer, and before them where there are no GRUs.
         units: width of each GRU; 0 for none.
         mix_dropout: before, between and after the GRUs.
-        frames: None takes any number and leaves padding out. A number is theirs to the letter: so many
+        frames: None takes any number and ignores padding. A number copies the original exactly: so many
             frames, the last one repeated in a shorter clip; a bias of the score for each; the second GRU
-            runs from the first frame to the last and the first one's states lie turned round beside the
-            features, as Keras gives those of `go_backwards`; BatchNorm and initial weights of Keras.
+            runs from the first frame to the last, and the first one's states are joined with the features in
+            reverse order, as Keras returns those of `go_backwards`; BatchNorm and initial weights of Keras.
         layout: 2, or `FIRST_LAYOUT` for a checkpoint of version 0.1.
-        branch: for what is known of clips besides their pictures; None for none.
+        branch: for the metadata of clips; None for none.
     """
 
     def __init__(

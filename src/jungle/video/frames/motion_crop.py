@@ -19,8 +19,8 @@ LOOKED_AT = 160  # pixels of the longer side of the pictures in which motion is 
 # Frames for the median if the selected ones are few or random.
 BACKDROP = Frames("uniform", 16)
 ENOUGH = 8  # frames for a median
-NOISE = 3.0  # times its usual distance from the median by which a pixel may leave it, ...
-LEVELS = 6.0  # ... and levels besides
+# A pixel may differ from the median by NOISE times its usual difference plus LEVELS.
+NOISE, LEVELS = 3.0, 6.0
 LEAST = 1.5  # levels over a patch of BLUR pixels that count as motion
 BLUR = 3.0
 SHARE = 0.25  # of the strongest motion in a frame, from which on a pixel belongs to what moves
@@ -65,7 +65,7 @@ def focused(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
         excess = np.maximum(np.maximum(over[..., 0], over[..., 1]), over[..., 2])
         top, left, rows, columns = box_of(excess, frame.shape[0], frame.shape[1], width / height)
         cut = frame[top : top + rows, left : left + columns]
-        # Averaged where it shrinks, so that nothing flickers away; smooth where it grows.
+        # Averaged when shrunk, so that small objects do not flicker; smooth when enlarged.
         way = cv2.INTER_AREA if rows > height else cv2.INTER_CUBIC
         cv2.resize(cut, (width, height), dst=out[t], interpolation=way)
     return clip.replace(frames=out)
