@@ -170,7 +170,7 @@ def _check_numbers(model: ClipClassifier, shift: dict[str, float] | None) -> Non
         raise UserError("its prior_shift is not all numbers (nan or infinity)")
 
 
-def _hash(about: dict[str, Any], state: dict[str, torch.Tensor]) -> str:
+def _hash(about: dict[str, object], state: dict[str, torch.Tensor]) -> str:
     """Return a hash of all that affects an answer; the file also holds folder names and the time."""
     digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
     for name in sorted(state):

@@ -302,7 +302,7 @@ class ClipClassifier(pl.LightningModule):
         schedule = make_schedule(plan.schedule, optimizer, total, plan.warmup, *plan.monitor, plan.plateau)
         return {"optimizer": optimizer, "lr_scheduler": schedule}  # type: ignore[return-value]  # plain dicts
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, object]:
         """Return plain types that, with the weights, are enough to rebuild this model and feed it clips."""
         return {
             "version": 1,

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -46,7 +46,7 @@ class Training:
         optimizer, lr = self.stages[max(begun)]
         return replace(self, optimizer=optimizer, lr=lr)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain types, as in JSON."""
         return json.loads(json.dumps(asdict(self)))
 

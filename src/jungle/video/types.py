@@ -74,7 +74,7 @@ class Frames:
             if not math.isfinite(self.first_s) or self.first_s <= 0:
                 raise UsageError(f"frames.first_s: {self.first_s} is no number of seconds above 0.")
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain types, for checkpoints and fingerprints; `first_s` only if it is given."""
         return {
             "kind": self.kind,
@@ -135,7 +135,7 @@ class ClipSpec:
                 "focus=motion cuts decoded frames on the CPU to a size: give size, and device=cpu."
             )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain types for checkpoints and fingerprints; device and focus if they change frames."""
         return {
             "frames": self.frames.to_dict(),
@@ -199,7 +199,7 @@ class Clip:
     cache: str = ""
     """Outcome of a frame cache (see `jungle.data.frame_cache.worker`); empty without one."""
 
-    def replace(self, **changes: Any) -> Clip:
+    def replace(self, **changes: object) -> Clip:
         """Return a copy with other values."""
         return dataclasses.replace(self, **changes)
 

@@ -1,4 +1,4 @@
-"""Any timm model as a per-frame feature extractor that takes uint8 frames and normalises them itself."""
+"""A timm model as an extractor of frame features, which takes uint8 frames and normalises them itself."""
 
 import copy
 import hashlib

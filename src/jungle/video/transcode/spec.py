@@ -85,7 +85,7 @@ class Shrink:
             height, width = round(height * scale), round(width * scale)
         return max(2, height // 2 * 2), max(2, width // 2 * 2)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return plain types for the file next to the copies."""
         values = asdict(self)
         return {**values, "size": None if self.size is None else list(self.size)}
