@@ -281,7 +281,7 @@ def test_folders_below_those_of_classes_are_told(tmp_path, caplog) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert load_folders(tmp_path).classes == ("S1", "S2")
-    assert "labels are the folders S1, S2; the folders below them are none: hog, lion" in caplog.text
+    assert "labels are the folders S1, S2; the folders below them are not: hog, lion" in caplog.text
 
 
 def soft(folder: Path, **more) -> pseudo_labels.SoftLabels:

@@ -3,7 +3,7 @@
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +14,7 @@ from jungle.data.clips import SPLITS, Clips
 from jungle.data.contrast import check_contrast
 from jungle.data.paths import find_candidates, locate, resolve_files
 from jungle.data.text import clean_name, find_scripts, find_spellings, fold_class, fold_text, is_blank
-from jungle.data.validation_report import Problems
+from jungle.data.validation_report import Problems, list_some
 from jungle.data.video_suffixes import strip_suffix
 from jungle.names import show
 from jungle.wording import count, tally
@@ -288,7 +288,7 @@ def _check_splits(clips: Clips, problems: Problems, warnings: list[str], strict:
     else:
         for what, those in (("no clip at all", empty), ("no clip in training", untrained)):
             if those:
-                warnings.append(f"{tally(len(those), 'classes have')} {what}: {_list_names(those)}")
+                warnings.append(f"{tally(len(those), 'classes have')} {what}: {list_some(those)}")
     if labelled.any() and not of["val"].any():
         problems.say(
             "No labelled clip is for validation, so no checkpoint can be chosen. Give some clips "
@@ -301,7 +301,7 @@ def _check_splits(clips: Clips, problems: Problems, warnings: list[str], strict:
         shared = sorted(pairs.group_by("site").len().filter(pl.col("len") > 1)["site"].to_list())
         if shared:
             warnings.append(
-                f"{tally(len(shared), 'sites are')} in more than one split ({_list_names(shared)}): figures "
+                f"{tally(len(shared), 'sites are')} in more than one split ({list_some(shared)}): figures "
                 "on those splits flatter the model, because it has seen the background"
             )
 
@@ -323,13 +323,8 @@ def _check_classes_there(
         )
     else:
         warnings.append(
-            f"{tally(len(gone), 'classes have')} no clip in training that is on disk: {_list_names(gone)}"
+            f"{tally(len(gone), 'classes have')} no clip in training that is on disk: {list_some(gone)}"
         )
-
-
-def _list_names(names: Iterable[object], most: int = 5) -> str:
-    every = list(names)
-    return ", ".join(show(n, 40) for n in every[:most]) + (", ..." if len(every) > most else "")
 
 
 def describe_sites(clips: Clips) -> str:
@@ -337,7 +332,7 @@ def describe_sites(clips: Clips) -> str:
     pairs = clips.table.select("site", clips.splits().alias("split")).drop_nulls().unique()
     held = {s: sorted(pairs.filter(pl.col("split") == s)["site"].to_list()) for s in ("train", "val", "test")}
     return "sites: " + "; ".join(
-        f"{len(names)} {s} ({_list_names(names)})" for s, names in held.items() if names
+        f"{len(names)} {s} ({list_some(names)})" for s, names in held.items() if names
     )
 
 

@@ -22,6 +22,12 @@ def format_lines(lines: Iterable[int], total: int | None = None, most: int = 3) 
     return f"lines {', '.join(first[:-1])} and {first[-1]}"
 
 
+def list_some(values: Iterable[object], most: int = EXAMPLES) -> str:
+    """List the first few values, each on one safe line; `, ...` follows where there are more."""
+    first = list(islice(iter(values), most + 1))
+    return ", ".join(show(v, 40) for v in first[:most]) + ", ..." * (len(first) > most)
+
+
 class Problems:
     """Kinds of problems, each with its count, examples and fix; `raise_if_any` reports them in one error."""
 

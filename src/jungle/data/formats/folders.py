@@ -16,7 +16,7 @@ from jungle.data.formats.label_source import LabelSource
 from jungle.data.formats.sites import join_sites
 from jungle.data.paths import compose_ids, make_absolute
 from jungle.data.text import clean_name, is_ambiguous, is_missing, match_names
-from jungle.data.validation_report import Problems
+from jungle.data.validation_report import Problems, list_some
 from jungle.errors import UserError
 from jungle.files import describe_absent
 from jungle.names import show
@@ -146,11 +146,8 @@ def _say_below(root: Path, below: Mapping[str, set[str]]) -> None:
     if not below:
         return
     shared = sorted(below, key=lambda name: (-len(below[name]), name))
-    first, theirs = (
-        ", ".join(show(name, 40) for name in names[:5]) + ", ..." * (len(names) > 5)
-        for names in (shared, sorted(set().union(*below.values())))
-    )
-    log.info(f"{root}: labels are the folders {theirs}; the folders below them are none: {first}")
+    theirs = list_some(sorted(set().union(*below.values())))
+    log.info(f"{root}: labels are the folders {theirs}; the folders below them are not: {list_some(shared)}")
 
 
 def _list_folders(root: Path) -> list[str]:
