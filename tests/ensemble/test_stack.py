@@ -94,7 +94,7 @@ def test_every_stacker_uses_what_is_known_and_gives_probabilities(name, tmp_path
     matrix = build_matrix(load_members(members(tmp_path, SKILLS, n=240)), "val")
     assert matrix is not None
     at = np.arange(240)
-    probs_NC = stack.predict_nested(matrix, at, fixed(name))
+    probs_NC = stack.predict_nested(matrix, at, fixed(name)).probs_NC
     assert ((probs_NC >= 0) & (probs_NC <= 1)).all()
     np.testing.assert_allclose(probs_NC.sum(1), 1, atol=1e-5)
     worst = max(log_loss(p, matrix.targets_NC) for p in matrix.probs_MNC)
@@ -121,7 +121,7 @@ def test_what_is_reported_was_not_fitted_on(stacker, calibration, tmp_path) -> N
     """Members of pure noise: a number that was fitted on its own rows would beat the class shares."""
     matrix = build_matrix(load_members(members(tmp_path, {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0})), "val")
     assert matrix is not None
-    probs_NC = stack.predict_nested(matrix, np.arange(120), fixed(stacker, calibration))
+    probs_NC = stack.predict_nested(matrix, np.arange(120), fixed(stacker, calibration)).probs_NC
     y_NC = matrix.targets_NC
     shares = log_loss(np.tile(y_NC.mean(0), (120, 1)), y_NC)
     assert log_loss(probs_NC, y_NC) > shares * 0.97
@@ -285,7 +285,7 @@ def test_a_member_of_one_class_helps_with_that_class_alone(tmp_path) -> None:
     assert np.isnan(matrix.probs_MNC[1][:, 1:]).all()
     assert stacking_features.build_features(matrix.rows(np.arange(120))).shape == (120, 4)
     for name in (*BLENDS, "logistic"):
-        probs_NC = stack.predict_nested(matrix, np.arange(120), fixed(name))
+        probs_NC = stack.predict_nested(matrix, np.arange(120), fixed(name)).probs_NC
         assert log_loss(probs_NC[:, :1], matrix.targets_NC[:, :1]) < log_loss(
             matrix.probs_MNC[0][:, :1], matrix.targets_NC[:, :1]
         )

@@ -88,7 +88,7 @@ def test_members_are_compared_on_clips_that_all_have_read(tmp_path: Path) -> Non
         )
         assert row["log_loss"] == pytest.approx(log_loss(own, labels))
     page = (out / "report.html").read_text()
-    assert "1 test clip could not be read by every member and is in no figure here." in page
+    assert "1 test clip could not be read by every member and is not included in any score here." in page
 
 
 def test_numbers_that_version_1_gave_to_failed_clips_are_no_answers(tmp_path: Path) -> None:

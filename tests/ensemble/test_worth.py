@@ -1,4 +1,4 @@
-"""What an ensemble is said to be worth: one sign, beside the best member calibrated alike."""
+"""The gain of an ensemble: one sign, over the best member that is calibrated in the same way."""
 
 import json
 import re
@@ -66,11 +66,11 @@ def test_members_that_are_too_sure_are_calibrated_before_they_are_compared(tmp_p
     assert said["alone"] == "good frozen"
     assert said["about"]["stacker"]["weights"] == [1.0, 0.0]
     assert abs(judged["gain"]["log_loss"]["value"]) < 1e-3  # it is that member, calibrated
-    assert "All the weight is with good frozen: this stack is that model calibrated" in page
+    assert "All the weight is on good frozen: this stack is that model calibrated" in page
     assert "comes from calibration alone" in page
     told = capsys.readouterr().err
-    assert "all the weight is with good frozen" in told
-    assert "gain on the best member (good frozen, calibrated alike): " in told
+    assert "all the weight is on good frozen" in told
+    assert "gain over the best member (good frozen, calibrated in the same way): " in told
     assert "above 0 is better" in told
 
 
@@ -78,12 +78,11 @@ def test_the_page_has_one_sign_and_says_it(tmp_path) -> None:
     members(tmp_path / "runs", {"good": 3.0, "fair": 2.5, "poor": 1.0})
     said, page = stacked(tmp_path)
     judged = said["judged"]["test"]
-    assert f"Gain on the best member {judged['gain']['log_loss']['value']:+.4f}" in page
-    assert "above zero is better, here and everywhere on this page" in page
-    assert "below zero" not in page
+    assert f"Gain over the best member {judged['gain']['log_loss']['value']:+.4f}" in page
+    assert "above 0 is better, everywhere on this page" in page
+    assert "below 0" not in page
     assert "Better than the best member" not in page
     for row in judged["members"]:
-        assert f"{row['gain']:+.4f}" in page
         assert f"{row['calibrated']:.4f}" in page
     value, loss = judged["gain"]["log_loss"]["value"], judged["scores"]["log_loss"]["value"]
     assert f"alone, calibrated in the same way, is {loss + value:.4f}" in page
@@ -102,12 +101,12 @@ def test_nothing_is_calibrated_where_nothing_is_fitted(tmp_path) -> None:
     members(tmp_path / "runs", {"good": 3.0, "fair": 2.5})
     said, page = stacked(tmp_path, "stacker=mean", "calibration=none")
     assert all(m["calibrated"] is None for m in said["judged"]["test"]["members"])
-    assert "calibrated alike" not in page
+    assert "calibrated in the same way" not in page
     out = tmp_path / "page.html"
     assert main(["ensemble", "report", f"members={tmp_path / 'runs'}", f"out={out}"]) == 0
     alone = re.sub(r"<[^>]+>|\s+", " ", out.read_text())
-    assert "Gain on the best member" in alone
-    assert "Nothing is calibrated here" in alone
+    assert "Gain over the best member" in alone
+    assert "Neither the members nor their mean are calibrated" in alone
 
 
 def test_a_calibration_of_a_member_does_not_see_what_it_is_judged_on(tmp_path) -> None:
@@ -132,7 +131,7 @@ def test_one_model_is_compared_with_itself_as_it_is(tmp_path) -> None:
     members(tmp_path / "runs", {"good": 1.5}, n=240, sharp=4.0)
     said, page = stacked(tmp_path, "calibration=temperature")
     assert "Gain by calibration" in page
-    assert "Gain on the best member" not in page
+    assert "Gain over the best member" not in page
     assert (
         said["judged"]["test"]["scores"]["log_loss"]["value"]
         < said["judged"]["test"]["members"][0]["log_loss"]

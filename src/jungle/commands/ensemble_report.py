@@ -29,8 +29,9 @@ def main(raw: object) -> None:
     for split, matrix in matrices.items():
 
         def predict(members: list[int], matrix: PredictionMatrix = matrix) -> np.ndarray:
-            some = matrix.of(members)
-            return stack.refit(mean, some, np.arange(0), some, plan.seed)
+            some, none = matrix.of(members), np.arange(0)
+            blend, _ = stack.fit_stacker("mean", some.rows(none), some.targets_NC[none], plan.seed)
+            return blend(some.rows(np.arange(len(some.clips))))
 
         probs[split] = predict(list(range(len(matrix.names))))
         found = evaluate(matrix, probs[split], split, predict if len(matrix.names) > 1 else None)
@@ -43,6 +44,7 @@ def main(raw: object) -> None:
         matrices=matrices,
         probs=probs,
         stack=mean,
+        members=members,
         whole_paths=cfg.report_paths,
     )
     print_result(f"report: {cfg.out}")

@@ -23,6 +23,7 @@ from jungle.export.submission import Template, read_template, write_submission
 from jungle.files import read_json, write_json
 from jungle.metrics.scores import compute_scores
 from jungle.report.ensemble import write_ensemble_report
+from jungle.report.formatting import format_gain
 from jungle.training.clips import compute_priors
 from jungle.wording import count
 
@@ -76,10 +77,7 @@ def _stack(
 
     matrices = {split: build_matrix(members, split) for split in ("val", "test")}
     if cfg.neighbours:
-        matrices = {
-            s: b and replace(b, extra_NF=stacking_features.build_neighbour_features(b))
-            for s, b in matrices.items()
-        }
+        matrices = {s: b and _with_neighbours(b) for s, b in matrices.items()}
     if cfg.frame_statistics:
         matrices = {s: b and _with_frames(b, members, s) for s, b in matrices.items()}
     val, test = matrices["val"], matrices["test"]
@@ -96,11 +94,11 @@ def _stack(
     if template is not None:
         _check_template(template, test)
     with log_time("stacking"):
-        nested_NC = stack.predict_nested(val, at, plan)
+        nested = stack.predict_nested(val, at, plan)
         final = stack.fit(val.rows(at), val.targets_NC[at], val.groups_N[at], plan)
     log.info(f"stacker {final.stacker}, calibration {final.calibration}")
     probs = {"val": final(val.rows(np.arange(len(val.clips))))}
-    probs["val"][at] = nested_NC  # what has a label is answered by a fit that did not see it
+    probs["val"][at] = nested.probs_NC  # what has a label is answered by a fit that did not see it
     if test is not None:
         probs["test"] = final(test.rows(np.arange(len(test.clips))))
     scores: dict[str, float] = {}
@@ -128,8 +126,17 @@ def _stack(
             lead = max(members, key=lambda m: len(m.classes))
             write_submission(table, template, out / "submission.csv", compute_priors(lead.clips))
     alone = {s: _calibrate(val, at, plan, None if s == "val" else b) for s, b in matrices.items() if b}
-    evaluations = _evaluate(matrices, probs, at, final, seed=cfg.seed, calibrated=alone)
-    _log_gain(evaluations, final, val.names, alone["val"] is not None)
+    compared = stack.make_comparison_plan(plan, final.stacker, len(at))
+    evaluations = _evaluate(
+        matrices,
+        probs,
+        at,
+        compared,
+        same=compared == plan,
+        neighbours=cfg.neighbours,
+        calibrated=alone,
+    )
+    _log_gain(evaluations, val.names, final, nested, alone["val"] is not None)
     write_json(out / "metrics.json", scores)
     if cfg.report:
         with log_time("report"):
@@ -139,11 +146,14 @@ def _stack(
                 matrices=matrices,
                 probs=probs,
                 stack=final,
+                nested=nested,
+                members=members,
                 calibrated=alone,
                 neighbours=cfg.neighbours,
                 whole_paths=cfg.report_paths,
             )
-    write_json(out / "stack.json", {"fingerprint": fingerprint, **_summarise(members, final, evaluations)})
+    summary = _summarise(members, final, nested, evaluations)
+    write_json(out / "stack.json", {"fingerprint": fingerprint, **summary})
 
 
 def _calibrate(
@@ -156,22 +166,30 @@ def _calibrate(
 
 
 def _log_gain(
-    evaluations: Sequence[Evaluation], final: stack.Stack, names: tuple[str, ...], calibrated: bool
+    evaluations: Sequence[Evaluation],
+    names: tuple[str, ...],
+    final: stack.Stack,
+    nested: stack.NestedPredictions,
+    calibrated: bool,
 ) -> None:
-    """Log the gain on the best member, and warn where the ensemble is a single member."""
-    if not evaluations:
+    """Log the gain over the best member, and warn where the ensemble is a single member."""
+    if not evaluations or len(names) < 2:
         return
-    j = evaluations[0]
-    gain, beside = j.gain["log_loss"], "calibrated alike" if calibrated else "as it is"
-    if len(names) > 1:
-        log.info(
-            f"{j.split}: gain on the best member ({j.best}, {beside}): {gain.value:+.4f} of log loss, "
-            f"above 0 is better; 95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
-        )
-    if len(names) > 1 and final.alone is not None:
+    first = evaluations[0]
+    gain, how = first.gain["log_loss"], "calibrated in the same way" if calibrated else "not calibrated"
+    log.info(
+        f"{first.split}: gain over the best member ({first.best}, {how}): {format_gain(gain.value)} of log "
+        f"loss, above 0 is better; 95 % interval {format_gain(gain.low)} to {format_gain(gain.high)}"
+    )
+    if final.alone is not None:
         log.warning(
-            f"all the weight is with {names[final.alone]}: this stack is that model calibrated, and the "
+            f"all the weight is on {names[final.alone]}: this stack is that model calibrated, and the "
             "other members add nothing"
+        )
+    elif first.split == "val" and nested.alone is not None:
+        log.warning(
+            f"val: all the weight is on {names[nested.alone]} in each of the {len(nested.stacks)} fits that "
+            "give the validation scores; the fit to all validation clips uses several members"
         )
 
 
@@ -179,12 +197,23 @@ def _evaluate(
     matrices: Mapping[str, PredictionMatrix | None],
     probs: Mapping[str, np.ndarray],
     at: np.ndarray,
-    final: stack.Stack,
+    plan: stack.Plan,
     *,
-    seed: int,
+    same: bool,
+    neighbours: bool,
     calibrated: Mapping[str, list[np.ndarray] | None],
 ) -> list[Evaluation]:
-    """Evaluate each split that has labels; on the first one, also the contribution of each member."""
+    """Evaluate each split that has labels; on the first one, also the contribution of each member.
+
+    Args:
+        matrices: of each split.
+        probs: the ensemble's predictions for each split.
+        at: the validation clips with a label.
+        plan: by which the ensemble of some members is fitted.
+        same: whether the ensemble of all members was fitted by this plan.
+        neighbours: whether the predictions for neighbouring clips are used.
+        calibrated: the members' calibrated predictions for each split.
+    """
     val = matrices["val"]
     assert val is not None
     found: list[Evaluation] = []
@@ -194,16 +223,28 @@ def _evaluate(
             continue
 
         def predict(members: list[int], matrix: PredictionMatrix = matrix, split: str = split) -> np.ndarray:
+            if same and len(members) == len(val.names):
+                return probs[split]
+            fitted_on, asked = (
+                _with_neighbours(m.of(members)) if neighbours else m.of(members) for m in (val, matrix)
+            )
             if split == "val":
-                answered = probs["val"].copy()
-                answered[at] = stack.predict_held_back(final, val.of(members), at, seed)
-                return answered
-            return stack.refit(final, val.of(members), at, matrix.of(members), seed)
+                predicted = probs["val"].copy()
+                title = "stacking without each member" if len(members) < len(val.names) else "nested stacking"
+                predicted[at] = stack.predict_nested(fitted_on, at, plan, title).probs_NC
+                return predicted
+            fitted = stack.fit(fitted_on.rows(at), fitted_on.targets_NC[at], fitted_on.groups_N[at], plan)
+            return fitted(asked.rows(np.arange(len(asked.clips))))
 
         without = None if found or len(val.names) < 2 else predict
         evaluation = evaluate(matrix, probs[split], split, without, calibrated[split])
         found += [] if evaluation is None else [evaluation]
     return found
+
+
+def _with_neighbours(matrix: PredictionMatrix) -> PredictionMatrix:
+    """Return the matrix with what its members predicted for the clips before and after at the same site."""
+    return replace(matrix, extra_NF=stacking_features.build_neighbour_features(matrix))
 
 
 def _with_frames(matrix: PredictionMatrix, members: Sequence[Member], split: str) -> PredictionMatrix:
@@ -228,14 +269,29 @@ def _check_template(template: Template, test: PredictionMatrix | None) -> None:
 
 
 def _summarise(
-    members: Sequence[Member], final: stack.Stack, evaluations: Sequence[Evaluation]
+    members: Sequence[Member],
+    final: stack.Stack,
+    nested: stack.NestedPredictions,
+    evaluations: Sequence[Evaluation],
 ) -> dict[str, object]:
+    def name(alone: int | None) -> str | None:
+        return None if alone is None else members[alone].name
+
     return {
         "members": [{"name": m.name, "runs": [str(r) for r in m.runs]} for m in members],
         "stacker": final.stacker,
         "calibration": final.calibration,
         "about": final.about,
-        "alone": None if final.alone is None else members[final.alone].name,
+        "alone": name(final.alone),
+        "nested": [
+            {
+                "stacker": part.stacker,
+                "calibration": part.calibration,
+                "about": part.about,
+                "alone": name(part.alone),
+            }
+            for part in nested.stacks
+        ],
         "held_back_log_loss": final.losses,
         "judged": {e.split: _to_json(e) for e in evaluations},
     }

@@ -29,7 +29,7 @@ class MemberScore:
     without: float | None
     """Log loss of the ensemble fitted without this member; None if it was not fitted."""
     gain: float | None
-    """`without` minus the log loss of the ensemble of all members, fitted in the same way."""
+    """`without` minus the `whole` of the evaluation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Evaluation:
     """The member with the lowest calibrated log loss; one that knows all classes, if any does."""
     members: list[MemberScore]
     classes: list[ClassScore]
+    whole: float | None = None
+    """Log loss of the ensemble of all members, fitted like those without one; None if there are none."""
 
 
 def evaluate(
@@ -85,7 +87,8 @@ def evaluate(
         matrix: the members' predictions.
         probs_NC: the ensemble's, for all clips of the matrix.
         split: its name.
-        of: predicts the matrix's clips with the ensemble of some members, given by their numbers.
+        of: predicts the matrix's clips with the ensemble of some members, given by their numbers, which is
+            fitted in the same way for any of them; None = members are not left out.
         calibrated: predictions `[N, C]` of each member, calibrated like the ensemble's; None if those are not
             calibrated.
     """
@@ -101,7 +104,9 @@ def evaluate(
     whole = None if of is None else log_loss(of(list(every))[at], y_NC)
     rows = []
     for i, name in enumerate(matrix.names):
-        left = None if of is None else log_loss(of([m for m in every if m != i])[at], y_NC)
+        others = [m for m in every if m != i]
+        known = np.isfinite(matrix.probs_MNC[others]).any(0).all()  # each class by some other member
+        left = None if of is None or not known else log_loss(of(others)[at], y_NC)
         gain = None if left is None or whole is None else left - whole
         after = None if calibrated is None else losses[i]
         rows.append(MemberScore(name, log_loss(singles[i], y_NC), after, top_k(singles[i], y_NC), left, gain))
@@ -127,6 +132,7 @@ def evaluate(
         best=matrix.names[best],
         members=rows,
         classes=classes,
+        whole=whole,
     )
 
 

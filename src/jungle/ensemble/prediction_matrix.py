@@ -75,14 +75,17 @@ class PredictionMatrix:
         return int((self.labelled_N & self.unread_MN.any(0)).sum()) + self.unanswered_labelled
 
     def of(self, members: Sequence[int]) -> PredictionMatrix:
-        """Return the matrix of some members."""
+        """Return the matrix of some members; for a clip that one could not read, the mean is over these."""
         at = list(members)
+        probs_MNC, unread_MN = self.probs_MNC[at], self.unread_MN[at]
+        known_MC = np.asarray(np.isfinite(probs_MNC).all(1))
+        filled_MNC, answered_N = _filled(probs_MNC, unread_MN, known_MC)
         own = tuple(self.own_MNF[i] for i in at) if self.own_MNF else ()
         return replace(
             self,
             names=tuple(self.names[i] for i in at),
-            probs_MNC=self.probs_MNC[at],
-            unread_MN=self.unread_MN[at],
+            probs_MNC=np.where(answered_N[:, None], filled_MNC, probs_MNC),
+            unread_MN=unread_MN,
             own_MNF=own,
         )
 

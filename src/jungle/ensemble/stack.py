@@ -27,15 +27,24 @@ PARTS = 5
 MANY = 3000  # clips from which stacker=auto tries trees
 ALONE = 0.995
 """Share of all weights from which one member counts as the whole stack."""
+SLOW = frozenset(STACKERS) - {"logistic"}
+"""Stackers whose quick fits differ from their full ones."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Candidates; of several, the one with the lowest log loss on held-out clips is chosen."""
+    """Candidates; of several, the one with the lowest log loss on held-out clips is chosen.
+
+    Attributes:
+        stackers, calibrations: names of the candidates.
+        seed: of the parts, and of random fits.
+        quick: whether the final fit takes less time too, as those that are only compared do.
+    """
 
     stackers: tuple[str, ...]
     calibrations: tuple[str, ...]
     seed: int = 0
+    quick: bool = False
 
 
 class FittedValues(TypedDict):
@@ -85,6 +94,25 @@ class Stack:
         return int(weights.argmax())
 
 
+@dataclass(frozen=True, slots=True)
+class NestedPredictions:
+    """Predictions of labelled clips by fits that saw neither a clip nor its site.
+
+    Attributes:
+        probs_NC: float64 `[n, C]`.
+        stacks: the fit that predicted each part of the clips.
+    """
+
+    probs_NC: np.ndarray
+    stacks: tuple[Stack, ...]
+
+    @property
+    def alone(self) -> int | None:
+        """Number of the member with all the weight in every part; None if there is no such member."""
+        found = {stack.alone for stack in self.stacks}
+        return found.pop() if len(found) == 1 else None
+
+
 def make_plan(stacker: str, calibration: str, clips: int, columns: bool, seed: int) -> Plan:
     """Return the candidates that `stacker=` and `calibration=` name.
 
@@ -106,6 +134,22 @@ def make_plan(stacker: str, calibration: str, clips: int, columns: bool, seed: i
     )
 
 
+def make_comparison_plan(plan: Plan, chosen: str, clips: int) -> Plan:
+    """Return the plan by which the ensemble is fitted without each member: the same if that is fast.
+
+    Otherwise, with thousands of clips or slow stackers, it is the chosen stacker without calibration, in
+    quick fits.
+
+    Args:
+        plan: of the ensemble.
+        chosen: the stacker that was chosen.
+        clips: number of labelled clips to fit on.
+    """
+    if clips < MANY and not SLOW.intersection(plan.stackers):
+        return plan
+    return Plan((chosen,), ("none",), plan.seed, quick=True)
+
+
 def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, plan: Plan) -> Stack:
     """Fit the second level to n clips.
 
@@ -122,7 +166,7 @@ def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, pla
         UsageError: there are too few sites.
     """
     if len(plan.stackers) == 1 and plan.calibrations == ("none",):  # nothing to choose
-        blend, about = fit_stacker(plan.stackers[0], answers, targets_NC, plan.seed)
+        blend, about = fit_stacker(plan.stackers[0], answers, targets_NC, plan.seed, plan.quick)
         nothing: CandidateLosses = {"stackers": {}, "calibrations": {}}
         none, _ = CALIBRATIONS["none"](np.empty(0), np.empty(0), answers.task)
         return Stack(plan.stackers[0], "none", {"stacker": about, "calibration": {}}, nothing, blend, none)
@@ -137,7 +181,7 @@ def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, pla
     }
     calibration = min(moved, key=moved.__getitem__)
     move, found = CALIBRATIONS[calibration](probs_NC, targets_NC, answers.task)
-    blend, about = fit_stacker(chosen, answers, targets_NC, plan.seed)
+    blend, about = fit_stacker(chosen, answers, targets_NC, plan.seed, plan.quick)
     return Stack(
         chosen,
         calibration,
@@ -148,8 +192,16 @@ def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, pla
     )
 
 
-def predict_nested(matrix: PredictionMatrix, at: np.ndarray, plan: Plan) -> np.ndarray:
-    """Return predictions `[n, C]` for the labelled clips `at`, by fits that saw neither a clip nor its site.
+def predict_nested(
+    matrix: PredictionMatrix, at: np.ndarray, plan: Plan, title: str = "nested stacking"
+) -> NestedPredictions:
+    """Return predictions for the labelled clips `at`, by fits that saw neither a clip nor its site.
+
+    Args:
+        matrix: the validation clips.
+        at: those with a label.
+        plan: the candidates; each part chooses among them.
+        title: of the progress bar.
 
     Raises:
         UsageError: there are too few sites to choose on some of them and to predict the others.
@@ -163,13 +215,16 @@ def predict_nested(matrix: PredictionMatrix, at: np.ndarray, plan: Plan) -> np.n
         )
     answers = matrix.rows(at)
     parts = split_parts(targets_NC, groups_N, PARTS, plan.seed + 1)
-    with Progress("nested stacking", len(parts)) as bar:
+    stacks: list[Stack] = []
+    with Progress(title, len(parts)) as bar:
 
         def answered(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
             bar.advance()
-            return fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan)(answers.rows(held))
+            stacks.append(fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan))
+            return stacks[-1](answers.rows(held))
 
-        return _part_by_part(parts, targets_NC.shape, answered)
+        probs_NC = _part_by_part(parts, targets_NC.shape, answered)
+    return NestedPredictions(probs_NC, tuple(stacks))
 
 
 def calibrate_members(
@@ -201,33 +256,6 @@ def calibrate_members(
             answered[at] = held[chosen]
         found.append(answered)
     return found
-
-
-def refit(
-    stack: Stack, fitted_on: PredictionMatrix, at: np.ndarray, matrix: PredictionMatrix, seed: int
-) -> np.ndarray:
-    """Fit the stack's stacker again, quickly, and predict all clips of `matrix`, to compare sets of members.
-
-    Args:
-        stack: its stacker is fitted again; its calibration is kept.
-        fitted_on: the matrix with the clips to fit on.
-        at: those clips.
-        matrix: the clips to predict.
-        seed: of random fits.
-
-    Returns:
-        Probabilities `[N, C]`.
-    """
-    targets_NC = fitted_on.targets_NC[at]
-    blend, _ = fit_stacker(stack.stacker, fitted_on.rows(at), targets_NC, seed, quick=True)
-    return stack._calibrate(blend(matrix.rows(np.arange(len(matrix.clips)))))
-
-
-def predict_held_back(stack: Stack, matrix: PredictionMatrix, at: np.ndarray, seed: int) -> np.ndarray:
-    """Return the same for the clips `at` themselves, by fits that saw neither a clip nor its site."""
-    targets_NC = matrix.targets_NC[at]
-    parts = split_parts(targets_NC, matrix.groups_N[at], PARTS, seed + 1)
-    return stack._calibrate(_held_back(stack.stacker, matrix.rows(at), targets_NC, parts, seed))
 
 
 def split_parts(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:

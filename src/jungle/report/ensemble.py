@@ -1,5 +1,6 @@
 """Report page of an ensemble: scores with intervals, members, classes, calibration."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -7,12 +8,13 @@ import numpy as np
 
 from jungle.ensemble.blend import complete_member
 from jungle.ensemble.bootstrap import Interval
-from jungle.ensemble.evaluation import Evaluation
+from jungle.ensemble.evaluation import ClassScore, Evaluation
+from jungle.ensemble.members import Member
 from jungle.ensemble.prediction_matrix import PredictionMatrix
-from jungle.ensemble.stack import Stack
+from jungle.ensemble.stack import NestedPredictions, Stack
 from jungle.report import charts, evaluation
 from jungle.report.evaluation import Outcome
-from jungle.report.formatting import SPLITS
+from jungle.report.formatting import SPLITS, format_gain
 from jungle.report.path_display import PathDisplay, find_roots
 from jungle.report.template import write_page
 
@@ -26,12 +28,14 @@ TRIED = {
     "nn": "network",
     "lightgbm_nn": "boosted trees and network",
     "primatrix_first": "boosted trees and wide networks",
-    "none": "as it is",
+    "none": "none",
     "temperature": "temperature",
-    "platt": "Platt, a class at a time",
-    "isotonic": "isotonic, a class at a time",
-    "clip": "floor and ceiling, a class at a time",
+    "platt": "Platt, per class",
+    "isotonic": "isotonic, per class",
+    "clip": "floor and ceiling, per class",
 }
+DIGITS = 4
+"""Of a log loss on the page."""
 
 
 def write_ensemble_report(
@@ -41,6 +45,8 @@ def write_ensemble_report(
     matrices: Mapping[str, PredictionMatrix | None],
     probs: Mapping[str, np.ndarray],
     stack: Stack,
+    members: Sequence[Member],
+    nested: NestedPredictions | None = None,
     calibrated: Mapping[str, Sequence[np.ndarray] | None] | None = None,
     neighbours: bool = False,
     whole_paths: bool = False,
@@ -49,13 +55,15 @@ def write_ensemble_report(
 
     Args:
         path: where the page goes.
-        evaluations: the ensemble on each split that has labels, the one to lead with first.
-        matrices: the members' answers to each split.
-        probs: the ensemble's answers to each split, in the matrices' order.
+        evaluations: the ensemble on each split that has labels, the most important one first.
+        matrices: the members' predictions for each split.
+        probs: the ensemble's predictions for each split, in the matrices' order.
         stack: the second level that was fitted to all validation clips.
-        calibrated: each member's own answers to each split, calibrated as the ensemble's are; None where
-            those are not.
-        neighbours: whether it saw the answers to a camera's neighbouring clips.
+        members: in the matrices' order.
+        nested: the fits behind the validation scores; None if nothing was fitted.
+        calibrated: each member's predictions for each split, calibrated like the ensemble's; None where
+            those are not calibrated.
+        neighbours: whether the predictions for a camera's neighbouring clips were used.
         whole_paths: whether absolute paths are shown as they are.
 
     Raises:
@@ -69,11 +77,12 @@ def write_ensemble_report(
             _diagrams(j, matrices[j.split], probs[j.split], (calibrated or {}).get(j.split))
         )
     }
+    display = PathDisplay(find_roots([path.parent]), whole_paths)
     drawings = charts.draw({f"{split} {i}": chart for (split, i), chart in diagrams.items()})
     write_page(
         path,
         "ensemble.html.j2",
-        PathDisplay(find_roots([path.parent]), whole_paths),
+        display,
         kind="ensemble",
         title=f"{len(matrix.names)} models together" if len(matrix.names) > 1 else "".join(matrix.names),
         splits=[
@@ -88,12 +97,17 @@ def write_ensemble_report(
         calibration=TRIED[stack.calibration],
         tried=[
             (what, _name_losses(stack.losses[key]))
-            for what, key in (("second level", "stackers"), ("calibration", "calibrations"))
+            for what, key in (("stacker", "stackers"), ("calibration", "calibrations"))
             if len(stack.losses[key]) > 1
         ],
         weights=_weights(matrix, stack),
         many=len(matrix.names) > 1,
-        alone=matrix.names[stack.alone] if stack.alone is not None and len(matrix.names) > 1 else None,
+        folders={m.name: _name_folders(m, display) for m in members},
+        chosen=_describe_parts(matrix, nested) if nested is not None else [],
+        parts=0 if nested is None else len(nested.stacks),
+        alone=None if stack.alone is None else matrix.names[stack.alone],
+        alone_nested=None if nested is None or nested.alone is None else matrix.names[nested.alone],
+        signed=format_gain,
         neighbours=neighbours,
     )
     return path
@@ -136,16 +150,47 @@ def _split(evaluated: Evaluation) -> dict[str, object]:
         ),
         "worst": max(worst, loss.value),
         "classes": sorted(shown, key=lambda c: -c.share),
+        "worse": {c.name for c in shown if _is_worse(c)},
         "absent": [c.name for c in evaluated.classes if not c.clips],
         "absent_share": sum(c.share for c in evaluated.classes if not c.clips),
     }
 
 
+def _is_worse(score: ClassScore) -> bool:
+    """Tell whether the ensemble is worse than its best member in the digits that the page shows."""
+    return round(score.log_loss, DIGITS) > round(score.best_log_loss, DIGITS)
+
+
 def _surely(gain: Interval) -> str:
-    """Say in a word what a gain is worth: one whose interval holds 0 may be an accident of these clips."""
-    if gain.low > 0:
+    """Describe a gain by its interval as shown; if that contains 0, the choice of clips may explain it."""
+    if round(gain.low, DIGITS) > 0:
         return "better"
-    return "worse" if gain.high < 0 else "no sure difference"
+    return "worse" if round(gain.high, DIGITS) < 0 else "no clear difference"
+
+
+def _name_folders(member: Member, display: PathDisplay) -> str:
+    """Return the folders of a member's runs, as displayed: `heads/0`, or `folds: 0, 1, 2`."""
+    shown = [display.shorten(str(run)) for run in member.runs]
+    shown = [
+        s if "/" in s or "\\" in s else "/".join(r.parts[-2:])
+        for s, r in zip(shown, member.runs, strict=True)
+    ]
+    parents = {run.parent for run in member.runs}
+    if len(shown) == 1 or len(parents) > 1:
+        return ", ".join(shown)
+    names = ", ".join(run.name for run in member.runs)
+    return f"{shown[0].removesuffix(member.runs[0].name).rstrip('/')}: {names}"
+
+
+def _describe_parts(matrix: PredictionMatrix, nested: NestedPredictions) -> list[tuple[str, int]]:
+    """Return what was chosen in the parts and in how many of them, the most frequent first."""
+    several = len(matrix.names) > 1
+    found = Counter(
+        f"{TRIED[s.stacker]}, calibration: {TRIED[s.calibration]}"
+        + (f", all the weight on {matrix.names[s.alone]}" if several and s.alone is not None else "")
+        for s in nested.stacks
+    )
+    return found.most_common()
 
 
 def _name_losses(losses: Mapping[str, float]) -> list[tuple[str, float]]:

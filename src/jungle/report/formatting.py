@@ -21,6 +21,12 @@ def format_score(value: float | None) -> str:
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
+def format_gain(value: float, digits: int = 4) -> str:
+    """Return a gain with its sign; without one where all the digits shown are 0."""
+    text = f"{value:+.{digits}f}"
+    return text if float(text) else text[1:]
+
+
 def format_seconds(value: float) -> str:
     """Return 1.25 as `1.2 s`, and from a minute on as `1:02.5`."""
     return f"{value:.1f} s" if value < 60 else f"{int(value // 60)}:{value % 60:04.1f}"
