@@ -271,8 +271,8 @@ def test_the_key_is_never_shown(monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("rows", "code", "summary"),
     [
-        ([good("a", "fine")], 0, "fit for work"),
-        ([good("a", "fine"), warning("b", "so so", "do this")], 0, "1 to look at"),
+        ([good("a", "fine")], 0, "no problems"),
+        ([good("a", "fine"), warning("b", "so so", "do this")], 0, "1 to check"),
         ([bad("c", "[red]broken[/red]", "do that"), warning("b", "so so", "do this")], 1, "1 broken"),
     ],
 )

@@ -3,8 +3,11 @@
 import signal
 
 import pytest
+from hydra.errors import ConfigCompositionException
 
 from jungle.cli.entry import run_guarded
+from jungle.config import compose
+from jungle.config.folder import config_dir
 from jungle.errors import Stopped, UserError
 
 
@@ -21,8 +24,8 @@ def fails_as_it_is_interrupted(stop: BaseException, error: Exception, chained: b
 @pytest.mark.parametrize(
     ("stop", "code", "said"),
     [
-        (KeyboardInterrupt(), 130, "interrupted: the same command goes on from here\n"),
-        (Stopped(signal.SIGTERM), 143, "stopped by SIGTERM: the same command goes on from here\n"),
+        (KeyboardInterrupt(), 130, "interrupted: the same command resumes from here\n"),
+        (Stopped(signal.SIGTERM), 143, "stopped by SIGTERM: the same command resumes from here\n"),
     ],
 )
 @pytest.mark.parametrize("error", [AttributeError("'NoneType'"), RuntimeError("half-way"), OSError("bad")])
@@ -46,3 +49,15 @@ def test_a_fault_of_its_own_stays_one() -> None:
 
     with pytest.raises(AttributeError, match="a fault"):
         run_guarded(broken)
+
+
+def test_a_signal_while_settings_are_composed_is_no_error_of_settings(monkeypatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        try:
+            raise Stopped(signal.SIGTERM)
+        except Stopped as e:
+            raise ConfigCompositionException from e
+
+    monkeypatch.setattr(compose, "hydra_compose", interrupted)
+    with pytest.raises(Stopped):
+        compose.compose_words("train", [], config_dir())

@@ -30,8 +30,23 @@ class Stopped(BaseException):
         self.exit_code = 128 + number
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
         super().__init__(
-            f"stopped by {name}{', ' + where if where else ''}: the same command goes on from here"
+            f"stopped by {name}{', ' + where if where else ''}: the same command resumes from here"
         )
+
+
+def find_stop(error: BaseException) -> Stopped | KeyboardInterrupt | None:
+    """Return the signal that stopped the command, where an error was raised because of it.
+
+    A library that is interrupted may fail while it cleans up; users need not see that.
+    """
+    at: BaseException | None = error
+    seen: set[int] = set()
+    while at is not None and id(at) not in seen:
+        if isinstance(at, (Stopped, KeyboardInterrupt)):
+            return at
+        seen.add(id(at))
+        at = at.__cause__ or at.__context__
+    return None
 
 
 def shorten_error(error: BaseException, most: int | None = None, lines: int = 1) -> str:

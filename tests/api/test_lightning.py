@@ -150,9 +150,9 @@ def test_frames_are_answered_as_predict_does_and_a_broken_clip_has_its_row(
         (["data.pseudo=self", "callbacks.patience=null"], {}, "callbacks.patience=null: it changes"),
         (["seed=1"], {"seed": 2}, "seed is given twice"),
         (["model=finetune"], {"mode": "finetune"}, "model=finetune says it already"),
-        ("head=gru", {}, "a list of settings belongs there"),
+        ("head=gru", {}, "give a list of settings"),
         ([], {"mode": "tune"}, "mode=tune: no such mode. Nearest: finetune."),
-        ([], {"size": 224}, "height and width belong there"),
+        ([], {"size": 224}, "give height and width"),
         ([], {"predict_split": "tset"}, "no such split. Nearest: test"),
         (["head=grru"], {}, "Nearest: gru"),
     ],
@@ -256,7 +256,7 @@ def test_training_that_cannot_be_is_an_exception(clips: Path) -> None:
     for words in (["-m", "head=mean,max"], ["sweep=heads"], ["experiment=primatrix/best"]):
         with pytest.raises(UsageError, match=r"train\.py"):
             jungle.train(words)
-    with pytest.raises(UsageError, match="a list belongs there"):
+    with pytest.raises(UsageError, match="give a list"):
         jungle.train("head=gru")  # type: ignore[arg-type]
     assert not (clips / "runs").exists()
 

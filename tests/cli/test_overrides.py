@@ -49,7 +49,7 @@ def test_a_misspelt_word_names_the_nearest(wrong: str, nearest: str) -> None:
         ("frames=random", "frozen"),
         ("model.backbone", "key=value"),
         ("+nonsense=1", "nonsense"),
-        ("optim.layer_decay=0.5", "fine-tune"),
+        ("optim.layer_decay=0.5", "finetune"),
     ],
 )
 def test_a_wrong_value_says_what_is_valid(wrong: str, says: str) -> None:

@@ -19,7 +19,7 @@ def test_index_lists_every_file_and_says_what_is_wrong(survey, tmp_path, capsys)
     assert table["frames"].to_list()[1] == 12
     said = capsys.readouterr()
     assert f"index: {out}" in said.out
-    assert "2 clips, 2 seconds; 0 by infrared, 0 copies of another, 0 damaged, 1 unreadable" in said.err
+    assert "2 clips, 2 seconds; 0 by infrared, 0 that begin like another, 0 damaged, 1 unreadable" in said.err
     assert main(["index", f"videos={tmp_path / 'clips'}", f"out={tmp_path / 'index.csv'}"]) == 2
     assert "ends in .parquet" in capsys.readouterr().err
 

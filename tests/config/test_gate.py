@@ -355,7 +355,7 @@ def test_a_folder_of_configs_sets_nothing_of_hydras(tmp_path: Path, sets: str) -
         (GLOBAL + "evil: 1\n", "evil"),
         (GLOBAL + "a: &a [x]\nb: [*a]\n", "alias"),
         (GLOBAL + "a: " + "[" * 200 + "]" * 200, "deeper"),
-        ("- a\n", "a line each"),
+        ("- a\n", "per line"),
         ("a: [\n", "not YAML"),
     ],
 )

@@ -169,7 +169,7 @@ def test_null_is_nothing_and_quotes_are_hydras() -> None:
     assert value(to_hydra_words("train", ["data.root='null'"])[0]) == "null"
     assert value(to_hydra_words("train", [r"name='it\'s'"])[0]) == "it's"
     assert to_hydra_words("train", ["name='${seed}'"]) == ["name='${seed}'"]
-    with pytest.raises(UsageError, match=r"paths\.runs=null: one path"):
+    with pytest.raises(UsageError, match=r"paths\.runs=null: give one path"):
         overrides.compose("train", ["paths.runs=null"], config_dir())
 
 
@@ -260,9 +260,9 @@ def test_only_what_is_near_is_suggested(verb: str, word: str, nearest: str) -> N
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("data.limit=abc", "data.limit=abc: a whole number belongs there"),
-        ("report=7", "report=7: true or false belongs there"),
-        ("seed=null", "seed=null: a whole number belongs there"),
+        ("data.limit=abc", "data.limit=abc: give a whole number"),
+        ("report=7", "report=7: give true or false"),
+        ("seed=null", "seed=null: give a whole number"),
         ("+nonsense=1", "there is no setting nonsense"),
     ],
 )

@@ -100,7 +100,7 @@ def test_what_could_not_be_read_has_no_answer_and_is_not_done_before(
     first = command("predict", *args(ckpt, tmp_path / "list.txt", tmp_path / "out"))
     assert first.returncode == 3
     assert "done before" not in first.stderr
-    assert "2 of 3 clips could not be read and have no answer" in first.stderr.splitlines()[-1]
+    assert "2 of 3 clips could not be read and have no prediction" in first.stderr.splitlines()[-1]
     table = predictions.read(tmp_path / "out" / "predictions.parquet")
     assert table["status"].to_list() == ["ok", "failed", "failed"]
     assert table.filter(pl.col("status") == "failed").select(CLASSES).null_count().row(0) == (2, 2, 2)

@@ -186,7 +186,7 @@ def train(overrides: Sequence[str] = ()) -> Trained:
         UserError: training failed; the text says why.
     """
     if isinstance(overrides, str):
-        raise UsageError(f"overrides={overrides!r}: a list belongs there: [{overrides!r}]")
+        raise UsageError(f"overrides={overrides!r}: give a list: [{overrides!r}]")
     words = [str(word) for word in overrides]
     if several := next((w for w in words if w.startswith(("-", "sweep=", "+sweep="))), None):
         raise UsageError(f"{several}: jungle.train trains one model: give it to train.py")

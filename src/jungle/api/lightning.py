@@ -314,7 +314,7 @@ def _words(
         try:
             height, width = size
         except (TypeError, ValueError):
-            raise UsageError(f"size={size}: height and width belong there, as in size=(224, 224)") from None
+            raise UsageError(f"size={size}: give height and width, such as size=(224, 224)") from None
         size = f"{height}x{width}"
     texts = {"data.labels": labels, "data.root": root, "model.backbone": backbone}
     numbers = {
@@ -342,7 +342,7 @@ def _whole(words: dict[str, str], mode: str | None, config: Sequence[str]) -> li
         UsageError: one is given twice, or would change nothing here.
     """
     if isinstance(config, str):
-        raise UsageError(f"config={config!r}: a list of settings belongs there: config=[{config!r}]")
+        raise UsageError(f"config={config!r}: give a list of settings: config=[{config!r}]")
     given = {str(word).split("=")[0].lstrip("+~"): str(word) for word in config}
     for name, word in given.items():
         if name.split(".")[0] in OF_A_RUN or name in OF_A_TRAINER:

@@ -19,7 +19,7 @@ from jungle import __version__, streams, system
 from jungle.cli import help
 from jungle.config import options
 from jungle.config.folder import config_dir
-from jungle.errors import Stopped, UsageError, UserError, suggest
+from jungle.errors import Stopped, UsageError, UserError, find_stop, suggest
 from jungle.names import escape, show
 
 if TYPE_CHECKING:
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 # fmt: off
 VERBS = {
     "train": ("jungle.commands.train", "train a classifier on labelled clips"),
-    "predict": ("jungle.commands.predict", "say what is in every clip"),
-    "extract": ("jungle.commands.extract", "keep what frozen backbones see in every clip"),
+    "predict": ("jungle.commands.predict", "predict what is in every clip"),
+    "extract": ("jungle.commands.extract", "compute and keep the features of frozen backbones"),
     "preview": ("jungle.commands.preview", "show training clips as training sees them"),
-    "index": ("jungle.commands.index", "list what every video file is"),
+    "index": ("jungle.commands.index", "list the length, size, codec and copies of every video file"),
     "shrink": ("jungle.commands.shrink", "make a smaller copy of a data set"),
     "doctor": ("jungle.doctor", "check this machine and say what to fix"),
     "download": ("jungle.commands.download", "fetch the competition's public files"),
-    "ensemble_stack": ("jungle.commands.ensemble_stack", "join trained models into one answer"),
+    "ensemble_stack": ("jungle.commands.ensemble_stack", "combine trained models into one prediction"),
     "ensemble_report":
-        ("jungle.commands.ensemble_report", "what trained models score together, and how sure that is"),
+        ("jungle.commands.ensemble_report", "score trained models together, with confidence intervals"),
     "ensemble_check":
-        ("jungle.commands.ensemble_check", "say what leaks between training, validation and test"),
+        ("jungle.commands.ensemble_check", "find what leaks between training, validation and test"),
     "ensemble_pseudo":
         ("jungle.commands.ensemble_pseudo", "label clips where models agree, ask people where they do not"),
     "bench": ("jungle.bench.cli", "measure decoding and training on this machine"),
@@ -142,7 +142,7 @@ def run_guarded(task: Callable[[], int | None]) -> int:
         known = _explain_machine_error(e)
         if known is not None:
             return _fail(known)
-        stop = _find_stop(e)
+        stop = find_stop(e)
         if stop is None:
             raise
         return _report_stop(stop)
@@ -151,7 +151,7 @@ def run_guarded(task: Callable[[], int | None]) -> int:
 def _report_stop(stop: Stopped | KeyboardInterrupt) -> int:
     """Report that the command was stopped; return its exit code."""
     if isinstance(stop, KeyboardInterrupt):
-        streams.say("interrupted: the same command goes on from here", error=True)
+        streams.say("interrupted: the same command resumes from here", error=True)
         return 130
     if system.get_rank() > 0:
         return 0  # only rank 0 reports
@@ -159,20 +159,8 @@ def _report_stop(stop: Stopped | KeyboardInterrupt) -> int:
     return stop.exit_code
 
 
-def _find_stop(error: BaseException) -> Stopped | KeyboardInterrupt | None:
-    """Return the interruption that caused an error: an interrupted library may fail as it cleans up."""
-    at: BaseException | None = error
-    seen: set[int] = set()
-    while at is not None and id(at) not in seen:
-        if isinstance(at, (Stopped, KeyboardInterrupt)):
-            return at
-        seen.add(id(at))
-        at = at.__cause__ or at.__context__
-    return None
-
-
 def _explain_machine_error(error: Exception) -> UserError | None:
-    """Return the line for what a disk or a lack of memory makes fail; None for a fault of the program."""
+    """Return an error for a full disk or memory and the like; None for a fault of the program."""
     if not isinstance(error, (MemoryError, OSError, RuntimeError, ImportError)):
         return None
     said = " ".join(str(error).split())

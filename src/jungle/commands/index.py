@@ -45,7 +45,7 @@ def _summary(table: pl.DataFrame) -> str:
     copies = table.filter(pl.col("copy_of") != pl.col("clip"))
     counts = {
         "by infrared": read["infrared"].fill_null(False).sum(),
-        "copies of another": len(copies),
+        "that begin like another": len(copies),
         "damaged": (table["status"] == "degraded").sum(),
         "unreadable": len(table) - len(read),
     }

@@ -83,11 +83,12 @@ def main(raw: object) -> None:
         print_result(f"report: {out / 'report.html'}")
     print_result(f"predictions: {out / 'predictions.csv'}")
     degraded = int((table["status"] == "degraded").sum())
-    log.info(f"{len(table) - len(failed)} of {len(table)} clips predicted, {degraded} of them in part")
+    part = f", {degraded} of them from a part of their frames" if degraded else ""
+    log.info(f"{len(table) - len(failed)} of {len(table)} clips predicted{part}")
     if len(failed):
         clip, reason = (show(failed[c][0]) for c in ("clip", "reason"))
         raise SomeFailed(
-            f"{len(failed)} of {len(table)} clips could not be read and have no answer: "
+            f"{len(failed)} of {len(table)} clips could not be read and have no prediction: "
             f"{out / 'failures.csv'} says why; the first: {clip}: {reason}"
         )
 

@@ -37,7 +37,7 @@ def main(raw: object) -> None:
         if other is not None or finished:
             runs.check_unchanged(folder, Comparison(cfg).changes_in(folder))
         if other is not None:
-            log.info(f"{folder} goes on with what lies elsewhere, and is the same: {other}")
+            log.info(f"{folder} resumes with the same contents in other places: {other}")
         if finished:
             log.info(f"{folder} is finished already")
         else:

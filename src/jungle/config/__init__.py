@@ -39,19 +39,19 @@ __all__ = [
 
 # What pydantic says in words of its own.
 SAID = {
-    "path_type": "one path belongs there",
-    "string_type": "one text belongs there",
-    "list_type": "a list belongs there, as in [a,b]",
-    "int_parsing": "a whole number belongs there",
-    "int_type": "a whole number belongs there",
-    "int_from_float": "a whole number belongs there",
-    "float_parsing": "a number belongs there",
-    "float_type": "a number belongs there",
-    "bool_parsing": "true or false belongs there",
-    "bool_type": "true or false belongs there",
-    "dict_type": "settings belong there, as in {a: 1}",
-    "model_type": "the settings of a group belong there",
-    "too_short": "at least one belongs there",
+    "path_type": "give one path",
+    "string_type": "give one text",
+    "list_type": "give a list, such as [a,b]",
+    "int_parsing": "give a whole number",
+    "int_type": "give a whole number",
+    "int_from_float": "give a whole number",
+    "float_parsing": "give a number",
+    "float_type": "give a number",
+    "bool_parsing": "give true or false",
+    "bool_type": "give true or false",
+    "dict_type": "give settings, such as {a: 1}",
+    "model_type": "give the settings of a group",
+    "too_short": "give at least one",
 }
 
 S = TypeVar("S", bound=Section)

@@ -25,7 +25,7 @@ from jungle.config.kinds import list_keys
 from jungle.config.suggestions import check_choice, check_key, is_setting, list_configs
 from jungle.config.words import get_word, parse_words, quote, to_hydra_words
 from jungle.console import log
-from jungle.errors import UsageError, shorten_error
+from jungle.errors import UsageError, find_stop, shorten_error
 from jungle.plain import find_repeated
 
 
@@ -139,6 +139,8 @@ def compose_words(
                 raise UsageError(f"hydra.job.env_copy: the environment has no variable {e}") from None
             raise UsageError(f"{extra_dir}: a config there sets {e}: only the command line may") from None
         except (HydraException, OmegaConfBaseException) as e:
+            if (stop := find_stop(e)) is not None:
+                raise stop from None  # Hydra wraps a signal that comes while it composes
             verb, said = name.replace("_", " "), summarize_error(e)
             if foreign := re.match(r"Could not override '(\w+)'", said):
                 said = f"{foreign[1]}= is no setting of jungle {verb}; jungle {verb} --help lists them"

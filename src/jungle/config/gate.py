@@ -60,12 +60,12 @@ def check_words(
         UsageError: one is something else.
     """
     if not isinstance(words, list):
-        raise UsageError(f"{where}: a list of key=value belongs there")
+        raise UsageError(f"{where}: give a list of key=value")
     if len(words) > WORDS:
         raise UsageError(f"{where}: {len(words)} settings, there may be {WORDS}")
     for word in words:
         if not isinstance(word, str) or word.startswith("-") or not word.isprintable():
-            raise UsageError(f"{where}: {str(word)[:80]!r}: only settings belong there, key=value")
+            raise UsageError(f"{where}: {str(word)[:80]!r}: give settings alone, as key=value")
     try:
         found = to_hydra_words(verb, words, sweep=sweep)
         overrides = parse_words(found)
@@ -76,7 +76,7 @@ def check_words(
         if override.package is not None:
             raise UsageError(f"{where}: {word[:80]}: a package (@{override.package}) may not be set there")
         if override.is_sweep_override() and not sweep:
-            raise UsageError(f"{where}: {word[:80]}: one value belongs there")
+            raise UsageError(f"{where}: {word[:80]}: give one value")
         if run:
             check_lookups(word if override.is_sweep_override() else override.value(), f"{where}: {word[:80]}")
     return found
@@ -157,7 +157,7 @@ def check_config_dir(folder: Path) -> None:
 def _check_config(file: Path) -> None:
     found = read(file)
     if found is not None and not isinstance(found, dict):
-        raise UsageError(f"{file}: settings belong there, a line each: `seed: 1`")
+        raise UsageError(f"{file}: give one setting per line, such as `seed: 1`")
     with file.open(encoding="utf-8-sig") as lines:
         for line in lines:
             said = re.match(r"\s*#\s*@package\s+(\S+)", line)

@@ -77,18 +77,19 @@ class TrainConfig(ClipsConfig):
     def _together(self) -> "TrainConfig":
         if self.model.mode == "frozen" and self.frames.kind == "random":
             raise ValueError(
-                "frames=random draws again each epoch, frozen features are made once: use another"
+                "frames=random draws new frames in each epoch, but frozen features are computed once: use "
+                "another frames="
             )
         nothing = {k: float(k == "crop") for k in self.augment.picture()}
         if self.model.mode == "frozen" and (self.augment.cutmix or self.augment.picture() != nothing):
             raise ValueError(
-                "augment changes frames, frozen features are made once: use augment=none (of which mixup may "
-                "be set), or fine-tune"
+                "augment changes frames, but frozen features are computed once: use augment=none (mixup "
+                "may be on), or model=finetune"
             )
         if self.model.mode == "frozen" and (self.optim.layer_decay != 1 or self.optim.backbone_lr):
             raise ValueError(
-                "optim.layer_decay and optim.backbone_lr are of a backbone that is trained: leave them "
-                "out, or fine-tune"
+                "optim.layer_decay and optim.backbone_lr need a backbone that is trained: leave them out, or "
+                "use model=finetune"
             )
         if self.model.mode == "frozen" and self.data.batch_size == "auto":
             raise ValueError(

@@ -74,6 +74,6 @@ def show(rows: list[Row]) -> None:
     console.print(table)
     number = Counter(row.state for row in rows)
     worst = next((state for state in ("bad", "warning") if number[state]), "good")
-    head = f"{number['bad']} broken" if number["bad"] else "fit for work"
-    tail = "" if worst == "good" else f", {number['warning']} to look at"
+    head = f"{number['bad']} broken" if number["bad"] else "no problems"
+    tail = "" if worst == "good" else f", {number['warning']} to check"
     console.print(f"\n{head}{tail}", style=LOOKS[worst][1])

@@ -51,7 +51,7 @@ def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipReq
     run, table = _read_run(cfg.ckpt[0])
     if table is None:
         raise UsageError(
-            "which clips? Give videos=<folder, glob, list or video> (the checkpoint's run is not beside it)"
+            "which clips? Give videos=<folder, glob, list or video> (ckpt is outside its run's folder)"
         )
     every = [ClipRequest(c, p) for c, p in table.select("clip", "path").iter_rows()]
     if template is not None:
@@ -141,8 +141,8 @@ def match_template(template: Template, found: list[ClipRequest]) -> list[ClipReq
         )
     if other:
         log.warning(
-            f"template={template.file}: {tally(len(other), 'rows are')} of a video of another name, as "
-            f"{show(other[0][0])}: {show(other[0][1])}"
+            f"template={template.file}: {tally(len(other), 'rows are')} matched with another name: "
+            f"{show(other[0][0])} with {show(other[0][1])}"
         )
     first: dict[str, str] = {}
     for ask in requests:

@@ -76,7 +76,9 @@ def shrink_clips(
     """
     given, root, out = root, Path(root).resolve(), Path(out).resolve()
     if out == root or out.is_relative_to(root):
-        raise UserError(f"shrink: {out} lies in {root}, whose files would be mixed with their copies.")
+        raise UserError(
+            f"shrink: {out} lies in {root}, which would mix originals and copies: give another out"
+        )
     names = clip_names(paths, given)  # a linked clip has the name of its link
     _write_settings(out, spec)
     _check_names(names, out)
