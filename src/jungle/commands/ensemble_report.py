@@ -1,4 +1,4 @@
-"""`jungle ensemble report`: what trained models score, alone and as a plain mean, and how sure that is."""
+"""`jungle ensemble report`: the scores of trained models and of their plain mean, with intervals."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from jungle.report.ensemble import write_ensemble_report
 
 
 def main(raw: object) -> None:
-    """Write the page; nothing is fitted, so each number is as good as the members' own."""
+    """Write the page; nothing is fitted."""
     cfg = parse_config(EnsembleReportConfig, raw)
     if cfg.out.suffix != ".html":
         raise UsageError(f"out={cfg.out}: the report is a page: give it a name that ends in .html")

@@ -1,4 +1,4 @@
-"""`jungle ensemble stack`: from the answers of trained models to one answer, its scores and a submission."""
+"""`jungle ensemble stack`: one prediction from those of several models, its scores and a submission."""
 
 import hashlib
 import json
@@ -32,7 +32,7 @@ RESULTS += ("predictions_val.parquet", "predictions_test.parquet")
 
 
 def main(raw: object) -> None:
-    """Stack as a composed config says; a result that stands is not made again."""
+    """Stack as a composed config says; a finished result is kept."""
     cfg = parse_config(EnsembleStackConfig, raw)
 
     template = read_template(cfg.template) if cfg.template else None
@@ -88,7 +88,8 @@ def _stack(
     more = [name for name in ("neighbours", "frame_statistics") if getattr(cfg, name)]
     if more and cfg.stacker in BLENDS:
         raise UsageError(
-            f"stacker={cfg.stacker} joins answers alone: {more[0]}=true needs one of {', '.join(STACKERS)}"
+            f"stacker={cfg.stacker} uses only the members' predictions: {more[0]}=true needs one of "
+            f"{', '.join(STACKERS)}"
         )
     plan = stack.make_plan(cfg.stacker, cfg.calibration, len(at), bool(more), cfg.seed)
     if template is not None:
@@ -98,12 +99,12 @@ def _stack(
         final = stack.fit(val.rows(at), val.targets_NC[at], val.groups_N[at], plan)
     log.info(f"stacker {final.stacker}, calibration {final.calibration}")
     probs = {"val": final(val.rows(np.arange(len(val.clips))))}
-    probs["val"][at] = nested.probs_NC  # what has a label is answered by a fit that did not see it
+    probs["val"][at] = nested.probs_NC  # labelled clips: by fits that did not see them
     if test is not None:
         probs["test"] = final(test.rows(np.arange(len(test.clips))))
     scores: dict[str, float] = {}
     out.mkdir(parents=True, exist_ok=True)
-    for name in RESULTS:  # until all is written, nothing stands here; some are not written each time
+    for name in RESULTS:  # an interrupted run leaves no old result; some files are not always written
         (out / name).unlink(missing_ok=True)
     for split, matrix in matrices.items():
         if matrix is None:
@@ -248,7 +249,7 @@ def _with_neighbours(matrix: PredictionMatrix) -> PredictionMatrix:
 
 
 def _with_frames(matrix: PredictionMatrix, members: Sequence[Member], split: str) -> PredictionMatrix:
-    """Return the matrix with statistics of what each member says of single frames."""
+    """Return the matrix with statistics of each member's predictions for single frames."""
     clips = matrix.clips.table["clip"].to_list()
     own = [
         compute_member_statistics(m, split, clips, matrix.classes, matrix.probs_MNC[i])
@@ -306,7 +307,7 @@ def _to_json(evaluation: Evaluation) -> dict[str, object]:
 
 
 def _fingerprint(cfg: EnsembleStackConfig, members: Sequence[Member]) -> str:
-    """Hash of what the members answered and of the settings that shape the result."""
+    """Return a hash of the members' predictions and of the settings that affect the result."""
     seen = hashlib.blake2b(digest_size=8)
     settings = cfg.model_dump(
         mode="json", exclude={"paths", "members", "out", "overwrite", "report", "report_paths", "template"}

@@ -1,4 +1,4 @@
-"""Report page of an ensemble: scores with intervals, members, classes, calibration."""
+"""Page of an ensemble: its scores with intervals, its members, classes and calibration."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
