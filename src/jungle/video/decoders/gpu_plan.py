@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
@@ -68,6 +69,11 @@ class Plan:
         """Return what passes between processes: facts that JSON can hold, and arrays."""
         facts = {name: value for name, value in vars(self).items() if name not in ("numbers", "pts")}
         return facts, [self.numbers, self.pts]
+
+    @classmethod
+    def unpack(cls, facts: object, arrays: list[np.ndarray]) -> Plan:
+        """Build the plan of `pack`."""
+        return cls(numbers=arrays[0], pts=arrays[1], **cast("dict[str, Any]", facts))
 
 
 def cpu_reason(codec: str) -> str:

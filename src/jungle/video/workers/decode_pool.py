@@ -217,7 +217,7 @@ def unpack(answer: Answer) -> list[Clip] | Plan | ClipError:
     if "unreadable" in header:
         return ClipError(str(header["unreadable"]))
     if "plan" in header:
-        return Plan(numbers=arrays[0], pts=arrays[1], **header["plan"])  # type: ignore[arg-type]
+        return Plan.unpack(header["plan"], arrays)
     clips = cast("list[ClipFacts]", header["clips"])
     pairs = zip(arrays[::2], arrays[1::2], strict=True)
     return [Clip(frames=f, times=t, **facts) for (f, t), facts in zip(pairs, clips, strict=True)]
