@@ -97,3 +97,10 @@ def test_its_rounds_are_made_of_its_settings(jobs: dict[bool, list[Job]], tmp_pa
 
     made = [c for c in build_callbacks(jobs[False][0].config, tmp_path) if isinstance(c, Rounds)]
     assert [(r.epochs, r.rounds, r.part, r.patience, r.share) for r in made] == [(15, 5, None, 3, 0.3125)]
+
+
+def test_the_plan_shows_the_settings_of_its_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [f"paths.runs={tmp_path}/runs", f"paths.cache={tmp_path}/cache"]
+    assert main(["train", f"experiment={NAME}", "scale=tiny", "plan=true", *folders]) == 0
+    (stack,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("stack ")]
+    assert "stacker=nn calibration=none" in stack

@@ -16,7 +16,9 @@ Settings are those of jungle train; where one has several values, each of them (
 
   jungle extract model=resnet152_frozen,nasnet_frozen data=csv data.root=clips data.labels=labels.csv
   jungle extract experiment=primatrix/third_place      all frozen backbones of a recipe,
-                                                       and the index of its clips' files if it wants one"""
+                                                       and the index of its clips' files if it wants one
+
+jungle train --help lists the settings."""
 
 
 def main(argv: list[str]) -> int:

@@ -48,7 +48,9 @@ def print_plan(
         measured = seconds.get(f"{scale}/{stage.name}", [])
         left = len(mine) - done
         time_left = _format_duration(sum(measured) / len(measured) * left if measured else None)
-        what = " ".join(a for a in stage.args if a.split("=")[0] in SHOWN)
+        # Of the command itself: scale and fidelity may replace a setting of the recipe.
+        words = dict(a.split("=", 1) for a in (mine[0].args if mine else stage.args) if "=" in a)
+        what = " ".join(f"{name}={words[name]}" for name in SHOWN if name in words)
         table.add_row(
             stage.name,
             f"{stage.verb.replace('_', ' ')} {what}".strip(),
