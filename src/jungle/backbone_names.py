@@ -1,4 +1,4 @@
-"""The names of timm's models, read from its source: importing timm takes seconds, a typo should not."""
+"""Names of timm's models, read from its source: importing timm takes seconds."""
 
 import re
 from functools import cache

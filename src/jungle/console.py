@@ -1,4 +1,4 @@
-"""What a person sees while a verb runs: log lines on stderr, one progress bar a job, results on stdout."""
+"""Console output: log lines and progress on stderr, results on stdout."""
 
 import logging
 import sys
@@ -15,7 +15,7 @@ log = logging.getLogger("jungle")
 
 
 def _clean(record: logging.LogRecord) -> bool:
-    """Spell out what would steer a terminal: names of clips and folders are other people's text."""
+    """Escape control characters: names of clips and folders are other people's text."""
     record.msg, record.args = escape(record.getMessage(), kept="\n\t"), None
     return True
 

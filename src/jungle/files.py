@@ -1,4 +1,4 @@
-"""Files written beside their name and renamed into place, so that a kill never leaves half of one."""
+"""Files that are written under a temporary name and renamed, so that a kill never leaves half a file."""
 
 import difflib
 import errno
@@ -29,7 +29,7 @@ MAX_JSON = 64 << 20  # bytes
 
 
 def expand_user(path: str | Path) -> Path:
-    """Return a path with `~` and `~name` as the folders that they stand for.
+    """Return a path with `~` and `~name` expanded.
 
     Raises:
         UsageError: there is no such user.
@@ -98,7 +98,7 @@ def name_beside(path: Path, prefix: str = "", suffix: str = "") -> Path:
 
 
 def _sync(path: Path) -> None:
-    """Have a file on the disk itself, where the disk offers that.
+    """Sync a file to the disk, where the disk supports it.
 
     Raises:
         OSError: the disk is full or broken.
@@ -112,7 +112,7 @@ def _sync(path: Path) -> None:
 
 
 def describe_absent(path: Path, what: str = "file") -> str:
-    """Return what to say of a file that is not there: with the one beside it that was probably meant.
+    """Describe a missing file, with the file in the same folder that was probably meant.
 
     Args:
         path: where nothing lies.
@@ -131,7 +131,7 @@ class Held(Exception):
 
 
 class Lock:
-    """The lock of a folder in which one process at a time works; as a context manager it waits for it.
+    """Lock of a folder for one process at a time; as a context manager it waits.
 
     It goes with the process, however that ends. Where a disk has no locks (some network mounts), that is said
     once, and the work goes on without one.
@@ -147,7 +147,7 @@ class Lock:
         self._file: int | None = None
 
     def take(self, wait: bool = False) -> "Lock":
-        """Take it.
+        """Take the lock.
 
         Raises:
             Held: another process has it, and `wait` is not given.
@@ -173,7 +173,7 @@ class Lock:
         return self
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the lock."""
         if self._file is not None:
             with suppress(OSError):
                 fcntl.flock(self._file, fcntl.LOCK_UN)  # processes forked meanwhile have the file open too
@@ -199,7 +199,7 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Return the object in a JSON file; empty where there is no such file, or it holds no object of ours."""
+    """Return the object in a JSON file; empty where there is no such file, or it is not one of ours."""
     try:
         found = json.loads(_read_text(path, MAX_JSON))
     except (OSError, ValueError, RecursionError):
@@ -208,7 +208,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def _read_text(path: str | Path, most: int) -> str:
-    """Return the text of a file of at most so many bytes.
+    """Return the text of a file that is not too large.
 
     Raises:
         OSError: it cannot be read, or is no file.

@@ -1,4 +1,4 @@
-"""A name that leads to a folder beside it, as `latest` does: a link, or a text file where there are none.
+"""Names that lead to another folder, such as `latest`: links, or text files on disks without links.
 
 exFAT, FAT and many network mounts have no symbolic links. The file then holds the folder's name, and
 `through` reads it wherever a person types a path that goes through it.
@@ -13,7 +13,7 @@ LONGEST = 255  # bytes of a folder's name
 
 
 def point(link: Path, folder: str) -> bool:
-    """Make `link` lead to the folder of that name beside it, in one step; tell whether it is a true link.
+    """Make `link` lead to a folder with the same parent, in one step; return whether it is a true link.
 
     A folder, or a file of other content, that has the name already is the user's and stays.
 
@@ -38,7 +38,7 @@ def point(link: Path, folder: str) -> bool:
 
 
 def read_target(link: Path) -> Path | None:
-    """Return the folder that `link` leads to; None where it is no link, or leads nowhere."""
+    """Return the folder that `link` leads to; None where it is not a link, or leads nowhere."""
     try:
         if link.is_symlink():
             found = link.parent / os.readlink(link)
@@ -55,7 +55,7 @@ def read_target(link: Path) -> Path | None:
 
 
 def follow_latest(path: Path) -> Path:
-    """Return a path in which each `latest` that is a text file has become the folder that it names."""
+    """Return a path in which each `latest` that is a text file is replaced by the folder that it names."""
     if NAME not in path.parts:
         return path
     found = Path()

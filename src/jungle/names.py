@@ -1,4 +1,4 @@
-"""Names of classes and clips: what may be one, and how any text of other people is shown on one safe line.
+"""Names of classes and clips: which are allowed, and how other people's text is shown safely.
 
 A class is a column of tables, a word in logs and pages, a key of scores. So one rule holds wherever a class
 comes from: labels, folders, settings, templates, tables of predictions, checkpoints.
@@ -20,7 +20,7 @@ _JOINERS = "\u200c\u200d"  # within a word they are spelling, in Persian and in 
 
 
 def find_class_fault(name: object) -> str | None:
-    """Return what keeps a name from being that of a class, as in `... is empty`; None where it may be."""
+    """Return why a name cannot be that of a class, as in `... is empty`; None where it can."""
     if not isinstance(name, str):
         return f"is {type(name).__name__}, not text"
     if not name.strip():
@@ -38,7 +38,7 @@ def find_class_fault(name: object) -> str | None:
 
 
 def check_class_names(names: Iterable[object], fix: str = "Rename it.") -> None:
-    """Refuse names that a class cannot have: all of them in one message.
+    """Refuse names that a class cannot have, all in one message.
 
     Raises:
         UserError: with the first five, what is wrong with each, and `fix`.
@@ -51,13 +51,13 @@ def check_class_names(names: Iterable[object], fix: str = "Rename it.") -> None:
 
 
 def show(value: object, most: int = 120) -> str:
-    """`value` as one safe line: other people's text must not steer a terminal; what it hides is spelt out."""
+    """Return `value` as one line with control characters escaped, so that it cannot steer a terminal."""
     text = escape(str(value)[: most + 1])
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def escape(text: str, kept: str = "") -> str:
-    r"""`text` with letters that cannot be seen spelt out (`\n`, `\x1b`, `\u202e`), those of `kept` apart."""
+    r"""Return `text` with invisible characters escaped (`\n`, `\x1b`, `\u202e`), except those of `kept`."""
     if text.isprintable():
         return text
     with contextlib.suppress(UnicodeEncodeError):  # bytes of a file's name
@@ -69,7 +69,7 @@ def escape(text: str, kept: str = "") -> str:
 
 
 def _is_readable(text: str, i: int) -> bool:
-    """Tell whether a letter of a text can be seen, or joins two that can."""
+    """Tell whether a character is visible, or joins two that are."""
     if text[i].isprintable():
         return True
     inside = text[i] in _JOINERS and 0 < i < len(text) - 1

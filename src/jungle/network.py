@@ -1,4 +1,4 @@
-"""Whether a host of the web answers: a look of a few seconds, before a library waits for minutes."""
+"""Quick check that a host on the web answers, before a library waits for minutes."""
 
 import ssl
 import threading
@@ -9,7 +9,7 @@ LOOK_S = 3.0
 
 
 def is_reachable(url: str, seconds: float = LOOK_S) -> bool:
-    """Tell whether the host of an http(s) address says anything within so many seconds, be it a refusal.
+    """Tell whether the host of an http(s) address answers in time; a refusal is an answer.
 
     Proxies of the environment are used. A host that takes the connection and stays silent does not answer.
     """

@@ -1,4 +1,4 @@
-"""Parquet files: those of other people are looked at before they are decoded, ours are written in one step.
+"""Parquet files: other people's are checked before they are decoded, ours are written in one step.
 
 A Parquet file of a kilobyte can stand for a terabyte: one text repeated, a run of nulls, a page of zeros.
 What a file would take is told by its footer and by the headers of its pages, which are read here without
@@ -37,7 +37,7 @@ _TEXT, _FIXED = 6, 7
 
 
 def write_parquet(table: pl.DataFrame, path: str | Path, sync: bool = True) -> None:
-    """Write a table in one step; a disk that fills says so, and leaves what was there.
+    """Write a table in one step; on a full disk the old file stays.
 
     Raises:
         OSError: it cannot be written.
@@ -50,7 +50,7 @@ def write_parquet(table: pl.DataFrame, path: str | Path, sync: bool = True) -> N
 
 
 def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Read a Parquet file that may be anybody's.
+    """Read a Parquet file that may be anybody's, after checking what it takes.
 
     Args:
         path: the file.
@@ -90,12 +90,12 @@ def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pl.D
 
 
 class _Odd(Exception):
-    """What is wrong with a file; `str()` goes behind its name."""
+    """Fault of a file, as it is written after the file's name."""
 
 
 @dataclass
 class _Column:
-    """What is known of a column beside its values."""
+    """Facts about a column other than its values."""
 
     name: str
     kind: int
@@ -105,7 +105,7 @@ class _Column:
 
 
 def _check(held: mmap.mmap, size: int, columns: Sequence[str] | None) -> None:
-    """Add up what the file would take in memory.
+    """Add up the memory that the file would take.
 
     Raises:
         _Odd: it is more than any table of clips, or the file is damaged.
@@ -149,7 +149,7 @@ def _check(held: mmap.mmap, size: int, columns: Sequence[str] | None) -> None:
 
 
 def _list_leaves(elements: list[dict[int, Any]]) -> list[_Column]:
-    """Return the columns that hold values, in their order; of nested ones the outermost name."""
+    """Return the columns that hold values, in order, with the outermost name of nested ones."""
     found: list[_Column] = []
     open_: list[list[Any]] = []  # [name of the outermost, children to come]
     for number, element in enumerate(elements):
@@ -179,7 +179,7 @@ def _list_leaves(elements: list[dict[int, Any]]) -> list[_Column]:
 def _add(
     held: mmap.mmap, size: int, reader: "_Thrift", leaf: _Column, facts: dict[int, Any], rows: int
 ) -> None:
-    """Add what one part of a column takes: its values, and of texts the pages that they lie in."""
+    """Add the memory of one chunk of a column: its values, and for texts their pages."""
     at, end = facts.get(11) or facts[9], facts[7]
     end += at
     if at < 4 or end > size or facts[7] < 0 or rows < 0 or facts[5] < 0:
@@ -206,7 +206,7 @@ def _add(
 
 
 def _check_texts(table: pl.DataFrame) -> None:
-    """Refuse texts that are longer than in any CSV, each or together: the same one may stand in every row.
+    """Refuse texts that are too long, alone or together: one text may be repeated in every row.
 
     Raises:
         _Odd: naming the column.
@@ -249,7 +249,7 @@ def _holds_text(kind: Any) -> bool:
 
 @dataclass
 class _Thrift:
-    """Reads Thrift's compact form, as Parquet's descriptions are written, from a place in a file.
+    """Reader of Thrift's compact protocol, which Parquet's metadata use.
 
     A struct becomes a dict by the numbers of its fields. Nothing is made larger than what it is read from.
     """

@@ -1,4 +1,4 @@
-"""Files of plain values, YAML or JSON, that somebody else may have written."""
+"""YAML and JSON files of plain values that other people may have written."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -66,7 +66,7 @@ def read(file: Path) -> object:
 
 
 def find_repeated(keys: Iterable[Key]) -> Key | None:
-    """Return the first key that was before, None where all differ; `0`, `00`, `0.0` and `"0"` are one."""
+    """Return the first repeated key; None where all differ. `0`, `00`, `0.0` and `"0"` are equal."""
     seen: set[str] = set()
     for key in keys:
         text = str(int(key)) if isinstance(key, int | float) and key == key // 1 else str(key).strip()
@@ -78,7 +78,7 @@ def find_repeated(keys: Iterable[Key]) -> Key | None:
 
 
 def _check_once(keys: Sequence[tuple[object, int]], file: Path) -> None:
-    """Refuse a key that stands twice among those of one mapping: of two values one would be lost.
+    """Refuse a key that occurs twice in one mapping: one of its values would be lost.
 
     Args:
         keys: each with its line.
@@ -121,6 +121,6 @@ def _check_size(found: object, file: Path) -> None:
 
 
 def drop_empty(settings: dict[str, T]) -> dict[str, T]:
-    """Return nested settings without what is null or an empty list or group, at any depth."""
+    """Return nested settings without nulls, empty lists and empty groups, at any depth."""
     kept = {k: drop_empty(v) if isinstance(v, dict) else v for k, v in settings.items()}
     return {k: v for k, v in kept.items() if v not in (None, [], {})}

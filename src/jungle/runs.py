@@ -1,4 +1,4 @@
-"""Folders of training runs: which one a command writes into, and which one it goes on with."""
+"""Folders of training runs: which one a command writes into or resumes."""
 
 import filecmp
 import shutil
@@ -39,7 +39,7 @@ def resolve_run(resume: str, runs: Path) -> Path:
 
 
 def find_unfinished(root: Path, is_same: Callable[[str], bool], look: bool, changes: Changes) -> Path:
-    """Return the latest unfinished folder of a command which nobody works in, else a new name.
+    """Return the latest unfinished folder of a command that no process uses, else a new name.
 
     `is_same` tells a fingerprint of that command. A folder whose inputs have changed is left as it is, and
     that is said.
@@ -63,7 +63,7 @@ def find_unfinished(root: Path, is_same: Callable[[str], bool], look: bool, chan
 
 
 def check_unchanged(folder: Path, changes: Sequence[str]) -> None:
-    """Refuse to resume a run whose inputs are not what they were.
+    """Refuse to resume a run whose inputs have changed.
 
     Raises:
         UsageError: with what has changed.
@@ -81,12 +81,12 @@ def state(folder: Path) -> dict[str, Any]:
 
 
 def mark(folder: Path, fingerprint: str, what: str, reason: str = "") -> None:
-    """Write the state of a run: `running` or `finished`, and why it stopped where an error stopped it."""
+    """Write the state of a run: `running` or `finished`, and the error that stopped it."""
     write_json(folder / STATE, {"fingerprint": fingerprint, "state": what, "reason": reason})
 
 
 def hold(folder: Path) -> Lock:
-    """Take the run's lock for the life of this process.
+    """Take the run's lock until this process ends.
 
     Raises:
         UsageError: another process is writing into this run.
@@ -98,7 +98,7 @@ def hold(folder: Path) -> Lock:
 
 
 def is_held(folder: Path) -> bool:
-    """Tell whether a living process holds the run's lock; in a folder that cannot be written, none does."""
+    """Tell whether a process holds the run's lock; in a read-only folder none does."""
     if not (folder / ".lock").exists():
         return False
     try:
@@ -111,12 +111,12 @@ def is_held(folder: Path) -> bool:
 
 
 def has_latest(root: Path, folder: Path) -> bool:
-    """Tell whether `latest` may lead to a run: one in `<paths.runs>/train`, no trial of a sweep."""
+    """Tell whether `latest` may lead to a run: it is in `<paths.runs>/train`, and not a trial of a sweep."""
     return folder.resolve().parent == (root / "train").resolve()
 
 
 def point_latest(folder: Path) -> None:
-    """Make `latest` beside the run folder lead to it: from its first best checkpoint on, never before.
+    """Make `latest` lead to the run folder; called when its first best checkpoint is written.
 
     So `latest` is the last run that can be predicted with. That it cannot be kept ends no run.
     """
@@ -129,7 +129,7 @@ def point_latest(folder: Path) -> None:
 
 
 def find_newest(root: Path) -> Path | None:
-    """Return the run in a folder that was started, or gone on with, last; one that failed at once is none."""
+    """Return the run in a folder that was started or resumed last; runs that failed at once do not count."""
     found = []
     for folder in _list_runs(root):
         known = state(folder)
@@ -176,7 +176,7 @@ def resolve_checkpoint(path: Path, setting: str = "ckpt") -> Path:
 
 
 def drop_repeated(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
-    """Return the checkpoints, each once, and say which was given twice: a mean with itself is no ensemble.
+    """Return the checkpoints without repeats, and log which was given twice.
 
     Args:
         paths: files, or runs' folders, which mean their best; copies of one file are one.
@@ -198,7 +198,7 @@ def drop_repeated(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
 
 
 def explain_unfinished(file: Path) -> str | None:
-    """Return what to say of a checkpoint that may not be the one that was meant; None for others.
+    """Describe a checkpoint that may not be the intended one; None for others.
 
     Its run has not ended; or it is that of `latest`, and a later run has no checkpoint yet.
     """
@@ -216,7 +216,7 @@ def explain_unfinished(file: Path) -> str | None:
 
 
 def remove_refused(folder: Path) -> None:
-    """Remove the folder of a run that ended before it had made anything: its settings and its log are all.
+    """Remove the folder of a run that ended with nothing but its settings and log.
 
     Any other file in it keeps it.
     """

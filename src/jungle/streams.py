@@ -1,4 +1,4 @@
-"""The standard streams, whatever they are: closed, not UTF-8, full, or a pipe that nobody reads any more."""
+"""Standard streams that may be closed, not UTF-8, full, or a pipe that nobody reads."""
 
 import contextlib
 import fcntl
@@ -9,7 +9,7 @@ NUMBERS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 def prepare() -> None:
-    """Open what is closed on nothing, and let every letter be written: what a terminal lacks is spelt out.
+    """Open closed streams on nothing, and escape characters that a stream cannot encode.
 
     Else the first files and sockets that are opened would get the streams' numbers, and what is written to
     the streams would go there.
@@ -31,7 +31,7 @@ def prepare() -> None:
 
 
 def say(text: str, error: bool = False) -> None:
-    """Write a line to stdout, or to stderr; nothing where nobody reads it any more.
+    """Write a line to stdout or stderr; do nothing where nobody reads it.
 
     Raises:
         OSError: the file or disk that stdout leads to cannot take it.
@@ -48,7 +48,7 @@ def say(text: str, error: bool = False) -> None:
 
 
 def finish() -> None:
-    """Write what is left, so that nothing can go wrong when the process ends."""
+    """Flush the streams, so that the end of the process raises nothing."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -57,7 +57,7 @@ def finish() -> None:
 
 
 def silence(stream: object) -> None:
-    """Send what is still written to a stream nowhere."""
+    """Discard what is still written to a stream."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         number = stream.fileno()  # type: ignore[attr-defined]  # a stream in a test has none
         nothing = os.open(os.devnull, os.O_WRONLY)

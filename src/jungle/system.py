@@ -1,4 +1,4 @@
-"""This machine and this process: cores, memory, what is imported, its rank, and whom it ends with."""
+"""Machine and process: cores, memory, hidden imports, rank, and ending with the parent."""
 
 import ctypes
 import os
@@ -16,13 +16,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of malloc.h
 
 
 def share_of_cores(processes: int = 1) -> int:
-    """Return how many decoding workers each of so many processes should have; at most 16."""
+    """Return the number of decoding workers per process, at most 16."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(16, mine // processes))
 
 
 def keep_memory() -> None:
-    """Have the C library keep what is freed, for a process that needs as much again at its next step.
+    """Make the C library keep freed memory, for a process that needs as much again at its next step.
 
     By itself glibc gives every large block back to the system and takes it again, zeroed: in training on a
     CPU that is a third of the time. Where there is another C library, nothing happens.
@@ -36,7 +36,7 @@ def keep_memory() -> None:
 
 
 def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) -> int:
-    """Return the bytes that programs may still take: of the machine, or of the container if that is less.
+    """Return the free memory in bytes: of the machine, or of the container if that is less.
 
     All that the machine has, or 2^62, where the system does not tell.
     """
@@ -62,7 +62,7 @@ def free_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = CGROUP) ->
 
 @contextmanager
 def hide_modules(*names: str) -> Iterator[None]:
-    """Within the block, a module of these names that is not loaded yet seems not to be installed.
+    """Hide modules within the block: those not loaded yet seem not to be installed.
 
     For libraries that import a large one, if it is there, to offer something that nobody here uses.
     """
@@ -76,7 +76,7 @@ def hide_modules(*names: str) -> Iterator[None]:
 
 
 def end_with_starter() -> None:
-    """Let this process end when the one that started it is gone: another device's, or a sweep (`STARTER`)."""
+    """End this process when its parent is gone: another device's process, or a sweep (`STARTER`)."""
     starter = os.getppid() if get_rank() > 0 else int(os.environ.get(STARTER, 0))
     if starter:
         threading.Thread(target=end_with, args=(starter,), daemon=True).start()
@@ -91,7 +91,7 @@ def get_rank() -> int:
 
 
 def end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, however it went."""
+    """End this process when its parent is gone."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

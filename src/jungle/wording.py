@@ -37,14 +37,14 @@ def tally_part(count: int, total: int, what: str) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a span of time in the unit that fits it: `42 seconds`, `12 minutes`, `3.5 hours`."""
+    """Return a duration in the unit that fits it: `42 seconds`, `12 minutes`, `3.5 hours`."""
     if seconds < 90:
         return count(round(seconds), "second")
     return count(round(seconds / 60), "minute") if seconds < 90 * 60 else f"{seconds / 3600:,.1f} hours"
 
 
 def _agree(what: str, things: int, doing: int) -> str:
-    """Return words whose noun is of so many things, and whose verb is of those that do it."""
+    """Return words with noun and verb in the right number."""
     thing, *words = what.split(" ")
     verb = next((i for i, word in enumerate(words) if word in VERBS), None)
     if doing == 1 and verb is not None:

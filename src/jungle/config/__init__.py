@@ -1,4 +1,4 @@
-"""What may stand in a composed config: types, ranges and choices, checked in the first second of a run.
+"""Types, ranges and choices of every setting, checked in the first second of a run.
 
 The defaults live in `configs/`, one comment each; here is only what a value may be. No value names a Python
 object to be built, so a config from a stranger cannot run code.
@@ -72,7 +72,7 @@ CONFIGS: dict[str, type[Section]] = {
 
 
 def parse_config(kind: type[S], raw: object) -> S:
-    """Make a typed config of what Hydra composed.
+    """Return the typed config of what Hydra composed.
 
     Raises:
         UsageError: as `check`.
@@ -83,7 +83,7 @@ def parse_config(kind: type[S], raw: object) -> S:
 
 
 def check(kind: type[S], plain: object) -> S:
-    """Make a typed config of a plain dict.
+    """Return the typed config of a plain dict.
 
     Raises:
         UsageError: every wrong value in one line, with what is valid there.
@@ -96,7 +96,7 @@ def check(kind: type[S], plain: object) -> S:
 
 
 def _locate(err: ErrorDetails, plain: object) -> str:
-    """Return the key that an error speaks of, without the names of a union's members: no key of `plain`."""
+    """Return the key that an error is about, without the names of union members."""
     at: object = plain
     found: list[str] = []
     for i, part in enumerate(err["loc"]):
@@ -134,7 +134,7 @@ def _explain(where: str, err: ErrorDetails) -> str:
 
 
 def _format_value(value: object) -> str:
-    """Return a value as it is typed."""
+    """Return a value as a user types it."""
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Compose the config that words ask for, with every name in it checked before its values are."""
+"""Composition of configs from the words of a command; names are checked before values."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ from jungle.plain import find_repeated
 
 @dataclass(frozen=True)
 class Composition:
-    """What words compose to, every name in it checked."""
+    """A composed config whose names are checked."""
 
     settings: dict[str, Any]
     """As plain data, everything looked up."""
@@ -40,11 +40,11 @@ class Composition:
     loader: ConfigLoader
 
     def yaml(self) -> str:
-        """Return the settings as `--cfg=job` shows them: nothing looked up."""
+        """Return the settings as `--cfg=job` shows them, with interpolations."""
         return OmegaConf.to_yaml(OmegaConf.create(gate.split_composed(self.whole).settings))
 
     def run(self, words: Sequence[str], task: Callable[[Any], Any]) -> None:
-        """Do what `hydra.main` does for one run, without composing again: its folder, log and files.
+        """Do what `hydra.main` does for one run (its folder, log and files), without composing again.
 
         Args:
             words: of the command; those of Hydra's that were not composed are put over what was.
@@ -74,7 +74,7 @@ def compose(
     *,
     sweep: bool = False,
 ) -> Any:
-    """Compose and check the config that `overrides` ask for; of a sweep, the first of each choice.
+    """Compose and check the config of `overrides`; of a sweep, the first of each choice.
 
     Args:
         name: of the verb.
@@ -107,7 +107,7 @@ def check_composition(name: str, found: Composition, words: Sequence[str], confi
 
 
 def _explain_choice(words: Sequence[Override], config_dir: Path) -> str:
-    """Say how to take a choice, where a word sets its name alone, beside the settings of another one."""
+    """Explain how to take a choice, where a word sets only its `name`."""
     for word in words:
         group, dot, inner = word.key_or_group.partition(".")
         if dot and inner == "name" and (config_dir / group / f"{word.value()}.yaml").is_file():
@@ -118,7 +118,7 @@ def _explain_choice(words: Sequence[Override], config_dir: Path) -> str:
 def compose_words(
     name: str, overrides: Sequence[str], config_dir: Path, extra_dir: str | None = None
 ) -> Composition:
-    """Compose what words in Hydra's form ask for, with every name in it checked, not yet its values.
+    """Compose words in Hydra's form; names are checked, values not yet.
 
     Raises:
         UsageError: a name that there is not, with the nearest ones; what Hydra refuses.
@@ -148,7 +148,7 @@ def compose_words(
 
 
 class _Composer:
-    """One command's composition, where Hydra is told of the program's configs."""
+    """Composition of one command from the program's configs and a folder of the user's."""
 
     def __init__(self, name: str, words: Sequence[Override], config_dir: Path, extra_dir: str | None) -> None:
         self.name, self.words, self.config_dir = name, words, config_dir
@@ -204,7 +204,7 @@ class _Composer:
         return found if found or own else sorted({name.split("/")[0] for name in ours})
 
     def _check_keys(self, flat: Sequence[str], names: Iterable[str] = ()) -> None:
-        """Refuse a setting that the choices taken have not; `names` may be known to be settings."""
+        """Refuse a setting that the chosen groups do not have; `names` are known settings, where given."""
         known = set(names)
         if all(is_setting(o, self.groups, known) for o in self.words):
             return  # without composing for it
@@ -230,7 +230,7 @@ class _Composer:
                 extras.require(f"{part}={name}", str(override.input_line))
 
     def _check_strangers(self, flat: list[str], whole: gate.Composed) -> None:
-        """Let what a folder of configs says pass the gate: with the first choices, and each other one."""
+        """Check what a folder of configs sets, with the first choices and with each other one."""
         own = [
             f
             for f, o in zip(flat, self.words, strict=True)
@@ -266,7 +266,7 @@ class _Composer:
 
 
 def expand_variants(overrides: Sequence[str]) -> list[list[str]]:
-    """Return the command lines of one value a setting that one with several values stands for.
+    """Return one command line for each combination of values.
 
     The clips are the same in all, so that a comma in `data.` and `paths.` is a letter.
 
@@ -291,7 +291,7 @@ def expand_variants(overrides: Sequence[str]) -> list[list[str]]:
 
 
 def list_choices(override: Override) -> list[str]:
-    """Return an override once for each value of its sweep that can be told."""
+    """Return an override once for each value of its sweep, where the values can be listed."""
     if not override.is_sweep_override():
         return [get_word(override)]
     try:
@@ -337,5 +337,5 @@ def _list_keys(tree: Any, prefix: str = "") -> Iterator[str]:
 
 
 def summarize_error(error: Exception) -> str:
-    """Return the gist of an error of Hydra's: its second line says what to do."""
+    """Return the useful line of one of Hydra's errors, which is often the second."""
     return shorten_error(error, lines=2).rstrip(".") + "."

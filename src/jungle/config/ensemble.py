@@ -1,4 +1,4 @@
-"""The configs of the verbs over several trained models."""
+"""Configs of the verbs for several trained models."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Where the YAML files of the configs lie."""
+"""Folder of the YAML configs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The gate: what was written by somebody else becomes settings of this program, and nothing more.
+"""Checks of other people's settings: they may set settings of this program, and nothing else.
 
 A run folder that is resumed, the trials of a sweep, a recipe, a folder of configs (`--config-dir`) may come
 from a stranger. Of what such a file says, settings pass: values that the types in `jungle.config` allow. What
@@ -44,7 +44,7 @@ WANDBS = ("run-", "offline-run-")
 def check_words(
     verb: str, words: object, where: object, *, sweep: bool = False, run: bool = True
 ) -> list[str]:
-    """Return words of a file, each of which sets a setting of the verb or takes a choice of a group.
+    """Return the words of a file; each must set a setting of the verb or choose from a group.
 
     Args:
         verb: whose settings they are.
@@ -83,7 +83,7 @@ def check_words(
 
 
 def check_key(verb: str, key: str, where: object) -> None:
-    """Refuse a key that is no setting or group of the verb.
+    """Refuse a key that is not a setting or group of the verb.
 
     Raises:
         UsageError: with the key.
@@ -95,7 +95,7 @@ def check_key(verb: str, key: str, where: object) -> None:
 
 
 def check_lookups(value: object, where: str) -> int:
-    """Refuse a value with a look-up other than `LOOKUPS`, at any depth; return how many `${...}` it has.
+    """Refuse a value with an interpolation other than `LOOKUPS`, at any depth; return how many it has.
 
     Raises:
         UsageError: with the look-up.
@@ -135,7 +135,7 @@ def _find_interpolations(text: str, where: str) -> Iterator[str | None]:
 
 
 def check_config_dir(folder: Path) -> None:
-    """Refuse a folder of configs with files that would take all memory, or place themselves anywhere.
+    """Refuse a folder of configs with files that would fill memory, or that choose their own package.
 
     Raises:
         UsageError: names the file, and what in it.
@@ -174,7 +174,7 @@ def _check_config(file: Path) -> None:
 
 @dataclass(frozen=True)
 class Composed:
-    """A composition, none of its interpolations looked up."""
+    """A composition with unresolved interpolations."""
 
     settings: dict[str, Any]
     hydra: dict[str, Any]
@@ -190,7 +190,7 @@ def split_composed(cfg: object) -> Composed:
 def check_composed(
     whole: Composed, own: Composed, words: Sequence[str], given: Sequence[str], where: object, verb: str
 ) -> None:
-    """Refuse what a folder of configs has set besides settings.
+    """Refuse a folder of configs that sets more than settings.
 
     Args:
         whole: with the folder.
@@ -226,7 +226,7 @@ def check_composed(
 
 
 def _iter_leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
-    """Yield each value that holds no others, an empty group included, with its key."""
+    """Yield each leaf with its key; an empty group is a leaf."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, below in inner:
         yield from _iter_leaves(below, f"{key}.{name}" if key else str(name))
@@ -235,7 +235,7 @@ def _iter_leaves(value: object, key: str = "") -> Iterator[tuple[str, object]]:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a run folder in which something leads elsewhere, so that a run that goes on writes in it alone.
+    """Refuse a run folder with links to other places, so that a resumed run writes inside it alone.
 
     Raises:
         UsageError: names the link, or what is neither a file nor a folder.

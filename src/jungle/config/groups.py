@@ -1,4 +1,4 @@
-"""The groups of a training config, one class each: `configs/<group>/*.yaml` hold their values."""
+"""Groups of a training config, one class each; their values are in `configs/<group>/*.yaml`."""
 
 import re
 from pathlib import Path
@@ -25,12 +25,12 @@ OWNERS = {
 
 
 def _plan(value: Any) -> Any:
-    """Turn the part of a backbone that is trained throughout into a plan by epoch."""
+    """Return a plan by epoch; a part of the backbone alone is trained from the first epoch on."""
     return {0: value} if isinstance(value, str) else value
 
 
 class Paths(Section):
-    """Where runs, caches and stores lie."""
+    """Folders of runs, caches and stores."""
 
     runs: Path
     cache: Path
@@ -38,7 +38,7 @@ class Paths(Section):
 
 
 class Data(Section):
-    """Which clips, which labels, which of them for what."""
+    """Clips, their labels and their splits."""
 
     format: Literal["sample", "csv", "folders", "primatrix", "primatrix_micro"]
     root: Path | None
@@ -114,7 +114,7 @@ class Data(Section):
 
 
 class Decoder(Section):
-    """Which library reads video, and where."""
+    """Library and device that decode video."""
 
     name: DecoderName
     device: Literal["auto", "cpu", "gpu", "cuda"]
@@ -127,7 +127,7 @@ class Decoder(Section):
 
 
 def check_decoder(name: str | None, device: str) -> None:
-    """Refuse a decoder where it cannot work on any machine.
+    """Refuse a combination of decoder and device that works on no machine.
 
     Raises:
         ValueError: with what to type instead.
@@ -139,7 +139,7 @@ def check_decoder(name: str | None, device: str) -> None:
 
 
 class FramesChoice(Section):
-    """Which frames of a clip are seen."""
+    """Frames of a clip that the model sees."""
 
     kind: Literal["uniform", "fps", "fps_start", "random", "early_bias", "keyframe", "motion"]
     count: Annotated[int, Field(ge=1, le=1024)]
@@ -168,7 +168,7 @@ class FramesChoice(Section):
 
 
 class Augment(Section):
-    """What may happen to training clips."""
+    """Augmentation of training clips."""
 
     crop: Annotated[float, Field(ge=0.05, le=1)]
     flip: Annotated[float, Field(ge=0, le=1)]
@@ -181,12 +181,12 @@ class Augment(Section):
     cutmix: Annotated[float, Field(ge=0, le=10)]
 
     def picture(self) -> dict[str, float]:
-        """Return what happens to each clip's frames alone: the values of `Augmentation`."""
+        """Return the settings of `Augmentation`: what changes the frames of single clips."""
         return self.model_dump(exclude={"mixup", "cutmix"})
 
 
 class Also(Section):
-    """A further backbone that sees the same frames."""
+    """Another backbone for the same frames."""
 
     backbone: str
     weights: Path | None = None
@@ -200,7 +200,7 @@ class Also(Section):
 
 
 class Model(Section):
-    """Which backbone, frozen or fine-tuned."""
+    """Backbone, frozen or fine-tuned."""
 
     mode: Literal["frozen", "finetune"]
     backbone: str
@@ -259,7 +259,7 @@ class TrainerChoice(Section):
 
 
 class Callbacks(Section):
-    """What is best, and when to stop."""
+    """Score that selects the best epoch, and early stopping."""
 
     monitor: Literal["val/log_loss", "val/accuracy", "val/top3", "val/macro_f1", "val/map", "train/loss"]
     mode: Literal["min", "max"]
@@ -274,7 +274,7 @@ class Callbacks(Section):
 
 
 class Checkpoint(Section):
-    """When a run is saved besides at the end of every epoch."""
+    """Interval of checkpoints within an epoch; every epoch's end has one."""
 
     every_n_minutes: Annotated[float, Field(gt=0)] | None
 
@@ -286,7 +286,7 @@ OF_WANDB = {"entity": None, "group": None, "job_type": None, "tags": [], "checkp
 
 
 class Logger(Section):
-    """Where numbers and pictures go."""
+    """Logger of scores and pictures."""
 
     name: Literal["wandb", "tensorboard", "csv", "none"]
     project: Label | None = None

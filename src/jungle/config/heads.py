@@ -1,4 +1,4 @@
-"""The heads: one class each, with the settings that it has; `configs/head/*.yaml` hold their values."""
+"""Heads, one class of settings each; their values are in `configs/head/*.yaml`."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from jungle.config.values import Fraction, Section
 
 
 class _Head(Section):
-    """What every head has."""
+    """Settings of every head."""
 
     hidden: NonNegativeInt
     dropout: Fraction
@@ -130,13 +130,13 @@ class PrimatrixGruHead(_PrimatrixHead, _GruSettings):
 
 
 class PrimatrixAttentionOriginalHead(_PrimatrixHead, _OriginalSettings):
-    """The third place's attention model to the letter."""
+    """The third place's attention model with its original details."""
 
     name: Literal["primatrix_attention_original"]
 
 
 class PrimatrixGruOriginalHead(_PrimatrixHead, _GruSettings, _OriginalSettings):
-    """The third place's GRU model to the letter."""
+    """The third place's GRU model with its original details."""
 
     name: Literal["primatrix_gru_original"]
 

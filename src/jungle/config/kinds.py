@@ -1,4 +1,4 @@
-"""What a setting takes, read from the types of the configs: text, a list of text, a choice of a group."""
+"""Kinds of settings, read from the types of the configs: text, a list of texts, a choice of a group."""
 
 import types
 import typing
@@ -12,7 +12,7 @@ from jungle.config.values import Section, make_list
 
 @dataclass(frozen=True)
 class Kind:
-    """What the value of a setting is to a person."""
+    """Kind of a setting's value, as a user sees it."""
 
     text: bool = False
     """One text or path; a word of a fixed set counts as text."""
@@ -31,7 +31,7 @@ OTHER = Kind()
 
 
 def get_kind(config: type[Section], key: str) -> Kind | None:
-    """Return what the setting `key` (`data.root`) of a config takes, None where it has no such setting."""
+    """Return the kind of the setting `key` (`data.root`) of a config; None where it has no such setting."""
     sections: list[type[Section]] = [config]
     *parents, last = key.split(".")
     for name in parents:
@@ -57,12 +57,12 @@ def list_keys(config: type[Section], prefix: str = "") -> Iterator[str]:
 
 
 def _take_listed(metadata: typing.Sequence[object]) -> list[object]:
-    """Return `str` where a validator makes a list of one value: one text may then stand alone."""
+    """Return `str` where a validator accepts one text for a list."""
     return [str] if any(getattr(m, "func", None) is make_list for m in metadata) else []
 
 
 def _list_members(annotation: object) -> list[Any]:
-    """Return the types of a union, without what is annotated to them."""
+    """Return the types of a union, without their annotations."""
     if get_origin(annotation) is Annotated:
         return _list_members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):

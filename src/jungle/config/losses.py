@@ -1,4 +1,4 @@
-"""The losses: one class each, with the settings that it has; `configs/loss/*.yaml` hold their values."""
+"""Losses, one class of settings each; their values are in `configs/loss/*.yaml`."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ TASK_OF = {"bce": "multilabel", "ce": "exclusive", "asymmetric": "multilabel"}
 
 
 class _Loss(Section):
-    """What every loss has."""
+    """Settings of every loss."""
 
     label_smoothing: Fraction
     class_weights: Literal["none", "sqrt", "balanced"]

@@ -1,4 +1,4 @@
-"""The group `optim`: how weights are moved."""
+"""Group `optim`: optimizer, learning rate and its schedule."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from jungle.config.values import Fraction, Section
 
 
 class Plateau(Section):
-    """What a plateau does to the learning rate: `jungle.models.plateau.Plateau`."""
+    """Settings of `schedule=plateau`: see `jungle.models.plateau.Plateau`."""
 
     factor: Annotated[float, Field(gt=0, lt=1)]
     patience: PositiveInt
@@ -43,7 +43,7 @@ class OptimStage(Section):
 
 
 class Optim(Section):
-    """How weights are moved."""
+    """Optimizer, learning rate and its schedule."""
 
     name: Optimizer
     lr: Annotated[float, Field(gt=0)] | Literal["auto"] | None

@@ -1,4 +1,4 @@
-"""The words of a command line that begin with a dash: the few that there are, and what others meant."""
+"""Options of a command line, the words that begin with a dash."""
 
 import difflib
 import re
@@ -36,7 +36,7 @@ REFUSED = {
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A command line, its options parted from its settings."""
+    """A command line, split into options and settings."""
 
     words: tuple[str, ...]
     """`key=value`, in order."""
@@ -48,12 +48,12 @@ class CommandLine:
 
     @property
     def handed_on(self) -> list[str]:
-        """The options that a command of this one's needs as well."""
+        """Options that this command passes to those that it starts."""
         return [] if self.config_dir is None else [f"--config-dir={self.config_dir}"]
 
 
 def strip_dashes(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> list[str]:
-    """Return a command line in which a setting written `--key=value` stands as `key=value`.
+    """Return a command line in which `--key=value` has become `key=value`.
 
     So write the agents of W&B's sweeps, unless told otherwise, and people who come from argparse. What is no
     setting is left as it is: `parted` says what was meant.
@@ -74,7 +74,7 @@ def strip_dashes(verb: str, argv: Sequence[str], more: Iterable[str] = ()) -> li
 
 
 def parse_options(verb: str, argv: Sequence[str]) -> CommandLine:
-    """Part a command line.
+    """Split a command line into options and settings.
 
     Raises:
         UsageError: an option that there is not, with what to write.

@@ -1,4 +1,4 @@
-"""What may stand in a recipe: an experiment of several stages, each a command of this program."""
+"""Settings of a recipe: an experiment of several stages, each a command of this program."""
 
 import re
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ PLACE = re.compile(r"\{(\w+)\}")
 
 
 class Stage(Section):
-    """One command, or one a fold."""
+    """One command, or one per fold."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9_]{1,40}$")]
     verb: Literal["train", "ensemble_stack", "ensemble_pseudo"]
@@ -46,7 +46,7 @@ class Recipe(Section):
 
     @property
     def has_original(self) -> bool:
-        """Whether it can be had to the letter."""
+        """Whether the recipe supports `fidelity=original`."""
         return bool(self.original) or any(stage.original for stage in self.stages)
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Going on with a run that is named: `resume=latest`, `resume=<run folder>`.
+"""Resuming: `resume=latest`, `resume=<run folder>`, and runs of the same settings.
 
 A run keeps its settings as data (`settings.json`). To go on with it is to take these, and nothing else that
 its folder says: no word of Hydra's, and none of the places where things are written or kept (`paths`), which
@@ -47,7 +47,7 @@ def save_settings(folder: Path, cfg: TrainConfig) -> None:
 
 @dataclass(frozen=True)
 class Change:
-    """A setting that a run began with, and its value in a command of today; None where there is none."""
+    """A setting of a run and its value in the present command; None where it has none."""
 
     name: str
     was: object
@@ -55,7 +55,7 @@ class Change:
 
     @property
     def is_a_move(self) -> bool:
-        """Whether clips or files have another place."""
+        """Whether the setting names a place of clips or files."""
         given = all(value not in (None, *MEANINGS) for value in (self.was, self.now))
         return PLACES.fullmatch(self.name) is not None and given
 
@@ -66,7 +66,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Difference:
-    """How the settings of a command differ from those of the run in a folder.
+    """Differences between the settings of a command and those of a run.
 
     Attributes:
         changes: what differs; empty where the folder does not say what its settings were.
@@ -87,7 +87,7 @@ class Difference:
 
 
 def compare_settings(folder: Path, cfg: TrainConfig) -> Difference | None:
-    """Return how a config differs from the one that the run in a folder began with; None where it does not.
+    """Return how a config differs from that of the run in a folder; None where it does not.
 
     A run of version 0.1 did not keep what its files held, so that none of them can be known again elsewhere.
     """
@@ -147,7 +147,7 @@ def choose_folder(cfg: TrainConfig, changes: runs.Changes) -> Path:
 
 
 def find_named_run(words: Sequence[str]) -> Path | None:
-    """Return the run folder that a command names, None where it leaves the choice to the program.
+    """Return the run folder that a command names; None where it names none.
 
     Args:
         words: as Hydra reads them.
@@ -166,7 +166,7 @@ def find_named_run(words: Sequence[str]) -> Path | None:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a run folder says of the run's settings: plain data, or the words that it was started with."""
+    """Settings of a run in its folder: plain data, or the words that it was started with."""
 
     settings: dict[str, object] | None
     words: list[str]
@@ -218,7 +218,7 @@ def _require_dict(found: object, file: Path) -> dict[str, object]:
 def merge_settings(
     settings: dict[str, object], ours: dict[str, object], words: Sequence[str], groups: Sequence[str]
 ) -> dict[str, object]:
-    """Return the settings of a run with those of a command put over them, as plain data.
+    """Return the settings of a run, overridden by those of a command, as plain data.
 
     Args:
         settings: of the run.
@@ -241,7 +241,7 @@ def merge_settings(
 
 
 def _fill_missing(settings: dict[str, object], ours: dict[str, object]) -> dict[str, object]:
-    """Return settings with those that a later version has brought; another head or logger has its own."""
+    """Return settings with those that were added since; another head or logger has its own."""
     found = dict(settings)
     for key, value in ours.items():
         there = found.setdefault(key, value)
@@ -253,7 +253,7 @@ def _fill_missing(settings: dict[str, object], ours: dict[str, object]) -> dict[
 
 
 def is_changed(settings: dict[str, object], plain: dict[str, object], word: str) -> bool:
-    """Tell whether a word gives a run another value than it has."""
+    """Tell whether a word changes a setting of a run."""
     values: list[object] = [settings, plain]
     for name in _get_key(word).split("."):
         values = [v.get(name) if isinstance(v, dict) else None for v in values]
@@ -275,7 +275,7 @@ def check_places(cfg: TrainConfig, folder: Path) -> None:
 
 
 def describe_places(places: dict[str, object], cfg: TrainConfig) -> str:
-    """Return a line on the places of a run that are not taken from it; empty where they are the same."""
+    """Describe folders that differ from those of the run; empty where they are the same."""
     ours: dict[str, object] = {f"paths.{k}": v for k, v in cfg.paths.model_dump(mode="json").items()}
     ours[ENTITY] = cfg.logger.entity or "null"
     other = [
@@ -285,7 +285,7 @@ def describe_places(places: dict[str, object], cfg: TrainConfig) -> str:
 
 
 def make_literal(value: Any) -> Any:
-    """Return plain data in which OmegaConf looks nothing up."""
+    """Return plain data whose interpolations are escaped for OmegaConf."""
     if isinstance(value, dict):
         return {k: make_literal(v) for k, v in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Overrides that name a choice or a setting which is not there, and what was meant."""
+"""Suggestions for overrides of a choice or setting that does not exist."""
 
 import difflib
 import re
@@ -14,12 +14,12 @@ NEAR = 0.72
 
 
 def list_configs(folder: Path) -> list[str]:
-    """Return the names of the configs in a folder and below it, as `head/mean`."""
+    """Return the names of the configs in a folder and its subfolders, such as `head/mean`."""
     return sorted(file.relative_to(folder).with_suffix("").as_posix() for file in folder.rglob("*.yaml"))
 
 
 def check_choice(group: str, override: Override, options: list[str]) -> None:
-    """Refuse a choice that a group has not.
+    """Refuse a choice that a group does not have.
 
     Raises:
         UsageError: with the nearest ones.
@@ -39,7 +39,7 @@ def check_choice(group: str, override: Override, options: list[str]) -> None:
 
 
 def check_choices(group: str, chosen: Sequence[str], options: list[str]) -> None:
-    """Refuse those of the choices that a group has not.
+    """Refuse choices that a group does not have.
 
     Raises:
         UsageError: with the nearest ones.
@@ -56,7 +56,7 @@ def check_choices(group: str, chosen: Sequence[str], options: list[str]) -> None
 
 
 def _find_choices(group: Path, setting: str) -> list[str]:
-    """Return choices of a group that have a setting which the one taken has not."""
+    """Return choices of a group that have a setting which the chosen one lacks."""
     return sorted(
         file.stem
         for file in group.glob("*.yaml")
@@ -67,7 +67,7 @@ def _find_choices(group: Path, setting: str) -> list[str]:
 
 
 def is_setting(override: Override, groups: dict[str, Override], known: set[str]) -> bool:
-    """Tell whether an override is of a setting or group that there is, of Hydra's, or adds one."""
+    """Tell whether an override is of a known setting or group, of Hydra, or adds a setting."""
     key = override.key_or_group
     added = override.is_add() or override.is_force_add()
     return added or key in groups or key in known or re.split("[./]", key)[0] == "hydra"
@@ -76,7 +76,7 @@ def is_setting(override: Override, groups: dict[str, Override], known: set[str])
 def check_key(
     override: Override, groups: dict[str, Override], known: set[str], group_names: set[str], config_dir: Path
 ) -> None:
-    """Refuse a setting that there is not, or not with the choices taken.
+    """Refuse a setting that does not exist, or not with the chosen groups.
 
     Raises:
         UsageError: with the choice that it belongs to, or the nearest settings.
@@ -94,7 +94,7 @@ def check_key(
 
 
 def _find_near(key: str, known: set[str], groups: set[str]) -> list[str]:
-    """Return up to three names that may have been meant, the likeliest first; a group before its settings."""
+    """Return up to three similar names, the most similar first; a group before its settings."""
     ranked = []
     top = "." not in key and any(
         _rate_likeness(key, name) >= NEAR for name in known | groups if "." not in name

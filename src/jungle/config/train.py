@@ -1,4 +1,4 @@
-"""The whole of a training config: its groups, what must fit together, and defaults that hang on the mode."""
+"""Training config: its groups, checks across groups, and defaults that depend on the mode."""
 
 import hashlib
 import json
@@ -26,7 +26,7 @@ from jungle.plain import drop_empty
 
 
 class ClipsConfig(Section):
-    """What says which clips are trained on, and how they become frames."""
+    """Settings that select the clips and their frames."""
 
     paths: Paths
     data: Data
@@ -122,18 +122,18 @@ class TrainConfig(ClipsConfig):
 
     @property
     def batch_size(self) -> int:
-        """Clips a step, on each device."""
+        """Clips per step on each device."""
         asked = self.data.batch_size
         return asked if isinstance(asked, int) else self.by_mode(16, 8)
 
     @property
     def max_epochs(self) -> int:
-        """Most passes over the training clips, the rounds of `data.pseudo=self` included."""
+        """Maximum number of epochs, rounds of `data.pseudo=self` included."""
         return self.epochs_before_rounds + self.pseudo_rounds
 
     @property
     def epochs_before_rounds(self) -> int:
-        """Most passes over the training clips before the rounds of `data.pseudo=self`.
+        """Maximum number of epochs before the rounds of `data.pseudo=self`.
 
         Early stopping makes them fewer, and the rounds begin where it ends them.
         """
@@ -152,12 +152,12 @@ class TrainConfig(ClipsConfig):
 
     @property
     def searched(self) -> list[str]:
-        """The settings that are `auto`: until `training.tuning` has found them, they count as not given."""
+        """Settings that are `auto`: until `training.tuning` has found them, they count as not given."""
         values = {"data.batch_size": self.data.batch_size, "optim.lr": self.optim.lr}
         return [name for name, value in values.items() if value == "auto"]
 
     def shaping(self) -> dict[str, Any]:
-        """Return the settings that shape the result, as plain data.
+        """Return the settings that affect the result, as plain data.
 
         What is empty counts as not there, so that a setting which a later version brings changes nothing.
         Where the numbers go shapes nothing: it stands there as the recipes of version 0.1 had it.
@@ -165,11 +165,11 @@ class TrainConfig(ClipsConfig):
         return self._shaping({"name": "none", "project": "jungle", "mode": "auto"})
 
     def fingerprint(self) -> str:
-        """Hash of all that shapes the result: equal for the same command given again."""
+        """Hash of all settings that affect the result."""
         return _hash(self.shaping())
 
     def is_of(self, fingerprint: str) -> bool:
-        """Tell whether a run of these settings has that fingerprint: one of 0.1 is of the logger too."""
+        """Tell whether these settings have that fingerprint; one of version 0.1 includes the logger."""
         old = {"name": self.logger.name, "project": self.logger.project or "jungle", "mode": self.logger.mode}
         return fingerprint in (self.fingerprint(), _hash(self._shaping(old)))
 

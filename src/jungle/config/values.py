@@ -1,4 +1,4 @@
-"""Kinds of values that stand in several groups of a config."""
+"""Types of values that several groups of a config use."""
 
 import os
 from pathlib import Path
@@ -39,12 +39,12 @@ Size = Annotated[tuple[int, int] | None, BeforeValidator(parse_size)]
 
 
 def make_list(value: object) -> object:
-    """Turn one value into a list of it; a list stays as it is."""
+    """Return one value as a list of one; a list stays as it is."""
     return value if isinstance(value, list) else [value]
 
 
 class Section(BaseModel):
-    """One group of a config: unknown keys are refused, values are what they say."""
+    """One group of a config; unknown keys and values of other types are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 

@@ -1,4 +1,4 @@
-"""The configs of every verb but `train`."""
+"""Configs of every verb except `train`."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ class PreviewConfig(ClipsConfig):
 
 
 class DecoderAgain(Section):
-    """Which library reads video for a model that is trained already, and where."""
+    """Library and device that decode video for a trained model."""
 
     name: DecoderName | None
     device: Literal["auto", "cpu", "gpu", "cuda"]

@@ -1,4 +1,4 @@
-"""Words of a command line, `key=value`: what is text to a person is text to Hydra.
+"""Words of a command line, `key=value`: the user's text becomes Hydra's text.
 
 Hydra reads `2021` as a number, `true` as a switch, a comma as a sweep, and `é` or `(` in a list as an error.
 Where a setting takes text, a path or a list of them, its value is what was typed. A value in quotes has the
@@ -39,7 +39,7 @@ LONGEST = 8192  # letters of a word
 
 
 def check_blanks(words: Sequence[str]) -> None:
-    """Refuse a setting that a shell has cut in pieces at its spaces: `seed = 1`, `members=[a, b]`.
+    """Refuse a setting that the shell has split at its spaces: `seed = 1`, `members=[a, b]`.
 
     Raises:
         UsageError: with the setting as it is written without spaces.
@@ -60,18 +60,18 @@ def check_blanks(words: Sequence[str]) -> None:
 
 
 def _continues(pieces: Sequence[str], word: str) -> bool:
-    """Whether a word is one more piece of a setting, rather than the next setting."""
+    """Whether a word is a further piece of a setting rather than the next setting."""
     return word.startswith("=") or (_is_open(" ".join(pieces)) and "=" not in word)
 
 
 def _is_open(text: str) -> bool:
-    """Whether more of a setting must follow: its bracket is open, or it ends in `=` or a comma."""
+    """Whether a setting is incomplete: its bracket is open, or it ends in `=` or a comma."""
     still = sum(text.count(a) - text.count(b) for a, b in PAIRS.items()) > 0
     return still or text.endswith(("=", ","))
 
 
 def to_hydra_words(verb: str, words: Sequence[str], *, sweep: bool = False) -> list[str]:
-    """Return the words of a command with text in the form that Hydra takes for that text.
+    """Return the words of a command with all text in Hydra's notation.
 
     Args:
         verb: whose settings they are.
@@ -153,7 +153,7 @@ def _exists(path: str) -> bool:
 
 
 def _format_choice(value: str, sweep: bool) -> str:
-    """Return names of choices, of which one may look like a number."""
+    """Return names of choices, quoted where one looks like a number."""
     if value[:1] in "[{'\"" or FUNCTION.fullmatch(value):
         return value
     parts = split(value) if sweep or "," in value else [value]
@@ -184,7 +184,7 @@ def split(text: str) -> list[str]:
 
 
 def _find_closing(text: str, at: int) -> int | None:
-    """Return where the bracket at `at` is closed, None where it is not."""
+    """Return the position of the bracket that closes the one at `at`; None where there is none."""
     waiting: list[str] = []
     for i in range(at, len(text)):
         if text[i] in PAIRS:
@@ -197,12 +197,12 @@ def _find_closing(text: str, at: int) -> int | None:
 
 
 def escape_interpolation(text: str) -> str:
-    """Return a text in which `${` is no more than two letters, as OmegaConf writes it."""
+    """Return a text in which OmegaConf does not take `${` as an interpolation."""
     return re.sub(r"(\\*)\$\{", lambda found: found[1] * 2 + r"\${", text)
 
 
 def quote(text: object) -> str:
-    """Return a text as Hydra reads it whatever is in it."""
+    """Return a text in quotes, so that Hydra reads it unchanged."""
     return QuotedString(escape_interpolation(str(text)), Quote.single).with_quotes()
 
 
@@ -224,7 +224,7 @@ def get_text(override: Override) -> str:
 
 
 def _quote_raw(text: str) -> str:
-    """Return a text in quotes, in which `${...}` is still looked up."""
+    """Return a text in quotes, whose interpolations are still resolved."""
     return QuotedString(text, Quote.single).with_quotes()
 
 
@@ -234,7 +234,7 @@ def _is_quoted(value: str) -> bool:
 
 
 def _make_parsable(head: str, value: str) -> str:
-    """Put what Hydra's grammar cannot read into quotes: what it may be says the check of its type."""
+    """Quote what Hydra's grammar cannot read; the type of the setting decides whether it is valid."""
     if value[:1] in "[{'\"" or _can_parse(head + value):
         return value
     return _quote_raw(value)
@@ -272,7 +272,7 @@ def parse_words(words: Sequence[str]) -> list[Override]:
 
 
 def _find_set_twice(word: str) -> str | None:
-    """Return a key that stands twice in one `{key: value}` of a word: Hydra would keep the last."""
+    """Return a key that occurs twice in one `{key: value}` of a word: Hydra would keep the last."""
     if "{" not in word or word.count(":") < 2:
         return None
     waiting: list[Any] = [OverrideParser(CommonTokenStream(OverrideLexer(InputStream(word)))).override()]
@@ -297,7 +297,7 @@ def _explain(error: Exception) -> str:
 
 
 def refuse_sweep(verb: str, overrides: Sequence[Override]) -> None:
-    """Refuse several values where the command is no sweep.
+    """Refuse several values where the command is not a sweep.
 
     Raises:
         UsageError: with what to type.

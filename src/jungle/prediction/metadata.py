@@ -1,4 +1,4 @@
-"""What is known of clips besides their pictures, for models that see metadata: from an index."""
+"""Metadata of clips for models that use them, from an index of their files."""
 
 import os
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  #
 
 
 def read_training_metadata(cfg: TrainConfig, clips: Clips, workers: int) -> np.ndarray | None:
-    """Return the facts of all clips if a config asks for them; so many processes look into files."""
+    """Return the metadata of all clips, if the config uses them; `workers` processes read the files."""
     asked = cfg.data.metadata
     if asked is None:
         return None
@@ -36,7 +36,7 @@ def read_training_metadata(cfg: TrainConfig, clips: Clips, workers: int) -> np.n
 
 
 def micro_folder(data: Data) -> Path | None:
-    """Return the folder of small copies of the clips that a config asks for, if metadata are asked for too.
+    """Return the folder of small copies of the clips, if the config uses it and metadata.
 
     Raises:
         UsageError: there is no such folder.
@@ -52,7 +52,7 @@ def micro_folder(data: Data) -> Path | None:
 
 
 def find_inner(folder: Path, setting: str) -> Path:
-    """Return the folder in which the copies lie: the archive's own may be within.
+    """Return the folder of the copies: it may be a subfolder, as in the archive.
 
     Raises:
         UsageError: there is none.
@@ -73,7 +73,7 @@ def add_micro(
     workers: int,
     timeout_s: float,
 ) -> np.ndarray:
-    """Return facts with the columns `MICRO` behind them, matched by file name; nan where there is no copy.
+    """Return metadata with the columns `MICRO` added, matched by file name; nan where there is no copy.
 
     Args:
         facts_NF: what is known of the clips themselves.
@@ -112,7 +112,7 @@ def read_clip_metadata(
     workers: int,
     timeout_s: float,
 ) -> np.ndarray:
-    """Return the facts of clips, float32 `[N, F]` in their order; all nan where nothing is known.
+    """Return the metadata of clips, float32 `[N, F]` in their order; all nan where nothing is known.
 
     Args:
         names: of the clips, as an index has them.
@@ -134,7 +134,7 @@ def read_clip_metadata(
 
 
 def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
-    """Keep one index of all files that were ever asked for; processes at once wait for each other."""
+    """Read metadata from one index of all files so far; concurrent processes wait for each other."""
     files = [str(Path(p).absolute()) if p and os.path.isfile(p) else None for p in paths]
     there = sorted({f for f in files if f})
     known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})

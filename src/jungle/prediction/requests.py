@@ -33,7 +33,7 @@ class Template(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ClipRequest:
-    """One clip to predict: its id in the results and where it lies; no `path` where no file was found."""
+    """One clip to predict: its name in the results and its path; None where no file was found."""
 
     clip: str
     path: str | None
@@ -65,14 +65,14 @@ def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipReq
 
 
 def _read_run(ckpt: Path) -> tuple[Path, pl.DataFrame | None]:
-    """Return the run that a checkpoint lies in, or that a folder is, and its clips table or None."""
+    """Return the run folder of a checkpoint, or of a folder, and its clips table or None."""
     run = ckpt if ckpt.is_dir() else ckpt.resolve().parent.parent
     file = run / "clips.parquet"
     return run, Clips.read(file).table if file.is_file() else None
 
 
 def _check_on_disk(requests: list[ClipRequest], run: Path) -> list[ClipRequest]:
-    """Return the clips of a run, of which one at least is still where it was.
+    """Return the clips of a run, after checking that at least one is still where it was.
 
     Raises:
         UsageError: none is: the run, or its clips, were moved.

@@ -1,4 +1,4 @@
-"""The rows of a prediction run that may be killed: kept part by part, joined at the end."""
+"""Rows of a prediction run, written in parts so that a kill loses little, and joined at the end."""
 
 import shutil
 from collections.abc import Sequence
@@ -59,7 +59,7 @@ def _refuse_other(out: Path, known: dict[str, Any], plan: dict[str, Any]) -> Non
 
 
 def check_clips(out: Path, clips: Sequence[str]) -> None:
-    """Refuse to replace a table by one that lacks rows of it.
+    """Refuse to replace a table by one that lacks some of its rows.
 
     Args:
         out: the folder of the results.
@@ -90,7 +90,7 @@ def _clips_in(out: Path) -> list[str]:
 
 
 class Rows:
-    """Prediction rows in the folder `out`, of one plan (which models). As a context manager it holds a lock.
+    """Prediction rows in the folder `out`, of one plan (its models). As a context manager it holds a lock.
 
     Raises:
         UsageError: `out` holds the results of another plan, or another process is writing there.
@@ -124,7 +124,7 @@ class Rows:
         return self
 
     def _forget(self, results: bool) -> None:
-        """Remove the rows of an earlier prediction, and its results: none may be taken for one of this."""
+        """Remove rows and results of an earlier prediction, so that they are not taken for new ones."""
         parts = self.out / PARTS
         if parts.is_dir():
             if any(parts.glob("part-*.parquet")):
@@ -134,7 +134,7 @@ class Rows:
             (self.out / name).unlink(missing_ok=True)
 
     def _forget_derived(self, table: pl.DataFrame) -> None:
-        """Remove what was made of another table: a command may not make a page and a submission again."""
+        """Remove report and submission of another table: this command may not write them."""
         stands = [name for name in DERIVED if (self.out / name).exists()]
         if not stands:
             return
@@ -159,7 +159,7 @@ class Rows:
 
     @property
     def private(self) -> Path:
-        """A folder for what must be the same when the command goes on; emptied for another plan."""
+        """Folder for what a resumed command must find unchanged; emptied for another plan."""
         return self.out / PARTS
 
     @property
@@ -168,7 +168,7 @@ class Rows:
         return set(predictions.select_failed(self._done)["clip"]) if len(self._done) else set()
 
     def has(self, clip: str, content: Content) -> bool:
-        """Tell whether the clip, with this very content, has its row.
+        """Tell whether the clip, with exactly this content, has a row.
 
         One that was not read in full has it only while its file is as it was then.
         """
@@ -187,7 +187,7 @@ class Rows:
         return {clip: (status, key) for clip, status, key in rows}
 
     def forget_failed(self) -> None:
-        """Let the clips that failed be tried again."""
+        """Forget the failed clips, so that they are tried again."""
         if len(self._done):
             self._done = predictions.select_read(self._done)
 
@@ -202,7 +202,7 @@ class Rows:
         self._new.append((clip, key, row))
 
     def flush(self) -> None:
-        """Put what is waiting on disk."""
+        """Write the waiting rows to disk."""
         if not self._new:
             return
         clips, keys, rows = zip(*self._new, strict=True)
@@ -233,7 +233,7 @@ class Rows:
                 path.unlink()
 
     def _next_part(self) -> Path:
-        """Return a name that sorts behind all parts: of a clip's rows the last one counts."""
+        """Return a name that sorts after all parts: of a clip's rows the last one counts."""
         numbers = [int(p.stem.split("-")[1]) for p in (self.out / PARTS).glob("part-*.parquet")]
         return self.out / PARTS / f"part-{max(numbers, default=-1) + 1:06d}.parquet"
 
@@ -250,7 +250,7 @@ def _empty(classes: tuple[str, ...]) -> pl.DataFrame:
 
 
 def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
-    """Read a part: whatever else lies there under its name is refused with what mends it."""
+    """Read a part; another kind of file under its name is refused with the fix."""
     kinds = dict(_empty(classes).schema)
     try:
         table = read_parquet(path)

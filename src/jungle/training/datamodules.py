@@ -60,7 +60,7 @@ class ModelInputs:
 
 @dataclass(frozen=True, slots=True)
 class ClipExtras:
-    """What a data module is given beside the clips' table.
+    """What a data module gets in addition to the clips' table.
 
     Attributes:
         facts_NF: metadata of the clips, for a head that takes them.

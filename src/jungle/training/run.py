@@ -107,7 +107,7 @@ def train(cfg: TrainConfig, folder: Path, loaded: tuple[Clips, dict[int, str]] |
 
 
 def _keep_inputs(cfg: TrainConfig, folder: Path, clips: Clips, weights_hash: str) -> RunInputs:
-    """Write what the run learns from, beside its settings, into its folder, and return it.
+    """Write the inputs of the run into its folder, and return them.
 
     Raises:
         UsageError: the run was started with other inputs.

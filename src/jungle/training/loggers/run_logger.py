@@ -22,7 +22,7 @@ class Tracker(Protocol):
         ...
 
     def log_results(self, logger: Logger, cfg: TrainConfig, results: Results) -> None:
-        """Log what the tracker can show besides scores: charts, tables, pictures of clips."""
+        """Log what the tracker can show in addition to scores: charts, tables, pictures of clips."""
         ...
 
     def close_run(self) -> None:
