@@ -72,7 +72,8 @@ def test_torchcodec_is_told_the_stream_on_the_gpu_path_too(files, name):
     assert read_clip(path, spec).decoder == "torchcodec"
     plan = read_or_plan(path, replace(spec, device="cuda"))
     assert isinstance(plan, Plan)
-    plan = Plan.unpack(*plan.pack())  # as it passes between processes
+    facts, (numbers, pts) = plan.pack()  # as it passes between processes
+    plan = Plan(numbers=numbers, pts=pts, **facts)
     assert shows(nvdec.decode(plan, spec, "cpu").frames.numpy()) == MAIN
 
 
