@@ -158,8 +158,8 @@ def test_presets_grow_and_frozen_features_are_not_augmented() -> None:
     crops = [p.crop for p in presets.values()]
     assert crops == sorted(crops, reverse=True)
     assert len(set(crops)) == 4
-    with pytest.raises(UsageError, match="frozen features are made once"):
+    with pytest.raises(UsageError, match="frozen features are computed once"):
         overrides.compose("train", ["augment=light"], config_dir())
-    with pytest.raises(UsageError, match="frozen features are made once"):
+    with pytest.raises(UsageError, match="frozen features are computed once"):
         overrides.compose("train", ["augment.cutmix=1"], config_dir())
     assert overrides.compose("train", ["augment.mixup=0.2"], config_dir()).augment.mixup == 0.2

@@ -109,7 +109,7 @@ def test_rounds_that_were_cut_off_go_on_as_if_they_had_not_been(
     assert whole["epoch"] == 3
     made: list[int] = []
 
-    def watched(self: Rounds, trainer: Any, *args: Any, once: Any = Rounds._predicted) -> Any:
+    def watched(self: Rounds, trainer: Any, *args: Any, once: Any = Rounds._predict) -> Any:
         made.append(trainer.current_epoch)
         return once(self, trainer, *args)
 
@@ -122,7 +122,7 @@ def test_rounds_that_were_cut_off_go_on_as_if_they_had_not_been(
                 run(part, folder, *how)
         made.clear()
         with monkeypatch.context() as patch:
-            patch.setattr(Rounds, "_predicted", watched)
+            patch.setattr(Rounds, "_predict", watched)
             again = run(part, folder, *how)
         assert made == again_in
         for name, value in whole["state_dict"].items():
@@ -186,13 +186,13 @@ def test_rounds_begin_where_early_stopping_ends_and_from_the_best_epoch(
         kept[trainer.current_epoch] = state(trainer, model)
         once(self, trainer, model)
 
-    def watched(self: Rounds, trainer: Any, model: Any, *args: Any, once: Any = Rounds._predicted) -> Any:
+    def watched(self: Rounds, trainer: Any, model: Any, *args: Any, once: Any = Rounds._predict) -> Any:
         kept["start", trainer.current_epoch] = state(trainer, model)
         return once(self, trainer, model, *args)
 
     monkeypatch.setattr(RunningScores, "compute", told)
     monkeypatch.setattr(History, "on_train_epoch_end", ended)
-    monkeypatch.setattr(Rounds, "_predicted", watched)
+    monkeypatch.setattr(Rounds, "_predict", watched)
     early = ("callbacks=default", "callbacks.patience=2", "trainer.max_epochs=9", "optim=primatrix")
     early += ("optim.plateau.first_patience=1", "optim.plateau.patience=1")  # falls at once
     last = run(part, tmp_path / "run", *ROUNDS, *early)
