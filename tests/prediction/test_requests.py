@@ -56,7 +56,7 @@ def test_a_run_without_test_clips_and_a_lone_checkpoint_say_so(tmp_path: Path) -
     with pytest.raises(UsageError, match=r"one had no test clips; give videos="):
         clips_of(f"ckpt={run}")
     (tmp_path / "lone.ckpt").write_bytes(b"")
-    with pytest.raises(UsageError, match="the checkpoint's run is not beside it"):
+    with pytest.raises(UsageError, match="ckpt is outside its run's folder"):
         clips_of(f"ckpt={tmp_path / 'lone.ckpt'}")
 
 
