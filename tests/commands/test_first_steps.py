@@ -206,6 +206,16 @@ def test_a_wrong_table_is_told_before_torch_is_imported(
         fit.fit(cfg, clips.parent / "run")
 
 
+def test_a_file_that_is_no_checkpoint_is_refused_before_torch_is_imported(
+    clips: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (clips.parent / "README.md").write_text("# no checkpoint\n" * 9)
+    for library in ("torch", "pytorch_lightning", "timm"):
+        monkeypatch.setitem(sys.modules, library, None)  # an import of it would fail
+    assert main(["predict", "ckpt=README.md", f"videos={clips}"]) == 1
+    assert "not a checkpoint: not a whole file of weights. Give the best.ckpt" in capsys.readouterr().err
+
+
 def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest.LogCaptureFixture) -> None:
     for i in (2, 5, 9):
         (leopards / f"leopard_{i:03d}.mp4").unlink()

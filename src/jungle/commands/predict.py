@@ -32,6 +32,8 @@ def main(raw: object) -> None:
     template = read_template(cfg.template) if cfg.template else None
     cfg = cfg.model_copy(update={"ckpt": runs.drop_repeated(cfg.ckpt)})
     files = [runs.resolve_checkpoint(path) for path in cfg.ckpt]  # a run's folder means its best
+    for file in files:
+        runs.require_archive(file)
     for said in filter(None, map(runs.explain_unfinished, files)):
         log.info(said)
     keys = [compute_content_key(file) for file in files]
