@@ -17,7 +17,7 @@ from jungle.config.folder import config_dir
 from jungle.errors import UsageError
 from jungle.files import write_json
 from jungle.pipelines import sweep
-from jungle.training.run_inputs import current
+from jungle.training.run_inputs import gather_current
 from tests.conftest import write_video
 
 CLIPS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "hog", "b/1.mp4": "blank", "c/0.mp4": "hog"}
@@ -52,7 +52,7 @@ def begin(folder: Path, cfg: TrainConfig, state: str = "running") -> Path:
     """Leave what a run leaves that was stopped in its training."""
     folder.mkdir(parents=True, exist_ok=True)
     resuming.save_settings(folder, cfg)
-    current(cfg).save(folder)
+    gather_current(cfg).save(folder)
     (folder / "checkpoints").mkdir(exist_ok=True)
     (folder / "checkpoints" / "last.ckpt").touch()
     runs.mark(folder, cfg.fingerprint(), state)

@@ -21,7 +21,7 @@ from jungle.errors import UsageError
 from jungle.pipelines import recipe, recipe_files
 from jungle.pipelines.stages import compose_recipe
 from jungle.sample import library
-from jungle.training.run_inputs import current
+from jungle.training.run_inputs import gather_current
 from tests.conftest import ROOT
 from tests.pipelines.conftest import Staged
 
@@ -250,7 +250,7 @@ def test_stages_of_other_labels_are_set_aside(survey: Path, tmp_path: Path, capl
     for job in trained[:2]:
         job.folder.mkdir(parents=True)
         (job.folder / "config.yaml").write_text(yaml.safe_dump(job.config.model_dump(mode="json")))
-        current(job.config).save(job.folder)
+        gather_current(job.config).save(job.folder)
         runs.mark(job.folder, job.config.fingerprint(), "finished")
     recipe._set_changed_aside(jobs)
     assert all(job.finished for job in trained[:2])
