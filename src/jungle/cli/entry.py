@@ -160,7 +160,7 @@ def _report_stop(stop: Stopped | KeyboardInterrupt) -> int:
 
 
 def _explain_machine_error(error: Exception) -> UserError | None:
-    """Return an error for a full disk or memory and the like; None for a fault of the program."""
+    """Return a user's error where the disk, memory or open files caused it; None for a program fault."""
     if not isinstance(error, (MemoryError, OSError, RuntimeError, ImportError)):
         return None
     said = " ".join(str(error).split())

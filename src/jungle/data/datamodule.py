@@ -187,7 +187,7 @@ class ClipData(pl.LightningDataModule):
 
     def state_dict(self) -> dict[str, object]:
         """Return for `last.ckpt` the clips that failed on any device, and the labels of a round."""
-        failures = {n: reason for part in _gather(self.failures) for n, reason in part.items()}
+        failures = {n: reason for part in gather_objects(self.failures) for n, reason in part.items()}
         state: dict[str, object] = {"failures": failures}
         if self._soft is not None and len(self.part):
             made = {k: torch.from_numpy(v) for k, v in vars(self._soft).items()}
@@ -203,16 +203,23 @@ class ClipData(pl.LightningDataModule):
             self.part = soft.pop("part").numpy()
             self.learn_from(SoftLabels(**{k: v.numpy() for k, v in soft.items()}), self._share)
 
+    @classmethod
+    def of(cls, trainer: pl.Trainer) -> "ClipData":
+        """Return the data module of a trainer, which Lightning leaves untyped."""
+        data: object = trainer.datamodule  # type: ignore[attr-defined]  # set by a connector
+        assert isinstance(data, cls)
+        return data
+
     def gather_unread(self) -> set[int]:
         """Return the clips that could not be read in full on any device so far; every device calls it."""
-        return set().union(*_gather({*self.damaged, *self.failures}))
+        return set().union(*gather_objects({*self.damaged, *self.failures}))
 
     def _place(self) -> tuple[int, int]:
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
 
-def _gather(own: T) -> list[T]:
-    """Return what each device has of something; every device calls it."""
+def gather_objects(own: T) -> list[T]:
+    """Return the object of each device, in the order of ranks; every device calls it."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return [own]
     parts: list[T | None] = [None] * torch.distributed.get_world_size()

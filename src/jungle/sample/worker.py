@@ -74,7 +74,7 @@ def main() -> None:
 
     def end_with_parent() -> None:
         sys.stdin.read()
-        os._exit(0)  # not even the clip at hand is wanted
+        os._exit(0)  # without finishing the current clip: nobody waits for it
 
     def finish(index: int, rename: Callable[[], None]) -> None:
         rename()

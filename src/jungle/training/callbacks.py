@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import (
 from jungle import runs
 from jungle.config import TrainConfig
 from jungle.console import log
+from jungle.data.datamodule import ClipData
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.training.checkpointing import Best, Last
@@ -56,8 +57,7 @@ class NoteUnread(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Record the clips of all devices, where there are new ones."""
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]  # set by a connector
-        unread = data.gather_unread()
+        unread = ClipData.of(trainer).gather_unread()
         if trainer.is_global_zero and unread != self._noted:
             self._note(unread)
             self._noted = unread

@@ -129,7 +129,7 @@ class Last(Checkpoint):
             raise Stopped(self._signal or signal.SIGTERM, f"saved after epoch {trainer.current_epoch}")
 
     def _save(self, trainer: pl.Trainer) -> None:
-        if not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
             trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
 

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
 from jungle.console import log
-from jungle.data.datamodule import ClipData
+from jungle.data.datamodule import ClipData, gather_objects
 from jungle.data.pseudo_labels import SoftLabels
 from jungle.data.samplers import Mix
 from jungle.errors import UserError
@@ -76,7 +76,7 @@ class Rounds(Callback):
         Raises:
             UserError: there is no unlabelled clip.
         """
-        data, world = _data(trainer), trainer.world_size
+        data, world = ClipData.of(trainer), trainer.world_size
         if not len(data.free_numbers):
             raise UserError("data.pseudo=self: no unlabelled clip can be read; leave data.pseudo out")
         batches = len(data.loader_of(data.numbers("train", labelled=True), 0, world, train=True))
@@ -107,7 +107,7 @@ class Rounds(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compute the soft labels of this epoch, unless the checkpoint had them."""
-        epoch, data = trainer.current_epoch, _data(trainer)
+        epoch, data = trainer.current_epoch, ClipData.of(trainer)
         if self.first is None or epoch < self.first or data.soft_epoch == epoch:
             return
         if self._kept is not None:
@@ -139,7 +139,7 @@ class Rounds(Callback):
         has_stalled = self.patience is not None and self._waited >= self.patience
         if has_stalled or epoch + 1 >= self.epochs:
             self.first = epoch + 1
-            data = _data(trainer)
+            data = ClipData.of(trainer)
             data.begin_rounds(self._draw_part(data), self.share)
 
     def state_dict(self) -> dict[str, Any]:
@@ -204,22 +204,12 @@ class Rounds(Callback):
         device, dtype = str(trainer.strategy.root_device), "bfloat16" if bf16 else "float32"
         rows = predict_batches(model, loader, device, dtype)
         own = {row.number: row.probs for row in rows}
-        parts: list[dict[int, np.ndarray | None]] = [own]
         for module, training in was.items():
             module.training = training
-        if trainer.world_size > 1:
-            parts = [{}] * trainer.world_size
-            torch.distributed.all_gather_object(parts, own)
-        probs = {n: p for part in parts for n, p in part.items()}
+        probs = {n: p for part in gather_objects(own) for n, p in part.items()}
         numbers = np.array(sorted(probs), np.int64)
         probs_PC = np.array([probs[n] for n in numbers.tolist()], np.float32).reshape(-1, len(model.classes))
         return SoftLabels(numbers, probs_PC, np.full(len(numbers), self.weight, np.float32))
-
-
-def _data(trainer: pl.Trainer) -> ClipData:
-    data: object = trainer.datamodule  # type: ignore[attr-defined]  # Lightning sets it, untyped
-    assert isinstance(data, ClipData)
-    return data
 
 
 def _averages(trainer: pl.Trainer) -> list[AveragedModel]:
