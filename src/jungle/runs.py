@@ -3,7 +3,6 @@
 import filecmp
 import shutil
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -196,19 +195,6 @@ def drop_repeated(paths: Sequence[Path], setting: str = "ckpt") -> list[Path]:
         else:
             kept[file] = path
     return list(kept.values())
-
-
-def require_archive(file: Path) -> None:
-    """Refuse a file that cannot be a checkpoint, since it is not a zip archive. It does without torch.
-
-    Raises:
-        UserError: with the fix.
-    """
-    if file.is_file() and not zipfile.is_zipfile(file):
-        raise UserError(
-            f"ckpt={file}: not a checkpoint: not a whole file of weights. "
-            "Give the best.ckpt or last.ckpt of a training run"
-        )
 
 
 def explain_unfinished(file: Path) -> str | None:

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import Distribution, PackageNotFoundError
 from pathlib import Path
+from unittest.mock import patch
 
 STARTER = "JUNGLE_STARTER"
 """The variable of the environment that tells a command which process started it."""
@@ -67,9 +69,17 @@ def hide_modules(*names: str) -> Iterator[None]:
     For libraries that import a large one, if it is there, to offer something that nobody here uses.
     """
     absent = [name for name in names if name not in sys.modules]
+    find = Distribution.from_name
+
+    def find_unless_hidden(name: str) -> Distribution:
+        if name in absent:
+            raise PackageNotFoundError(name)
+        return find(name)
+
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: not installed
     try:
-        yield
+        with patch.object(Distribution, "from_name", find_unless_hidden):
+            yield
     finally:
         for name in absent:
             del sys.modules[name]

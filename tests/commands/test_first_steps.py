@@ -213,7 +213,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_before_torch_is_imported(
     for library in ("torch", "pytorch_lightning", "timm"):
         monkeypatch.setitem(sys.modules, library, None)  # an import of it would fail
     assert main(["predict", "ckpt=README.md", f"videos={clips}"]) == 1
-    assert "not a checkpoint: not a whole file of weights. Give the best.ckpt" in capsys.readouterr().err
+    assert "not a checkpoint: not a whole file of weights (no archive" in capsys.readouterr().err
 
 
 def test_clips_that_are_not_on_disk_are_said_once(leopards: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from jungle.errors import UserError
-from jungle.models.archives import load_archive
 from jungle.models.backbones.weights import load_weights
 from jungle.models.checkpoint import load_checkpoint
+from jungle.models.tensors import load_archive
 from tests.models.test_checkpoint import Saved
 from tests.models.test_checkpoint import saved as of_backbone
 

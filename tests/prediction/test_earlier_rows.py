@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from jungle.cli.entry import main
 from jungle.data.predictions import ClipPrediction
@@ -52,7 +53,7 @@ def test_it_is_said_before_a_checkpoint_is_loaded(tmp_path: Path, capsys: pytest
     predict(out, "abc")
     videos.mkdir()
     (videos / "new.mp4").write_text("a video")
-    ckpt.write_text("no checkpoint")
+    torch.save({"a": 1}, ckpt)  # a file of plain values, and no checkpoint
     before = (out / "predictions.csv").read_bytes()
     words = ["predict", f"ckpt={ckpt}", f"videos={videos}", f"out={out}"]
     assert main(words) == 2

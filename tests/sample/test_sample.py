@@ -2,7 +2,10 @@
 
 import csv
 import itertools
+import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -129,6 +132,20 @@ def test_any_number_of_workers_gives_the_same_and_a_lost_clip_comes_back(
     ensure_sample(sample, **SMALL, workers=0)
     assert victim.read_bytes() == whole
     assert {p: p.stat().st_mtime_ns for p in others} == others
+
+
+def test_a_finished_clip_is_told_in_one_piece(tmp_path: Path) -> None:
+    """Processes share a pipe: a number and its line end, written one after the other, would mix."""
+    (tmp_path / "raw").mkdir()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # keeps what was written apart
+    order = {"clips": 10, "sites": 3, "seed": 5, "root": str(tmp_path), "indices": [0, 1]}
+    ours.settimeout(120)
+    with ours, theirs, subprocess.Popen(
+        [sys.executable, "-m", "jungle.sample.worker"],
+        stdin=subprocess.PIPE, stdout=theirs, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:  # fmt: skip
+        print(json.dumps(order), file=process.stdin, flush=True)
+        assert [ours.recv(99) for _ in range(2)] == [b"0\n", b"1\n"]
 
 
 def test_a_complete_sample_costs_nothing(sample: Path) -> None:

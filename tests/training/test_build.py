@@ -14,7 +14,7 @@ from jungle.models.backbones.backbone import BackboneSpec
 from jungle.models.backbones.concat import make_backbone
 from jungle.training import build
 from jungle.training import clips as training_clips
-from jungle.training.hardware import resolve_hardware
+from jungle.training.hardware import check_hardware, resolve_hardware
 from tests.conftest import survey_args
 
 
@@ -33,6 +33,27 @@ def test_bf16_is_for_gpus_that_have_it_in_hardware(
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda emulated=True: emulated or in_hardware)
     assert resolve_hardware(composed("trainer=gpu", f"trainer.precision={asked}")).precision == precision
     assert resolve_hardware(composed("trainer=cpu")).precision == "32-true"
+
+
+@pytest.mark.parametrize(
+    ("model", "has", "said"),
+    [
+        ("efficientnet_lite0_finetune", {"avx512_bf16": False, "amx_bf16": False}, True),
+        ("efficientnet_lite0_finetune", {"avx512_bf16": True, "amx_bf16": False}, False),
+        ("efficientnet_lite0_finetune", {}, False),  # not known
+        ("efficientnet_lite0_frozen", {"avx512_bf16": False}, False),  # its head computes in 32 bits
+    ],
+)
+def test_emulated_bf16_is_said(
+    model: str,
+    has: dict[str, bool],
+    said: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    check_hardware(composed("trainer=cpu", "trainer.precision=bf16-mixed", f"model={model}"))
+    assert ("this CPU has no bf16 instructions" in caplog.text) == said
 
 
 def test_a_short_trainer_steps_as_the_runs_own(tmp_path: Any) -> None:

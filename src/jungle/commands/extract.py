@@ -36,6 +36,7 @@ def main(argv: list[str]) -> int:
     for cfg in configs:
         preflight.check(cfg)
     with log_time("imports"):
+        from jungle.models import large_libraries  # noqa: F401
         from jungle.pipelines import extraction  # here, since it imports torch and timm
     extraction.extract_all(configs, preparations, steps)
     return 0

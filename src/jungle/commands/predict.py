@@ -13,6 +13,7 @@ from jungle.data.content_key import compute_content_key
 from jungle.devices import resolve_device
 from jungle.errors import SomeFailed, UsageError
 from jungle.export.submission import read_template, write_submission
+from jungle.models.archives import check_checkpoint
 from jungle.names import show
 from jungle.prediction.requests import ClipRequest, find_requests
 from jungle.prediction.writer import FILES, Rows, check_clips, check_out
@@ -33,7 +34,7 @@ def main(raw: object) -> None:
     cfg = cfg.model_copy(update={"ckpt": runs.drop_repeated(cfg.ckpt)})
     files = [runs.resolve_checkpoint(path) for path in cfg.ckpt]  # a run's folder means its best
     for file in files:
-        runs.require_archive(file)
+        check_checkpoint(file)
     for said in filter(None, map(runs.explain_unfinished, files)):
         log.info(said)
     keys = [compute_content_key(file) for file in files]
@@ -47,6 +48,7 @@ def main(raw: object) -> None:
         check_clips(cfg.out, clips)
     with log_time("loading"):
         # Here, since they import torch and timm: what is refused above is refused at once.
+        from jungle.models import large_libraries  # noqa: F401
         from jungle.models.checkpoint import load_checkpoint
         from jungle.prediction.fill import fill_rows, needs_micro
 

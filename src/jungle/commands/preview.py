@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image, ImageDraw, ImageFont
 
 from jungle.config import PreviewConfig, parse_config
 from jungle.console import log, print_result
@@ -73,15 +74,12 @@ def read_rows(cfg: PreviewConfig) -> list[Row]:
 def _font() -> Any:
     """Matplotlib's own font, which has the letters of most names; Pillow's has no accents."""
     import matplotlib
-    from PIL import ImageFont
 
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", 11)
 
 
 def write_sheet(rows: Sequence[Row], path: Path) -> None:
     """Write a PNG with a row a clip and `SHOWN` frames of each time that it was read."""
-    from PIL import Image, ImageDraw
-
     read = [s for _, samples in rows for s in samples if isinstance(s, Sample)]
     height = max((round(WIDTH * s.values.shape[1] / s.values.shape[2]) for s in read), default=LINE)
     columns = max(len(samples) for _, samples in rows)

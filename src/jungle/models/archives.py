@@ -1,18 +1,15 @@
 """Check files of weights and plain values, as `torch.save` writes them, before they are read.
 
 They are untrusted. `weights_only` keeps their code from running; the checks here bound the time and memory
-they cost: nothing is compressed, and the description is small and builds tensors only.
+they cost: nothing is compressed, and the description is small and builds tensors only. They do without torch,
+so a command refuses a file before it imports that.
 """
 
 import io
 import os
 import pickletools
 import zipfile
-from collections import OrderedDict
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from jungle.errors import UserError, shorten_error
 
@@ -31,23 +28,18 @@ _CALLED = {
 }
 
 
-def load_archive(path: Path) -> Any:
-    """Return what `torch.save` wrote, on the CPU, its tensors mapped from the file.
+def check_checkpoint(path: Path) -> None:
+    """Refuse a file that cannot be a checkpoint.
 
     Raises:
-        UserError: it cannot be read, is another kind of file, or needs more than weights and plain values;
-            the message does not name the file.
+        UserError: with the fix.
     """
     try:
-        _check(path)
-        # mmap: a file that claims more than it holds is refused instead of being read into memory.
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except UserError:
-        raise
-    except OSError as e:
-        raise UserError((e.strerror or "cannot be read").lower()) from None
-    except Exception as e:
-        raise UserError(f"damaged ({one_line(e)})") from None
+        check_saved(path)
+    except UserError as e:
+        raise UserError(
+            f"ckpt={path}: not a checkpoint: {e}. Give the best.ckpt or last.ckpt of a training run"
+        ) from None
 
 
 def check_archive(path: Path) -> None:
@@ -59,7 +51,7 @@ def check_archive(path: Path) -> None:
     with path.open("rb") as file:
         is_zip = file.read(4) == b"PK\x03\x04"
     if is_zip:
-        _check(path, any_call=True)
+        check_saved(path, any_call=True)
 
 
 def one_line(error: BaseException) -> str:
@@ -100,33 +92,19 @@ def check_plain(value: object, what: str) -> None:
             raise UserError(f"{what} holds a {type(one).__name__}, which is no plain value")
 
 
-def check_weights(state: object, file_bytes: int) -> dict[str, torch.Tensor]:
-    """Return a table of weights if they are plain tensors that fit into a file of that size.
-
-    Raises:
-        UserError: they are not.
-    """
-    if not isinstance(state, (dict, OrderedDict)) or not state:
-        raise UserError("holds no table of weights")
-    total = 0
-    for name, value in state.items():
-        if not isinstance(name, str) or len(name) > MAX_LETTERS or not isinstance(value, torch.Tensor):
-            raise UserError("its table of weights holds something else than named tensors")
-        if value.device.type != "cpu" or value.layout != torch.strided or value.is_quantized:
-            raise UserError(f"its weights {one_name(name)} are not held as plain numbers")
-        # A stride of 0 claims any size.
-        total += value.nbytes
-        if value.nbytes > value.untyped_storage().nbytes() or total > 2 * file_bytes:
-            raise UserError(f"its weights {one_name(name)} claim to be larger than the file")
-    return dict(state)
-
-
 def one_name(name: str) -> str:
     """Return a name of weights for a message."""
     return "".join(c if c.isprintable() else "?" for c in name)[:100]
 
 
-def _check(path: Path, any_call: bool = False) -> None:
+def check_saved(path: Path, any_call: bool = False) -> None:
+    """Refuse a file unless it is an archive of weights and plain values that costs no more than its size.
+
+    `any_call`: its description may call more than what builds tensors; `weights_only` refuses the rest.
+
+    Raises:
+        UserError: the message does not name the file.
+    """
     size = os.stat(path).st_size
     try:
         with zipfile.ZipFile(path) as archive:

@@ -11,11 +11,12 @@ import torch
 
 from jungle.data import predictions
 from jungle.errors import UserError
-from jungle.models.archives import check_plain, check_weights, load_archive, one_line, one_name
+from jungle.models.archives import check_plain, one_line, one_name
 from jungle.models.backbones.concat import backbone_from, backbones_of
 from jungle.models.checkpoint_metadata import CheckpointMetadata
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
+from jungle.models.tensors import check_weights, load_archive
 from jungle.models.training_plan import Training
 from jungle.names import escape
 from jungle.video import ClipSpec
@@ -46,8 +47,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
 
     Raises:
         UserError: there is no such file, it is not a checkpoint of this program, it would have to run code,
-        or
-            it would take far more time or memory than its size.
+            or it would take far more time or memory than its size.
     """
     path = Path(path)
     if not os.path.isfile(path):

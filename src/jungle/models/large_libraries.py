@@ -1,12 +1,19 @@
-"""Import the large libraries of a training run, for processes that are forked from the one that does."""
+"""Import the large libraries of a command at once, without what no command uses of them.
 
-import pytorch_lightning
+torchmetrics imports SciPy and Matplotlib, where they are there, for scores of sound and for its own plots: a
+fifth of the time until a command starts. Only commands import this module; whoever uses Jungle from Python
+has all of torchmetrics.
+"""
+
 import torch
-import torchmetrics
 
 from jungle.system import hide_modules
 
-with hide_modules("wandb"):  # timm would import it for a log of its own
-    import timm
+with hide_modules("matplotlib", "scipy"):
+    import torchmetrics
 
-__all__ = ["pytorch_lightning", "timm", "torch", "torchmetrics"]
+import pytorch_lightning
+
+from jungle.models import timm_library
+
+__all__ = ["pytorch_lightning", "timm_library", "torch", "torchmetrics"]

@@ -5,16 +5,16 @@ import sys
 from typing import Any, Literal
 
 import torch
-from timm.optim import (  # documented, though its stubs name other places
-    create_optimizer_v2,  # pyright: ignore[reportPrivateImportUsage]
-    param_groups_layer_decay,  # pyright: ignore[reportPrivateImportUsage]
-    param_groups_weight_decay,  # pyright: ignore[reportPrivateImportUsage]
-)
 from torch import nn
 
 from jungle.errors import UserError
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.plateau import Plateau, PlateauSchedule
+from jungle.models.timm_library import (
+    create_optimizer_v2,
+    param_groups_layer_decay,
+    param_groups_weight_decay,
+)
 
 Groups = list[dict[str, Any]]
 """As an optimizer takes them: `params`, `lr`, `weight_decay`."""

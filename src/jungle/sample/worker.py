@@ -78,7 +78,7 @@ def main() -> None:
 
     def finish(index: int, rename: Callable[[], None]) -> None:
         rename()
-        print(index, flush=True)
+        os.write(1, f"{index}\n".encode())  # in one piece: they share the pipe
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     with ThreadPoolExecutor(1) as disk:

@@ -18,9 +18,9 @@ from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.metrics.scores import compute_scores
-from jungle.models.archives import load_archive
 from jungle.models.inference import predict_batches
 from jungle.models.module import ClipClassifier
+from jungle.models.tensors import load_archive
 from jungle.parquet import read_parquet, write_parquet
 from jungle.report import evaluation, write_report
 from jungle.training.loggers import run_logger

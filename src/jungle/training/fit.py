@@ -18,6 +18,7 @@ def fit(cfg: TrainConfig, folder: Path) -> None:
     # last, since that takes a minute.
     loaded = None if cfg.data.format == "sample" else training_clips.load(cfg)
     with log_time("imports"):
+        from jungle.models import large_libraries  # noqa: F401  # first: it leaves out what is not used
         from jungle.training import run  # here, since it imports torch, Lightning and timm
     silence_libraries()  # once more: Lightning sets its level when it is imported
     run.train(cfg, folder, loaded)

@@ -77,8 +77,19 @@ def check_hardware(cfg: TrainConfig) -> None:
     hardware = resolve_hardware(cfg)
     if len(hardware.devices) > 1 and not have and cfg.trainer.accelerator == "auto" and not system.get_rank():
         log.info(f"no GPU can be used here: training in {len(hardware.devices)} processes on the CPU")
+    if not hardware.is_gpu and cfg.model.mode == "finetune" and "bf16" in hardware.precision and lacks_bf16():
+        log.warning(
+            f"trainer.precision={cfg.trainer.precision}: this CPU has no bf16 instructions and emulates "
+            "them, many times slower; leave the setting out"
+        )
     if cfg.decoder.device in ("gpu", "cuda"):
         require_gpu(cfg.decoder.name, hardware.device)
+
+
+def lacks_bf16() -> bool:
+    """Return whether the CPU is known to have no bf16 instructions; PyTorch tells from 2.12 or so on."""
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return bool(capabilities) and not any(has for name, has in capabilities.items() if name.endswith("bf16"))
 
 
 def _resolve_devices(cfg: TrainConfig) -> tuple[str, ...]:

@@ -16,11 +16,11 @@ from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
 from jungle.data.validation import describe_sites, format_counts
 from jungle.errors import UserError
-from jungle.models.archives import load_archive
 from jungle.models.backbones.concat import make_backbone
 from jungle.models.compilation import check_compiler, explained
 from jungle.models.module import ClipClassifier
 from jungle.models.optimizer import check_groups
+from jungle.models.tensors import load_archive
 from jungle.prediction import metadata
 from jungle.training import build, datamodules, evaluation
 from jungle.training import clips as training_clips

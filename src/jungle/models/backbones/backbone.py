@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
-from timm.models import group_parameters
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
@@ -17,7 +16,7 @@ from jungle.backbone_names import check_backbone
 from jungle.errors import UsageError, UserError, suggest
 from jungle.models.backbones.fuse_batchnorm import BATCH_NORMS, BatchNorm, fold_norms
 from jungle.models.backbones.timm_factory import BackboneSpec, Colour, created
-from jungle.system import hide_modules
+from jungle.models.timm_library import group_parameters, resolve_model_data_config
 from jungle.video.types import checked_size
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU without gradients
@@ -47,9 +46,6 @@ class Backbone(nn.Module):
             UserError: the weights cannot be loaded, or do not fit.
         """
         super().__init__()
-        with hide_modules("wandb"):  # timm would import it for its own logs, a second at every start
-            from timm.data.config import resolve_model_data_config
-
         check_backbone(spec.name)
         self.spec = spec
         self.model = created(spec, load)

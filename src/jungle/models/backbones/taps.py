@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from jungle.backbone_names import check_backbone
 from jungle.errors import UsageError, suggest
 from jungle.models.backbones.timm_factory import BackboneSpec, created
-from jungle.system import hide_modules
+from jungle.models.timm_library import resolve_model_data_config
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,6 @@ def taps_of(
     Raises:
         UsageError: timm has no such model, or the model has no such module.
     """
-    with hide_modules("wandb"):  # timm would import it for its own logs
-        from timm.data.config import resolve_model_data_config
-
     check_backbone(backbone)
     with torch.device("meta"):
         model = created(BackboneSpec(backbone, False, None, size), load=False).eval()

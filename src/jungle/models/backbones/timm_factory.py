@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import timm
 import torch
 from huggingface_hub import constants
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from jungle.errors import UserError
 from jungle.models.backbones.bundled_weights import bundled_weights, to_timm_names
 from jungle.models.backbones.weights import gist, load_weights
+from jungle.models.timm_library import create_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,9 +89,9 @@ def _sized(spec: BackboneSpec, pretrained: bool) -> "TimmModel":
     """Build the model, with the size of frames if its constructor takes one (as of vision transformers)."""
     if spec.size is not None:
         try:
-            model = timm.create_model(spec.name, pretrained=pretrained, num_classes=0, img_size=spec.size)
+            model = create_model(spec.name, pretrained=pretrained, num_classes=0, img_size=spec.size)
             return cast("TimmModel", model)
         except TypeError as e:
             if "img_size" not in str(e):
                 raise
-    return cast("TimmModel", timm.create_model(spec.name, pretrained=pretrained, num_classes=0))
+    return cast("TimmModel", create_model(spec.name, pretrained=pretrained, num_classes=0))

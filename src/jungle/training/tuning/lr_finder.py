@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-from matplotlib.figure import Figure
 
 from jungle.config import TrainConfig
 from jungle.data.datamodule import ClipData
@@ -108,6 +107,8 @@ def suggest_rate(rates: list[float], losses: list[float]) -> float | None:
 
 def draw_test(rates: list[float], losses: list[float], rate: float | None, path: Path) -> None:
     """Draw the loss against the rate, and the chosen rate."""
+    from matplotlib.figure import Figure  # here: few runs draw, and every run would import it
+
     finite = [x for x in losses if np.isfinite(x)]
     # Not pyplot, whose choice of a backend is that of the notebook this may run in.
     figure = Figure(figsize=(7, 4), layout="constrained")
