@@ -13,6 +13,7 @@ import torch
 from jungle.errors import UserError
 from jungle.features.spec import feature_spec
 from jungle.features.store import FeatureStore
+from jungle.models.backbones import backbone
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.backbones.concat import Joined, backbone_from
 from jungle.models.checkpoint import load_checkpoint
@@ -29,14 +30,12 @@ OTHER = ([0.4, 0.5, 0.5], [0.25, 0.5, 0.5])
 @pytest.fixture
 def another_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let timm normalise this model otherwise."""
-    from timm.data import config
-
-    own = config.resolve_model_data_config
+    own = backbone.resolve_model_data_config
 
     def changed(model: Any) -> dict[str, Any]:
         return {**own(model), "mean": OTHER[0], "std": OTHER[1]}
 
-    monkeypatch.setattr(config, "resolve_model_data_config", changed)
+    monkeypatch.setattr(backbone, "resolve_model_data_config", changed)
 
 
 def test_a_checkpoint_says_how_it_normalises(tmp_path: Path, request: pytest.FixtureRequest) -> None:

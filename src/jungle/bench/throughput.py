@@ -12,7 +12,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from jungle.console import log
-from jungle.models.module import Batch, ClipClassifier
+from jungle.data.batch import Batch, ClipTensors, get_tensor
+from jungle.models.module import ClipClassifier
 from jungle.wording import count
 
 # Dense bf16 with fp32 sums in TFLOP/s, by the name that the driver gives. From NVIDIA's data sheets; figures
@@ -94,9 +95,13 @@ def count_flops_per_clip(model: ClipClassifier, batch: Batch) -> float:
     convolutions count, two operations per multiplication and sum (`torch.utils.flop_counter`); what gradient
     checkpointing computes twice counts twice.
     """
-    first = {
-        name: batch[name][:1] for name in ("frames_BTHWC", "mask_BT", "times_BT", "facts_BF") if name in batch
+    first: ClipTensors = {
+        "frames_BTHWC": get_tensor(batch, "frames_BTHWC")[:1],
+        "mask_BT": batch["mask_BT"][:1],
+        "times_BT": batch["times_BT"][:1],
     }
+    if "facts_BF" in batch:
+        first["facts_BF"] = batch["facts_BF"][:1]
     model.train()
     with FlopCounterMode(display=False) as counter:
         model(first).logits_BC.float().sum().backward()

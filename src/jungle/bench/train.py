@@ -17,13 +17,14 @@ from jungle.config import TrainConfig
 from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.console import print_result
+from jungle.data.batch import Batch, get_tensor, move_batch
 from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
 from jungle.errors import UsageError
 from jungle.files import write_json, write_text
 from jungle.models.backbones.backbone import Backbone
 from jungle.models.backbones.concat import make_backbone
-from jungle.models.module import Batch, ClipClassifier
+from jungle.models.module import ClipClassifier
 from jungle.training import build, datamodules
 from jungle.training import clips as training_clips
 from jungle.training.callbacks import StepSeed, StopOnNan
@@ -195,7 +196,7 @@ class _Bench:
     def _summarise(self, batch: Batch, rows: list[ThroughputRow]) -> TrainBench:
         cfg, on_gpu = self.cfg, self.device.startswith("cuda")
         name = torch.cuda.get_device_name(self.device) if on_gpu else f"{os.cpu_count()} CPU cores"
-        _, frames, height, width, _ = batch["frames_BTHWC"].shape
+        _, frames, height, width, _ = get_tensor(batch, "frames_BTHWC").shape
         return {
             "machine": {
                 "device": name,
@@ -218,9 +219,11 @@ class _Bench:
 
 def _replace_by_noise(batch: Batch, device: str) -> Batch:
     """Return a batch of the same shapes on the device, with noise for frames."""
-    moved = {k: v.to(device) if isinstance(v, torch.Tensor) else v for k, v in batch.items()}
-    noise = torch.randint(0, 256, moved["frames_BTHWC"].shape, dtype=torch.uint8, device=device)
-    return {**moved, "frames_BTHWC": noise}
+    moved = move_batch(batch, device)
+    moved["frames_BTHWC"] = torch.randint(
+        0, 256, get_tensor(moved, "frames_BTHWC").shape, dtype=torch.uint8, device=device
+    )
+    return moved
 
 
 def _format_table(found: TrainBench) -> str:

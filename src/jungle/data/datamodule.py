@@ -7,6 +7,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 
+from jungle.data.batch import ValuesKey
 from jungle.data.clips import Clips
 from jungle.data.loader import ClipLoader, Read
 from jungle.data.pseudo_labels import SoftLabels, select_free
@@ -39,7 +40,7 @@ class ClipData(pl.LightningDataModule):
         *,
         read_train: Read,
         read_eval: Read,
-        key: str,
+        key: ValuesKey,
         batch_size: int,
         seed: int = 0,
         max_failed_fraction: float = 1.0,
@@ -51,7 +52,8 @@ class ClipData(pl.LightningDataModule):
         soft: tuple[SoftLabels, float] | None = None,
     ) -> None:
         super().__init__()
-        self.clips, self.key, self.batch_size, self.seed = clips, key, batch_size, seed
+        self.clips, self.batch_size, self.seed = clips, batch_size, seed
+        self.key: ValuesKey = key
         self.read_train, self.read_eval = read_train, read_eval
         self.max_failed_fraction = max_failed_fraction
         self.failures: dict[int, str] = dict(failures or {})

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from jungle.data.batch import Batch, ValuesKey
 from jungle.data.samplers import Mix
 from jungle.errors import UserError
 
@@ -32,9 +33,6 @@ Read = Callable[[Sequence[int], int, Sequence[int]], Iterator[tuple[int, Sample 
 """Takes clip numbers (rows of the clips table), the epoch, and the number of each draw of a clip in it:
 no two are the same, on one device or several. Yields each clip number with its sample or failure; what is
 random about a sample depends on epoch and draw alone."""
-
-Batch = dict[str, torch.Tensor | list[str]]
-"""Entries of a batch by name: see `jungle.models.module.ClipClassifier`."""
 
 Draw = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """Takes clip numbers; returns those of an epoch, as many, in order. The same on every device."""
@@ -63,8 +61,8 @@ class ClipLoader:
     """
 
     read: Read
-    key: str
-    """`frames_BTHWC` or `x_BTD`: what `read` gives."""
+    key: ValuesKey
+    """What `read` gives."""
     numbers: np.ndarray
     targets: np.ndarray
     """float32 `[N, C]` and `weight` `[N]`, by clip number."""
@@ -177,10 +175,7 @@ class ClipLoader:
         for i, (_, sample) in enumerate(batch):
             t = len(sample.values)
             times[i, :t], mask[i, :t] = sample.times, True
-        known = {} if self.facts is None else {"facts_BF": torch.from_numpy(self.facts[numbers])}
-        return {
-            **known,
-            self.key: pad_clips([s.values for _, s in batch], longest, self.pin),
+        made: Batch = {
             "times_BT": torch.from_numpy(times),
             "mask_BT": torch.from_numpy(mask),
             "real_N": torch.from_numpy(np.flatnonzero(mask)),
@@ -190,6 +185,10 @@ class ClipLoader:
             "status": [s.status for _, s in batch],
             "reason": [s.reason for _, s in batch],
         }
+        made[self.key] = pad_clips([s.values for _, s in batch], longest, self.pin)
+        if self.facts is not None:
+            made["facts_BF"] = torch.from_numpy(self.facts[numbers])
+        return made
 
 
 def pad_clips(values: list[np.ndarray | torch.Tensor], longest: int, pin: bool = False) -> torch.Tensor:

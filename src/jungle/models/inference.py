@@ -8,28 +8,22 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from jungle.data.batch import AnyBatch, Batch, ClipTensors, get_tensor, move_batch
 from jungle.data.predictions import ClipPrediction
 from jungle.models.cpu_parallel import map_parallel
 from jungle.models.losses import probabilities
 
 if TYPE_CHECKING:
-    from jungle.models.module import Batch, ClipClassifier
+    from jungle.models.module import ClipClassifier
 
 
-def to_device(batch: Batch, device: str) -> Batch:
-    """Move the tensors of a batch."""
-    return {
-        k: v.to(device, non_blocking=True) if isinstance(v, torch.Tensor) else v for k, v in batch.items()
-    }
-
-
-def compute_features(model: ClipClassifier, batch: Batch, device: str, dtype: str) -> Batch:
+def compute_features(model: ClipClassifier, batch: AnyBatch, device: str, dtype: str) -> AnyBatch:
     """Return the batch on the device with features instead of frames.
 
     On the CPU each clip is computed alone, so that its answer does not depend on the others.
     """
-    moved = to_device(batch, device)
-    frames_BTHWC, mask_BT, real_N = moved.pop("frames_BTHWC"), moved["mask_BT"], moved.get("real_N")
+    made = move_batch(batch, device)
+    frames_BTHWC, mask_BT, real_N = made.pop("frames_BTHWC"), made["mask_BT"], made.get("real_N")
 
     def features(part: tuple[torch.Tensor, ...]) -> torch.Tensor:
         kind = device.split(":")[0]
@@ -37,9 +31,11 @@ def compute_features(model: ClipClassifier, batch: Batch, device: str, dtype: st
             return model.features(*part)
 
     if device != "cpu":
-        return {**moved, "x_BTD": features((frames_BTHWC, mask_BT, *([] if real_N is None else [real_N])))}
-    clips = zip(frames_BTHWC.split(1), mask_BT.split(1), strict=True)
-    return {**moved, "x_BTD": torch.cat(map_parallel(features, clips))}
+        made["x_BTD"] = features((frames_BTHWC, mask_BT, *([] if real_N is None else [real_N])))
+    else:
+        clips = zip(frames_BTHWC.split(1), mask_BT.split(1), strict=True)
+        made["x_BTD"] = torch.cat(map_parallel(features, clips))
+    return made
 
 
 def predict_batches(
@@ -59,7 +55,7 @@ def predict_batches(
     """
     model = model.eval().to(device)
 
-    def predict(part: Batch) -> BatchPrediction:
+    def predict(part: ClipTensors) -> BatchPrediction:
         with torch.inference_mode():
             answer = model(part)
             return BatchPrediction(
@@ -70,7 +66,7 @@ def predict_batches(
 
     for batch in batches:
         has_frames = "frames_BTHWC" in batch
-        ready = compute_features(model, batch, device, dtype) if has_frames else to_device(batch, device)
+        ready = compute_features(model, batch, device, dtype) if has_frames else move_batch(batch, device)
         alone = device == "cpu"
         parts = map_parallel(predict, _split_clips(ready)) if alone else [predict(ready)]
         mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
@@ -97,22 +93,27 @@ class BatchPrediction(NamedTuple):
     """`[T, C]` per clip; empty without `each_frame`."""
 
 
-def _split_clips(batch: Batch) -> Iterator[Batch]:
+def _split_clips(batch: Batch) -> Iterator[ClipTensors]:
     """Yield each clip of a batch of features as a batch of its own, without padding."""
+    x_BTD = get_tensor(batch, "x_BTD")
     for i, mask_T in enumerate(batch["mask_BT"]):
         # Copies: a library may sum in another order if memory is aligned differently.
-        one = {k: batch[k][i : i + 1, mask_T].clone() for k in ("x_BTD", "mask_BT", "times_BT")}
+        one: ClipTensors = {
+            "x_BTD": x_BTD[i : i + 1, mask_T].clone(),
+            "mask_BT": batch["mask_BT"][i : i + 1, mask_T].clone(),
+            "times_BT": batch["times_BT"][i : i + 1, mask_T].clone(),
+        }
         if "facts_BF" in batch:
             one["facts_BF"] = batch["facts_BF"][i : i + 1].clone()
         yield one
 
 
-def _predict_frames(model: ClipClassifier, batch: Batch) -> list[np.ndarray]:
+def _predict_frames(model: ClipClassifier, batch: ClipTensors) -> list[np.ndarray]:
     """Return the probabilities `[T, C]` of each clip's frames, each as a clip of one frame."""
     mask_BT = batch["mask_BT"]
     count_B = mask_BT.sum(1)
-    alone = {
-        "x_BTD": batch["x_BTD"][mask_BT].unsqueeze(1),
+    alone: ClipTensors = {
+        "x_BTD": get_tensor(batch, "x_BTD")[mask_BT].unsqueeze(1),
         "mask_BT": mask_BT.new_ones(int(count_B.sum()), 1),
         "times_BT": torch.zeros_like(batch["times_BT"][mask_BT]).unsqueeze(1),
     }

@@ -1,14 +1,9 @@
 """Mixup and cutmix of whole clips in a training batch."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from jungle.models.module import Batch
+from jungle.data.batch import Batch, ValuesKey, get_tensor
 
 
 def mixed(batch: Batch, mixup: float, cutmix: float) -> Batch:
@@ -19,7 +14,7 @@ def mixed(batch: Batch, mixup: float, cutmix: float) -> Batch:
     torch's own generator; the rest is computed on the device of the batch.
 
     Args:
-        batch: as in `ClipClassifier`.
+        batch: of frames or of features.
         mixup: alpha of Beta(alpha, alpha), from which the share of each clip comes (Zhang et al. 2018); of
             frames or of features. 0 is off.
         cutmix: the same for a rectangle, in the same place of all frames (Yun et al. 2019); frames only.
@@ -27,8 +22,8 @@ def mixed(batch: Batch, mixup: float, cutmix: float) -> Batch:
     """
     if not (mixup or cutmix):
         return batch
-    key = "frames_BTHWC" if "frames_BTHWC" in batch else "x_BTD"
-    own, mask_BT = batch[key], batch["mask_BT"]
+    key: ValuesKey = "frames_BTHWC" if "frames_BTHWC" in batch else "x_BTD"
+    own, mask_BT = get_tensor(batch, key), batch["mask_BT"]
     other_B = torch.randperm(len(mask_BT)).to(mask_BT.device, non_blocking=True)
     cut = bool(cutmix) and (not mixup or bool(torch.rand(()) < 0.5))
     alpha = torch.tensor(float(cutmix if cut else mixup))
@@ -52,12 +47,10 @@ def mixed(batch: Batch, mixup: float, cutmix: float) -> Batch:
     whole_B = own_B + its_B
     # Each label counts as much as its clip: one of weight 0 has no effect, even if it is unknown.
     part_B1 = torch.where(whole_B > 0, own_B / whole_B, 1.0).unsqueeze(1)
-    return {
-        **batch,
-        key: made,
-        "targets_BC": _part(batch["targets_BC"], part_B1) + _part(batch["targets_BC"][other_B], 1 - part_B1),
-        "weight_B": whole_B,
-    }
+    mixed_targets = _part(batch["targets_BC"], part_B1) + _part(batch["targets_BC"][other_B], 1 - part_B1)
+    blended: Batch = {**batch, "targets_BC": mixed_targets, "weight_B": whole_B}
+    blended[key] = made
+    return blended
 
 
 def _part(targets_BC: Tensor, part_B1: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from jungle.data.batch import Batch, ClipTensors, get_tensor
 from jungle.data.metadata import Metadata
 from jungle.errors import UsageError, UserError
 from jungle.metrics.running import RunningScores
@@ -21,7 +22,6 @@ from jungle.models.optimizer import Groups, make_optimizer, make_schedule, param
 from jungle.models.training_plan import Training
 from jungle.models.unfreezing import largest, part_at, set_trained, settle
 
-Batch = dict[str, Any]
 PREDICTION = ("number", "status", "reason", "probs", "times", "attention")
 """Entries of a row of `ClipClassifier.predict_step`."""
 EPOCH_LOSS = "jungle_epoch_loss"
@@ -31,10 +31,8 @@ EPOCH_LOSS = "jungle_epoch_loss"
 class ClipClassifier(pl.LightningModule):
     """Classifier of clips.
 
-    A batch holds `mask_BT`, `times_BT`, `number_B` (rows of the clips table), for training `targets_BC` and
-    `weight_B`, and either `frames_BTHWC` (uint8) or `x_BTD` (stored features of the same frozen backbone). It
-    may hold `real_N`: the places of real frames in B x T. A model with metadata takes `facts_BF` too: see
-    `jungle.data.metadata`. `jungle.ClipDataModule` gives such batches, and makes a model for them.
+    It takes batches as `jungle.data.batch` describes. `jungle.ClipDataModule` gives such batches, and makes a
+    model for them.
 
     `hparams` holds plain types: `describe()`, and `training`.
 
@@ -177,16 +175,16 @@ class ClipClassifier(pl.LightningModule):
         x_MD = x_ND.new_zeros(mask_BT.numel(), x_ND.shape[1]).index_copy(0, real_N, x_ND)
         return x_MD.view(*mask_BT.shape, -1)
 
-    def forward(self, batch: Batch) -> Answer:
+    def forward(self, batch: ClipTensors) -> Answer:
         """Answer for every clip of the batch; outside training, corrected for how clips were drawn."""
         mask_BT = batch["mask_BT"]
         if "x_BTD" in batch:
             x_BTD = batch["x_BTD"].float()
         else:
-            x_BTD = self.features(batch["frames_BTHWC"], mask_BT, batch.get("real_N"))
+            x_BTD = self.features(get_tensor(batch, "frames_BTHWC"), mask_BT, batch.get("real_N"))
         # The head is small and decides the answer: it computes in 32 bits, in training and prediction.
         with torch.autocast(x_BTD.device.type, enabled=False):
-            facts_BF = batch["facts_BF"] if self.metadata else None
+            facts_BF = get_tensor(batch, "facts_BF") if self.metadata else None
             answer = self.head(x_BTD, mask_BT, batch["times_BT"], facts_BF)
         return answer if self.training else answer._replace(logits_BC=self._undrawn(answer.logits_BC))
 

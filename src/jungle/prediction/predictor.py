@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jungle.config import PredictConfig
+from jungle.data.batch import Batch, ValuesKey
 from jungle.data.clip_reader import VideoReader
 from jungle.data.content_key import Content
 from jungle.data.loader import ClipLoader, Read
@@ -20,7 +21,6 @@ from jungle.features.spec import compute_dtype, feature_specs
 from jungle.features.store import FeatureStore
 from jungle.models.checkpoint import Loaded
 from jungle.models.inference import compute_features, predict_batches
-from jungle.models.module import Batch
 from jungle.system import free_memory, share_of_cores
 from jungle.video import ClipSpec
 from jungle.video.workers import device_selection
@@ -232,7 +232,7 @@ def _rows(
     device: str,
     dtype: str,
     read: Read,
-    key: str,
+    key: ValuesKey,
     numbers: Sequence[int],
 ) -> Iterator[ClipPrediction]:
     total = len(clips.paths)

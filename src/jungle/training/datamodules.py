@@ -11,6 +11,7 @@ import numpy as np
 from jungle.config import TrainConfig
 from jungle.console import log, log_time
 from jungle.data.augment import Augmentation
+from jungle.data.batch import ValuesKey
 from jungle.data.clip_reader import VideoReader
 from jungle.data.clips import Clips
 from jungle.data.content_key import Content, read_contents
@@ -278,7 +279,7 @@ def _make_data(
     clips: Clips,
     extras: ClipExtras,
     *,
-    key: str,
+    key: ValuesKey,
     read_train: Read,
     read_eval: Read,
     read_epoch_end: Read | None = None,

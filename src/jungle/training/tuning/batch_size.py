@@ -13,9 +13,10 @@ from pytorch_lightning.utilities.memory import is_oom_error
 
 from jungle.config import TrainConfig
 from jungle.console import log
+from jungle.data.batch import Batch
 from jungle.data.metadata import FACTS
 from jungle.errors import UserError
-from jungle.models.module import Batch, ClipClassifier
+from jungle.models.module import ClipClassifier
 from jungle.training import build
 from jungle.training.hardware import resolve_hardware
 from jungle.training.tuning.trial import ModelFactory
@@ -110,6 +111,8 @@ def make_noise_batch(model: ClipClassifier, spec: ClipSpec, size: int, device: s
             torch.arange(size, device=device) % len(model.classes)
         ],
         "weight_B": torch.ones(size, device=device),
+        "status": ["ok"] * size,
+        "reason": [""] * size,
         "facts_BF": torch.zeros(size, len(model.metadata.names if model.metadata else FACTS), device=device),
     }
 
