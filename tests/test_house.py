@@ -46,7 +46,7 @@ LIBRARIES = {
     "albumentations": "data/augment.py",
     "timm": "models",
     "wandb": "training/loggers",
-    "sklearn": "ensemble",
+    "sklearn": ("ensemble", "metrics"),
     "lightgbm": "ensemble",
 }
 

@@ -5,7 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from jungle.ensemble import calibration, network
+from jungle.ensemble import network
+from jungle.metrics import calibration_fits
 from jungle.metrics.scores import log_loss
 from jungle.models.plateau import PlateauSchedule
 from tests.models.test_plateau import keras_rates
@@ -55,20 +56,20 @@ def test_the_rate_falls_on_a_plateau_to_a_tenth(monkeypatch) -> None:
 
 
 def test_floors_and_ceilings_are_the_best_of_the_third_places_grid() -> None:
-    assert (len(calibration.LOWEST), len(calibration.HIGHEST)) == (9, 500)
+    assert (len(calibration_fits.LOWEST), len(calibration_fits.HIGHEST)) == (9, 500)
     rng = np.random.default_rng(0)
     y_NC = (rng.random((700, 3)) < [0.5, 0.97, 0.01]).astype(float)
     p_NC = np.clip(y_NC * 0.9999 + rng.normal(0, 0.02, y_NC.shape), 0, 1)
     flipped = rng.random(y_NC.shape) < 0.004
     p_NC[flipped] = 1 - p_NC[flipped]
     y_NC[::7, 1] = np.nan
-    _, found = calibration.clip(p_NC, y_NC, "multilabel")
+    found = calibration_fits.clip(p_NC, y_NC, "multilabel").describe()
     for c in range(3):
         known = np.isfinite(y_NC[:, c])
         p, y = p_NC[known, c], y_NC[known, c]
         for grid, bound, name in (
-            (calibration.LOWEST, np.maximum, "lowest"),
-            (calibration.HIGHEST, np.minimum, "highest"),
+            (calibration_fits.LOWEST, np.maximum, "lowest"),
+            (calibration_fits.HIGHEST, np.minimum, "highest"),
         ):
             losses = np.array([log_loss(bound(p, v)[:, None], y[:, None]) for v in grid])
             at = int(np.argmin(np.abs(grid - found[name][c])))

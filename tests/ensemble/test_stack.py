@@ -9,14 +9,16 @@ import pytest
 from jungle.cli.entry import main
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble import calibration as ensemble_calibration
 from jungle.ensemble import network, stack, stacking_features, wide_network
 from jungle.ensemble.blend import BLENDS
-from jungle.ensemble.bootstrap import compute_intervals
 from jungle.ensemble.members import load_members
 from jungle.ensemble.prediction_matrix import build_matrix
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
+from jungle.metrics import calibration_fits
+from jungle.metrics.bootstrap import compute_intervals
+from jungle.metrics.calibration_fits import calibrate_held_out
+from jungle.metrics.cross_validation import split_parts
 from jungle.metrics.scores import log_loss
 from tests.ensemble.ensemble_cases import CLASSES, answers, both, labelled, members, run_folder
 
@@ -139,7 +141,7 @@ def test_a_clips_site_never_shapes_its_answer(tmp_path, monkeypatch) -> None:
         return original(answers, targets_NC, groups_N, plan)
 
     monkeypatch.setattr(stack, "fit", watched)
-    parts = stack.split_parts(matrix.targets_NC, matrix.groups_N, stack.PARTS, 1)
+    parts = split_parts(matrix.targets_NC, matrix.groups_N, stack.PARTS, seed=1)
     asked = [set(matrix.groups_N[held].tolist()) for held in parts]
     stack.predict_nested(matrix, np.arange(120), fixed("mean"))
     assert len(seen) == len(asked) == stack.PARTS
@@ -149,7 +151,7 @@ def test_a_clips_site_never_shapes_its_answer(tmp_path, monkeypatch) -> None:
 
 def test_parts_of_few_clips_are_whole_sites_too() -> None:
     groups_N = np.array([0, 0, 1, 2])
-    parts = stack.split_parts(np.eye(4), groups_N, 5, 0)
+    parts = split_parts(np.eye(4), groups_N, 5, seed=0)
     assert sorted(np.concatenate(parts).tolist()) == [0, 1, 2, 3]
     assert len(parts) == 3
 
@@ -158,15 +160,15 @@ def test_the_seeds_clipping_is_not_scored_on_the_rows_it_was_tuned_on(monkeypatc
     clips = labelled(200, seed=5)
     probs_NC = answers(clips, 3.0, 1, sharp=3.0)
     fitted_on: list[int] = []
-    original = ensemble_calibration.clip
+    original = calibration_fits.clip
 
     def watched(p, y, task):
         fitted_on.append(len(p))
         return original(p, y, task)
 
-    monkeypatch.setitem(ensemble_calibration.CALIBRATIONS, "clip", watched)
-    parts = stack.split_parts(clips.targets(), np.arange(200), 5, 0)
-    stack._moved("clip", probs_NC, clips.targets(), "exclusive", parts)
+    monkeypatch.setitem(calibration_fits.CALIBRATIONS, "clip", watched)
+    parts = split_parts(clips.targets(), np.arange(200), 5, seed=0)
+    calibrate_held_out("clip", probs_NC, clips.targets(), "exclusive", parts)
     assert len(fitted_on) == 5
     assert max(fitted_on) < 200
 
@@ -176,8 +178,8 @@ def test_the_seeds_clipping_is_not_scored_on_the_rows_it_was_tuned_on(monkeypatc
 def test_calibration_mends_what_is_too_sure(name, task) -> None:
     fit_on, judge_on = labelled(1500, seed=1), labelled(1500, seed=2)
     a, b = (answers(c, 2.0, 7 + i, sharp=3.0) for i, c in enumerate((fit_on, judge_on)))
-    move, about = ensemble_calibration.CALIBRATIONS[name](a, fit_on.targets(), task)
-    assert about
+    move = calibration_fits.CALIBRATIONS[name](a, fit_on.targets(), task)
+    assert move.describe()
     assert log_loss(move(b), judge_on.targets()) < log_loss(b, judge_on.targets()) * 0.99
     if task == "exclusive" and name != "clip":
         np.testing.assert_allclose(move(b).sum(1), 1, atol=1e-6)
@@ -190,7 +192,7 @@ def test_a_class_of_few_clips_is_left_as_it_is() -> None:
     y_NC[0, 2] = 1
     p = answers(clips, 1.0, 1)
     for name in ("platt", "isotonic"):
-        move, _ = ensemble_calibration.CALIBRATIONS[name](p, y_NC, "multilabel")
+        move = calibration_fits.CALIBRATIONS[name](p, y_NC, "multilabel")
         np.testing.assert_allclose(move(p)[:, 2], p[:, 2], atol=1e-5)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from jungle.metrics.reliability import compute_reliability
 from jungle.metrics.scores import log_loss
 from jungle.report import evaluation, selection
 from jungle.report.evaluation import Outcome
@@ -61,12 +62,12 @@ def test_given_scores_are_shown_and_missing_ones_computed(table, clips):
 
 def test_calibration_of_a_model_that_is_too_sure():
     judged = outcome_of([[0.95, 0.05]] * 4, [[1, 0], [1, 0], [0, 1], [0, 1]])
-    found = evaluation.compute_calibration(judged, "exclusive")
+    found = compute_reliability(judged.probs_NC, judged.targets_NC, "exclusive")
     assert found.counts == [0] * 9 + [4]
     assert found.happened[9] == 0.5
     assert found.error == pytest.approx(0.45)
     assert math.isnan(found.stated[0])
-    assert sum(evaluation.compute_calibration(judged, "multilabel").counts) == 8
+    assert sum(compute_reliability(judged.probs_NC, judged.targets_NC, "multilabel").counts) == 8
 
 
 def test_interval_holds_the_share_and_narrows():

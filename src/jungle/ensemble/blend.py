@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
-from jungle.ensemble.logits import normalise, to_logits, to_probabilities
 from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
+from jungle.metrics.logits import normalise, to_logits, to_probabilities
 from jungle.metrics.scores import log_loss
 
 if TYPE_CHECKING:

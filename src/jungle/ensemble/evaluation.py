@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jungle.ensemble.blend import complete_member
-from jungle.ensemble.bootstrap import Interval, compute_intervals
 from jungle.ensemble.prediction_matrix import PredictionMatrix
+from jungle.metrics.bootstrap import Interval, compute_intervals
 from jungle.metrics.scores import class_log_loss, log_loss, top_k
 
 

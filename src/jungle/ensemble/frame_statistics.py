@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from jungle.ensemble.logits import to_logits
 from jungle.ensemble.members import Member
 from jungle.errors import UsageError, UserError, shorten_error
+from jungle.metrics.logits import to_logits
 from jungle.parquet import read_parquet
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)

@@ -7,20 +7,20 @@ included, that saw neither the clip nor its site.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from jungle.console import Progress
 from jungle.ensemble.blend import BLENDS, Blend, StackerValues, complete_member
-from jungle.ensemble.calibration import CALIBRATIONS, Calibration, CalibrationValues
 from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
 from jungle.ensemble.stackers import STACKERS
 from jungle.errors import UsageError
+from jungle.metrics.calibration import Calibration, CalibrationValues
+from jungle.metrics.calibration_fits import CALIBRATIONS, calibrate_held_out
+from jungle.metrics.cross_validation import predict_parts, split_parts
 from jungle.metrics.scores import log_loss
 
 PARTS = 5
@@ -168,27 +168,27 @@ def fit(answers: StackerInput, targets_NC: np.ndarray, groups_N: np.ndarray, pla
     if len(plan.stackers) == 1 and plan.calibrations == ("none",):  # nothing to choose
         blend, about = fit_stacker(plan.stackers[0], answers, targets_NC, plan.seed, plan.quick)
         nothing: CandidateLosses = {"stackers": {}, "calibrations": {}}
-        none, _ = CALIBRATIONS["none"](np.empty(0), np.empty(0), answers.task)
+        none = Calibration("none", answers.task)
         return Stack(plan.stackers[0], "none", {"stacker": about, "calibration": {}}, nothing, blend, none)
-    parts = split_parts(targets_NC, groups_N, PARTS, plan.seed)
+    parts = split_parts(targets_NC, groups_N, PARTS, seed=plan.seed)
     held = {name: _held_back(name, answers, targets_NC, parts, plan.seed) for name in plan.stackers}
     losses = {name: log_loss(probs_NC, targets_NC) for name, probs_NC in held.items()}
     chosen = min(losses, key=losses.__getitem__)
     probs_NC = held[chosen]
     moved = {
-        name: log_loss(_moved(name, probs_NC, targets_NC, answers.task, parts), targets_NC)
+        name: log_loss(calibrate_held_out(name, probs_NC, targets_NC, answers.task, parts), targets_NC)
         for name in plan.calibrations
     }
     calibration = min(moved, key=moved.__getitem__)
-    move, found = CALIBRATIONS[calibration](probs_NC, targets_NC, answers.task)
+    fitted = CALIBRATIONS[calibration](probs_NC, targets_NC, answers.task)
     blend, about = fit_stacker(chosen, answers, targets_NC, plan.seed, plan.quick)
     return Stack(
         chosen,
         calibration,
-        {"stacker": about, "calibration": found},
+        {"stacker": about, "calibration": fitted.describe()},
         {"stackers": losses, "calibrations": moved},
         blend,
-        move,
+        fitted,
     )
 
 
@@ -214,7 +214,7 @@ def predict_nested(
             "these are of two: use more sites, or leave nothing to choose: stacker=mean calibration=none"
         )
     answers = matrix.rows(at)
-    parts = split_parts(targets_NC, groups_N, PARTS, plan.seed + 1)
+    parts = split_parts(targets_NC, groups_N, PARTS, seed=plan.seed + 1)
     stacks: list[Stack] = []
     with Progress(title, len(parts)) as bar:
 
@@ -223,7 +223,7 @@ def predict_nested(
             stacks.append(fit(answers.rows(rest), targets_NC[rest], groups_N[rest], plan))
             return stacks[-1](answers.rows(held))
 
-        probs_NC = _part_by_part(parts, targets_NC.shape, answered)
+        probs_NC = predict_parts(parts, targets_NC.shape, answered)
     return NestedPredictions(probs_NC, tuple(stacks))
 
 
@@ -244,40 +244,18 @@ def calibrate_members(
     """
     names = plan.calibrations if plan.calibrations != ("none",) else ("none", "temperature")
     targets_NC = val.targets_NC[at]
-    parts = split_parts(targets_NC, val.groups_N[at], PARTS, plan.seed + 1)
+    parts = split_parts(targets_NC, val.groups_N[at], PARTS, seed=plan.seed + 1)
     found = []
     for i in range(len(val.names)):
         own_NC = complete_member(val, i)
-        held = {name: _moved(name, own_NC[at], targets_NC, val.task, parts) for name in names}
+        held = {name: calibrate_held_out(name, own_NC[at], targets_NC, val.task, parts) for name in names}
         chosen = min(held, key=lambda name: log_loss(held[name], targets_NC))
-        move, _ = CALIBRATIONS[chosen](own_NC[at], targets_NC, val.task)
-        answered = np.array(move(own_NC if matrix is None else complete_member(matrix, i)), float)
+        fitted = CALIBRATIONS[chosen](own_NC[at], targets_NC, val.task)
+        answered = np.array(fitted(own_NC if matrix is None else complete_member(matrix, i)), float)
         if matrix is None:
             answered[at] = held[chosen]
         found.append(answered)
     return found
-
-
-def split_parts(targets_NC: np.ndarray, groups_N: np.ndarray, parts: int, seed: int) -> list[np.ndarray]:
-    """Return the rows of each part: whole sites, with classes spread as evenly as that allows.
-
-    Raises:
-        UsageError: there is only one site.
-    """
-    rarest_first = np.argsort(np.nansum(targets_NC, axis=0), kind="stable")
-    has = np.nan_to_num(targets_NC)[:, rarest_first] == 1
-    label_N = np.where(has.any(1), has.argmax(1), -1)
-    count = min(parts, len(np.unique(groups_N)))
-    if count < 2:
-        raise UsageError("stacking needs validation clips of at least two sites, or several without a site")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes with fewer clips than parts
-        stratified = max(np.bincount(label_N + 1)) >= count  # otherwise no class has a clip for each part
-        kind = StratifiedGroupKFold if stratified else GroupKFold
-        split = kind(count, shuffle=True, random_state=seed)
-        found = [held for _, held in split.split(has, label_N, groups_N)]
-    return [held for held in found if len(held)]
 
 
 def fit_stacker(
@@ -296,26 +274,4 @@ def _held_back(
         blend, _ = fit_stacker(name, answers.rows(rest), targets_NC[rest], seed, quick=True)
         return blend(answers.rows(held))
 
-    return _part_by_part(parts, targets_NC.shape, answered)
-
-
-def _moved(
-    name: str, probs_NC: np.ndarray, targets_NC: np.ndarray, task: str, parts: Sequence[np.ndarray]
-) -> np.ndarray:
-    def moved(rest: np.ndarray, held: np.ndarray) -> np.ndarray:
-        move, _ = CALIBRATIONS[name](probs_NC[rest], targets_NC[rest], task)
-        return move(probs_NC[held])
-
-    return _part_by_part(parts, probs_NC.shape, moved)
-
-
-def _part_by_part(
-    parts: Sequence[np.ndarray],
-    shape: tuple[int, ...],
-    answer: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Return probabilities `shape`; those of each part are `answer(rows of the others, its own rows)`."""
-    probs_NC = np.empty(shape)
-    for held in parts:
-        probs_NC[held] = answer(np.setdiff1d(np.arange(shape[0]), held), held)
-    return probs_NC
+    return predict_parts(parts, targets_NC.shape, answered)

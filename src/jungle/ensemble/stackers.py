@@ -15,9 +15,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from jungle.ensemble.blend import Fitted
-from jungle.ensemble.logits import normalise
 from jungle.ensemble.prediction_matrix import StackerInput
 from jungle.ensemble.stacking_features import build_features
+from jungle.metrics.logits import normalise
 
 Classifier = Callable[[np.ndarray], np.ndarray]
 """From columns `[n, F]` to the probability of one class, `[n]`."""

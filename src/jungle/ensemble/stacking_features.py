@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 
 from jungle.data.formats.times import is_sortable, read_times
-from jungle.ensemble.logits import to_logits
 from jungle.ensemble.prediction_matrix import PredictionMatrix, StackerInput
 from jungle.errors import UsageError
+from jungle.metrics.logits import to_logits
 from jungle.names import show
 
 

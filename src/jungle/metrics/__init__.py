@@ -1,1 +1,1 @@
-"""How good predictions are: functions of probabilities and targets, and their sums over devices."""
+"""How good predictions are, and how far to trust them: scores, intervals, calibration, blank removal."""

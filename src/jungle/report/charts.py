@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from markupsafe import Markup
 
 from jungle.console import log
-from jungle.report.evaluation import Calibration
+from jungle.metrics.reliability import Reliability
 
 Spec = dict[str, object]
 """A Vega-Lite specification. Names from elsewhere stand in its data, never in its field names."""
@@ -112,7 +112,7 @@ def _line_spec(title: str, series: Mapping[str, Sequence[tuple[float, float]]], 
     return _base_spec(f"{title} by epoch", 320, 190) | {"layer": layers}
 
 
-def reliability_diagram(name: str, found: Calibration) -> Chart:
+def reliability_diagram(name: str, found: Reliability) -> Chart:
     """Return a reliability diagram: stated probability against observed frequency, a dot per bin."""
     rows = [
         {

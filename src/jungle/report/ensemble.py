@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from jungle.ensemble.blend import complete_member
-from jungle.ensemble.bootstrap import Interval
 from jungle.ensemble.evaluation import ClassScore, Evaluation
 from jungle.ensemble.members import Member
 from jungle.ensemble.prediction_matrix import PredictionMatrix
 from jungle.ensemble.stack import NestedPredictions, Stack
-from jungle.report import charts, evaluation
-from jungle.report.evaluation import Outcome
+from jungle.metrics.bootstrap import Interval
+from jungle.metrics.reliability import compute_reliability
+from jungle.report import charts
 from jungle.report.formatting import SPLITS, format_gain
 from jungle.report.path_display import PathDisplay, find_roots
 from jungle.report.template import write_page
@@ -124,11 +124,11 @@ def _diagrams(
     known = matrix.scored_N
     member = matrix.names.index(evaluated.best)
     best = complete_member(matrix, member) if calibrated is None else calibrated[member]
-    names = [c for c, k in zip(matrix.clips.table["clip"], known.tolist(), strict=True) if k]
+    targets_NC = matrix.targets_NC[known].astype(np.float64)
     diagrams = []
     for name, p_NC in (("Ensemble", probs_NC), (f"Best member, {evaluated.best}", best)):
-        found = Outcome(names, p_NC[known].astype(np.float64), matrix.targets_NC[known].astype(np.float64))
-        diagrams.append(charts.reliability_diagram(name, evaluation.compute_calibration(found, matrix.task)))
+        found = compute_reliability(p_NC[known].astype(np.float64), targets_NC, matrix.task)
+        diagrams.append(charts.reliability_diagram(name, found))
     return diagrams
 
 

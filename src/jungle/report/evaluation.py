@@ -35,19 +35,6 @@ class Outcome:
         return self.targets_NC[np.arange(len(self)), self.top_N] == 1
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """How often a stated probability came true, in ten equal bins."""
-
-    stated: list[float]
-    """Mean probability of each bin; nan where it is empty."""
-    happened: list[float]
-    """Share that came true; nan where the bin is empty."""
-    counts: list[int]
-    error: float
-    """Expected calibration error: the mean distance of the two, weighted by counts (Naeini et al., 2015)."""
-
-
 def match_labels(predictions: pl.DataFrame, clips: pl.DataFrame, classes: Sequence[str]) -> Outcome:
     """Join predictions with the clips table by `clip`.
 
@@ -129,28 +116,6 @@ def compute_confusion_matrix(outcome: Outcome) -> np.ndarray:
             left_C[others] = -1
             counts_CC[t, left_C.argmax()] += 1
     return counts_CC
-
-
-def compute_calibration(outcome: Outcome, task: str, bins: int = 10) -> Calibration:
-    """Compare stated probabilities with what happened.
-
-    Exclusive classes: the probability of the most probable class. Several classes a clip: every probability.
-    """
-    if task == "exclusive":
-        stated_M, true_M = outcome.probs_NC.max(1), outcome.right_N.astype(float)
-    else:
-        known = np.isfinite(outcome.targets_NC)
-        stated_M, true_M = outcome.probs_NC[known], outcome.targets_NC[known]
-    place_M = np.minimum((stated_M * bins).astype(int), bins - 1)
-    stated, happened, counts, error = [], [], [], 0.0
-    for b in range(bins):
-        here = place_M == b
-        n = int(here.sum())
-        stated.append(float(stated_M[here].mean()) if n else math.nan)
-        happened.append(float(true_M[here].mean()) if n else math.nan)
-        counts.append(n)
-        error += abs(stated[-1] - happened[-1]) * n / len(stated_M) if n else 0.0
-    return Calibration(stated, happened, counts, error)
 
 
 def compute_interval(right: int, n: int) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from jungle.metrics.reliability import compute_reliability
 from jungle.report import charts, evaluation, gallery, summary
 from jungle.report.evaluation import Outcome
 from jungle.report.formatting import SPLITS
@@ -122,7 +123,8 @@ def write_report(
     curves = {chart.title: chart for chart in charts.learning_curves(history or ())}
     reliability = {
         s: charts.reliability_diagram(
-            SPLITS.get(s, s).capitalize(), evaluation.compute_calibration(labelled[s], task)
+            SPLITS.get(s, s).capitalize(),
+            compute_reliability(labelled[s].probs_NC, labelled[s].targets_NC, task),
         )
         for s in order
     }

@@ -9,7 +9,7 @@ from jungle.metrics.scores import cell_losses, log_loss, top_k
 DRAWS = 1000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Interval:
     """A score, and the interval with 95 % of its bootstrap values."""
 
@@ -47,16 +47,29 @@ def compute_intervals(
         right_N = right_N - _right(against_NC, targets_NC)[0]
         value["log_loss"] -= log_loss(against_NC, targets_NC)
         value["accuracy"] -= top_k(against_NC, targets_NC)
-    _, group_N = np.unique(groups_N, return_inverse=True)
-    groups = group_N.max() + 1
-    sums = np.stack([np.bincount(group_N, v, groups) for v in (loss_N, cells_N, right_N, counts_N)])
-    rng = np.random.default_rng(seed)
-    drawn = np.empty((draws, 2))
-    for i in range(draws):
-        loss, cells, right, counts = sums @ np.bincount(rng.integers(0, groups, groups), minlength=groups)
-        drawn[i] = loss / max(cells, 1), right / max(counts, 1)
+    sums = draw_sums(np.stack([loss_N, cells_N, right_N, counts_N]), groups_N, draws, seed)
+    drawn = sums[:, [0, 2]] / np.maximum(sums[:, [1, 3]], 1)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     return {name: Interval(value[name], float(low[i]), float(high[i])) for i, name in enumerate(value)}
+
+
+def draw_sums(values_VN: np.ndarray, groups_N: np.ndarray, draws: int = DRAWS, seed: int = 0) -> np.ndarray:
+    """Return the sums `[draws, V]` of values over the clips of resampled groups.
+
+    Args:
+        values_VN: V values of each clip.
+        groups_N: the site of each clip as a number.
+        draws: bootstrap samples.
+        seed: of the samples.
+    """
+    _, group_N = np.unique(groups_N, return_inverse=True)
+    groups = int(group_N.max()) + 1
+    sums_VG = np.stack([np.bincount(group_N, v, groups) for v in values_VN])
+    rng = np.random.default_rng(seed)
+    drawn = np.empty((draws, len(values_VN)))
+    for i in range(draws):
+        drawn[i] = sums_VG @ np.bincount(rng.integers(0, groups, groups), minlength=groups)
+    return drawn
 
 
 def _losses(probs_NC: np.ndarray, targets_NC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
