@@ -25,7 +25,7 @@ from jungle.pipelines.preparation import Preparations
 from jungle.prediction.writer import Rows
 from jungle.video import ClipSpec, Frames
 from jungle.video.indexing.index import index_clips
-from jungle.video.indexing.inspect_file import is_current, stamp
+from jungle.video.indexing.inspect_file import is_current, read_stamp
 from jungle.video.transcode.dataset import shrink_clips
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import write_clip
@@ -236,7 +236,7 @@ def test_an_index_looks_again_once_the_file_was_written(film: Film, tmp_path: Pa
     assert caplog.text.count("1 of 1 file known from before") == 1
     film.repair()
     assert status() == "ok"
-    os.utime(film.path, ns=(0, stamp(str(film.path))["mtime_ns"]))  # sets the time of change alone
+    os.utime(film.path, ns=(0, read_stamp(str(film.path))["mtime_ns"]))  # sets the time of change alone
     caplog.clear()
     assert status() == "ok"
     assert "1 of 1 file known from before" in caplog.text
@@ -257,7 +257,7 @@ def test_a_small_copy_is_made_again_once_the_file_was_written(film: Film, tmp_pa
 def test_which_times_count(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_text("x")
-    now = stamp(str(path))
+    now = read_stamp(str(path))
     assert set(now) == {"size", "mtime_ns", "ctime_ns"}
     for status in ("ok", "degraded", "failed"):
         assert is_current({**now, "status": status}, str(path))

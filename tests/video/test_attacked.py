@@ -8,7 +8,7 @@ import pytest
 
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
 from jungle.video import recovery as salvage
-from jungle.video.container.open import opened
+from jungle.video.container.open import open_video
 from jungle.video.container.packets import read_packets
 from jungle.video.container.timeline import read_timeline
 from jungle.video.container.upright import Turn
@@ -50,7 +50,7 @@ def patched(path, source, box: bytes, change):
 
 def places(path) -> list[tuple[int, int]]:
     """Of each video packet, where it lies and how long it is."""
-    with opened(path) as (container, stream):
+    with open_video(path) as (container, stream):
         return [(p.pos, p.size) for p in read_packets(container, stream)]
 
 
@@ -118,20 +118,20 @@ def test_the_matrix_of_the_film_counts_too(film, tmp_path):
 def test_a_plain_angle_is_taken_from_the_frames(tmp_path):
     for degrees in (0, 90, 180, 270):
         path = made(tmp_path / f"{degrees}.mp4", rotation=degrees)
-        with opened(path) as (container, stream):
+        with open_video(path) as (container, stream):
             assert read_timeline(container, stream).turn is None
     assert Turn(True, False, True).degrees == 90
 
 
 def test_pictures_with_a_palette_are_read_by_pyav():
     timeline = SimpleNamespace(turn=None)
-    assert salvage.unlike_others(timeline, SimpleNamespace(pix_fmt="pal8")) == "pictures with a palette"
-    assert not salvage.unlike_others(timeline, SimpleNamespace(pix_fmt="yuv420p"))
+    assert salvage.explain_pyav_only(timeline, SimpleNamespace(pix_fmt="pal8")) == "pictures with a palette"
+    assert not salvage.explain_pyav_only(timeline, SimpleNamespace(pix_fmt="yuv420p"))
 
 
 def test_frames_of_another_decode_do_not_take_this_ones_with_them(film):
     def every():
-        with opened(film[0]) as (container, stream):
+        with open_video(film[0]) as (container, stream):
             yield from decode_all(stream.codec_context, read_packets(container, stream))
 
     held = list(every())

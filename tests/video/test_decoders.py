@@ -192,7 +192,7 @@ def test_frames_that_the_decoder_lost_for_want_of_a_look_are_read_again(case, pl
 
     path = case("h264_b_pyramid.mp4")
     images, _ = plain(path)
-    offer, opened_how = pyav.Wanted.offer, []
+    offer, opened_how = pyav.WantedFrames.offer, []
 
     def dropping(self, frame, sound):
         if not self.unseen or len(self.images) != 3:
@@ -205,7 +205,7 @@ def test_frames_that_the_decoder_lost_for_want_of_a_look_are_read_again(case, pl
         wanted.unseen = file.timeline.unseen
         decode(file, wanted)
 
-    monkeypatch.setattr(pyav.Wanted, "offer", dropping)
+    monkeypatch.setattr(pyav.WantedFrames, "offer", dropping)
     monkeypatch.setattr(pyav, "decode", noting)
     clip = read_clip(path, ClipSpec(Frames("uniform", 500), decoder="pyav"))
     assert opened_how == [True, False]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jungle.video import ClipError, ClipSpec, Frames, probe, read_clip
-from jungle.video.container.open import opened
+from jungle.video.container.open import open_video
 from jungle.video.full_clip import read_whole
 from jungle.video.indexing.inspect_file import THUMBNAILS, inspect
-from jungle.video.indexing.perceptual_hash import likeness
+from jungle.video.indexing.perceptual_hash import compute_hash
 from jungle.video.reader import read_each, read_or_plan
 from jungle.video.transcode.clip import shrink_clip
 from jungle.video.transcode.spec import Shrink
@@ -87,7 +87,7 @@ def test_all_that_looks_at_a_clip_takes_the_main_picture(files, tmp_path, name):
     assert (found.width, found.height, found.frames) == (right.width, right.height, right.frames)
     row, _ = inspect(("a", str(path)))
     assert (row["status"], row["width"], row["frames"]) == ("ok", right.width, right.frames)
-    assert row["looks"] == likeness(read_clip(alone, THUMBNAILS).frames[0])
+    assert row["looks"] == compute_hash(read_clip(alone, THUMBNAILS).frames[0])
     specs = [ClipSpec(Frames("uniform", 4)), ClipSpec(Frames("motion", 3), (48, 64))]
     for clip in (*read_each(path, specs), read_whole(path, ClipSpec(ALL), 1 << 30)):
         assert shows(clip.frames) == MAIN
@@ -158,7 +158,7 @@ def test_a_film_of_which_one_frame_is_left_is_no_thumbnail(tmp_path):
     assert count > 10
     data[at + 8 : at + 12] = (1).to_bytes(4, "big")
     path.write_bytes(data)
-    with opened(path) as (_, stream):
+    with open_video(path) as (_, stream):
         assert stream.index == 1
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_another_has_replaced_is_judged_again(files, tmp_path):
         fresh = tmp_path / "fresh"
         fresh.write_bytes(files(name)[0].read_bytes())
         os.replace(fresh, path)
-        with opened(path) as (_, stream):
+        with open_video(path) as (_, stream):
             assert stream.index == index
 
 
@@ -195,7 +195,7 @@ def test_a_file_is_judged_once_however_often_it_is_opened(files):
     from jungle.video.container import open
 
     path, _ = files("small_first.mp4")
-    open._main_of.cache_clear()
+    open._find_main_index.cache_clear()
     for _ in range(3):
         read_clip(path, ClipSpec(ALL))
-    assert open._main_of.cache_info().misses == 1
+    assert open._find_main_index.cache_info().misses == 1

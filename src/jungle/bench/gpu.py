@@ -25,7 +25,7 @@ from jungle.video import Clip, ClipError, ClipSpec, Frames
 from jungle.video.decoders import decord
 from jungle.video.workers.decode_pool import Job
 from jungle.video.workers.device_selection import to_gpu
-from jungle.video.workers.device_trial import TOLERANCE, frame_difference
+from jungle.video.workers.device_trial import TOLERANCE, measure_difference
 from jungle.video.workers.gpu_pool import open_pool
 from jungle.wording import count
 
@@ -129,7 +129,7 @@ def _compare(paths: Sequence[str], cpu: ClipSpec, gpu: ClipSpec, device: str, wo
 
 def _compare_frames(file: str, cpu: Clip | ClipError, gpu: Clip | ClipError) -> FrameRow:
     if isinstance(cpu, Clip) and isinstance(gpu, Clip):
-        off = frame_difference(cpu, gpu)
+        off = measure_difference(cpu, gpu)
         right = off <= TOLERANCE
         return {"file": file, "decoder": gpu.decoder, "on_cpu": gpu.on_cpu, "off": off, "right": right}
     neither = not isinstance(cpu, Clip) and not isinstance(gpu, Clip)

@@ -16,7 +16,7 @@ from jungle.video.decoders import pyav
 from jungle.video.decoders.resize import Scaler
 from jungle.video.frames.sampling import pick
 from jungle.video.reader import open_listed, read_clip
-from jungle.video.recovery import every_frame
+from jungle.video.recovery import decode_file
 from jungle.video.types import ClipSpec, Frames
 from jungle.video.workers.protocol import Answer
 
@@ -85,7 +85,7 @@ def _sparse(trial: Trial) -> int:
 def _in_order(trial: Trial) -> int:
     """Decode and resize every frame with PyAV."""
     scaler = Scaler(ClipSpec(size=trial.size))
-    return sum(1 for frame, _ in every_frame(trial.path) if scaler(frame) is not None)
+    return sum(1 for frame, _ in decode_file(trial.path) if scaler(frame) is not None)
 
 
 def _codec_alone(trial: Trial) -> tuple[int, float]:
@@ -93,7 +93,7 @@ def _codec_alone(trial: Trial) -> tuple[int, float]:
     with open_listed(trial.path, "index") as file:
         timeline = file.timeline
         picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)
-        wanted = pyav.Wanted(picks, timeline, lambda _: np.zeros(0, np.uint8))
+        wanted = pyav.WantedFrames(picks, timeline, lambda _: np.zeros(0, np.uint8))
         before = _cpu(resource.RUSAGE_SELF)
         pyav.decode(file, wanted)
         return len(wanted.images), _cpu(resource.RUSAGE_SELF) - before

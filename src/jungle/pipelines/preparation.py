@@ -24,7 +24,7 @@ from jungle.features.wanted import Wanted
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
 from jungle.prediction.metadata import INDEX
-from jungle.video.indexing.index import as_text, looked_at
+from jungle.video.indexing.index import list_indexed, to_text
 
 NOTED = ("key", "if_damaged", "path")
 """Columns of the note of clips; a note without all of them, from an earlier version, is ignored."""
@@ -54,7 +54,7 @@ class Preparations:
 
     def begin(self, clips: Sequence[Wanted]) -> None:
         """Note the clips whose files can be read."""
-        paths = [as_text(str(Path(c.path).absolute())) for c in clips]
+        paths = [to_text(str(Path(c.path).absolute())) for c in clips]
         keys = [(c.content.key, c.content.if_damaged) for c in clips]
         columns = [*zip(*keys, strict=True), paths] if clips else [[]] * len(NOTED)
         write_parquet(pl.DataFrame(columns, schema=dict.fromkeys(NOTED, pl.String)), self._clips)
@@ -91,7 +91,7 @@ class Preparations:
         except UserError:
             return None
         if step == "metadata":
-            known = looked_at(self._cache / INDEX)
+            known = list_indexed(self._cache / INDEX)
             return int(clips["path"].is_in(known.implode()).sum()), len(clips)
 
         stores = [Path(s) for s in read_json(self._note).get("stores", [])]

@@ -15,7 +15,7 @@ from jungle.data.index_lookup import lookup_rows
 from jungle.data.metadata import FACTS, MICRO, SEEN_OF, compute_facts
 from jungle.errors import UsageError
 from jungle.files import Lock, describe_absent
-from jungle.video.indexing.index import as_text, index_clips
+from jungle.video.indexing.index import index_clips, to_text
 
 INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
@@ -149,5 +149,5 @@ def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout
                 timeout_s=timeout_s,
                 keep=True,
             )
-    asked = pl.DataFrame({"path": [f and as_text(f) for f in files]}, schema={"path": pl.String})
+    asked = pl.DataFrame({"path": [f and to_text(f) for f in files]}, schema={"path": pl.String})
     return compute_facts(asked.join(known.unique("path"), on="path", how="left", maintain_order="left"))

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from jungle.video.container.timeline import WrongTimeline
-from jungle.video.frames.motion_crop import BACKDROP, focused, wide_size
+from jungle.video.frames.motion_crop import BACKDROP, compute_wide_size, crop_to_motion
 from jungle.video.frames.sampling import pick
 from jungle.video.reader import open_listed, read_uncut
 from jungle.video.types import MAX_COUNT, Clip, ClipError, ClipSpec, Frames
@@ -37,7 +37,7 @@ def read_whole(path: str | Path, spec: ClipSpec, most_bytes: int, gpu: int = 0) 
         with open_listed(path, "index") as file:
             height, width = file.stream.codec_context.height, file.stream.codec_context.width
             if spec.focus != "whole":
-                height, width = wide_size(spec, height, width)
+                height, width = compute_wide_size(spec, height, width)
             elif spec.size is not None:
                 height, width = spec.size
             total = len(file.timeline.pts)
@@ -52,5 +52,5 @@ def read_whole(path: str | Path, spec: ClipSpec, most_bytes: int, gpu: int = 0) 
     if spec.decoder not in ("auto", clip.decoder):
         raise NotWhole(f"read by {clip.decoder} instead of {spec.decoder}")
     if spec.focus != "whole":
-        clip = focused(clip, clip.frames[pick(BACKDROP, clip.times, clip.times >= 0)], spec)
+        clip = crop_to_motion(clip, clip.frames[pick(BACKDROP, clip.times, clip.times >= 0)], spec)
     return clip

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jungle.video.container.open import check_file, opened
+from jungle.video.container.open import check_file, open_video
 from jungle.video.container.timeline import read_timeline
-from jungle.video.container.truncation import cut_short
-from jungle.video.container.upright import turn_of
+from jungle.video.container.truncation import describe_truncation
+from jungle.video.container.upright import get_turn
 from jungle.video.decoders import decord
 from jungle.video.decoders.pyav import decode_all
-from jungle.video.recovery import every_frame, playable
+from jungle.video.recovery import decode_file, drop_leading_frames
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -60,19 +60,19 @@ def probe(path: str | Path) -> Probe:
         ClipError: it is not a video, or nothing in it can be decoded.
     """
     size = check_file(path)
-    with opened(path, trust_index=False) as (container, stream):
-        timeline = playable(path, read_timeline(container, stream, scan=True))
+    with open_video(path, trust_index=False) as (container, stream):
+        timeline = drop_leading_frames(path, read_timeline(container, stream, scan=True))
         held, timeline.packets = timeline.packets, None
         context = stream.codec_context
         name, codec = container.format.name, context.name
         audio = bool(container.streams.audio)
         created = container.metadata.get("creation_time", "") or stream.metadata.get("creation_time", "")
-        frames = decode_all(context, iter(held)) if held else every_frame(path, trust_index=False)
-        first = _first_sound(frames)
+        frames = decode_all(context, iter(held)) if held else decode_file(path, trust_index=False)
+        first = _find_first_sound(frames)
     if first is None:
         raise ClipError(timeline.damage or "no frame can be decoded")
-    timeline.damage = cut_short(path) or timeline.damage
-    turn = turn_of(first, timeline.turn)
+    timeline.damage = describe_truncation(path) or timeline.damage
+    turn = get_turn(first, timeline.turn)
     duration = timeline.duration
     return Probe(
         size=size,
@@ -95,7 +95,7 @@ def probe(path: str | Path) -> Probe:
     )
 
 
-def _first_sound(frames: Iterator[tuple[VideoFrame, bool]]) -> VideoFrame | None:
+def _find_first_sound(frames: Iterator[tuple[VideoFrame, bool]]) -> VideoFrame | None:
     """Return the first sound frame; without one the very first, which has the same properties."""
     first = None
     for frame, sound in frames:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import numpy as np
 
 from jungle.video import recovery
-from jungle.video.container.open import QUIET, opened
-from jungle.video.container.packets import reason_of
+from jungle.video.container.open import QUIET, open_video
+from jungle.video.container.packets import describe_error
 from jungle.video.container.timeline import Timeline, VideoFile, WrongTimeline, read_timeline
-from jungle.video.container.truncation import cut_short
+from jungle.video.container.truncation import describe_truncation
 from jungle.video.decoders import decord, pyav, torchcodec
 from jungle.video.decoders.ffmpeg_log import Signs, can_hear
-from jungle.video.decoders.gpu_plan import Plan, cpu_reason
+from jungle.video.decoders.gpu_plan import Plan, explain_cpu
 from jungle.video.decoders.resize import Scaler
 from jungle.video.frames import motion
-from jungle.video.frames.motion_crop import backdrop_of, focused
+from jungle.video.frames.motion_crop import crop_to_motion, make_backdrop_spec
 from jungle.video.frames.sampling import pick
 from jungle.video.types import Clip, ClipError, ClipSpec, Frames
 from jungle.wording import tally_part
@@ -95,7 +95,7 @@ def read_or_plan(path: str | Path, spec: ClipSpec, seed: int = 0, gpu: int = 0) 
     try:
         return try_listings(read)
     except MemoryError as error:
-        raise ClipError(reason_of(error)) from None
+        raise ClipError(describe_error(error)) from None
 
 
 def read_each(path: str | Path, specs: Sequence[ClipSpec], seed: int = 0) -> list[Clip]:
@@ -140,7 +140,7 @@ def _read_in_one_pass(path: str | Path, specs: Sequence[ClipSpec], seed: int) ->
                 images[i][frame.pts] = scalers[i](frame)
             return np.empty(0)  # kept above
 
-        wanted = pyav.Wanted(np.unique(np.concatenate(picks)), timeline, convert)
+        wanted = pyav.WantedFrames(np.unique(np.concatenate(picks)), timeline, convert)
         pyav.decode(file, wanted)
         if wanted.disordered or wanted.missing():
             return None
@@ -156,10 +156,10 @@ def _apply_focus(clip: Clip, path: str | Path, spec: ClipSpec, seed: int, how: s
     """Return the clip as the model sees it: the frames of `read_uncut`, cut if the spec has a focus."""
     if spec.focus == "whole":
         return clip
-    other = backdrop_of(spec, clip)
+    other = make_backdrop_spec(spec, clip)
     backdrop = read_uncut(path, other, seed, how, 0) if other else clip
     assert isinstance(backdrop, Clip)  # a spec with a focus is never planned for a GPU
-    return focused(clip, backdrop.frames, spec)
+    return crop_to_motion(clip, backdrop.frames, spec)
 
 
 def read_uncut(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) -> Clip | Plan:
@@ -177,7 +177,7 @@ def read_uncut(path: str | Path, spec: ClipSpec, seed: int, how: str, gpu: int) 
             return found
         scaler = Scaler(spec, turn=timeline.turn)
         if timeline.counted:
-            images = recovery.by_count(path, timeline, picks, scaler)
+            images = recovery.read_by_count(path, timeline, picks, scaler)
             pts = timeline.pts[list(images)]
             clip = _build_clip("pyav", scaler, timeline, pts, list(images.values()), timeline.damage)
         else:
@@ -207,13 +207,13 @@ def open_listed(path: str | Path, how: str) -> Iterator[VideoFile]:
         ClipError: there is no frame.
         WrongTimeline: the index is wrong; use the listing that it names.
     """
-    with opened(path, trust_index=how == "index") as (container, stream):
+    with open_video(path, trust_index=how == "index") as (container, stream):
         timeline = read_timeline(container, stream, scan=how != "index")
-        timeline.damage = cut_short(path) or timeline.damage
+        timeline.damage = describe_truncation(path) or timeline.damage
         if how in ("count", "doubt") or not timeline.known:
-            timeline = recovery.counted(path, timeline, doubtful=how == "doubt")
+            timeline = recovery.count_frames(path, timeline, doubtful=how == "doubt")
         else:
-            timeline = recovery.playable(path, timeline)
+            timeline = recovery.drop_leading_frames(path, timeline)
         yield VideoFile(path, container, stream, timeline)
 
 
@@ -226,7 +226,7 @@ def _pick_frames(file: VideoFile, spec: ClipSpec, seed: int) -> np.ndarray:
     total = len(timeline.pts)
     if spec.frames.kind != "motion":
         return pick(spec.frames, timeline.times, timeline.key, seed)
-    numbers = motion.candidates(total, count)
+    numbers = motion.list_candidates(total, count)
     if total <= count:
         return numbers
     thumbnail = replace(spec, size=motion.THUMBNAIL, interpolation="area", focus="whole")
@@ -247,13 +247,13 @@ def _read_other(
     on_gpu = spec.device == "cuda"
     codec = stream.codec_context
     refused = decoder.refusal(path, timeline, container.format.name, codec.name)
-    refused = refused or recovery.unlike_others(timeline, codec)
+    refused = refused or recovery.explain_pyav_only(timeline, codec)
     if on_gpu and not refused:
-        refused = cpu_reason(codec.codec.canonical_name)
+        refused = explain_cpu(codec.codec.canonical_name)
     if refused:
         return "damage" if timeline.damage else refused
     # Some decoders report damage only with options that PyAV can set and these cannot.
-    silent = codec.name in QUIET or recovery.bears_checksums(codec, timeline)
+    silent = codec.name in QUIET or recovery.has_checksums(codec, timeline)
     heard = not on_gpu and not silent and can_hear(decoder.load, spec.decoder)
     if not heard and not recovery.is_sound(path, timeline, picks):
         return "damage"
@@ -276,7 +276,7 @@ def _read_other(
 
 def _read_pyav(file: VideoFile, picks: np.ndarray, scaler: Scaler) -> Clip:
     timeline = file.timeline
-    wanted = pyav.Wanted(picks, timeline, scaler)
+    wanted = pyav.WantedFrames(picks, timeline, scaler)
     pyav.decode(file, wanted)
     if wanted.disordered:
         raise WrongTimeline("count")
@@ -284,7 +284,7 @@ def _read_pyav(file: VideoFile, picks: np.ndarray, scaler: Scaler) -> Clip:
     missing = [int(timeline.pts[n]) for n in wanted.missing()]
     reason = timeline.damage
     if missing:
-        found = recovery.nearest(file.path, timeline, missing, set(images), scaler)
+        found = recovery.find_nearest(file.path, timeline, missing, set(images), scaler)
         images |= dict(found.values())
         moved = sum(due != true for due, (true, _) in found.items())
         reason = reason or _describe_damage(len(picks), moved, len(missing) - len(found))

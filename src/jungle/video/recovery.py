@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jungle.video.container.open import opened
+from jungle.video.container.open import open_video
 from jungle.video.container.packets import read_packets
 from jungle.video.container.timeline import Timeline, VideoFile, WrongTimeline
-from jungle.video.decoders.pyav import Convert, Wanted, decode, decode_all, watched_frames
-from jungle.video.decoders.trust import Watched
+from jungle.video.decoders.pyav import Convert, WantedFrames, decode, decode_all, decode_watched
+from jungle.video.decoders.trust import WatchedDecoder
 from jungle.video.types import ClipError
 from jungle.wording import tally_part
 
@@ -30,13 +30,13 @@ CHEAP = {"skip_loop_filter": "all", "skip_idct": "all"}
 PICTURE_HASH = b"\x50\x01\x84"  # a suffix SEI message of HEVC with a payload of type 132
 
 
-def every_frame(path: str | Path, trust_index: bool = True) -> Iterator[tuple[VideoFrame, bool]]:
+def decode_file(path: str | Path, trust_index: bool = True) -> Iterator[tuple[VideoFrame, bool]]:
     """Decode a whole file; yield each frame that comes out, and whether it is sound."""
-    with opened(path, trust_index) as (container, stream):
+    with open_video(path, trust_index) as (container, stream):
         yield from decode_all(stream.codec_context, read_packets(container, stream))
 
 
-def playable(path: str | Path, timeline: Timeline) -> Timeline:
+def drop_leading_frames(path: str | Path, timeline: Timeline) -> Timeline:
     """Return the timeline without leading frames whose reference frames were cut off.
 
     A recording that was cut at an open group begins with frames that are shown before its first key frame and
@@ -49,7 +49,7 @@ def playable(path: str | Path, timeline: Timeline) -> Timeline:
     leading = timeline.pts < shown_at[0] if len(shown_at) else np.zeros(0, bool)
     if not leading.any():
         return timeline
-    with opened(path, timeline.trust_index) as (container, stream):
+    with open_video(path, timeline.trust_index) as (container, stream):
         some = islice(read_packets(container, stream), int(timeline.packet[leading].max()) + 1)
         sound = {frame.opaque for frame, sound in decode_all(stream.codec_context, some) if sound}
     kept = ~leading | np.isin(timeline.packet, np.array([p for p in sound if isinstance(p, int)], np.int64))
@@ -64,10 +64,10 @@ def has_true_keys(path: str | Path, timeline: Timeline) -> bool:
     if len(timeline.key) < 2 or not timeline.key.all():
         return True
     last = int(timeline.packet.max())
-    with opened(path, timeline.trust_index) as (container, stream):
+    with open_video(path, timeline.trust_index) as (container, stream):
         if stream.codec_context.codec.intra_only:
             return True
-        watched = Watched(stream.codec_context)
+        watched = WatchedDecoder(stream.codec_context)
         for place, packet in enumerate(read_packets(container, stream)):
             if place in (1, last // 2, last):
                 frames = watched.decode(packet, place) + watched.drain()
@@ -76,14 +76,14 @@ def has_true_keys(path: str | Path, timeline: Timeline) -> bool:
     return True
 
 
-def unlike_others(timeline: Timeline, context: VideoCodecContext) -> str:
+def explain_pyav_only(timeline: Timeline, context: VideoCodecContext) -> str:
     """Return why other decoders would show a sound file wrongly; empty for nearly all files."""
     if context.pix_fmt == "pal8":
         return "pictures with a palette"  # which they lose on the way to a frame
     return "" if timeline.turn is None else "a mirrored picture"
 
 
-def bears_checksums(context: VideoCodecContext, timeline: Timeline) -> bool:
+def has_checksums(context: VideoCodecContext, timeline: Timeline) -> bool:
     """Return whether the first frame of a stream of HEVC has a checksum of its picture."""
     return context.name == "hevc" and bool(timeline.packets) and PICTURE_HASH in bytes(timeline.packets[0])
 
@@ -93,17 +93,17 @@ def is_sound(path: str | Path, timeline: Timeline, picks: np.ndarray) -> bool:
 
     Steps that take time and reveal no damage are left out; no image is made.
     """
-    with opened(path, timeline.trust_index) as (container, stream):
+    with open_video(path, timeline.trust_index) as (container, stream):
         context = stream.codec_context
-        if not bears_checksums(context, timeline):  # which are those of whole pictures
+        if not has_checksums(context, timeline):  # which are those of whole pictures
             unasked = {"err_detect": "0"} if context.name == "hevc" else {}
             context.options = {**context.options, **CHEAP, **unasked}
-        wanted = Wanted(picks, timeline, lambda frame: np.empty(0))
+        wanted = WantedFrames(picks, timeline, lambda frame: np.empty(0))
         decode(VideoFile(path, container, stream, timeline), wanted)
     return not wanted.missing()
 
 
-def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Timeline:
+def count_frames(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Timeline:
     """Return a timeline with one entry per sound frame that comes out, for packets without times.
 
     Frames come out in the order they are shown, so frame n is shown at the n-th of the packets' times. With
@@ -113,10 +113,10 @@ def counted(path: str | Path, timeline: Timeline, doubtful: bool = False) -> Tim
         ClipError: no frame comes out, or none that is sound.
         WrongTimeline: it is doubtful whether they are sound.
     """
-    with opened(path, timeline.trust_index) as (container, stream):
+    with open_video(path, timeline.trust_index) as (container, stream):
         rate = float(stream.codec_context.framerate or stream.guessed_rate or USUAL_RATE)
-        with Watched(stream.codec_context) as watched:
-            frames = watched_frames(watched, read_packets(container, stream))
+        with WatchedDecoder(stream.codec_context) as watched:
+            frames = decode_watched(watched, read_packets(container, stream))
             rows = [(frame.key_frame, sound) for frame, sound in frames]
     if not rows:
         raise ClipError(timeline.damage or "no frame can be decoded")
@@ -164,25 +164,25 @@ def read_numbers(file: VideoFile, numbers: np.ndarray, convert: Convert) -> dict
         WrongTimeline: the times are wrong.
     """
     if file.timeline.counted:
-        return by_count(file.path, file.timeline, numbers, convert)
-    wanted = Wanted(numbers, file.timeline, convert)
+        return read_by_count(file.path, file.timeline, numbers, convert)
+    wanted = WantedFrames(numbers, file.timeline, convert)
     decode(file, wanted)
     if wanted.disordered:
         raise WrongTimeline("count")
     return wanted.images
 
 
-def by_count(
+def read_by_count(
     path: str | Path, timeline: Timeline, picks: np.ndarray, convert: Convert
 ) -> dict[int, np.ndarray]:
-    """Return frames of a `counted` timeline by decoding the whole file and counting the sound ones."""
+    """Return frames of a `count_frames` timeline by decoding the whole file and counting the sound ones."""
     wanted = set(picks.tolist())
-    every = every_frame(path, timeline.trust_index)
+    every = decode_file(path, timeline.trust_index)
     sound = (frame for frame, sound in every if sound or timeline.doubtful)
     return {number: convert(frame) for number, frame in enumerate(sound) if number in wanted}
 
 
-def nearest(
+def find_nearest(
     path: str | Path, timeline: Timeline, wanted_pts: list[int], taken_pts: set[int], convert: Convert
 ) -> dict[int, tuple[int, np.ndarray]]:
     """Find the nearest sound frame of a damaged file for each wanted time.
@@ -204,7 +204,7 @@ def nearest(
         found[pts] = (frame.pts, convert(frame))
         used.add(frame.pts)
 
-    for frame, sound in every_frame(path, timeline.trust_index):
+    for frame, sound in decode_file(path, timeline.trust_index):
         if not sound or frame.pts is None or frame.pts in used:
             continue
         while todo and todo[0] <= frame.pts:

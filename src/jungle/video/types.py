@@ -113,7 +113,7 @@ class ClipSpec:
         if isinstance(self.frames, dict):
             object.__setattr__(self, "frames", Frames.from_dict(self.frames))
         if self.size is not None:
-            object.__setattr__(self, "size", checked_size(self.size))
+            object.__setattr__(self, "size", check_size(self.size))
         if not (math.isfinite(self.crop_bottom) and self.crop_bottom >= 0):
             raise UsageError(f"crop_bottom: {self.crop_bottom} is neither a fraction nor a number of pixels.")
         for name, valid in (
@@ -222,7 +222,7 @@ class ClipFacts(TypedDict):
     cache: NotRequired[str]
 
 
-def checked_size(size: object) -> tuple[int, int]:
+def check_size(size: object) -> tuple[int, int]:
     """Return (height, width) if both are whole numbers of pixels from 1 to `MAX_SIDE`.
 
     Raises:

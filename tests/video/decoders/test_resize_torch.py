@@ -5,7 +5,7 @@ import torch
 
 from jungle.video import ClipError, ClipSpec
 from jungle.video.decoders.resize import Scaler
-from jungle.video.decoders.resize_torch import TorchScaler, weights
+from jungle.video.decoders.resize_torch import TorchScaler, compute_weights
 
 DEVICES = [
     "cpu",
@@ -56,6 +56,6 @@ def test_a_clip_whose_pictures_change_in_size_keeps_the_first_ones():
 @pytest.mark.parametrize("interpolation", ["area", "bilinear", "bicubic", "nearest"])
 def test_weights_add_up_to_one(interpolation):
     for old, new in ((7, 3), (3, 7), (1, 4), (4, 1), (1080, 224)):
-        shares = weights(old, new, interpolation)
+        shares = compute_weights(old, new, interpolation)
         assert shares.shape == (new, old)
         np.testing.assert_allclose(shares.sum(1), 1, atol=1e-5)

@@ -231,8 +231,8 @@ def cut_at_key(source: Path, path: Path, number: int) -> None:
 
 
 def test_a_decoder_that_complains_of_every_frame_alike_leaves_a_clip_degraded(bases, true, monkeypatch):
-    decode = trust.Watched._decode
-    monkeypatch.setattr(trust.Watched, "_decode", lambda self, packet: (decode(self, packet)[0], True))
+    decode = trust.WatchedDecoder._decode
+    monkeypatch.setattr(trust.WatchedDecoder, "_decode", lambda self, packet: (decode(self, packet)[0], True))
     clip = read_clip(bases["mpeg4.avi"].path, SPEC)
     assert (clip.status, len(clip.times)) == ("degraded", 16)
     assert "complains" in clip.reason

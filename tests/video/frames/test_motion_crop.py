@@ -3,7 +3,7 @@ import pytest
 
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames, read_clip
-from jungle.video.frames.motion_crop import box_of, median_of, wide_size
+from jungle.video.frames.motion_crop import compute_median, compute_wide_size, find_motion_box
 from jungle.video.full_clip import read_whole
 from jungle.video.transcode.writer import write_clip
 
@@ -104,20 +104,23 @@ def test_the_info_bar_may_be_cut_first(walking) -> None:
 def test_a_box_is_of_the_shape_asked_for_and_inside() -> None:
     excess = np.zeros((90, 160), np.float32)
     excess[60:80, 150:160] = 50
-    top, left, rows, columns = box_of(excess, 180, 320, 1.0)
+    top, left, rows, columns = find_motion_box(excess, 180, 320, 1.0)
     assert rows == columns
     assert top + rows <= 180
     assert left + columns == 320
     assert left <= 300
     assert top <= 120
-    assert box_of(np.zeros((90, 160), np.float32), 180, 320, 1.0) == (0, 0, 180, 320)
+    assert find_motion_box(np.zeros((90, 160), np.float32), 180, 320, 1.0) == (0, 0, 180, 320)
     excess[:] = 50
-    assert box_of(excess, 180, 320, 1.0) == (0, 70, 180, 180) or box_of(excess, 180, 320, 1.0)[2] == 180
+    assert (
+        find_motion_box(excess, 180, 320, 1.0) == (0, 70, 180, 180)
+        or find_motion_box(excess, 180, 320, 1.0)[2] == 180
+    )
 
 
 def test_frames_are_decoded_no_larger_than_a_cut_needs() -> None:
-    assert wide_size(ClipSpec(size=(192, 256), focus="motion"), 2160, 3840) == (576, 1024)
-    assert wide_size(ClipSpec(size=(192, 256), focus="motion"), 180, 320) == (180, 320)
+    assert compute_wide_size(ClipSpec(size=(192, 256), focus="motion"), 2160, 3840) == (576, 1024)
+    assert compute_wide_size(ClipSpec(size=(192, 256), focus="motion"), 180, 320) == (180, 320)
 
 
 def test_a_cache_of_whole_clips_gives_the_same(walking) -> None:
@@ -141,4 +144,4 @@ def test_a_spec_keeps_its_focus_and_an_old_one_is_whole() -> None:
 @pytest.mark.parametrize("count", [1, 2, 3, 8, 10, 16, 45])
 def test_the_median_is_the_median(count: int) -> None:
     arrays = np.random.default_rng(count).integers(-200, 200, (count, 7, 5)).astype(np.int16)
-    np.testing.assert_array_equal(median_of(list(arrays)), np.sort(arrays, axis=0)[count // 2])
+    np.testing.assert_array_equal(compute_median(list(arrays)), np.sort(arrays, axis=0)[count // 2])

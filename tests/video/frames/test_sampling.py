@@ -4,7 +4,7 @@ import pytest
 from jungle.errors import UsageError
 from jungle.video import ClipSpec, Frames
 from jungle.video.frames.motion import pick_moving
-from jungle.video.frames.sampling import pick, uniform
+from jungle.video.frames.sampling import pick, pick_uniform
 
 KINDS = [Frames("uniform", 16), Frames("random", 16), Frames("early_bias", 16), Frames("fps", 16, 2.0)]
 KINDS += [Frames("fps_start", 16, 2.0)]
@@ -30,7 +30,7 @@ def test_short_clip_gives_what_it_has(kind):
 
 
 def test_uniform_takes_the_middle_of_equal_parts():
-    assert uniform(100, 4).tolist() == [12, 37, 62, 87]
+    assert pick_uniform(100, 4).tolist() == [12, 37, 62, 87]
 
 
 def test_random_has_one_frame_per_segment_and_follows_its_seed():
@@ -175,4 +175,4 @@ def test_motion_takes_the_frames_with_the_animal():
 
 def test_motion_of_a_blank_clip_is_uniform():
     picks = pick_moving(np.arange(40) * 5, thumbnails(40), 200, 6)
-    assert picks.tolist() == uniform(200, 6).tolist()
+    assert picks.tolist() == pick_uniform(200, 6).tolist()

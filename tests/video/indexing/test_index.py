@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 
 from jungle.errors import UsageError, UserError
-from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
+from jungle.video.container.timestamps import NAME_PATTERN, compile_pattern, find_recording_time
 from jungle.video.indexing.index import SCHEMA, index_clips
-from jungle.video.indexing.infrared import light_of
+from jungle.video.indexing.infrared import measure_light
 from jungle.video.transcode.writer import write_clip
 from tests.video.clip_cases import numbered
 
@@ -145,12 +145,15 @@ def test_user_errors_name_the_fix(disk, tmp_path):
     ],
 )
 def test_time_from_names(name, expected):
-    assert recorded_at("", name, compiled(NAME_PATTERN))[0] == expected
+    assert find_recording_time("", name, compile_pattern(NAME_PATTERN))[0] == expected
 
 
 def test_clocks_that_lost_power_are_not_believed():
-    assert recorded_at("1970-01-01T00:00:00.000000Z", "x.mp4", compiled(NAME_PATTERN)) == (None, "")
-    assert recorded_at("Fri Nov 24 14:05:33 2017", "x", compiled(NAME_PATTERN))[0] == datetime(
+    assert find_recording_time("1970-01-01T00:00:00.000000Z", "x.mp4", compile_pattern(NAME_PATTERN)) == (
+        None,
+        "",
+    )
+    assert find_recording_time("Fri Nov 24 14:05:33 2017", "x", compile_pattern(NAME_PATTERN))[0] == datetime(
         2017, 11, 24, 14, 5, 33
     )
 
@@ -159,12 +162,12 @@ def test_a_tinted_infrared_sensor_is_infrared_and_a_coloured_logo_no_daylight():
     draw = np.random.default_rng(0)
     grey = draw.integers(10, 200, (3, 36, 64, 1)).astype(float)
     tinted = (grey * [1.0, 0.9, 1.08] + draw.normal(0, 0.7, (3, 36, 64, 3))).clip(0, 255).astype(np.uint8)
-    assert light_of(tinted).infrared
+    assert measure_light(tinted).infrared
     tinted[:, 32:, :12] = [220, 90, 20]
-    assert light_of(tinted).infrared
+    assert measure_light(tinted).infrared
     coloured = draw.integers(0, 200, (3, 36, 64, 3)).astype(np.uint8)
-    assert not light_of(coloured).infrared
-    assert light_of(np.zeros((1, 4, 4, 3), np.uint8)).infrared
+    assert not measure_light(coloured).infrared
+    assert measure_light(np.zeros((1, 4, 4, 3), np.uint8)).infrared
 
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "real_clips"

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from jungle.video.indexing.index import index_clips
-from jungle.video.indexing.perceptual_hash import NEAR, likeness, with_copies
+from jungle.video.indexing.perceptual_hash import NEAR, compute_hash, mark_copies
 from jungle.video.transcode.writer import write_clip
 
 
@@ -84,7 +84,7 @@ def test_groups_are_those_of_comparing_all_pairs(held, monkeypatch) -> None:
     looks: list[str | None] = [np.packbits(r).tobytes().hex() for r in rows]
     looks[3] = looks[7] = None
     looks[5] = looks[6] = "zz"  # of another's making: equal it is, near to nothing
-    table = with_copies(pl.DataFrame({"clip": names, "hash": hashes, "looks": looks}))
+    table = mark_copies(pl.DataFrame({"clip": names, "hash": hashes, "looks": looks}))
 
     group = list(range(len(rows)))
     for a in range(len(rows)):
@@ -102,12 +102,12 @@ def test_a_hash_begins_with_what_is_coarsest() -> None:
     frame = cv2.resize(scene(1)[0], (64, 36), interpolation=cv2.INTER_AREA)
     noise = np.random.default_rng(0).normal(0, 25, frame.shape[:2])[..., None]
     fine = (frame + noise - cv2.GaussianBlur(noise, (0, 0), 4)[..., None]).clip(0, 255).astype(np.uint8)
-    a, b = (int(likeness(f) or "", 16) for f in (frame, fine))
+    a, b = (int(compute_hash(f) or "", 16) for f in (frame, fine))
     coarse = ((a ^ b) >> 192).bit_count()
     assert coarse / 64 < ((a ^ b).bit_count() - coarse) / 192 / 2
-    assert likeness(np.full((36, 64, 3), 128, np.uint8)) is None
+    assert compute_hash(np.full((36, 64, 3), 128, np.uint8)) is None
 
 
 def test_an_empty_table() -> None:
     none = pl.DataFrame(schema={"clip": pl.String, "hash": pl.String, "looks": pl.String})
-    assert with_copies(none)["copy_of"].to_list() == []
+    assert mark_copies(none)["copy_of"].to_list() == []

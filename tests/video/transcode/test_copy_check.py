@@ -12,7 +12,7 @@ from jungle.errors import UserError
 from jungle.video import ClipError, ClipSpec, Frames, read_clip
 from jungle.video.transcode import clip, dataset
 from jungle.video.transcode.clip import ShrinkTask, shrink_clip
-from jungle.video.transcode.copy_check import Shown, check_copy, small, unlike
+from jungle.video.transcode.copy_check import OriginalRecord, check_copy, is_unlike, shrink_image
 from jungle.video.transcode.dataset import shrink_clips
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import ClipWriter, write_clip
@@ -158,14 +158,14 @@ def test_an_original_cut_midway_gives_a_copy_that_says_so(tmp_path, suffix, code
 
 
 def test_damaged_frames_of_an_original_are_counted(original, tmp_path, monkeypatch):
-    from jungle.video.decoders.pyav import Wanted
+    from jungle.video.decoders.pyav import WantedFrames
 
-    offer = Wanted.offer
+    offer = WantedFrames.offer
 
     def breaking(self, frame, sound):
         offer(self, frame, sound and self._number_of.get(frame.pts) not in (3, 4))
 
-    monkeypatch.setattr(Wanted, "offer", breaking)
+    monkeypatch.setattr(WantedFrames, "offer", breaking)
     monkeypatch.setattr(clip, "check_copy", lambda *_: None)
     found = shrink_clip(original, tmp_path / "a.mp4", SPEC)
     assert (found["status"], found["reason"]) == ("degraded", "2 of 48 frames are damaged and left out")
@@ -188,13 +188,13 @@ def test_noise_and_dark_and_saturated_pictures_are_copied(tmp_path, side, codec)
 def test_dark_pictures_are_told_from_black_and_from_each_other():
     rng = np.random.default_rng(1)
     dark = rng.integers(0, 20, (8, 8, 3)).astype(np.uint8).repeat(8, 0).repeat(8, 1)
-    assert unlike(small(np.zeros_like(dark)), small(dark))
-    assert unlike(small(dark[::-1]), small(dark))
-    assert not unlike(small(dark + 1), small(dark))
+    assert is_unlike(shrink_image(np.zeros_like(dark)), shrink_image(dark))
+    assert is_unlike(shrink_image(dark[::-1]), shrink_image(dark))
+    assert not is_unlike(shrink_image(dark + 1), shrink_image(dark))
 
 
 def test_a_foreign_file_is_no_copy(original, tmp_path):
-    shown = Shown(2)
+    shown = OriginalRecord(2)
     for number in range(2):
         shown.add(np.full((48, 64, 3), 99, np.uint8), number / 24)
     (tmp_path / "a.mp4").write_text("no video")
@@ -245,9 +245,9 @@ def test_clips_that_a_disk_would_take_for_one_are_named_before_any_is_copied(ori
     root = original.parent
     shutil.copy(original, root / "A.MP4")
     paths = [original, root / "A.MP4"]
-    assert not dataset._folds(tmp_path)  # as most disks of Linux
+    assert not dataset._ignores_case(tmp_path)  # as most disks of Linux
     assert shrink_clips(paths, root, tmp_path / "one", SPEC)["status"].to_list() == ["ok", "ok"]
-    monkeypatch.setattr(dataset, "_folds", lambda _: True)
+    monkeypatch.setattr(dataset, "_ignores_case", lambda _: True)
     with pytest.raises(UserError, match=r"takes A\.MP4 and a\.mp4 for one name\. Rename them"):
         shrink_clips(paths, root, tmp_path / "two", SPEC)
     assert not list((tmp_path / "two").rglob("*.[mM][pP]4"))

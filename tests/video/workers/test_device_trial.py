@@ -177,11 +177,11 @@ def test_a_trial_that_crashes_costs_the_trial(case, monkeypatch):
 
 def test_frames_of_other_times_or_shapes_are_as_far_apart_as_can_be(case):
     clip = read_clip(case("h264_gop30.mp4"), SPEC)
-    assert device_trial.frame_difference(clip, clip) == 0
+    assert device_trial.measure_difference(clip, clip) == 0
     tensor = clip.replace(frames=torch.from_numpy(clip.frames))
-    assert device_trial.frame_difference(clip, tensor) == 0
-    assert device_trial.frame_difference(clip, clip.replace(times=clip.times + 0.1)) == 255
-    assert device_trial.frame_difference(clip, clip.replace(frames=clip.frames[:, 1:])) == 255
+    assert device_trial.measure_difference(clip, tensor) == 0
+    assert device_trial.measure_difference(clip, clip.replace(times=clip.times + 0.1)) == 255
+    assert device_trial.measure_difference(clip, clip.replace(frames=clip.frames[:, 1:])) == 255
     one_bad = clip.frames.copy()
     one_bad[2] = np.clip(one_bad[2].astype(int) + 8, 0, 255)
-    assert 5 < device_trial.frame_difference(clip, clip.replace(frames=one_bad)) <= 8
+    assert 5 < device_trial.measure_difference(clip, clip.replace(frames=one_bad)) <= 8

@@ -14,7 +14,7 @@ from jungle.video import Clip, ClipError, ClipSpec, Frames, read_clip
 from jungle.video.decoders import nvdec
 from jungle.video.frames.sampling import pick
 from jungle.video.workers.decode_pool import DecodePool, Job
-from jungle.video.workers.device_trial import TOLERANCE, frame_difference, frames_as_array
+from jungle.video.workers.device_trial import TOLERANCE, measure_difference, to_array
 from jungle.video.workers.gpu_pool import GpuPool, open_pool
 from tests.video.clip_cases import CASES, has_torchcodec, needs_ffmpeg, sequential
 
@@ -214,7 +214,7 @@ def test_every_frame_is_the_one_asked_for(case, device):
         picks = pick(spec.frames, times, np.zeros(len(times), bool))
         assert clip.status == "ok", name
         np.testing.assert_allclose(clip.times, times[picks], atol=1e-6)
-        frames = frames_as_array(clip)
+        frames = to_array(clip)
         assert frames.shape == images[picks].shape, name
         off = np.abs(frames.astype(int) - images[picks]).mean(axis=(1, 2, 3))
         assert off.max() <= (1 if device == "cpu" else TOLERANCE), (name, off.max())
@@ -235,7 +235,9 @@ def test_frames_cropped_and_resized_there_are_those_of_the_cpu(case, device, int
         there = replace(here, device="cuda")
         with GpuPool(there, device=device, workers=1, threads=1) as pool:
             ((_, clip),) = pool.map([Job("a", str(case(name)), 7)], ahead=1)
-        assert frame_difference(read_clip(case(name), here, 7), clip) < (1 if device == "cpu" else TOLERANCE)
+        assert measure_difference(read_clip(case(name), here, 7), clip) < (
+            1 if device == "cpu" else TOLERANCE
+        )
         assert (clip.width, clip.height) == ((96, 128) if "rotated" in name else (128, 96))
 
 

@@ -17,7 +17,7 @@ from jungle.errors import UsageError, UserError, suggest
 from jungle.models.backbones.fuse_batchnorm import BATCH_NORMS, BatchNorm, fold_norms
 from jungle.models.backbones.timm_factory import BackboneSpec, Colour, created
 from jungle.models.timm_library import group_parameters, resolve_model_data_config
-from jungle.video.types import checked_size
+from jungle.video.types import check_size
 
 CPU_PIXELS = 240_000  # of all frames that go through a backbone at once on a CPU without gradients
 TRIED = 512  # pixels of a side of the picture on which a folded model is tried
@@ -190,7 +190,7 @@ class Backbone(nn.Module):
             UsageError: the size of its frames is impossible, or timm has no such model.
             UserError: its normalisation is impossible.
         """
-        size, taps = checked_size(values["size"]), tuple(str(t) for t in values["taps"])
+        size, taps = check_size(values["size"]), tuple(str(t) for t in values["taps"])
         mean, std = (None if values.get(k) is None else _colour(values[k]) for k in ("mean", "std"))
         if not all(abs(m) <= 1e3 for m in mean or ()) or not all(1e-3 <= s <= 1e3 for s in std or ()):
             raise UserError(f"its backbone normalises frames by mean {mean} and deviation {std}")

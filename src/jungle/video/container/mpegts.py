@@ -20,10 +20,10 @@ def has_gap(path: str | os.PathLike[str]) -> bool:
     begin
     within a packet, and end with a cut packet or with filler.
     """
-    return not (_rows(path)[:, 0] == SYNC).all()
+    return not (_read_packet_heads(path)[:, 0] == SYNC).all()
 
 
-def _rows(path: str | os.PathLike[str]) -> np.ndarray:
+def _read_packet_heads(path: str | os.PathLike[str]) -> np.ndarray:
     """Return the first four bytes of each packet, uint8 `[N, 4]`; none if no packets are found."""
     data = np.memmap(path, np.uint8, "r")
     for length, before in LENGTHS.items():
@@ -46,7 +46,7 @@ def is_whole(path: str | os.PathLike[str], pid: int) -> bool:
     An appended recording consists of whole packets, and its first packet of a stream begins a frame. After a
     loss, the packet at which the counter jumps mostly lies within a frame.
     """
-    rows = _rows(path)
+    rows = _read_packet_heads(path)
     if not len(rows) or not (rows[:, 0] == SYNC).all():
         return False
     mine = rows[((rows[:, 1] & 0x1F).astype(np.int64) << 8 | rows[:, 2]) == pid]

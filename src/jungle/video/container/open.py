@@ -17,8 +17,8 @@ import av
 from av.error import FFmpegError
 from av.stream import Disposition
 
-from jungle.video.container.packets import MAX_PACKETS, read_packets, reason_of
-from jungle.video.decoders.trust import ERROR, listening
+from jungle.video.container.packets import MAX_PACKETS, describe_error, read_packets
+from jungle.video.decoders.trust import ERROR, capture_log
 from jungle.video.types import ClipError
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def check_file(path: str | Path) -> int:
 
 
 @contextmanager
-def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its main video stream (see `main_stream`), set to decode on one thread.
+def open_video(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and its main video stream (see `find_main_stream`), set to decode on one thread.
 
     Args:
         path: the file.
@@ -97,8 +97,8 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
     Raises:
         ClipError: it is not a video file, or its header claims impossible frames.
     """
-    with _demuxed(path, trust_index) as container:
-        stream = main_stream(container, path)
+    with _open_container(path, trust_index) as container:
+        stream = find_main_stream(container, path)
         context = stream.codec_context
         if context.width * context.height > MAX_PIXELS:
             raise ClipError(f"its header claims frames of {context.width}x{context.height} pixels")
@@ -107,7 +107,7 @@ def opened(path: str | Path, trust_index: bool = True) -> Iterator[tuple[InputCo
 
 
 @contextmanager
-def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
+def _open_container(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
     """Open a file so that nothing but the file itself is read, whatever its content asks for."""
     check_file(path)
     # "file:" keeps a name such as "concat:a.mp4" a name; the white lists keep content from opening more.
@@ -119,18 +119,18 @@ def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
     }
     with ExitStack() as stack:
         source: object = "file:" + os.path.abspath(path)
-        head = _head(path)
+        head = _read_head(path)
         if head[:4] == b"RIFF" and not trust_index:
             # A file that cannot seek: the AVI demuxer then ignores the index at its end.
             source = SimpleNamespace(read=stack.enter_context(open(path, "rb")).read)
         if head[4:8] in MP4_BOXES and trust_index:
-            options["skip_frame"] = "all"  # while opening; `main_stream` makes a decoder of its own
+            options["skip_frame"] = "all"  # while opening; `find_main_stream` makes a decoder of its own
         try:
-            with listening() as lines:
+            with capture_log() as lines:
                 container = av.open(source, mode="r", options=options, metadata_errors="replace")
         except (FFmpegError, OSError, ValueError, UnicodeError, MemoryError, OverflowError) as error:
-            raise ClipError(f"not a readable video: {reason_of(error)}") from None
-        _opened[id(container)] = _Opened(os.path.abspath(path), passed_over(lines, container.format.name))
+            raise ClipError(f"not a readable video: {describe_error(error)}") from None
+        _opened[id(container)] = _Opened(os.path.abspath(path), has_skipped(lines, container.format.name))
         try:
             yield container
         finally:
@@ -138,24 +138,24 @@ def _demuxed(path: str | Path, trust_index: bool) -> Iterator[InputContainer]:
             container.close()
 
 
-def passed_over(lines: Iterable[tuple[int, str, str]], demuxer: str) -> bool:
+def has_skipped(lines: Iterable[tuple[int, str, str]], demuxer: str) -> bool:
     """Return whether a demuxer reported that it skipped something; ASF's warns only of incomplete packets."""
     return any(
         name == demuxer and (level <= ERROR or "incomplete packet" in text) for level, name, text in lines
     )
 
 
-def was_broken(container: InputContainer) -> bool:
+def has_skipped_on_opening(container: InputContainer) -> bool:
     """Return whether the demuxer skipped broken packets when it read ahead on opening."""
     return _opened[id(container)].complained and any(name in container.format.name for name in UNINDEXED)
 
 
-def path_of(container: InputContainer) -> str:
-    """Return the path of a file opened by `opened`."""
+def get_path(container: InputContainer) -> str:
+    """Return the path of a file opened by `open_video`."""
     return _opened[id(container)].path
 
 
-def _head(path: str | Path) -> bytes:
+def _read_head(path: str | Path) -> bytes:
     try:
         with open(path, "rb") as file:
             return file.read(8)
@@ -163,7 +163,7 @@ def _head(path: str | Path) -> bytes:
         return b""
 
 
-def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
+def find_main_stream(container: InputContainer, path: str | Path) -> VideoStream:
     """Return the video stream with the main picture, which every decoder, the index and `shrink` read.
 
     Cameras, phones and editors add previews, thumbnails and covers, before or after it. The main picture is
@@ -173,7 +173,7 @@ def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
     Raises:
         ClipError: there is no video stream.
     """
-    streams = _candidates(container)
+    streams = _list_candidates(container)
     if not streams:
         if container.streams.video:
             raise ClipError("its video is of a codec that is not known")
@@ -182,31 +182,31 @@ def main_stream(container: InputContainer, path: str | Path) -> VideoStream:
         return streams[0]
     status = os.stat(path)
     version = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-    index = _main_of(os.path.abspath(path), version)
+    index = _find_main_index(os.path.abspath(path), version)
     found = next((s for s in streams if s.index == index), None)
     if found is None:
         raise ClipError("the file was replaced while it was read")
     return found
 
 
-def unknown_beside(container: InputContainer) -> str:
+def describe_unknown_stream(container: InputContainer) -> str:
     """Describe a second video stream of an unknown codec, which may be the main picture; empty if none."""
     unknown = any(s.codec_context is None for s in container.streams.video)
     return "another video stream in the file is of a codec that is not known" if unknown else ""
 
 
-def lost_head(container: InputContainer) -> str:
+def describe_lost_beginning(container: InputContainer) -> str:
     """Describe a file of bare frames whose first bytes are lost; empty for most.
 
     FFmpeg finds such frames anywhere, in a PDF too: without their container their times are guessed.
     """
     begins = BEGINNINGS.get(container.format.name)
-    if begins is None or begins.match(_head(path_of(container))):
+    if begins is None or begins.match(_read_head(get_path(container))):
         return ""
     return "the beginning of the file is lost, and the times of its frames with it"
 
 
-def _candidates(container: InputContainer) -> list[VideoStream]:
+def _list_candidates(container: InputContainer) -> list[VideoStream]:
     """Return the video streams that have a decoder; cover pictures only if there is nothing else."""
     pictures = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     streams = [s for s in container.streams.video if s.codec_context is not None]
@@ -223,14 +223,14 @@ def _restrain(stream: VideoStream) -> None:
 
 
 @lru_cache(maxsize=64)  # a clip is opened several times in a row
-def _main_of(path: str, version: tuple[int, ...]) -> int:
+def _find_main_index(path: str, version: tuple[int, ...]) -> int:
     """Return the index of the main picture; `version` distinguishes files that had the same name.
 
     Headers are not enough: MPEG-TS and Matroska give no number of frames, and sizes may be wrong. So every
     packet is read, and the first frame of each stream is decoded.
     """
-    with _demuxed(path, trust_index=False) as container:
-        streams = {s.index: s for s in _candidates(container)}
+    with _open_container(path, trust_index=False) as container:
+        streams = {s.index: s for s in _list_candidates(container)}
         counts = dict.fromkeys(streams, 0)
         told = {i: s.frames for i, s in streams.items()}  # 0 where the header does not say
         pixels = {i: s.codec_context.width * s.codec_context.height for i, s in streams.items()}

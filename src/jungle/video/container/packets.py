@@ -44,12 +44,12 @@ def iter_packets(
         except (FFmpegError, OSError, MemoryError, IndexError) as error:
             # IndexError: in a damaged MPEG-TS another stream seems to begin midway.
             errors += 1
-            yield reason_of(error)
+            yield describe_error(error)
             if errors >= MAX_READ_ERRORS:
                 return
 
 
-def reason_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Return why a decoder failed, without the file's name or bytes."""
     if isinstance(error, MemoryError):
         return "it needs more memory than a clip may take"

@@ -13,16 +13,16 @@ from jungle.video.container import checksums
 from jungle.video.container.mpegts import has_gap, is_whole
 from jungle.video.container.open import (
     check_file,
-    lost_head,
-    opened,
-    passed_over,
-    path_of,
-    unknown_beside,
-    was_broken,
+    describe_lost_beginning,
+    describe_unknown_stream,
+    get_path,
+    has_skipped,
+    has_skipped_on_opening,
+    open_video,
 )
 from jungle.video.container.packets import MAX_PACKETS, iter_packets
-from jungle.video.container.upright import Turn, told_turn
-from jungle.video.decoders.trust import listening
+from jungle.video.container.upright import Turn, read_turn
+from jungle.video.decoders.trust import capture_log
 from jungle.video.types import ClipError
 from jungle.wording import tally_part
 
@@ -134,15 +134,17 @@ def read_timeline(container: InputContainer, stream: VideoStream, scan: bool = F
         ClipError: there is no video packet.
         WrongTimeline: the container's index is wrong; open the file again and scan.
     """
-    path, demuxer = path_of(container), container.format.name
+    path, demuxer = get_path(container), container.format.name
     size = check_file(path)
     if not scan and "avi" in demuxer:
         _check_index(stream, size)
-    timeline = (None if scan else _from_index(container, stream, size)) or _from_packets(container, stream)
+    timeline = (None if scan else _read_index(container, stream, size)) or _list_packets(container, stream)
     timeline.stream, timeline.alone = stream.index, len(container.streams.video) == 1
-    timeline.damage = timeline.damage or unknown_beside(container) or lost_head(container)
+    timeline.damage = (
+        timeline.damage or describe_unknown_stream(container) or describe_lost_beginning(container)
+    )
     timeline.trust_index = not scan
-    timeline.turn = told_turn(path, demuxer, stream.id)
+    timeline.turn = read_turn(path, demuxer, stream.id)
     timeline.unseen = not scan and "mov" in demuxer
     return timeline
 
@@ -154,7 +156,7 @@ def _check_index(stream: VideoStream, size: int) -> None:
         raise WrongTimeline("scan")
 
 
-def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Timeline | None:
+def _read_index(container: InputContainer, stream: VideoStream, size: int) -> Timeline | None:
     """List the frames of a stream of key frames only (MJPEG) by the container's index; None if it cannot."""
     name = container.format.name
     if not ("avi" in name or "mov" in name) or not stream.codec_context.codec.intra_only:
@@ -183,18 +185,18 @@ def _from_index(container: InputContainer, stream: VideoStream, size: int) -> Ti
         float(stream.time_base or 1),
         seekable=True,
         places=pos,
-        damage=_too_few(len(pts), stream.frames),
+        damage=_describe_lack(len(pts), stream.frames),
     )
 
 
-def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
-    path, demuxer, context = path_of(container), container.format.name, stream.codec_context
+def _list_packets(container: InputContainer, stream: VideoStream) -> Timeline:
+    path, demuxer, context = get_path(container), container.format.name, stream.codec_context
     held: list[Packet] | None = []
     held_bytes = missing = empty = 0
     damage = ""
     rows: list[tuple[int, int, bool, bool, bool, int]] = []
-    indexed, promised = len(stream.index_entries), _promised(container, stream)
-    with listening() as lines:
+    indexed, promised = len(stream.index_entries), _count_promised(container, stream)
+    with capture_log() as lines:
         for packet in iter_packets(container, stream):
             if isinstance(packet, str):
                 damage = damage or f"the file is damaged ({packet})"
@@ -215,7 +217,7 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
             if len(rows) >= MAX_PACKETS:
                 damage = damage or f"only the first {MAX_PACKETS} frames were looked at"
                 break
-        if passed_over(lines, demuxer) or was_broken(container):
+        if has_skipped(lines, demuxer) or has_skipped_on_opening(container):
             damage = damage or "the file is damaged (the container is broken)"
         torn = any("size mismatch" in text for _, _, text in lines)  # a part of a frame or sound is missing
     if not rows:
@@ -232,10 +234,10 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     if broken:
         damage = damage or "the file is damaged (broken packets)"
     if "asf" in demuxer:
-        promised = _at_even_rate(dts)  # ASF has no number of frames, and its demuxer skips broken ones
-    damage = damage or _too_few(len(rows) + empty, promised)
-    damage = damage or _not_where_told(container, found)
-    damage = damage or _wrong_times(container, stream, dts)
+        promised = _count_at_even_rate(dts)  # ASF has no number of frames, and its demuxer skips broken ones
+    damage = damage or _describe_lack(len(rows) + empty, promised)
+    damage = damage or _describe_lost_places(container, found)
+    damage = damage or _describe_wrong_times(container, stream, dts)
     if not damage and checksums.is_broken(path, demuxer):
         damage = "the file is damaged (a checksum is wrong)"
     blind = "avi" in demuxer and not context.codec.intra_only and context.name not in PARSED
@@ -270,7 +272,7 @@ def _from_packets(container: InputContainer, stream: VideoStream) -> Timeline:
     )
 
 
-def _promised(container: InputContainer, stream: VideoStream) -> int:
+def _count_promised(container: InputContainer, stream: VideoStream) -> int:
     """Return the number of shown frames according to the header; 0 if it has none."""
     entries, told = stream.index_entries, stream.frames
     if not 0 < len(entries) < told:
@@ -284,7 +286,7 @@ def _promised(container: InputContainer, stream: VideoStream) -> int:
     return told
 
 
-def _at_even_rate(dts: np.ndarray) -> int:
+def _count_at_even_rate(dts: np.ndarray) -> int:
     """Return the number of frames without gaps; 0 for a variable rate."""
     steps = np.diff(dts)
     usual = float(np.median(steps)) if len(steps) else 0.0
@@ -293,21 +295,24 @@ def _at_even_rate(dts: np.ndarray) -> int:
     return round(float(dts[-1] - dts[0]) / usual) + 1
 
 
-def _too_few(there: int, promised: int) -> str:
+def _describe_lack(there: int, promised: int) -> str:
     """Describe a large lack of frames; cameras miscount by one or two, and drop some under load."""
     return (
         f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
     )
 
 
-def _not_where_told(container: InputContainer, found: np.ndarray) -> str:
+def _describe_lost_places(container: InputContainer, found: np.ndarray) -> str:
     """Describe places in an AVI's index that have no frame: its demuxer skips them.
 
     An index that is wrong as a whole is no sign of damage.
     """
     if "avi" not in container.format.name:
         return ""
-    with opened(path_of(container)) as (_, indexed):  # a file that is scanned was opened without its index
+    with open_video(get_path(container)) as (
+        _,
+        indexed,
+    ):  # a file that is scanned was opened without its index
         told = np.array([e.pos for e in indexed.index_entries if e.size > 0], np.int64)
     lost = len(told) - int(np.isin(told + CHUNK_HEADER, found).sum())
     if not 0 < lost <= len(told) // 2:
@@ -315,7 +320,7 @@ def _not_where_told(container: InputContainer, found: np.ndarray) -> str:
     return f"{tally_part(lost, len(told), 'frames are damaged')}: they are not where the index says"
 
 
-def _wrong_times(container: InputContainer, stream: VideoStream, dts: np.ndarray) -> str:
+def _describe_wrong_times(container: InputContainer, stream: VideoStream, dts: np.ndarray) -> str:
     """Describe decoding times `dts` of an MP4 that cannot be those of its frames."""
     if "mov" not in container.format.name:
         return ""

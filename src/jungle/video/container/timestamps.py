@@ -16,7 +16,7 @@ FIELDS = ("year", "month", "day", "hour", "minute", "second")
 FIRST_YEAR = 1996  # no camera trap wrote digital video before; clocks that lost power say 1904 or 1970
 
 
-def compiled(pattern: str) -> re.Pattern[str]:
+def compile_pattern(pattern: str) -> re.Pattern[str]:
     """Compile a name pattern.
 
     Raises:
@@ -34,7 +34,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return found
 
 
-def recorded_at(
+def find_recording_time(
     created: str, name: str, pattern: re.Pattern[str], mtime_ns: int | None = None
 ) -> tuple[datetime | None, str]:
     """Return the time of recording and its source: `container`, `name`, `file` or an empty text.

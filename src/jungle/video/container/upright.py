@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
+from jungle.video.container.mp4_boxes import MAX_BOXES, iter_boxes
+
 if TYPE_CHECKING:
     from av import VideoFrame
 
-MAX_BOXES = 10_000
 Matrix = tuple[int, int, int, int]
 """a, b, c, d of x' = a x + c y, y' = b x + d y, in parts of 65536 (ISO 14496-12, 8.3.2)."""
 AS_STORED: Matrix = (1 << 16, 0, 0, 1 << 16)
@@ -47,12 +48,12 @@ QUARTERS = (Turn(), Turn(True, False, True), Turn(False, True, True), Turn(True,
 """By the number of counter-clockwise quarter turns."""
 
 
-def turn_of(frame: VideoFrame, told: Turn | None) -> Turn:
-    """Return what `told_turn` found in the file, or the frame's angle to the nearest quarter."""
+def get_turn(frame: VideoFrame, told: Turn | None) -> Turn:
+    """Return what `read_turn` found in the file, or the frame's angle to the nearest quarter."""
     return told if told is not None else QUARTERS[round(frame.rotation / 90) % 4]
 
 
-def told_turn(path: str | os.PathLike[str], demuxer: str, track: int) -> Turn | None:
+def read_turn(path: str | os.PathLike[str], demuxer: str, track: int) -> Turn | None:
     """Return how an MP4 or MOV turns the pictures of a track; None for a plain angle, which frames have too.
 
     Args:
@@ -64,7 +65,7 @@ def told_turn(path: str | os.PathLike[str], demuxer: str, track: int) -> Turn | 
         return None
     try:
         with open(path, "rb") as file:
-            found = _matrix(file, track)
+            found = _read_matrix(file, track)
     except (OSError, struct.error):
         return None
     if found is None:
@@ -77,51 +78,32 @@ def told_turn(path: str | os.PathLike[str], demuxer: str, track: int) -> Turn | 
     return Turn(True, c < 0, b < 0) if swapped else Turn(False, a < 0, d < 0)
 
 
-def _matrix(file: BinaryIO, track: int) -> Matrix | None:
+def _read_matrix(file: BinaryIO, track: int) -> Matrix | None:
     """Return the matrix of a track combined with that of the film."""
-    size = file.seek(0, os.SEEK_END)
-    film = AS_STORED
-    for kind, begin, end in _boxes(file, 0, size):
-        if kind != b"moov":
-            continue
-        for inner, at, until in _boxes(file, begin, end):
-            if inner == b"mvhd":
-                _, film = _head(file, at, (20, 32), 36)
-            for name, place, _ in _boxes(file, at, until) if inner == b"trak" else ():
-                if name == b"tkhd":
-                    number, own = _head(file, place, (12, 20), 40)
-                    if number == track:
-                        a, b, c, d = own
-                        e, f, g, h = film
-                        product = (a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)
-                        return product[0] >> 16, product[1] >> 16, product[2] >> 16, product[3] >> 16
+    for moov in _list_boxes(file, b"moov", 0, file.seek(0, os.SEEK_END)):
+        film = AS_STORED
+        for begin, _ in _list_boxes(file, b"mvhd", *moov):
+            _, film = _read_header(file, begin, (20, 32), 36)
+        for trak in _list_boxes(file, b"trak", *moov):
+            for begin, _ in _list_boxes(file, b"tkhd", *trak):
+                number, (a, b, c, d) = _read_header(file, begin, (12, 20), 40)
+                if number == track:
+                    e, f, g, h = film
+                    product = (a * e + b * g, a * f + b * h, c * e + d * g, c * f + d * h)
+                    return product[0] >> 16, product[1] >> 16, product[2] >> 16, product[3] >> 16
     return None
 
 
-def _head(file: BinaryIO, at: int, ids: tuple[int, int], matrix: int) -> tuple[int, Matrix]:
+def _list_boxes(file: BinaryIO, kind: bytes, begin: int, end: int | None) -> list[tuple[int, int | None]]:
+    boxes = islice(iter_boxes(file, begin, end), MAX_BOXES)
+    return [(first, last) for found, first, last in boxes if found == kind]
+
+
+def _read_header(file: BinaryIO, at: int, ids: tuple[int, int], matrix: int) -> tuple[int, Matrix]:
     """Return a header's number and matrix, which lie further on if its times have 64 bits (version 1)."""
     file.seek(at)
     data = file.read(matrix + 12 + 36)
-    long = data[0] == 1
+    long = data[:1] == b"\1"
     number = struct.unpack_from(">I", data, ids[long])[0]
     a, b, _, c, d = struct.unpack_from(">5i", data, matrix + 12 * long)
     return number, (a, b, c, d)
-
-
-def _boxes(file: BinaryIO, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield type, begin and end of the contents of the boxes in a part of a file."""
-    for _ in range(MAX_BOXES):
-        if at + 8 > end:
-            return
-        file.seek(at)
-        head = file.read(16)
-        size, kind = struct.unpack_from(">I4s", head)
-        begin = at + 8
-        if size == 1:
-            size, begin = struct.unpack_from(">Q", head, 8)[0], at + 16
-        elif size == 0:
-            size = end - at
-        if size < 8:
-            return
-        yield kind, begin, min(at + size, end)
-        at += size

@@ -24,7 +24,7 @@ FRAMES, SEQUENTIAL = range(0xC0, 0xD0), (0xC0, 0xC1, DHT)
 """Markers of the kind of a picture (three of them mean something else), and those read here."""
 
 
-def longest_run(codec: str, extradata: bytes | None) -> int | None:
+def get_longest_run(codec: str, extradata: bytes | None) -> int | None:
     """Return the zero bytes in a row that show damage in packets of a codec; None if any number may occur.
 
     `extradata` is the stream's header.
@@ -36,9 +36,9 @@ def longest_run(codec: str, extradata: bytes | None) -> int | None:
 
 
 def has_blank(codec: str, longest: int | None, packet: Packet) -> bool:
-    """Return whether a packet with bytes has a lost sector; `longest` comes from `longest_run`."""
+    """Return whether a packet with bytes has a lost sector; `longest` comes from `get_longest_run`."""
     if codec == "mjpeg":
-        return _jpeg_has_blank(bytes(packet))
+        return _has_blank_jpeg(bytes(packet))
     if longest is None:
         return False
     data = bytes(packet)
@@ -48,8 +48,8 @@ def has_blank(codec: str, longest: int | None, packet: Packet) -> bool:
     return not filled or bytes(longest) in used
 
 
-def _jpeg_has_blank(data: bytes) -> bool:
-    begin = _scan_begin(data)
+def _has_blank_jpeg(data: bytes) -> bool:
+    begin = _find_scan(data)
     if begin is None:
         return False
     end = data.find(EOI, begin)
@@ -57,7 +57,7 @@ def _jpeg_has_blank(data: bytes) -> bool:
     return JPEG_LOST.search(coded) is not None
 
 
-def _scan_begin(data: bytes) -> int | None:
+def _find_scan(data: bytes) -> int | None:
     """Return where the coded picture begins; None unless it is sequential JPEG with the standard's tables."""
     at, own = 2, False
     if data[:2] != SOI:

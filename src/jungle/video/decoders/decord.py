@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from jungle.video.container.packets import reason_of
+from jungle.video.container.packets import describe_error
 from jungle.video.container.timeline import Timeline
 from jungle.video.recovery import has_true_keys
 from jungle.video.types import ClipError
@@ -83,7 +83,7 @@ def read(
         raise
     except Exception as error:
         # Its messages hold stack traces and bytes of the file.
-        raise ClipError(f"decord fails ({reason_of(error)})") from None
+        raise ClipError(f"decord fails ({describe_error(error)})") from None
 
 
 def has_cuda() -> bool:

@@ -42,7 +42,7 @@ def can_hear(load: Callable[[], object], decoder: str) -> bool:
         UserError: the decoder cannot be loaded.
     """
     load()
-    found = [p for p in _loaded() if _is_of(decoder, p)]
+    found = [p for p in _list_loaded() if _is_of(decoder, p)]
     for path in found:
         if path not in _installed:
             library = ctypes.CDLL(path)  # the copy that is loaded already
@@ -55,7 +55,7 @@ def _is_of(decoder: str, path: str) -> bool:
     return decoder in path if decoder in OTHERS else not any(other in path for other in OTHERS)
 
 
-def _loaded() -> list[str]:
+def _list_loaded() -> list[str]:
     """Return the paths of FFmpeg's base libraries in this process; empty if the system does not list them."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines()

@@ -76,6 +76,6 @@ class Plan:
         return cls(numbers=arrays[0], pts=arrays[1], **cast("dict[str, Any]", facts))
 
 
-def cpu_reason(codec: str) -> str:
+def explain_cpu(codec: str) -> str:
     """Return why NVDEC does not decode a codec, by FFmpeg's name of it; empty if it does."""
     return "" if codec in NVDEC else f"{codec} video"

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 
 from jungle.errors import UserError
-from jungle.video.container.packets import reason_of
+from jungle.video.container.packets import describe_error
 from jungle.video.decoders import torchcodec
 from jungle.video.decoders.gpu_plan import Plan
 from jungle.video.decoders.resize_torch import TorchScaler
@@ -35,14 +35,14 @@ def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
     """
     scaler = TorchScaler(spec)
     try:
-        with _own_stream(device):
+        with _use_own_stream(device):
             frames = torch.stack([scaler(image) for image in torchcodec.decode(plan, device)])
     except (ClipError, UserError):
         raise
     except torch.cuda.OutOfMemoryError:
         raise ClipError("the GPU's memory is full") from None
     except Exception as error:
-        raise ClipError(f"torchcodec fails on the GPU ({reason_of(error)})") from None
+        raise ClipError(f"torchcodec fails on the GPU ({describe_error(error)})") from None
     height, width = scaler.source
     return Clip(
         frames=frames,
@@ -68,7 +68,7 @@ def lend(clip: Clip) -> Clip:
 
 
 @contextmanager
-def _own_stream(device: str) -> Iterator[None]:
+def _use_own_stream(device: str) -> Iterator[None]:
     """Run a thread's work on a stream of its own, and wait for it at the end."""
     if not device.startswith("cuda"):
         yield

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from jungle.video.container.open import opened
+from jungle.video.container.open import open_video
 from jungle.video.container.packets import read_packets
 from jungle.video.container.timeline import Timeline, VideoFile, WrongTimeline
-from jungle.video.decoders.trust import Watched
+from jungle.video.decoders.trust import WatchedDecoder
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Convert = Callable[["VideoFrame"], np.ndarray]
 
 
-class Wanted:
+class WantedFrames:
     """The frames to decode, and their images so far."""
 
     def __init__(self, picks: np.ndarray, timeline: Timeline, convert: Convert) -> None:
@@ -49,7 +49,7 @@ class Wanted:
         if sound and number is not None and number not in self.images:
             self.images[number] = self._convert(frame)
 
-    def drain(self, watched: Watched) -> None:
+    def drain(self, watched: WatchedDecoder) -> None:
         """Take the frames held back for reordering, and prepare the decoder for another group."""
         for frame, sound in watched.drain():
             self.offer(frame, sound)
@@ -60,7 +60,7 @@ class Wanted:
         return [n for n in self._number_of.values() if n not in self.images]
 
 
-def decode(file: VideoFile, wanted: Wanted) -> None:
+def decode(file: VideoFile, wanted: WantedFrames) -> None:
     """Decode the wanted frames into `wanted.images`; those that do not come out sound stay missing.
 
     Raises:
@@ -72,23 +72,23 @@ def decode(file: VideoFile, wanted: Wanted) -> None:
     elif timeline.packets is not None:
         _decode_groups(stream.codec_context, iter(timeline.packets), timeline, wanted)
     else:
-        with opened(path, timeline.trust_index) as (again, video):
+        with open_video(path, timeline.trust_index) as (again, video):
             _decode_groups(video.codec_context, read_packets(again, video), timeline, wanted)
     if timeline.unseen and (wanted.disordered or wanted.missing()):
         raise WrongTimeline("scan")
 
 
 def _decode_groups(
-    context: VideoCodecContext, packets: Iterator[Packet], timeline: Timeline, wanted: Wanted
+    context: VideoCodecContext, packets: Iterator[Packet], timeline: Timeline, wanted: WantedFrames
 ) -> None:
     numbers = wanted.missing()
     places = sorted(int(timeline.packet[n]) for n in numbers)
-    begins = _begin_of(timeline, numbers)
-    spans = _spans([(begins[p], p) for p in places])
+    begins = _find_begins(timeline, numbers)
+    spans = _merge_spans([(begins[p], p) for p in places])
     targets = set(places)
     span = next(spans, None)
     skips = context.name != "libdav1d"  # which would never decode such frames again
-    with Watched(context) as watched:
+    with WatchedDecoder(context) as watched:
         for place, packet in enumerate(packets):
             if span is None:
                 break
@@ -105,7 +105,7 @@ def _decode_groups(
             wanted.drain(watched)
 
 
-def _begin_of(timeline: Timeline, numbers: list[int]) -> dict[int, int]:
+def _find_begins(timeline: Timeline, numbers: list[int]) -> dict[int, int]:
     """Return, for the number of each wanted packet, that of the key packet where decoding has to begin."""
     pts_of = dict(zip(timeline.packet.tolist(), timeline.pts.tolist(), strict=True))
     begins = {}
@@ -119,7 +119,7 @@ def _begin_of(timeline: Timeline, numbers: list[int]) -> dict[int, int]:
     return begins
 
 
-def _spans(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _merge_spans(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """Merge (begin, end) ranges, in ascending order of their end, that overlap or touch."""
     merged: list[tuple[int, int]] = []
     for begin, end in ranges:
@@ -129,10 +129,10 @@ def _spans(ranges: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     return iter(merged)
 
 
-def _decode_singly(file: VideoFile, wanted: Wanted) -> None:
+def _decode_singly(file: VideoFile, wanted: WantedFrames) -> None:
     """Fetch and decode single key frames by the container's index."""
     _, container, stream, timeline = file
-    with Watched(stream.codec_context) as watched:
+    with WatchedDecoder(stream.codec_context) as watched:
         for number in sorted(wanted.missing()):
             pts = int(timeline.pts[number])
             container.seek(pts, stream=stream, any_frame=True)
@@ -150,11 +150,11 @@ def _decode_singly(file: VideoFile, wanted: Wanted) -> None:
 def decode_all(context: VideoCodecContext, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
     """Yield every frame that comes out at all, in order, and whether it is sound."""
     context.skip_frame = "DEFAULT"
-    with Watched(context) as watched:
-        yield from watched_frames(watched, packets)
+    with WatchedDecoder(context) as watched:
+        yield from decode_watched(watched, packets)
 
 
-def watched_frames(watched: Watched, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
+def decode_watched(watched: WatchedDecoder, packets: Iterator[Packet]) -> Iterator[tuple[VideoFrame, bool]]:
     """Do as `decode_all` with a decoder that the caller keeps."""
     last: int | None = None
     for place, packet in enumerate(packets):

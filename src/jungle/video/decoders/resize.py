@@ -12,9 +12,9 @@ from av import VideoFrame
 from av.error import FFmpegError
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from jungle.video.container.packets import reason_of
-from jungle.video.container.upright import Turn, turn_of
-from jungle.video.frames.motion_crop import wide_size
+from jungle.video.container.packets import describe_error
+from jungle.video.container.upright import Turn, get_turn
+from jungle.video.frames.motion_crop import compute_wide_size
 from jungle.video.types import ClipError, ClipSpec
 
 # swscale's methods, and OpenCV's for the sizes that swscale refuses.
@@ -52,7 +52,7 @@ class Scaler:
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         """Convert a frame that PyAV decoded to uint8 `[H, W, 3]`."""
-        turn = turn_of(frame, self._turn)
+        turn = get_turn(frame, self._turn)
         if any(turn):
             return self.from_rgb(turn(self._rgb(frame, None)))
         self.source = (frame.height, frame.width)
@@ -74,7 +74,9 @@ class Scaler:
 
     def _own_size(self, height: int, width: int) -> tuple[int, int]:
         """Return (height, width) of the output if the spec has no size."""
-        return (height, width) if self._spec.focus == "whole" else wide_size(self._spec, height, width)
+        return (
+            (height, width) if self._spec.focus == "whole" else compute_wide_size(self._spec, height, width)
+        )
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int] | None) -> np.ndarray:
         own = (frame.height, frame.width)
@@ -87,7 +89,7 @@ class Scaler:
             if (height, width) == own:
                 raise ClipError(
                     f"frames of {width}x{height} pixels, {frame.format.name}, cannot be converted "
-                    f"to RGB ({reason_of(error)})"
+                    f"to RGB ({describe_error(error)})"
                 ) from None
             return cv2.resize(self._rgb(frame, None), (width, height), interpolation=self._cv2_method)
         # Not to_ndarray(), which is wrong for frames one pixel wide.

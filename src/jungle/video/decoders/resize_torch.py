@@ -42,13 +42,13 @@ class TorchScaler:
 
     def _weights(self, image: Tensor, old: int, new: int) -> Tensor:
         if (old, new) not in self._weights_of_size:
-            on_cpu = torch.from_numpy(weights(old, new, self._spec.interpolation))
+            on_cpu = torch.from_numpy(compute_weights(old, new, self._spec.interpolation))
             self._weights_of_size[old, new] = on_cpu.to(image.device)
         return self._weights_of_size[old, new]
 
 
 @lru_cache(maxsize=64)
-def weights(old: int, new: int, interpolation: str) -> np.ndarray:
+def compute_weights(old: int, new: int, interpolation: str) -> np.ndarray:
     """Return float32 `[new, old]`: the share of each old pixel in each new one; every row sums to one."""
     ratio = old / new
     if interpolation == "nearest":
@@ -63,7 +63,7 @@ def weights(old: int, new: int, interpolation: str) -> np.ndarray:
         scale = max(ratio, 1)
         beyond = int(np.ceil(2 * scale)) + 1
         away = np.abs(np.arange(-beyond, old + beyond) + 0.5 - centre) / scale
-        wide = _cubic(away) if interpolation == "bicubic" else (1 - away).clip(0)
+        wide = _compute_cubic(away) if interpolation == "bicubic" else (1 - away).clip(0)
         # What lies outside the picture is its outermost pixel.
         shares = wide[:, beyond:-beyond].copy()
         shares[:, 0] += wide[:, :beyond].sum(1)
@@ -71,7 +71,7 @@ def weights(old: int, new: int, interpolation: str) -> np.ndarray:
     return (shares / shares.sum(1, keepdims=True)).astype(np.float32)
 
 
-def _cubic(away: np.ndarray) -> np.ndarray:
+def _compute_cubic(away: np.ndarray) -> np.ndarray:
     near = 1 + (CUBIC - 3) * away**2 + (2 - CUBIC) * away**3
     far = CUBIC * (4 - 8 * away + 5 * away**2 - away**3)
     return np.where(away < 1, near, np.where(away < 2, far, 0))

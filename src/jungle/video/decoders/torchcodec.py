@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jungle.errors import UserError
-from jungle.video.container.packets import reason_of
+from jungle.video.container.packets import describe_error
 from jungle.video.container.timeline import Timeline
 from jungle.video.decoders.gpu_plan import Plan
 from jungle.video.types import ClipError
@@ -66,7 +66,7 @@ def read(
     except (ClipError, UserError):
         raise
     except Exception as error:
-        raise ClipError(f"torchcodec fails ({reason_of(error)})") from None
+        raise ClipError(f"torchcodec fails ({describe_error(error)})") from None
 
 
 def decode(plan: Plan, device: str) -> Iterator[Tensor]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from av import logging
 from av.error import FFmpegError
 
-from jungle.video.decoders.blanks import has_blank, longest_run
+from jungle.video.decoders.blanks import get_longest_run, has_blank
 
 if TYPE_CHECKING:
     from av import VideoFrame
@@ -55,7 +55,7 @@ class Place(int):
     """
 
 
-class Watched:
+class WatchedDecoder:
     """A decoder, on one thread, with its log; a context manager.
 
     Example:
@@ -68,10 +68,10 @@ class Watched:
     def __init__(self, context: VideoCodecContext) -> None:
         context.copy_opaque = True  # a frame then has the number of its packet, even if its time is wrong
         self._context = context
-        self._ear = listening()
+        self._ear = capture_log()
         self._lines: list[Line] = []
         self._codec = context.codec.canonical_name
-        self._longest = longest_run(self._codec, context.extradata)
+        self._longest = get_longest_run(self._codec, context.extradata)
         self._fresh = True
         self._entries: list[int] = []
         """Numbers of key packets without a sign of damage, ascending."""
@@ -87,7 +87,7 @@ class Watched:
         self.complaints = 0
         """Packets with a sign of damage so far."""
 
-    def __enter__(self) -> Watched:
+    def __enter__(self) -> WatchedDecoder:
         self._lines = self._ear.__enter__()
         return self
 
@@ -107,7 +107,7 @@ class Watched:
         if damaged:
             self._broken.add(place)
             # Frames shown after a key frame do not refer to those shown before it.
-            if packet.is_keyframe or not _before(packet.pts, self._entry_pts):
+            if packet.is_keyframe or not _is_before(packet.pts, self._entry_pts):
                 self._faults.append(place)
         elif packet.is_keyframe:
             if not self._depends_on_sound(place) and not (self._fresh and self._codec in DROPPING):
@@ -154,7 +154,7 @@ class Watched:
         elif frame.pict_type > 1 and place in self._entries:  # 0 is unknown, 1 refers to no other picture
             self._entries.remove(place)
         if self._unshown is not None:
-            if place > self._unshown and not _before(self._entry_pts, frame.pts):
+            if place > self._unshown and not _is_before(self._entry_pts, frame.pts):
                 return False  # shown before the key frame that it follows: it refers to frames before both
             if place >= self._unshown:
                 self._unshown = None
@@ -168,7 +168,7 @@ class Watched:
         return not fault or self._faults[fault - 1] < self._entries[at - 1]
 
 
-def _before(pts: int | None, other: int | None) -> bool:
+def _is_before(pts: int | None, other: int | None) -> bool:
     return pts is not None and other is not None and pts < other
 
 
@@ -178,7 +178,7 @@ _as_found: tuple[int | None, bool] = (None, True)
 
 
 @contextmanager
-def listening() -> Iterator[list[Line]]:
+def capture_log() -> Iterator[list[Line]]:
     """Collect every line of FFmpeg's log of this thread; the log's settings are restored at the end."""
     global _listeners, _as_found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jungle.video.frames.sampling import uniform
+from jungle.video.frames.sampling import pick_uniform
 
 THUMBNAIL = (36, 64)  # (height, width): small enough to average sensor noise away, large enough for a bird
 CANDIDATES = 4  # per selected frame
@@ -12,9 +12,9 @@ TOP = 46  # pixels, 2 % of a thumbnail: the size of a small animal
 QUIET = 3  # levels by which those pixels must exceed twice their difference in an average frame
 
 
-def candidates(total: int, count: int) -> np.ndarray:
+def list_candidates(total: int, count: int) -> np.ndarray:
     """Return the numbers of frames to compare, evenly over the clip."""
-    return uniform(total, CANDIDATES * count)
+    return pick_uniform(total, CANDIDATES * count)
 
 
 def pick_moving(numbers: np.ndarray, thumbnails: np.ndarray, total: int, count: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def pick_moving(numbers: np.ndarray, thumbnails: np.ndarray, total: int, count: 
         stands out, as in a blank clip.
     """
     if len(numbers) <= count:
-        return uniform(total, count)
+        return pick_uniform(total, count)
     grey = thumbnails.astype(np.int32).sum(axis=3)  # 0 to 765
     # A lamp that warms up or a cloud changes all pixels alike.
     grey -= np.sort(grey.reshape(len(grey), -1), axis=1)[:, grey[0].size // 2, None, None]
@@ -39,6 +39,6 @@ def pick_moving(numbers: np.ndarray, thumbnails: np.ndarray, total: int, count: 
     away = np.sort(np.abs(grey - median).reshape(len(grey), -1), axis=1)[:, -TOP:].sum(axis=1)
     usual = int(np.sort(away)[len(away) // 2])
     if int(away.max()) <= 2 * usual + QUIET * 3 * TOP:
-        return uniform(total, count)
+        return pick_uniform(total, count)
     order = np.lexsort((numbers, -away))
     return np.sort(numbers[order[:count]])

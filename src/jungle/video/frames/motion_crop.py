@@ -31,20 +31,20 @@ INFO_BAR = 0.08  # of the height, at the top and the bottom: what moves inside a
 Box = tuple[int, int, int, int]
 
 
-def wide_size(spec: ClipSpec, height: int, width: int) -> tuple[int, int]:
+def compute_wide_size(spec: ClipSpec, height: int, width: int) -> tuple[int, int]:
     """Return (height, width) at which frames are decoded before the crop, of a source of that size."""
     assert spec.size is not None
     scale = min(1.0, MORE * max(spec.size[0] / height, spec.size[1] / width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def backdrop_of(spec: ClipSpec, clip: Clip) -> ClipSpec | None:
+def make_backdrop_spec(spec: ClipSpec, clip: Clip) -> ClipSpec | None:
     """Return the spec of the frames for the median; None if those of the clip itself are enough."""
     own = spec.frames.kind != "random" and len(clip.times) >= ENOUGH
     return None if own else replace(spec, frames=BACKDROP)
 
 
-def focused(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
+def crop_to_motion(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
     """Crop each frame to its motion and resize it to the spec's size.
 
     Args:
@@ -54,16 +54,16 @@ def focused(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
     """
     assert spec.size is not None
     own = backdrop_THWC is clip.frames
-    seen = [_looked_at(f) for f in backdrop_THWC]
-    median = median_of(seen)
-    allowed = NOISE * median_of([np.abs(s - median) for s in seen]).astype(np.float32) + LEVELS
+    seen = [_shrink(f) for f in backdrop_THWC]
+    median = compute_median(seen)
+    allowed = NOISE * compute_median([np.abs(s - median) for s in seen]).astype(np.float32) + LEVELS
     height, width = spec.size
     out = np.empty((len(clip.frames), height, width, 3), np.uint8)
     for t, frame in enumerate(clip.frames):
-        off = np.abs((seen[t] if own else _looked_at(frame)) - median)
+        off = np.abs((seen[t] if own else _shrink(frame)) - median)
         over = np.maximum(off - allowed, 0)
         excess = np.maximum(np.maximum(over[..., 0], over[..., 1]), over[..., 2])
-        top, left, rows, columns = box_of(excess, frame.shape[0], frame.shape[1], width / height)
+        top, left, rows, columns = find_motion_box(excess, frame.shape[0], frame.shape[1], width / height)
         cut = frame[top : top + rows, left : left + columns]
         # Averaged when shrunk, so that small objects do not flicker; smooth when enlarged.
         way = cv2.INTER_AREA if rows > height else cv2.INTER_CUBIC
@@ -71,7 +71,7 @@ def focused(clip: Clip, backdrop_THWC: np.ndarray, spec: ClipSpec) -> Clip:
     return clip.replace(frames=out)
 
 
-def box_of(excess: np.ndarray, height: int, width: int, aspect: float) -> Box:
+def find_motion_box(excess: np.ndarray, height: int, width: int, aspect: float) -> Box:
     """Return the part of a frame with motion: (top, left, rows, columns) in its pixels.
 
     Args:
@@ -104,7 +104,7 @@ def box_of(excess: np.ndarray, height: int, width: int, aspect: float) -> Box:
     return top, left, rows_n, columns_n
 
 
-def _looked_at(frame: np.ndarray) -> np.ndarray:
+def _shrink(frame: np.ndarray) -> np.ndarray:
     """Return a small copy, int16 `[h, w, 3]`, each colour with median 0, as a lamp may warm up."""
     scale = min(1.0, LOOKED_AT / max(frame.shape[:2]))
     size = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
@@ -114,7 +114,7 @@ def _looked_at(frame: np.ndarray) -> np.ndarray:
     return small.astype(np.int16) - np.array(levels, np.int16)
 
 
-def median_of(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def compute_median(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Return the element-wise median of arrays of one shape; of an even number the upper middle one.
 
     By Batcher's odd-even merge sort (1968), whose steps compare whole arrays: for 16 of them 30 times as fast

@@ -37,16 +37,16 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
     if frames.kind == "fps":
         assert frames.fps is not None
         # Above the limit they are thinned evenly, so that the end of a long clip is included.
-        found = at_rate(times, frames.fps)
-        return found[uniform(len(found), count)]
+        found = pick_at_rate(times, frames.fps)
+        return found[pick_uniform(len(found), count)]
     if frames.kind == "fps_start":
         assert frames.fps is not None
-        return at_rate(times, frames.fps, half=0.0)[:count]
+        return pick_at_rate(times, frames.fps, half=0.0)[:count]
     if frames.kind == "keyframe":
-        return _key_frames(times, key, count)
+        return _pick_key_frames(times, key, count)
     if frames.kind == "opening":
         # The first frame in any case: it is the same in every copy of a clip.
-        return np.union1d([0], _key_frames(times, key, count - 1) if count > 1 else []).astype(np.int64)
+        return np.union1d([0], _pick_key_frames(times, key, count - 1) if count > 1 else []).astype(np.int64)
     if total <= count:
         return np.arange(total)
     if frames.kind == "random":
@@ -60,18 +60,18 @@ def pick(frames: Frames, times: np.ndarray, key: np.ndarray, seed: int = 0) -> n
         edges = np.arange(count + 1) * total // count
         return np.array([a + int(draw.random() * (b - a)) for a, b in pairwise(edges)])
     if frames.kind == "early_bias":
-        return _early(total, count)
-    return uniform(total, count)
+        return _pick_early(total, count)
+    return pick_uniform(total, count)
 
 
-def uniform(total: int, count: int) -> np.ndarray:
+def pick_uniform(total: int, count: int) -> np.ndarray:
     """Return the middle frame of each of `count` equal parts of a clip of `total` frames."""
     if total <= count:
         return np.arange(total)
     return (2 * np.arange(count) + 1) * total // (2 * count)
 
 
-def at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
+def pick_at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
     """Return the frame on screen at each tick of a clock, each once; the first tick is `half` a tick in."""
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 0.0
@@ -84,20 +84,20 @@ def at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
     return np.unique(np.clip(shown, 0, len(times) - 1))
 
 
-def _key_frames(times: np.ndarray, key: np.ndarray, count: int) -> np.ndarray:
+def _pick_key_frames(times: np.ndarray, key: np.ndarray, count: int) -> np.ndarray:
     """Return the key frames nearest to uniform times, each once."""
     keys = np.flatnonzero(key)
     if len(keys) == 0:
         keys = np.zeros(1, np.int64)
     if len(keys) <= count:
         return keys
-    wanted = times[uniform(len(times), count)]
+    wanted = times[pick_uniform(len(times), count)]
     after = np.clip(np.searchsorted(times[keys], wanted), 1, len(keys) - 1)
     nearer_before = wanted - times[keys[after - 1]] <= times[keys[after]] - wanted
     return np.unique(keys[after - nearer_before])
 
 
-def _early(total: int, count: int) -> np.ndarray:
+def _pick_early(total: int, count: int) -> np.ndarray:
     """Return the first place's positions, stretched to `total` frames and resampled to `count`."""
     at = (np.arange(count) + 0.5) * len(FIRST_PLACE) / count - 0.5
     curve = np.interp(at, np.arange(len(FIRST_PLACE)), FIRST_PLACE) / FIRST_PLACE_LENGTH

@@ -12,10 +12,10 @@ import polars as pl
 from jungle.console import log
 from jungle.errors import UserError
 from jungle.parquet import read_parquet, write_parquet
-from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
-from jungle.video.indexing.inspect_file import RULES, as_text, inspect, is_current
+from jungle.video.container.timestamps import NAME_PATTERN, compile_pattern, find_recording_time
+from jungle.video.indexing.inspect_file import RULES, inspect, is_current, to_text
 from jungle.video.indexing.journal import Journal, Row, run_tasks
-from jungle.video.indexing.perceptual_hash import with_copies
+from jungle.video.indexing.perceptual_hash import mark_copies
 from jungle.wording import count, tally
 
 PART = 4096  # rows gathered before they become a table
@@ -91,13 +91,13 @@ def index_clips(
         UsageError: `name_pattern` is wrong.
         UserError: two files would have the same name, a file lies outside the root, or `out` is not an index.
     """
-    pattern = compiled(name_pattern)
+    pattern = compile_pattern(name_pattern)
     out = Path(out)
-    names = clip_names(paths, root)
+    names = name_clips(paths, root)
     out.parent.mkdir(parents=True, exist_ok=True)
-    journal = _journal(out)
-    known = _known(out, journal)
-    parts = [_unchanged(known, names)]
+    journal = _open_journal(out)
+    known = _read_known(out, journal)
+    parts = [_select_unchanged(known, names)]
     done = set(parts[0]["clip"])
     if keep:
         parts.append(known.filter(~pl.col("clip").is_in(list(names))))
@@ -117,27 +117,27 @@ def index_clips(
     ):
         rows.append(row)
         if len(rows) == PART:
-            parts.append(_table(rows))
+            parts.append(_make_table(rows))
             rows = []
-    table = pl.concat([*parts, _table(rows)]).sort("clip")
-    table = _with_times(table, pattern, file_time)
+    table = pl.concat([*parts, _make_table(rows)]).sort("clip")
+    table = _add_times(table, pattern, file_time)
     if left or len(table) != len(known) or journal.rows():
-        table = with_copies(table)
+        table = mark_copies(table)
     write_parquet(table, out)
     journal.drop()
     return table
 
 
-def looked_at(out: Path) -> pl.Series:
+def list_indexed(out: Path) -> pl.Series:
     """Return the paths of the files in the index `out`, finished or not.
 
     Raises:
         UserError: `out` is not an index.
     """
-    return _known(out, _journal(out))["path"]
+    return _read_known(out, _open_journal(out))["path"]
 
 
-def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str, str]:
+def name_clips(paths: Iterable[str | Path], root: str | Path | None) -> dict[str, str]:
     """Map clip names, relative to the root, to absolute paths.
 
     Raises:
@@ -152,24 +152,24 @@ def clip_names(paths: Iterable[str | Path], root: str | Path | None) -> dict[str
     for file in files:
         if not Path(file).is_relative_to(base):
             raise UserError(f"{file} lies outside the root {base}. Give a root that holds all files.")
-        name = as_text(Path(file).relative_to(base).as_posix())
+        name = to_text(Path(file).relative_to(base).as_posix())
         if name in names:
             raise UserError(f"Two files would be called {name}. Rename one of them.")
         names[name] = file
     return names
 
 
-def _table(rows: list[Row]) -> pl.DataFrame:
+def _make_table(rows: list[Row]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=SCHEMA, strict=False)
 
 
-def _journal(out: Path) -> Journal:
+def _open_journal(out: Path) -> Journal:
     return Journal(out, set(SCHEMA))
 
 
-def _known(out: Path, journal: Journal) -> pl.DataFrame:
+def _read_known(out: Path, journal: Journal) -> pl.DataFrame:
     """Return the rows of the table as last written, and of a run that did not end."""
-    parts = [_table([])]
+    parts = [_make_table([])]
     if out.exists():
         try:
             found = read_parquet(out)
@@ -184,26 +184,26 @@ def _known(out: Path, journal: Journal) -> pl.DataFrame:
         if old:
             said = tally(old, "files were")
             log.info(f"index: {said} read by an earlier version, which saw less damage: they are read again")
-    parts.append(_table([r for r in journal.rows() if r.get("rules") == RULES]))
+    parts.append(_make_table([r for r in journal.rows() if r.get("rules") == RULES]))
     return pl.concat(parts).unique("clip", keep="last", maintain_order=True)
 
 
-def _unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
+def _select_unchanged(known: pl.DataFrame, names: dict[str, str]) -> pl.DataFrame:
     """Return the rows of named files that have not changed."""
     columns = ("clip", "path", "status", "size", "mtime_ns", "ctime_ns")
     kept = [
         (clip := row["clip"]) in names
-        and as_text(names[clip]) == row["path"]
+        and to_text(names[clip]) == row["path"]
         and is_current(row, names[clip])
         for row in known.select(columns).iter_rows(named=True)
     ]
     return known.filter(pl.Series(kept, dtype=pl.Boolean))
 
 
-def _with_times(table: pl.DataFrame, pattern: re.Pattern[str], file_time: bool) -> pl.DataFrame:
+def _add_times(table: pl.DataFrame, pattern: re.Pattern[str], file_time: bool) -> pl.DataFrame:
     """Return the table with times of recording, which depend on the settings of each call."""
     found = [
-        recorded_at(created or "", name.rsplit("/", 1)[-1], pattern, written if file_time else None)
+        find_recording_time(created or "", name.rsplit("/", 1)[-1], pattern, written if file_time else None)
         for created, name, written in table.select("created", "clip", "mtime_ns").iter_rows()
     ]
     return table.with_columns(

@@ -23,11 +23,11 @@ class Light:
     """Grey, or of one tint: filmed by infrared light, or in the dark."""
 
 
-def light_of(frames: np.ndarray) -> Light:
+def measure_light(frames: np.ndarray) -> Light:
     """Measure uint8 `[T, H, W, 3]` RGB thumbnails."""
     pixels = frames.reshape(-1, 3).astype(np.float64)
     grey, most, least = pixels.mean(axis=1), pixels.max(axis=1), pixels.min(axis=1)
-    left = [_unexplained(pixels[:, c] - pixels[:, 1], grey) for c in (0, 2)]
+    left = [_compute_residuals(pixels[:, c] - pixels[:, 1], grey) for c in (0, 2)]
     # The median ignores a coloured logo in the info bar.
     colour = float(np.median(np.maximum(*left)))
     return Light(
@@ -37,7 +37,7 @@ def light_of(frames: np.ndarray) -> Light:
     )
 
 
-def _unexplained(colour: np.ndarray, grey: np.ndarray) -> np.ndarray:
+def _compute_residuals(colour: np.ndarray, grey: np.ndarray) -> np.ndarray:
     """Return the residuals of a linear fit of colour to brightness, by which infrared sensors tint."""
     away = np.zeros_like(grey)
     for _ in range(3):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jungle.console import Progress
 from jungle.files import name_beside
-from jungle.video.indexing.inspect_file import as_text, stamp
+from jungle.video.indexing.inspect_file import read_stamp, to_text
 from jungle.video.workers.process_pool import TaskFailed, WorkerPool
 from jungle.video.workers.worker_main import Task
 
@@ -90,10 +90,10 @@ def run_tasks(
     ):
         for (name, path), answer in pool.map(left, ahead=4 * max(1, workers)):
             if isinstance(answer, TaskFailed):
-                facts: Row = {**stamp(path), "status": "failed", "reason": str(answer), **failed}
+                facts: Row = {**read_stamp(path), "status": "failed", "reason": str(answer), **failed}
             else:
                 facts = dict(answer[0])
-            own = {"path": as_text(path)} if "path" in journal.columns else {}
+            own = {"path": to_text(path)} if "path" in journal.columns else {}
             row = {"clip": name, **own, **facts}
             journal.add(row)
             yield row

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 SIDE = 16  # of the square of frequencies that make a hash
-HASH = "^[0-9a-f]{64}$"  # as `likeness` writes it; other texts in a table are ignored
+HASH = "^[0-9a-f]{64}$"  # as `compute_hash` writes it; other texts in a table are ignored
 NEAR = 32  # bits of the 256
 NEAR_COARSE = 5  # bits of the 64 of the lowest frequencies: in no copy within NEAR more differ
 BANDS = ((0, 11), (11, 11), (22, 11), (33, 11), (44, 10), (54, 10))  # one more than NEAR_COARSE: one is equal
@@ -21,7 +21,7 @@ FLAT = 4.0  # levels; a fogged or black picture has no hash
 HELD = 4_000_000  # pairs held before they are joined
 
 
-def likeness(frame: np.ndarray) -> str | None:
+def compute_hash(frame: np.ndarray) -> str | None:
     """Return the hash of a picture as 64 hexadecimal digits, the 16 of the coarsest features first.
 
     Args:
@@ -40,7 +40,7 @@ def likeness(frame: np.ndarray) -> str | None:
     return np.packbits(np.concatenate([bits[coarse], bits[~coarse]])).tobytes().hex()
 
 
-def with_copies(table: pl.DataFrame) -> pl.DataFrame:
+def mark_copies(table: pl.DataFrame) -> pl.DataFrame:
     """Return an index with `copy_of`: the first clip, by name, of a clip's copies; null for most.
 
     Args:
@@ -48,14 +48,14 @@ def with_copies(table: pl.DataFrame) -> pl.DataFrame:
     """
     groups = np.arange(len(table))
     for column in ("hash", "looks"):
-        groups = _joined(groups, *_equal(table[column]))
-    groups = _near(table["looks"], groups)
+        groups = _join(groups, *_pair_equal(table[column]))
+    groups = _join_near(table["looks"], groups)
     _, first, group, count = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     named = pl.when(pl.Series(count[group] > 1)).then(table["clip"].gather(first[group]))
     return table.with_columns(copy_of=named)
 
 
-def _equal(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+def _pair_equal(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     """Return pairs of the rows with a value and the first row with it."""
     rows = pl.DataFrame({"value": values}).with_row_index("row").drop_nulls("value")
     pairs = rows.with_columns(first=pl.col("row").min().over("value")).filter(
@@ -64,7 +64,7 @@ def _equal(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
     return pairs["row"].to_numpy(), pairs["first"].to_numpy()
 
 
-def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
+def _join_near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
     """Join the groups of rows whose hashes are near.
 
     If at most `NEAR_COARSE` bits differ, at least one of `BANDS` is equal: only rows with an equal band are
@@ -91,11 +91,11 @@ def _near(looks: pl.Series, groups: np.ndarray) -> np.ndarray:
                 pairs.append(row[np.stack([a[near], b[near]])])
                 held += pairs[-1].shape[1]
             if held > HELD:
-                groups, pairs, held = _joined(groups, *np.concatenate(pairs, axis=1)), pairs[:1], 0
-    return _joined(groups, *np.concatenate(pairs, axis=1))
+                groups, pairs, held = _join(groups, *np.concatenate(pairs, axis=1)), pairs[:1], 0
+    return _join(groups, *np.concatenate(pairs, axis=1))
 
 
-def _joined(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _join(groups: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the groups, numbered from 0, after joining those of rows `a` and `b`, pair by pair."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

@@ -16,14 +16,14 @@ from av.error import FFmpegError
 
 from jungle.files import replace_atomically
 from jungle.video import recovery
-from jungle.video.container.packets import reason_of
+from jungle.video.container.packets import describe_error
 from jungle.video.container.timeline import Timeline, WrongTimeline
-from jungle.video.container.upright import turn_of
+from jungle.video.container.upright import get_turn
 from jungle.video.decoders.resize import Scaler
-from jungle.video.frames.sampling import at_rate
-from jungle.video.indexing.inspect_file import stamp
+from jungle.video.frames.sampling import pick_at_rate
+from jungle.video.indexing.inspect_file import read_stamp
 from jungle.video.reader import open_listed, try_listings
-from jungle.video.transcode.copy_check import GROUP, Shown, check_copy
+from jungle.video.transcode.copy_check import GROUP, OriginalRecord, check_copy
 from jungle.video.transcode.spec import Shrink
 from jungle.video.transcode.writer import ClipWriter, Encoding
 from jungle.video.types import ClipError, ClipSpec
@@ -67,13 +67,13 @@ class ShrinkTask:
         """Copy the clip of `order`, a pair of clip name and path."""
         name, path = order
         target = Path(self.out) / name
-        facts = stamp(path)
+        facts = read_stamp(path)
         try:
             return {**facts, **shrink_clip(path, target, self.spec), "checked": True}, []
         except ClipError as error:
             reason = str(error)
         except OSError as error:
-            reason = f"its copy cannot be written: {reason_of(error)}"
+            reason = f"its copy cannot be written: {describe_error(error)}"
         if os.path.lexists(target):
             reason += "; the copy made before stays"
         return {**facts, "status": "failed", "reason": reason, "checked": False}, []
@@ -94,16 +94,16 @@ def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, objec
 
     def copy(how: str) -> dict[str, object]:
         with replace_atomically(target) as part:
-            before = _version(path)
+            before = _read_version(path)
             copied = _copy(path, part, target.suffix.lower(), spec, how)
-            if _version(path) != before:
+            if _read_version(path) != before:
                 raise ClipError("the file changed while it was copied: copy it again once it is whole")
         return {**copied, "size_after": target.stat().st_size}
 
     return try_listings(copy)
 
 
-def _version(path: str | Path) -> tuple[int, ...]:
+def _read_version(path: str | Path) -> tuple[int, ...]:
     """Return numbers that change when a file is replaced or written to."""
     try:
         status = os.stat(path)
@@ -116,7 +116,7 @@ def _copy(path: str | Path, part: Path, suffix: str, spec: Shrink, how: str) -> 
     with open_listed(path, how) as file:
         timeline = file.timeline
         times = timeline.times
-        picks = np.arange(len(times)) if spec.fps is None else at_rate(times, spec.fps)
+        picks = np.arange(len(times)) if spec.fps is None else pick_at_rate(times, spec.fps)
         with _Sink(part, suffix, spec, timeline, picks) as sink:
             recovery.read_numbers(file, picks, sink)
     if not sink.frames:
@@ -139,7 +139,7 @@ class _Sink:
         muxer = MUXERS.get(suffix, "matroska")
         # AVI knows only one rate; elsewhere each frame keeps its true time.
         self.variable = muxer != "avi"
-        self.shown = Shown(len(picks))
+        self.shown = OriginalRecord(len(picks))
         duration = timeline.duration
         fps = len(picks) / duration if duration > 0 else (spec.fps or 1.0)
         rate = min(max(fps, SLOWEST), FASTEST)
@@ -162,7 +162,7 @@ class _Sink:
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
         if self._scaler is None:
-            swapped = turn_of(frame, self._timeline.turn).swapped
+            swapped = get_turn(frame, self._timeline.turn).swapped
             height, width = (frame.width, frame.height) if swapped else (frame.height, frame.width)
             uncut = ClipSpec(crop_bottom=self._spec.crop_bottom)
             kept = uncut.rows_kept(height)
@@ -194,7 +194,7 @@ class _Sink:
             yield
         except (FFmpegError, OSError, ValueError) as error:
             if getattr(error, "errno", None) in OF_THE_DISK:
-                why = reason_of(error)
+                why = describe_error(error)
             else:
                 why = (
                     f"{self._spec.codec} takes no frames of {self.shown.size[1]}x{self.shown.size[0]} pixels"

@@ -24,7 +24,7 @@ CLOCK_S = 0.003  # allowed difference of times: Matroska counts milliseconds
 NEAR, OF_CONTRAST = 4.0, 0.25
 
 
-class Shown:
+class OriginalRecord:
     """Record of an original: the time of every copied frame, and small pictures of some.
 
     Args:
@@ -47,28 +47,28 @@ class Shown:
         if not self.times:
             self.size = (image.shape[0], image.shape[1])
         if len(self.times) in self._places:
-            self._pictures[len(self.times)] = small(image)
+            self._pictures[len(self.times)] = shrink_image(image)
         self._last = image
         self.times.append(time)
 
     def pictures(self) -> dict[int, np.ndarray]:
         """Return the small pictures by frame number."""
         assert self._last is not None
-        return {**self._pictures, len(self.times) - 1: small(self._last)}
+        return {**self._pictures, len(self.times) - 1: shrink_image(self._last)}
 
 
-def small(image: np.ndarray) -> np.ndarray:
+def shrink_image(image: np.ndarray) -> np.ndarray:
     """Shrink an RGB frame to float32 `[h, w, 3]`, `h` and `w` at most `SIDE` and a quarter of the frame's."""
     height, width = (min(SIDE, max(1, side // 4)) for side in image.shape[:2])
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
 
 
-def unlike(copy: np.ndarray, original: np.ndarray) -> bool:
+def is_unlike(copy: np.ndarray, original: np.ndarray) -> bool:
     """Return whether two small pictures differ."""
     return float(np.abs(copy - original).mean()) > NEAR + OF_CONTRAST * float(original.std())
 
 
-def check_copy(path: Path, shown: Shown, variable: bool) -> None:
+def check_copy(path: Path, shown: OriginalRecord, variable: bool) -> None:
     """Read a copy like any clip and compare it with the record of its original.
 
     Args:
@@ -85,7 +85,7 @@ def check_copy(path: Path, shown: Shown, variable: bool) -> None:
         raise ClipError(f"the copy is not like its original ({error}), so it was not kept") from None
 
 
-def _check(path: Path, shown: Shown, variable: bool, how: str) -> None:
+def _check(path: Path, shown: OriginalRecord, variable: bool, how: str) -> None:
     wanted = shown.pictures()
     numbers = np.array(sorted(wanted))
     with open_listed(path, how) as file:
@@ -103,7 +103,7 @@ def _check(path: Path, shown: Shown, variable: bool, how: str) -> None:
         image = seen[number]
         if image.shape[:2] != shown.size:
             raise ClipError(f"frames of {image.shape[1]}x{image.shape[0]} pixels {at}")
-        if min(shown.size) >= SMALLEST and unlike(small(image), wanted[number]):
+        if min(shown.size) >= SMALLEST and is_unlike(shrink_image(image), wanted[number]):
             raise ClipError(f"another picture {at}")
 
 

@@ -16,8 +16,8 @@ from jungle.console import log
 from jungle.errors import UsageError, UserError
 from jungle.files import replace_atomically, write_json
 from jungle.parquet import read_parquet, write_parquet
-from jungle.video.indexing.index import clip_names
-from jungle.video.indexing.inspect_file import as_text, is_current, stamp
+from jungle.video.indexing.index import name_clips
+from jungle.video.indexing.inspect_file import is_current, read_stamp, to_text
 from jungle.video.indexing.journal import Journal, Row, run_tasks
 from jungle.video.transcode.clip import ShrinkTask
 from jungle.video.transcode.spec import Shrink
@@ -79,11 +79,11 @@ def shrink_clips(
         raise UserError(
             f"shrink: {out} lies in {root}, which would mix originals and copies: give another out"
         )
-    names = clip_names(paths, given)  # a linked clip has the name of its link
+    names = name_clips(paths, given)  # a linked clip has the name of its link
     _write_settings(out, spec)
     _check_names(names, out)
     journal = Journal(out / LIST, set(SCHEMA))
-    rows = _done(out, journal, names)
+    rows = _read_done(out, journal, names)
     left = [(name, path) for name, path in names.items() if name not in rows]
     if rows:
         log.info(f"shrink: {len(rows)} of {count(len(names), 'clip')} from before")
@@ -109,7 +109,7 @@ def _copy_tables(root: Path, out: Path, names: Container[str]) -> None:
     """Copy the tables at the top of the root; log which other files there are not copied."""
     others, refused = [], []
     for source in sorted(root.iterdir()):
-        if source.name.startswith(".") or as_text(source.name) in names or not os.path.isfile(source):
+        if source.name.startswith(".") or to_text(source.name) in names or not os.path.isfile(source):
             continue
         if source.suffix.lower() not in TABLES or source.name in (SETTINGS, LIST):
             others.append(source.name)
@@ -120,12 +120,12 @@ def _copy_tables(root: Path, out: Path, names: Container[str]) -> None:
         except PermissionError:
             refused.append(source.name)
     if others:
-        log.info(f"shrink: not copied, as neither clips nor tables: {_listed(others)}")
+        log.info(f"shrink: not copied, as neither clips nor tables: {_list_some(others)}")
     if refused:
-        log.warning(f"shrink: not copied, as they may not be read: {_listed(refused)}")
+        log.warning(f"shrink: not copied, as they may not be read: {_list_some(refused)}")
 
 
-def _listed(names: list[str]) -> str:
+def _list_some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
@@ -139,7 +139,7 @@ def _check_names(names: Iterable[str], out: Path) -> None:
     for name in names:
         twins.setdefault(unicodedata.normalize("NFC", name).casefold(), []).append(name)
     same = [n for n in twins.values() if len(n) > 1]
-    if same and _folds(out):
+    if same and _ignores_case(out):
         raise UserError(
             f"shrink: the disk of {out} takes {' and '.join(same[0])} for one name"
             f"{f', and so for {len(same) - 1} more' if len(same) > 1 else ''}. Rename them, or give a folder "
@@ -147,7 +147,7 @@ def _check_names(names: Iterable[str], out: Path) -> None:
         )
 
 
-def _folds(folder: Path) -> bool:
+def _ignores_case(folder: Path) -> bool:
     """Return whether a disk ignores case, or how accents are written, in names."""
     with tempfile.TemporaryDirectory(prefix=".names.", dir=folder) as inside:
         (Path(inside) / "aé").touch()
@@ -182,7 +182,7 @@ def _write_settings(out: Path, spec: Shrink) -> None:
         part.unlink(missing_ok=True)
 
 
-def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, Row]:
+def _read_done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, Row]:
     """Return the rows of clips whose copies exist and whose sources have not changed."""
     rows = journal.rows()
     if (out / LIST).exists():
@@ -204,6 +204,6 @@ def _done(out: Path, journal: Journal, names: dict[str, str]) -> dict[str, Row]:
         path = names.get(name)
         if path is None or row.get("status") == "failed" or not row.get("checked"):
             continue
-        if is_current(row, path) and stamp(str(out / name)).get("size") == row.get("size_after"):
+        if is_current(row, path) and read_stamp(str(out / name)).get("size") == row.get("size_after"):
             found[name] = row
     return found

@@ -117,22 +117,22 @@ def run_trial(trial: Trial) -> Answer:
         gpu_s=seconds[1],
         clips=len(both),
         on_gpu=sum(b.decoder.endswith("-cuda") for _, b in both),
-        off=max((frame_difference(a, b) for a, b in both), default=0.0),
+        off=max((measure_difference(a, b) for a, b in both), default=0.0),
     )
     return {**figures}, []
 
 
-def frame_difference(a: Clip, b: Clip) -> float:
+def measure_difference(a: Clip, b: Clip) -> float:
     """Return the mean difference of the frame that differs most, in levels of 255.
 
     It is 255 if times or shapes differ.
     """
-    first, second = frames_as_array(a), frames_as_array(b)
+    first, second = to_array(a), to_array(b)
     if first.shape != second.shape or not np.allclose(a.times, b.times, atol=1e-3):
         return 255.0
     return float(np.abs(first.astype(np.int16) - second).mean((1, 2, 3)).max())
 
 
-def frames_as_array(clip: Clip) -> np.ndarray:
+def to_array(clip: Clip) -> np.ndarray:
     """Return a clip's frames as a NumPy array, uint8 `[T, H, W, 3]`, from any device."""
     return clip.frames if isinstance(clip.frames, np.ndarray) else clip.frames.cpu().numpy()

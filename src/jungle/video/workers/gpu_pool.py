@@ -122,7 +122,7 @@ class GpuPool:
 
         def then(answer: Answer) -> Clip | ClipError | Planned:
             found = unpack(answer)
-            return self._threads.submit((job, found)) if isinstance(found, Plan) else _first(found)
+            return self._threads.submit((job, found)) if isinstance(found, Plan) else _take_first(found)
 
         return self._workers.submit_then((job, ""), then)
 
@@ -135,7 +135,7 @@ class GpuPool:
             return str(error), self._read_on_cpu(job)
 
     def _read_on_cpu(self, job: Job) -> Reading:
-        return self._workers.submit_then((job, "pyav"), lambda answer: _first(unpack(answer)))
+        return self._workers.submit_then((job, "pyav"), lambda answer: _take_first(unpack(answer)))
 
     def _finish(self, job: Job, found: Clip | ClipError | Planned | TaskFailed) -> Clip | ClipError:
         if isinstance(found, TaskFailed):
@@ -162,6 +162,6 @@ class GpuPool:
         return found.replace(on_cpu=why) if isinstance(found, Clip) else found
 
 
-def _first(found: list[Clip] | Plan | ClipError) -> Clip | ClipError:
+def _take_first(found: list[Clip] | Plan | ClipError) -> Clip | ClipError:
     assert not isinstance(found, Plan)  # none is made for the CPU
     return found if isinstance(found, ClipError) else found[0]
