@@ -38,7 +38,7 @@ ROOMS = {
 }
 OUTSIDE = {"__init__", "__main__"}
 FLOORS = 10
-FUNCTION_IMPORTS = 64  # a ceiling that only falls
+FUNCTION_IMPORTS = 63  # a ceiling that only falls
 LIBRARIES = {
     "av": "video",
     "decord": "video",

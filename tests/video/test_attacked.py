@@ -11,7 +11,7 @@ from jungle.video import recovery as salvage
 from jungle.video.container.open import open_video
 from jungle.video.container.packets import read_packets
 from jungle.video.container.timeline import read_timeline
-from jungle.video.container.upright import Turn
+from jungle.video.container.upright import Turn, read_turn
 from jungle.video.decoders.blanks import has_blank
 from jungle.video.decoders.pyav import decode_all
 from jungle.video.decoders.trust import ERROR, is_sign
@@ -329,3 +329,11 @@ def test_a_decoder_that_is_not_asked_for_checks_is_not_believed(tmp_path, decode
         assert len(statuses) == 1
         seen += statuses == {"degraded"}
     assert seen > 3
+
+
+def test_a_track_header_without_content_at_the_end_of_a_file_says_nothing(tmp_path):
+    path = tmp_path / "a.mov"
+    tkhd = struct.pack(">I4s", 8, b"tkhd")
+    trak = struct.pack(">I4s", 8 + len(tkhd), b"trak") + tkhd
+    path.write_bytes(struct.pack(">I4s", 8 + len(trak), b"moov") + trak)
+    assert read_turn(path, "mov,mp4,m4a,3gp,3g2,mj2", 1) is None

@@ -141,7 +141,7 @@ def test_a_main_picture_of_an_unknown_codec_is_said_to_be_missing(files, tmp_pat
         data = data[:at] + b"Z" * len(codec) + data[at + len(codec) :]
     path = tmp_path / name
     path.write_bytes(data)
-    said = "another video stream in the file is of a codec that is not known"
+    said = "another video stream in the file has an unknown codec"
     for decoder in ("pyav", "decord"):
         clip = read_clip(path, ClipSpec(Frames("uniform", 4), decoder=decoder))
         assert (clip.width, clip.status, clip.reason) == (64, "degraded", said)

@@ -24,5 +24,5 @@ def test_a_line_of_pixels_is_a_clip(height: int, width: int, tmp_path: Path) -> 
     row, _ = inspect((path.name, str(path)))
     assert (row["status"], row["height"], row["width"], row["frames"]) == ("ok", height, width, 4)
     assert shrink_clip(path, tmp_path / "mjpeg.avi", Shrink())["status"] == "ok"
-    with pytest.raises(ClipError, match=f"h264 takes no frames of {width}x{height} pixels"):
+    with pytest.raises(ClipError, match=f"h264 cannot hold frames of {width}x{height} pixels"):
         shrink_clip(path, tmp_path / "h264.avi", Shrink(codec="h264"))

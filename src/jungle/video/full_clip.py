@@ -1,4 +1,4 @@
-"""All frames of a clip, if any selection of them equals the frames that a reading of that selection gives."""
+"""All frames of a clip, for clips where any selection of them equals a reading of that selection."""
 
 from __future__ import annotations
 

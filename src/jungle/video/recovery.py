@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from av import VideoFrame
     from av.video.codeccontext import VideoCodecContext
 
-# Damage hits some packets and spares others. A decoder that complains of this share of at least so many
-# packets does not get on with the encoder or a header, and its frames are close to what was filmed.
+# Damage affects some packets and not others. A decoder that complains about this share of at least so many
+# packets merely disagrees with the encoder or a header, and its frames are close to what was filmed.
 ALIKE, FEWEST = 0.9, 10
 USUAL_RATE = 25  # frames a second, if a stream of bare frames has no rate
 CHEAP = {"skip_loop_filter": "all", "skip_idct": "all"}
@@ -57,9 +57,9 @@ def drop_leading_frames(path: str | Path, timeline: Timeline) -> Timeline:
 
 
 def has_true_keys(path: str | Path, timeline: Timeline) -> bool:
-    """Return whether frames are key frames where all are called so, as without a list of key frames.
+    """Return whether all frames are key frames in a file that marks every frame as one.
 
-    Three packets are tried, each decoded by itself, for decoders that begin at any key frame.
+    A file without a list of key frames marks them all. Three packets are decoded, each on its own.
     """
     if len(timeline.key) < 2 or not timeline.key.all():
         return True
@@ -95,7 +95,7 @@ def is_sound(path: str | Path, timeline: Timeline, picks: np.ndarray) -> bool:
     """
     with open_video(path, timeline.trust_index) as (container, stream):
         context = stream.codec_context
-        if not has_checksums(context, timeline):  # which are those of whole pictures
+        if not has_checksums(context, timeline):  # a checksum needs the whole picture
             unasked = {"err_detect": "0"} if context.name == "hevc" else {}
             context.options = {**context.options, **CHEAP, **unasked}
         wanted = WantedFrames(picks, timeline, lambda frame: np.empty(0))
@@ -124,7 +124,7 @@ def count_frames(path: str | Path, timeline: Timeline, doubtful: bool = False) -
     damage = timeline.damage
     if doubtful:
         sound[:] = True
-        damage = damage or "all frames may differ from what was filmed: the decoder complains of each of them"
+        damage = damage or "all frames may differ from what was filmed: the decoder complains about each"
     elif not sound.any():
         if watched.fed >= FEWEST and watched.complaints >= ALIKE * watched.fed:
             raise WrongTimeline("doubt")
@@ -194,8 +194,8 @@ def find_nearest(
     """
     todo = sorted(wanted_pts)
     found: dict[int, tuple[int, np.ndarray]] = {}
-    # An AVI's demuxer that skips a frame gives the next one its time. Frames that the index could not find
-    # are other frames where a decode of the whole file shows their times.
+    # When the demuxer of AVI skips a frame, it gives that frame's time to the next one. So in a decode of the
+    # whole file, the time of a frame that the index could not find belongs to another frame.
     used = {*taken_pts, *(wanted_pts if timeline.seekable else ())}
     before: VideoFrame | None = None
 

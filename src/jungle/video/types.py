@@ -72,7 +72,7 @@ class Frames:
                     f"frames.first_s: only kind 'random' draws from a part; kind '{self.kind}' ignores it."
                 )
             if not math.isfinite(self.first_s) or self.first_s <= 0:
-                raise UsageError(f"frames.first_s: {self.first_s} is no number of seconds above 0.")
+                raise UsageError(f"frames.first_s: {self.first_s} is not a number of seconds above 0.")
 
     def to_dict(self) -> dict[str, object]:
         """Return plain types, for checkpoints and fingerprints; `first_s` only if it is given."""

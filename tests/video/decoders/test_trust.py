@@ -178,7 +178,7 @@ def test_far_fewer_frames_than_the_header_tells_are_a_degraded_clip(bases, tmp_p
         clip = read_clip(path, SPEC)
         assert (clip.status, clip.reason) == (
             "degraded",
-            "48 of 200 frames that the header tells of are there",
+            "48 of 200 frames that the header announces are there",
         )
 
 

@@ -64,7 +64,7 @@ def test_a_copy_that_is_not_like_its_original_is_not_kept(original, tmp_path, mo
     add = ClipWriter.add
     monkeypatch.setattr(ClipWriter, "add", lambda self, image, time=None: wrong(add, self, image, time))
     target = tmp_path / "small" / f"a{suffix}"
-    with pytest.raises(ClipError, match=r"^the copy is not like its original \(.*\), so it was not kept$"):
+    with pytest.raises(ClipError, match=r"^the copy differs from its original \(.*\), so it was not kept$"):
         shrink_clip(original, target, SPEC)
     assert list(target.parent.iterdir()) == []
 
@@ -91,7 +91,7 @@ def test_a_copy_that_was_cut_on_its_way_to_the_disk_is_not_kept(original, tmp_pa
     for suffix in (".mp4", ".mkv", ".avi"):
         row, _ = ShrinkTask(SPEC, str(tmp_path / "small"))((f"a{suffix}", str(original)))
         assert (row["status"], row["checked"]) == ("failed", False)
-        assert "not like its original" in row["reason"]
+        assert "differs from its original" in row["reason"]
     assert list((tmp_path / "small").iterdir()) == []
 
 
@@ -137,7 +137,7 @@ def test_a_copy_of_before_outlives_an_original_that_broke(original, tmp_path):
     original.write_bytes(b"no video")
     row, _ = task(("a.mp4", str(original)))
     assert row["status"] == "failed"
-    assert row["reason"].endswith("; the copy made before stays")
+    assert row["reason"].endswith("; the earlier copy stays")
     assert (tmp_path / "small" / "a.mp4").read_bytes() == before
 
 
@@ -199,7 +199,7 @@ def test_a_foreign_file_is_no_copy(original, tmp_path):
         shown.add(np.full((48, 64, 3), 99, np.uint8), number / 24)
     (tmp_path / "a.mp4").write_text("no video")
     for path in (tmp_path / "a.mp4", tmp_path / "none.mp4", original):
-        with pytest.raises(ClipError, match="not like its original"):
+        with pytest.raises(ClipError, match="differs from its original"):
             check_copy(path, shown, True)
 
 
@@ -248,7 +248,7 @@ def test_clips_that_a_disk_would_take_for_one_are_named_before_any_is_copied(ori
     assert not dataset._ignores_case(tmp_path)  # as most disks of Linux
     assert shrink_clips(paths, root, tmp_path / "one", SPEC)["status"].to_list() == ["ok", "ok"]
     monkeypatch.setattr(dataset, "_ignores_case", lambda _: True)
-    with pytest.raises(UserError, match=r"takes A\.MP4 and a\.mp4 for one name\. Rename them"):
+    with pytest.raises(UserError, match=r"treats A\.MP4 and a\.mp4 as one name\. Rename them"):
         shrink_clips(paths, root, tmp_path / "two", SPEC)
     assert not list((tmp_path / "two").rglob("*.[mM][pP]4"))
 

@@ -64,7 +64,7 @@ def test_closing_ends_the_threads_and_those_who_wait():
     with pytest.raises(GivenUp, match="stopped"):
         threads.wait(queued)
     gate.set()
-    assert running.done.wait(5)
+    assert running.result.result(5)
     for _ in range(100):
         if not any(t.name == "gpu-decoding" for t in threading.enumerate()):
             return

@@ -1,4 +1,4 @@
-"""Open a media file with PyAV so that a hostile or broken one can do no more than fail."""
+"""Open a media file with PyAV, safely: a hostile or broken file can only fail."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def find_main_stream(container: InputContainer, path: str | Path) -> VideoStream
     streams = _list_candidates(container)
     if not streams:
         if container.streams.video:
-            raise ClipError("its video is of a codec that is not known")
+            raise ClipError("its video codec is unknown")
         raise ClipError("audio only: no video stream" if container.streams.audio else "no video stream")
     if len(streams) == 1:
         return streams[0]
@@ -192,7 +192,7 @@ def find_main_stream(container: InputContainer, path: str | Path) -> VideoStream
 def describe_unknown_stream(container: InputContainer) -> str:
     """Describe a second video stream of an unknown codec, which may be the main picture; empty if none."""
     unknown = any(s.codec_context is None for s in container.streams.video)
-    return "another video stream in the file is of a codec that is not known" if unknown else ""
+    return "another video stream in the file has an unknown codec" if unknown else ""
 
 
 def describe_lost_beginning(container: InputContainer) -> str:

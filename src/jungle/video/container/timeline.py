@@ -150,7 +150,7 @@ def read_timeline(container: InputContainer, stream: VideoStream, scan: bool = F
 
 
 def _check_index(stream: VideoStream, size: int) -> None:
-    """Refuse an AVI's index that FFmpeg would follow to other frames, or past some."""
+    """Raise `WrongTimeline` if an AVI's index would lead FFmpeg to wrong frames, or past some."""
     pos, length = np.array([(e.pos, e.size) for e in stream.index_entries], np.int64).reshape(-1, 2).T
     if (pos[1:] < (pos + length)[:-1]).any() or (pos + length > size).any():
         raise WrongTimeline("scan")
@@ -298,12 +298,12 @@ def _count_at_even_rate(dts: np.ndarray) -> int:
 def _describe_lack(there: int, promised: int) -> str:
     """Describe a large lack of frames; cameras miscount by one or two, and drop some under load."""
     return (
-        f"{there} of {promised} frames that the header tells of are there" if there < MOST * promised else ""
+        f"{there} of {promised} frames that the header announces are there" if there < MOST * promised else ""
     )
 
 
 def _describe_lost_places(container: InputContainer, found: np.ndarray) -> str:
-    """Describe places in an AVI's index that have no frame: its demuxer skips them.
+    """Describe entries of an AVI's index that point to no frame: its demuxer skips them.
 
     An index that is wrong as a whole is no sign of damage.
     """

@@ -51,9 +51,10 @@ def find_recording_time(
     if found is not None:
         return found, "container"
     for match in pattern.finditer(name):
-        parts = {k: int(v) for k, v in match.groupdict().items() if v is not None and k in FIELDS}
+        parts = match.groupdict()
+        year, month, day, hour, minute, second = (int(parts.get(name) or 0) for name in FIELDS)
         try:
-            found = datetime(**parts)  # type: ignore[arg-type]  # FIELDS are its whole numbers
+            found = datetime(year, month, day, hour, minute, second)
         except ValueError:
             continue
         if found.year >= FIRST_YEAR:

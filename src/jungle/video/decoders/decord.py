@@ -73,7 +73,7 @@ def read(
         # In some containers it counts the times of a clip that begins late from that beginning.
         begins = (0, timeline.pts[0] * timeline.time_base)
         if all((np.abs(shown - due + begin) > most).any() for begin in begins):
-            raise ClipError("decord takes frames to be shown at other times")
+            raise ClipError("decord reports other times for the frames")
         for n in picks:
             image = reader[int(n)].asnumpy()
             if image.ndim != 3 or image.shape[2] != 3:
@@ -89,11 +89,9 @@ def read(
 def has_cuda() -> bool:
     """Return whether decord is installed and was built with CUDA, without touching a GPU."""
     try:
-        load()
-        from decord._ffi.function import get_global_func
+        return load().get_global_func("device_api.gpu", allow_missing=True) is not None
     except (ImportError, OSError):
         return False
-    return get_global_func("device_api.gpu", allow_missing=True) is not None
 
 
 def load() -> ModuleType:

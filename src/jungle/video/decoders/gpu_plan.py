@@ -63,7 +63,7 @@ class Plan:
             ClipError: it is another one.
         """
         if abs(seconds - float(self.pts[place]) * self.time_base) > self.time_base:
-            raise ClipError("the decoder gives another frame than the one asked for")
+            raise ClipError("the decoder returned a different frame than requested")
 
     def pack(self) -> tuple[dict[str, object], list[np.ndarray]]:
         """Return what passes between processes: facts that JSON can hold, and arrays."""

@@ -1,8 +1,8 @@
 """Decide which decoded frames are sound: a decoder invents lost parts, and reports it only in its log.
 
-It fills a lost part of a picture with grey or with the part before, and every picture that refers to it
-inherits that, until one that refers to none. So FFmpeg's log is read for each packet, and a frame is sound
-only if there was no sign of damage from the key frame that it depends on up to itself.
+It fills a lost part of a picture with grey or with that of the picture before, and pictures that refer to it
+inherit the error, up to the next one that refers to none. So FFmpeg's log is read for each packet, and a
+frame is sound only if there was no sign of damage from its key frame up to the frame itself.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class WatchedDecoder:
         self._entries: list[int] = []
         """Numbers of key packets without a sign of damage, ascending."""
         self._faults: list[int] = []
-        """Numbers of packets from which on damage is inherited, ascending."""
+        """Numbers of packets whose damage later frames inherit, ascending."""
         self._broken: set[int] = set()
         """Numbers of packets that are damaged themselves."""
         self._entry_pts: int | None = None

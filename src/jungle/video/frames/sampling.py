@@ -72,7 +72,7 @@ def pick_uniform(total: int, count: int) -> np.ndarray:
 
 
 def pick_at_rate(times: np.ndarray, fps: float, half: float = 0.5) -> np.ndarray:
-    """Return the frame on screen at each tick of a clock, each once; the first tick is `half` a tick in."""
+    """Return the frames on screen at a clock's ticks, each once; the first tick comes after `half` a tick."""
     steps = np.diff(times)
     step = float(np.median(steps)) if len(steps) else 0.0
     # With half a tick, 15 s at 2 fps give 30 frames without the very last one.

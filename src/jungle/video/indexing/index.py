@@ -178,9 +178,9 @@ def _read_known(out: Path, journal: Journal) -> pl.DataFrame:
             found = found.filter(pl.col("rules") == RULES)
             parts.append(found.select(pl.col(k).cast(t) for k, t in SCHEMA.items()))
         except UserError as e:
-            raise UserError(f"{out} is there and is no index of clips. Choose another name. ({e})") from None
+            raise UserError(f"{out} is not an index of clips ({e}): choose another name") from None
         except pl.exceptions.PolarsError:
-            raise UserError(f"{out} is there and is no index of clips. Choose another name.") from None
+            raise UserError(f"{out} is not an index of clips: choose another name") from None
         if old:
             said = tally(old, "files were")
             log.info(f"index: {said} read by an earlier version, which saw less damage: they are read again")

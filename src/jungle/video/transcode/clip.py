@@ -52,7 +52,7 @@ ENCODERS: dict[str, Encoding] = {
     },
 }
 SLOWEST, FASTEST = 1e-6, 1e3  # frames a second: from one in eleven days to the most that AVI can tell
-AS_IT_IS = "copied as it is: nothing was to change, and a new copy would be larger"
+AS_IT_IS = "copied unchanged: there was nothing to change, and a new copy would be larger"
 OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES)
 
 
@@ -75,7 +75,7 @@ class ShrinkTask:
         except OSError as error:
             reason = f"its copy cannot be written: {describe_error(error)}"
         if os.path.lexists(target):
-            reason += "; the copy made before stays"
+            reason += "; the earlier copy stays"
         return {**facts, "status": "failed", "reason": reason, "checked": False}, []
 
 
@@ -97,7 +97,7 @@ def shrink_clip(path: str | Path, target: Path, spec: Shrink) -> dict[str, objec
             before = _read_version(path)
             copied = _copy(path, part, target.suffix.lower(), spec, how)
             if _read_version(path) != before:
-                raise ClipError("the file changed while it was copied: copy it again once it is whole")
+                raise ClipError("the file changed while it was copied: copy it again once it is complete")
         return {**copied, "size_after": target.stat().st_size}
 
     return try_listings(copy)
@@ -149,7 +149,7 @@ class _Sink:
         self._timeline = timeline
         self._scaler: Scaler | None = None
         self.keeps_size = False
-        """Whether the copy is as large as the upright clip, but for odd sides, and nothing is cut off."""
+        """Whether the copy has the size of the upright clip (apart from odd sides), with nothing cut off."""
 
     @property
     def frames(self) -> int:
@@ -196,7 +196,6 @@ class _Sink:
             if getattr(error, "errno", None) in OF_THE_DISK:
                 why = describe_error(error)
             else:
-                why = (
-                    f"{self._spec.codec} takes no frames of {self.shown.size[1]}x{self.shown.size[0]} pixels"
-                )
+                height, width = self.shown.size
+                why = f"{self._spec.codec} cannot hold frames of {width}x{height} pixels"
             raise ClipError(f"its copy cannot be written: {why}") from None

@@ -82,7 +82,7 @@ def check_copy(path: Path, shown: OriginalRecord, variable: bool) -> None:
     try:
         try_listings(lambda how: _check(path, shown, variable, how))
     except ClipError as error:
-        raise ClipError(f"the copy is not like its original ({error}), so it was not kept") from None
+        raise ClipError(f"the copy differs from its original ({error}), so it was not kept") from None
 
 
 def _check(path: Path, shown: OriginalRecord, variable: bool, how: str) -> None:

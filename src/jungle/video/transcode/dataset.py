@@ -130,7 +130,7 @@ def _list_some(names: list[str]) -> str:
 
 
 def _check_names(names: Iterable[str], out: Path) -> None:
-    """Check that no copy would replace another on a disk that takes their names for one.
+    """Check that no copy would replace another on a disk that treats their names as one.
 
     Raises:
         UserError: one would.
@@ -141,8 +141,8 @@ def _check_names(names: Iterable[str], out: Path) -> None:
     same = [n for n in twins.values() if len(n) > 1]
     if same and _ignores_case(out):
         raise UserError(
-            f"shrink: the disk of {out} takes {' and '.join(same[0])} for one name"
-            f"{f', and so for {len(same) - 1} more' if len(same) > 1 else ''}. Rename them, or give a folder "
+            f"shrink: the disk of {out} treats {' and '.join(same[0])} as one name"
+            f"{f', and {len(same) - 1} more such' if len(same) > 1 else ''}. Rename them, or give a folder "
             "on another disk."
         )
 
@@ -169,7 +169,7 @@ def _write_settings(out: Path, spec: Shrink) -> None:
         except (ValueError, TypeError, KeyError, AttributeError, OSError, UsageError):
             before = None
         if before != spec:
-            made = "which cannot be told" if before is None else str(before)
+            made = "unknown" if before is None else str(before)
             raise UserError(
                 f"shrink: {out} holds copies made with other settings ({made}). Give another folder, or "
                 "delete it."

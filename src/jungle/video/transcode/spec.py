@@ -30,11 +30,11 @@ class Shrink:
 
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
-            raise UsageError(f"shrink: '{self.codec}' is not a codec for it.{suggest(self.codec, CODECS)}")
+            raise UsageError(f"shrink: codec '{self.codec}' is unknown.{suggest(self.codec, CODECS)}")
         if self.size is not None and self.short_side is not None:
             raise UsageError("shrink: give a size or a short side, not both.")
         if self.fps is not None and not 0 < self.fps <= 1000:
-            raise UsageError(f"shrink: {self.fps} frames a second cannot be.")
+            raise UsageError(f"shrink: {self.fps} frames a second: give a rate above 0, at most 1000.")
         for side in (*(self.size or ()), *(() if self.short_side is None else (self.short_side,))):
             if not 8 <= side <= MAX_SIDE:
                 raise UsageError(f"shrink: a side of {side} px is not from 8 to {MAX_SIDE}.")

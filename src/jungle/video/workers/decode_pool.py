@@ -32,14 +32,14 @@ class Job:
     content: str = ""
     """Content key of the file, for a `Source`; empty if unknown."""
     if_damaged: str = ""
-    """Content key with the time of the last write, for results of readings that are not sound."""
+    """Content key with the time of the last write, under which the frames of a damaged file are cached."""
     likely: Likely = ()
     """For frames of kind `random`: `Frames.likely`."""
     specs: tuple[int, ...] = (0,)
     """Which of the pool's specs it is read for."""
 
     def adapt(self, spec: ClipSpec, decoder: str = "") -> ClipSpec:
-        """Return the spec for this clip; with `decoder`, by that one on the CPU."""
+        """Return the spec for this clip; if `decoder` is given, with that decoder on the CPU."""
         if decoder:
             spec = replace(spec, decoder=decoder, device="cpu")
         return replace(spec, frames=replace(spec.frames, likely=self.likely)) if self.likely else spec

@@ -38,4 +38,4 @@ class DecodeStats:
         if count:
             reasons = [f"{reason}: {n}" for reason, n in self.on_cpu.most_common(MOST_REASONS)]
             line += f" ({'; '.join(reasons)}{'; ...' if len(self.on_cpu) > MOST_REASONS else ''})"
-        return f"{line}, {self.failed} not at all" if self.failed else line
+        return f"{line}, {self.failed} unreadable" if self.failed else line

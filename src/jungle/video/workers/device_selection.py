@@ -1,7 +1,7 @@
 """Choose where a run's clips are decoded: as configured, or by a short trial with `decoder.device=auto`.
 
-The choice changes frames by about a level of 255, and so the features' fingerprint: it is made once a run
-and kept.
+The choice changes frames by about one level of 255, and with them the features' fingerprint, so it is made
+once per run and kept.
 """
 
 import json
@@ -22,9 +22,9 @@ WAIT_S = 900.0  # for the first process of the run to choose
 
 
 def to_gpu(spec: ClipSpec) -> ClipSpec | None:
-    """Return the spec for decoding on a GPU; `auto` means torchcodec.
+    """Return the spec for decoding on a GPU, where `auto` means torchcodec.
 
-    None if its decoder cannot, or frames are cut on the CPU.
+    None if its decoder has no GPU side, or if frames are cropped to the motion, which the CPU does.
     """
     if spec.focus != "whole":
         return None
@@ -58,7 +58,7 @@ def require_gpu(decoder: str, device: str) -> None:
     if not device.startswith("cuda"):
         raise UsageError(
             f"decoder={decoder} decoder.device=cuda: the model runs on the CPU, since no GPU can be used "
-            "here or none was asked for (jungle doctor tells). Leave decoder.device out, or set it to cpu"
+            "here or none was asked for (see jungle doctor). Leave decoder.device out, or set it to cpu"
         )
     if decoder != "decord":
         torchcodec.load()
@@ -84,8 +84,8 @@ def select_device(
         device: the torch device of the model.
         workers: decoding processes.
         timeout_s: seconds a clip may take.
-        stored: whether features of a spec are in the store already: they decide before any trial.
-        folder: of the run, where the choice is kept for its other processes and for resuming.
+        stored: whether features of a spec are in the store already; if so, no trial is made.
+        folder: run folder, where the choice is kept for other processes and for resuming.
 
     Raises:
         UsageError: the GPU is configured and cannot be used.
@@ -99,7 +99,7 @@ def select_device(
         return gpu
     if gpu is None or not device.startswith("cuda"):
         if spec.device == "cuda":
-            log.info("the GPU decoded the clips in training, the CPU does here: about a level of 255 apart")
+            log.info("clips are decoded on the CPU, in training on a GPU: frames differ by about 1 of 255")
         return cpu
     if gpu.decoder == "decord" and not decord.has_cuda():
         return cpu
@@ -122,7 +122,7 @@ def select_device(
 
 
 def _read_choice(folder: Path | None) -> bool | None:
-    """Return what this run has chosen before; processes other than the first wait until it has chosen."""
+    """Return the choice that this run has made before; processes other than the first wait for it."""
     if folder is None:
         return None
     file, until = folder / CHOICE, time.monotonic() + WAIT_S

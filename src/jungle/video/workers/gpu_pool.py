@@ -37,7 +37,7 @@ Decode = Callable[[Plan, ClipSpec, str], Clip]
 Reading = Future[Clip | ClipError]
 """A worker's reading of a clip that the GPU did not decode."""
 Planned = Call[tuple[Job, Plan], Clip | tuple[str, Reading]]
-"""A clip in the threads: decoded there, or why not and what is read instead."""
+"""A clip in the threads: decoded there; or the reason why not, and the reading on the CPU."""
 
 
 def open_pool(

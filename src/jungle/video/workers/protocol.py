@@ -52,7 +52,7 @@ def receive_answer(connection: socket.socket) -> Answer:
 
 
 def _view_bytes(array: np.ndarray) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # arrays are buffers
+    return array.reshape(-1).view(np.uint8).data
 
 
 def send(connection: socket.socket, data: bytes) -> None:

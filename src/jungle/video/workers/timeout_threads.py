@@ -10,6 +10,9 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 MOST_HUNG = 3
@@ -22,15 +25,14 @@ class GivenUp(Exception):
     """Work that took too long; `str()` is one line that says so."""
 
 
+@dataclass(eq=False)
 class Call(Generic[I, R]):
     """One call, queued, running or done."""
 
-    def __init__(self, item: I) -> None:
-        self.item = item
-        self.began: float | None = None
-        self.done = threading.Event()
-        self.value: R | None = None
-        self.error: BaseException | None = None
+    item: I
+    result: Future[R] = field(default_factory=Future)
+    began: float = 0.0
+    """`time.monotonic` when a thread took it."""
 
 
 class TimeoutThreads(Generic[I, R]):
@@ -66,13 +68,11 @@ class TimeoutThreads(Generic[I, R]):
             GivenUp: it has taken too long, or the threads are closed.
             BaseException: what the work raised.
         """
-        while not call.done.wait(min(POLL_S, self.timeout_s)):
+        while not wait([call.result], min(POLL_S, self.timeout_s)).done:
             self._give_up_late_calls()
             if self._closed:
                 raise GivenUp("stopped")
-        if call.error is not None:
-            raise call.error
-        return call.value  # type: ignore[return-value]  # set by the thread
+        return call.result.result()
 
     def close(self) -> None:
         """Start no more calls; threads end after the calls that they are in."""
@@ -88,26 +88,22 @@ class TimeoutThreads(Generic[I, R]):
             with self._lock:
                 call.began = time.monotonic()
                 self._running.add(call)
-            value, error = None, None
             try:
-                value = self._work(call.item)
-            except BaseException as e:
-                error = e
+                finish = partial(call.result.set_result, self._work(call.item))
+            except BaseException as error:
+                finish = partial(call.result.set_exception, error)
             with self._lock:
                 if call not in self._running:
                     return  # given up before; another thread has taken this one's place
                 self._running.remove(call)
-                call.value, call.error = value, error
-            call.done.set()
+            finish()
 
     def _give_up_late_calls(self) -> None:
         now = time.monotonic()
         with self._lock:
-            late = [c for c in self._running if c.began is not None and now - c.began > self.timeout_s]
-            for call in late:
-                self._running.remove(call)
-                self.hung += 1
-                call.error = GivenUp(f"no answer within {self.timeout_s:g} s")
+            late = [call for call in self._running if now - call.began > self.timeout_s]
+            self._running.difference_update(late)
+            self.hung += len(late)
         for call in late:
-            call.done.set()
+            call.result.set_exception(GivenUp(f"no answer within {self.timeout_s:g} s"))
             self._start()
