@@ -41,6 +41,13 @@ class Progress:
             self._said = time.monotonic()
             self._say(note)
 
+    def skip(self, n: int) -> None:
+        """Count `n` items that were done before: they say nothing about the rate."""
+        self.done += n
+        self._resumed += n
+        if self._bar is not None:
+            self._bar.update(self._task, advance=n)
+
     def _say(self, note: str = "") -> None:
         seconds = max(time.monotonic() - self._began, 1e-9)
         rate = (self.done - self._resumed) / seconds

@@ -13,7 +13,7 @@ from jungle.errors import UserError
 COLUMNS = (
     *("clip", "path", "split", "site", "time", "weight"),
     *("status", "reason", "times", "attention", "top_class", "top_probability"),
-    "key",
+    *("key", "duration", "decision"),
 )
 MOST = 200  # letters of a class's name
 _JOINERS = "\u200c\u200d"  # within a word they are spelling, in Persian and in the scripts of India

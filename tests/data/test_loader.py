@@ -120,15 +120,6 @@ def test_in_evaluation_a_clip_that_failed_once_is_not_asked_for_again() -> None:
     assert 4 not in numbers(made)
 
 
-@pytest.mark.parametrize("broken", [set(), {0}, {4, 5}, {6, 7, 8}])
-def test_aligned_batches_do_not_depend_on_what_is_asked_for(broken: set[int]) -> None:
-    whole = {tuple(b["number_B"].tolist()) for b in loader(broken=broken, aligned=True)}
-    assert all(len({n // 3 for n in b}) == 1 for b in whole)
-    rest = loader(broken=broken, aligned=True)
-    rest.numbers = np.arange(3, 9)
-    assert {tuple(b["number_B"].tolist()) for b in rest} == {b for b in whole if 3 <= b[0] < 9}
-
-
 @pytest.mark.parametrize("world", [1, 3])
 def test_no_two_draws_of_a_clip_are_the_same_and_a_cut_epoch_counts_on(world: int) -> None:
     def drawn(rank: int, skip: int = 0) -> list[tuple[int, int]]:

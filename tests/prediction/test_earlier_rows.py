@@ -9,6 +9,7 @@ import torch
 from jungle.cli.entry import main
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError
+from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import Rows, check_clips
 
 CLASSES = ("lion", "hog")
@@ -21,7 +22,7 @@ def predict(out: Path, clips: str, finish: bool = True) -> None:
             rows.add(clip, "k", ClipPrediction(probs=probs))
         rows.flush()
         if finish:
-            rows.finish(rows.table(list(clips)))
+            rows.finish([ClipRequest(clip, None) for clip in clips])
 
 
 def test_the_same_clips_and_more_of_them_go_on(tmp_path: Path) -> None:

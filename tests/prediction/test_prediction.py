@@ -1,5 +1,6 @@
 """Prediction as a user runs it: the same bytes whatever was stopped, and no answer where no clip was read."""
 
+import struct
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,16 +11,17 @@ import pytest
 import torch
 
 from jungle.data import predictions
-from jungle.data.content_key import Content
+from jungle.data.content_key import Content, read_content
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError, UserError
+from jungle.files import write_json
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
 from jungle.prediction import fill
-from jungle.prediction.predictor import AllClips, average, predict_clips, select_whole_batches
+from jungle.prediction.predictor import Predictor, average
 from jungle.prediction.requests import ClipRequest
-from jungle.prediction.writer import Rows
+from jungle.prediction.writer import PLAN, SO_FAR, Rows
 from jungle.video import ClipSpec, Frames
 from tests.conftest import Command
 from tests.test_end_to_end import kill_when, start
@@ -68,15 +70,18 @@ def test_killed_or_done_in_parts_it_ends_in_the_same_bytes(
     many = tmp_path / "many"
     many.mkdir()
     clips = sorted((survey / "clips").iterdir())
-    for i in range(120):
-        (many / f"{i:03d}.mp4").symlink_to(clips[i % len(clips)])
+    for i in range(120):  # each with a content of its own, or it would be read once for all
+        free = struct.pack(">I4sQ", 16, b"free", i)
+        (many / f"{i:03d}.mp4").write_bytes(clips[i % len(clips)].read_bytes() + free)
     (many / "090.mp4").unlink()
     (many / "090.mp4").write_text("no video")
     whole = command("predict", *args(ckpt, many, tmp_path / "whole"))
     assert whole.returncode == 3, whole.stderr[-3000:]
     killed = tmp_path / "killed"
     process = start("predict", args(ckpt, many, killed, "flush_s=0.01"), tmp_path)
-    kill_when(process, lambda: len(list(killed.glob(".parts/part-*.parquet"))) > 1)
+    kill_when(
+        process, lambda: (killed / SO_FAR).is_file() and len((killed / SO_FAR).read_text().splitlines()) > 3
+    )
     assert not (killed / "predictions.parquet").exists()
     done = command("predict", *args(ckpt, many, killed))
     assert done.returncode == 3, done.stderr[-3000:]
@@ -218,64 +223,140 @@ def test_models_that_could_not_read_a_clip_say_nothing_of_it() -> None:
     assert average([(1, lost), (1, lost)]).status == "failed"
 
 
-def test_a_gpu_does_a_batch_again_whose_part_is_done() -> None:
-    asked = AllClips([""] * 10, [None if n == 2 else Content("k", "k, damaged") for n in range(10)])
-    assert select_whole_batches([3, 9], asked, 4, "cuda:0") == [0, 1, 3, 8, 9]
-    assert select_whole_batches([3, 9], asked, 4, "cpu") == [3, 9]
-    assert select_whole_batches([], asked, 4, "cuda:0") == []
+def settings(tmp_path: Path, **more: Any) -> Any:
+    """Settings of `fill_rows`."""
+    known = {
+        "batch_size": 4,
+        "workers": 0,
+        "timeout_s": 60.0,
+        "flush_s": 15.0,
+        "device": "cpu",
+        "decoder": SimpleNamespace(name=None, device="cpu"),
+        "paths": SimpleNamespace(features=tmp_path / "features", cache=tmp_path / "cache"),
+        "metadata": None,
+        "micro": None,
+    }
+    return SimpleNamespace(**known | more)
 
 
-def of_a_device(tmp_path: Path, *files: Path) -> tuple[Any, dict[ClipSpec, list[Any]]]:
-    """Settings and models of `predict_clips`, for which `cpu:0` is a GPU: whole batches there."""
-    paths = SimpleNamespace(features=tmp_path / "features")
-    cfg = SimpleNamespace(batch_size=4, workers=0, timeout_s=60.0, paths=paths)
-    groups: dict[ClipSpec, list[Any]] = {}
-    for file in files:
-        loaded = load_checkpoint(file)
-        groups.setdefault(loaded.clip_spec, []).append(loaded)
-    return cfg, groups
+def ask(paths: list[Path]) -> list[ClipRequest]:
+    return [ClipRequest(f"{i:02d}", str(path)) for i, path in enumerate(paths)]
+
+
+@pytest.fixture
+def predicted(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """Numbers of the clips that models are asked for, call by call."""
+    calls: list[list[int]] = []
+    predict = Predictor.predict
+
+    def noted(self: Predictor, todo: Any, *rest: Any) -> Any:
+        calls.append(list(todo))
+        return predict(self, todo, *rest)
+
+    monkeypatch.setattr(Predictor, "predict", noted)
+    return calls
 
 
 @pytest.mark.parametrize("several", [False, True])
 def test_on_a_device_of_batches_a_stop_does_not_move_a_bit(
-    several: bool, ckpt: Path, survey: Path, tmp_path: Path
+    several: bool,
+    ckpt: Path,
+    survey: Path,
+    tmp_path: Path,
+    predicted: list[list[int]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """An unfinished batch is repeated as a whole where answers may depend on it."""
+    monkeypatch.setattr(fill, "resolve_device", lambda _: "cpu:0")  # not "cpu": in whole batches, as on a GPU
     files = [ckpt, checkpoint(tmp_path / "b.ckpt", 1, frames=5)] if several else [ckpt]
-    cfg, groups = of_a_device(tmp_path, *files)
-    paths = [str(p) for p in sorted((survey / "clips").iterdir())[:10]]
+    paths = sorted((survey / "clips").iterdir())[:10]
     (tmp_path / "broken.mp4").write_text("no video")
-    paths[6] = str(tmp_path / "broken.mp4")
-    asked = AllClips(paths, [Content(f"k{i}", f"k{i}, damaged") for i in range(10)])
+    paths[6] = tmp_path / "broken.mp4"
+    paths[9] = paths[1]  # a copy, which is in no batch
+    asked, cfg = ask(paths), settings(tmp_path)
 
-    def answered(todo: list[int]) -> dict[int, ClipPrediction]:
-        whole = select_whole_batches(todo, asked, cfg.batch_size, "cpu:0")
-        rows = predict_clips(cfg, groups, asked, whole, CLASSES, "cpu:0")
-        return {row.number: row for row in rows}
+    def answer(name: str, first: dict[str, ClipPrediction]) -> dict[str, ClipPrediction]:
+        with Rows(tmp_path / name, {"ckpt": ["a"]}, CLASSES, False) as rows:
+            for request in asked:
+                if row := first.get(request.clip):
+                    key = read_content(request.path or "").key_of(row.status)
+                    rows.add(request.clip, key, row, request.clip == "09")
+            rows.flush()
+            fill.fill_rows(cfg, [load_checkpoint(file) for file in files], asked, rows)
+            rows.finish(asked)
+        with Rows(tmp_path / name, {"ckpt": ["a"]}, CLASSES, False) as rows:
+            return {r.clip: rows._store.get([r.clip])[0] for r in asked}
 
-    undisturbed = answered(list(range(10)))
-    assert undisturbed[6].status == "failed"
-    for stopped_after in (1, 5, 9):
-        again = answered(list(range(stopped_after, 10)))
-        for n, row in ({n: undisturbed[n] for n in range(stopped_after)} | again).items():
-            assert row.status == undisturbed[n].status
-            if n != 6:
-                np.testing.assert_array_equal(row.probs, undisturbed[n].probs)
+    whole = answer("whole", {})
+    assert whole["06"].status == "failed"
+    assert predicted == [[0, 1, 2, 3, 4, 5, 6, 7, 8]]
+    for stopped_after, again in ((1, list(range(9))), (5, list(range(4, 9))), (9, [])):
+        predicted.clear()
+        found = answer(f"{stopped_after}", {r.clip: whole[r.clip] for r in asked[:stopped_after]})
+        assert predicted == ([again] if again else [])
+        for clip, row in found.items():
+            assert row.status == whole[clip].status
+            np.testing.assert_array_equal(row.probs, whole[clip].probs)
 
 
-def test_a_clip_of_which_something_else_is_told_is_predicted_again(
-    survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_content_is_read_once(
+    ckpt: Path, survey: Path, tmp_path: Path, predicted: list[list[int]]
 ) -> None:
-    asks = [ClipRequest(p.name, str(p)) for p in sorted((survey / "clips").iterdir())[:2]]
-    told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
-    monkeypatch.setattr(fill.metadata, "read_clip_metadata", lambda *_: told.copy())
-    cfg: Any = SimpleNamespace(metadata=None, paths=SimpleNamespace(cache=tmp_path), workers=0, timeout_s=1.0)
-    seeing = [SimpleNamespace(model=SimpleNamespace(metadata=SimpleNamespace(names=())))]
+    lion, hog = sorted((survey / "clips").iterdir())[:2]
+    asked = ask([lion, hog, *[lion] * 700, hog])
     with Rows(tmp_path / "out", {"ckpt": ["a"]}, CLASSES, False) as rows:
-        before = fill.read_clips(cfg, seeing, asks, rows).keys
-        assert fill.read_clips(cfg, seeing, asks, rows).keys == before
-        told[1, 0] = 4
-        after = fill.read_clips(cfg, seeing, asks, rows).keys
-    assert [a == b for a, b in zip(before, after, strict=True)] == [True, False]
+        fill.fill_rows(settings(tmp_path), [load_checkpoint(ckpt)], asked, rows)
+        rows.finish(asked)
+    assert predicted == [[0, 1]]
+    table = predictions.read(tmp_path / "out" / "predictions.parquet")
+    assert table["status"].to_list() == ["ok"] * len(asked)
+    assert table["lion"].n_unique() == 2
+    assert table["lion"][2] == table["lion"][0] != table["lion"][-1]
+    assert table["duration"].min() > 0
+    predicted.clear()
+    renamed = [*asked, ClipRequest("moved", str(hog))]  # a name from later
+    with Rows(tmp_path / "out", {"ckpt": ["a"]}, CLASSES, False) as rows:
+        fill.fill_rows(settings(tmp_path), [load_checkpoint(ckpt)], renamed, rows)
+        assert rows.table(["moved"])["lion"][0] == table["lion"][1]
+    assert predicted == []
+
+
+def test_a_sound_clip_is_no_copy_of_one_that_was_read_in_part(
+    ckpt: Path, survey: Path, tmp_path: Path, predicted: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A content key is of some bytes of a file only: another clip with the same key may be sound."""
+    good, bad = tmp_path / "good.mp4", tmp_path / "bad.mp4"
+    good.write_bytes((survey / "clips" / "lion_01.mp4").read_bytes())
+    bad.write_text("no video")
+    monkeypatch.setattr(fill, "read_contents", lambda paths: [Content("k", f"k of {p}") for p in paths])
+    asked = ask([bad, good, good])
+    with Rows(tmp_path / "out", {"ckpt": ["a"]}, CLASSES, False) as rows:
+        fill.fill_rows(settings(tmp_path), [load_checkpoint(ckpt)], asked, rows)
+        assert rows.table(["00", "01", "02"])["status"].to_list() == ["failed", "ok", "ok"]
+
+
+def test_a_clip_of_which_something_else_is_told_is_predicted_again(survey: Path) -> None:
+    asked = ask(sorted((survey / "clips").iterdir())[:2])
+    told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
+
+    def keys() -> list[Content]:
+        [window] = fill.read_windows(asked, told, 4)
+        return list(window.keys.values())
+
+    before = keys()
+    assert keys() == before
+    told[1, 0] = 4
+    assert [a == b for a, b in zip(before, keys(), strict=True)] == [True, False]
+
+
+def test_windows_are_of_whole_batches(survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fill, "WINDOW", 8)
+    asked = ask(sorted((survey / "clips").iterdir())[:10])
+    assert [list(w.numbers) for w in fill.read_windows(asked, None, 3)] == [
+        [0, 1, 2, 3, 4, 5],
+        [6, 7, 8, 9],
+    ]
+    assert list(fill.read_windows([], None, 3)) == []
 
 
 def test_the_order_of_checkpoints_is_part_of_what_a_folder_holds(tmp_path: Path) -> None:
@@ -289,11 +370,13 @@ def test_the_order_of_checkpoints_is_part_of_what_a_folder_holds(tmp_path: Path)
 
 
 def test_a_folder_of_version_1_goes_on_without_its_numbers_for_failed_clips(tmp_path: Path) -> None:
-    with Rows(tmp_path, {"ckpt": ["a"]}, CLASSES, False) as rows:
-        rows.add("x.mp4", "k", ClipPrediction.failure("no frames"))
-        rows.flush()
-    [part] = (tmp_path / ".parts").glob("*.parquet")
-    pl.read_parquet(part).with_columns(pl.lit(0.0, pl.Float32).alias(c) for c in CLASSES).write_parquet(part)
+    table = predictions.make_table(["x.mp4"], [ClipPrediction.failure("no frames")], CLASSES)
+    numbers = table.with_columns(
+        *(pl.lit(0.0, pl.Float32).alias(c) for c in CLASSES), pl.lit("k").alias("key")
+    )
+    (tmp_path / ".parts").mkdir()
+    numbers.write_parquet(tmp_path / ".parts" / "part-000000.parquet")
+    write_json(tmp_path / PLAN, {"ckpt": ["a"]})
     with Rows(tmp_path, {"ckpt": ["a"]}, CLASSES, False) as rows:
         assert rows.table(["x.mp4"])["lion"].to_list() == [None]
-        assert rows.failed == {"x.mp4"}
+        assert rows.find("x.mp4", Content("", "k")) == "failed"

@@ -210,10 +210,10 @@ def test_a_prediction_is_made_again_once_the_file_was_written(film: Film, tmp_pa
             rows.add("a.avi", damaged.key_of(status), row)
             rows.flush()
         with Rows(tmp_path / status, {"ckpt": ["a"]}, CLASSES, False) as rows:
-            assert rows.has("a.avi", damaged)
+            assert rows.find("a.avi", damaged)
             assert rows.is_damaged("a.avi")
             film.repair()
-            assert not rows.has("a.avi", read_content(film.path))
+            assert not rows.find("a.avi", read_content(film.path))
             film.damage()
             damaged = read_content(film.path)
     with Rows(tmp_path / "ok", {"ckpt": ["a"]}, CLASSES, False) as rows:
@@ -221,7 +221,7 @@ def test_a_prediction_is_made_again_once_the_file_was_written(film: Film, tmp_pa
         rows.flush()
     with Rows(tmp_path / "ok", {"ckpt": ["a"]}, CLASSES, False) as rows:
         film.repair()
-        assert rows.has("a.avi", read_content(film.path))
+        assert rows.find("a.avi", read_content(film.path))
         assert not rows.is_damaged("a.avi")
 
 

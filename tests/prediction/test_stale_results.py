@@ -9,6 +9,7 @@ import pytest
 from jungle.cli.entry import main
 from jungle.commands import ensemble_stack
 from jungle.data.predictions import ClipPrediction
+from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import DERIVED, Rows
 from tests.ensemble.ensemble_cases import CLASSES, both, members
 
@@ -18,7 +19,7 @@ def predicted(out: Path, clips: str, p: float = 0.5) -> None:
         for clip in clips:
             probs = np.array([p, 1 - p], np.float32)
             rows.add(clip, "k", ClipPrediction(probs=probs))
-        rows.finish(rows.table(list(clips)))
+        rows.finish([ClipRequest(clip, None) for clip in clips])
 
 
 def derived(out: Path) -> list[str]:

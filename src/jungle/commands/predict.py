@@ -75,8 +75,8 @@ def main(raw: object) -> None:
         if cfg.retry_failed:
             rows.forget_failed()
         fill_rows(cfg, loaded, requests, rows)
-        table = rows.table(clips)
-        rows.finish(table)
+        rows.finish(requests)
+    table = predictions.read(out / "predictions.parquet")
     if template is not None:
         priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}
         write_submission(table, template, out / "submission.csv", priors)

@@ -40,7 +40,7 @@ class VideoReader:
         self.workers, self.timeout_s, self.seed = workers, timeout_s, seed
         self.transform, self.cache, self.likely = transform, cache, likely
         self._cache_stats = None if cache is None else CacheStats(cache)
-        self.ahead = _that_fit(spec, ahead or 2 * max(workers, 1) + 2)
+        self.ahead = limit_ahead([spec], ahead or 2 * max(workers, 1) + 2)
         self._pool: DecodePool | GpuPool | None = None
 
     def __call__(
@@ -75,7 +75,7 @@ class VideoReader:
             if isinstance(clip, Clip):
                 if self._cache_stats is not None:
                     self._cache_stats.add(clip)
-                yield int(done.key), Sample(clip.frames, clip.times, clip.status, clip.reason)
+                yield int(done.key), make_sample(clip)
             else:
                 yield int(done.key), str(clip)
         if self._cache_stats is not None:
@@ -88,19 +88,29 @@ class VideoReader:
             self._pool = None
 
 
-def _that_fit(spec: ClipSpec, wanted: int) -> int:
+def make_sample(clip: Clip) -> Sample:
+    """Return the sample of a clip that was read."""
+    return Sample(clip.frames, clip.times, clip.status, clip.reason, clip.duration, clip.created)
+
+
+def limit_ahead(specs: Sequence[ClipSpec], wanted: int) -> int:
     """Return how many clips may be held at once: as many as wanted, or as half of what memory is left holds.
+
+    Args:
+        specs: each clip is held as the frames of all of them.
+        wanted: clips.
 
     Raises:
         UserError: not even one fits.
     """
-    if spec.most_bytes is None:
+    largest = max(specs, key=lambda spec: spec.most_bytes or 0)
+    total, free = sum(spec.most_bytes or 0 for spec in specs), free_memory()
+    if not total:
         return wanted
-    free = free_memory()
-    if spec.most_bytes > free:
-        height, width = spec.size or (0, 0)
+    if total > free:
+        height, width = largest.size or (0, 0)
         raise UserError(
-            f"the frames of one clip take {spec.most_bytes / 1e9:.1f} GB ({spec.frames.count} of {height}x"
+            f"the frames of one clip take {total / 1e9:.1f} GB ({largest.frames.count} of {height}x"
             f"{width}), and {free / 1e9:.1f} GB of memory are left: take a smaller frames.count or model.size"
         )
-    return max(1, min(wanted, free // 2 // spec.most_bytes))
+    return max(1, min(wanted, free // 2 // total))

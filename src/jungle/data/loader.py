@@ -27,6 +27,10 @@ class Sample:
     times: np.ndarray
     status: str = "ok"
     reason: str = ""
+    duration: float = 0.0
+    """Seconds of the clip; 0 if unknown."""
+    created: str = ""
+    """Time of recording in the words of the video's container; empty if unknown."""
 
 
 Read = Callable[[Sequence[int], int, Sequence[int]], Iterator[tuple[int, Sample | str]]]
@@ -85,9 +89,6 @@ class ClipLoader:
     damaged: set[int] = field(default_factory=set)
     facts: np.ndarray | None = None
     """float32 `[N, F]`, by clip number: see `jungle.data.metadata`; None = there are none."""
-    aligned: bool = False
-    """A batch holds clips of the numbers from k * batch_size to (k + 1) * batch_size - 1 alone: which clips
-    stand together does not depend on what else is asked for, nor on which clips fail."""
     pin: bool = False
     """Whether batches lie in pinned memory, from where a GPU copies while it computes."""
 
@@ -119,9 +120,6 @@ class ClipLoader:
                 if isinstance(sample, str):
                     self._failed(number, sample)
                     continue
-                if self.aligned and batch and number // self.batch_size != batch[0][0] // self.batch_size:
-                    yield self._collated(batch)
-                    batch = []
                 if sample.status != "ok":
                     self.damaged.add(int(number))
                 batch.append((number, sample))
@@ -169,26 +167,55 @@ class ClipLoader:
 
     def _collated(self, batch: list[tuple[int, Sample]]) -> Batch:
         numbers = np.array([n for n, _ in batch])
-        longest = max(len(s.values) for _, s in batch)
-        times = np.zeros((len(batch), longest), np.float32)
-        mask = np.zeros((len(batch), longest), bool)
-        for i, (_, sample) in enumerate(batch):
-            t = len(sample.values)
-            times[i, :t], mask[i, :t] = sample.times, True
-        made: Batch = {
-            "times_BT": torch.from_numpy(times),
-            "mask_BT": torch.from_numpy(mask),
-            "real_N": torch.from_numpy(np.flatnonzero(mask)),
-            "number_B": torch.from_numpy(numbers),
-            "targets_BC": torch.from_numpy(self.targets[numbers]),
-            "weight_B": torch.from_numpy(self.weight[numbers]),
-            "status": [s.status for _, s in batch],
-            "reason": [s.reason for _, s in batch],
-        }
-        made[self.key] = pad_clips([s.values for _, s in batch], longest, self.pin)
-        if self.facts is not None:
-            made["facts_BF"] = torch.from_numpy(self.facts[numbers])
-        return made
+        return make_batch(
+            batch,
+            self.key,
+            targets_BC=self.targets[numbers],
+            weight_B=self.weight[numbers],
+            facts_BF=None if self.facts is None else self.facts[numbers],
+            pin=self.pin,
+        )
+
+
+def make_batch(
+    clips: Sequence[tuple[int, Sample]],
+    key: ValuesKey,
+    *,
+    targets_BC: np.ndarray,
+    weight_B: np.ndarray,
+    facts_BF: np.ndarray | None = None,
+    pin: bool = False,
+) -> Batch:
+    """Return the batch of some clips, each with its number; shorter ones are padded.
+
+    Args:
+        clips: number and sample of each.
+        key: what the samples' values are.
+        targets_BC: float32, their labels.
+        weight_B: float32.
+        facts_BF: their metadata, where the model uses them.
+        pin: whether the batch lies in pinned memory.
+    """
+    longest = max(len(s.values) for _, s in clips)
+    times = np.zeros((len(clips), longest), np.float32)
+    mask = np.zeros((len(clips), longest), bool)
+    for i, (_, sample) in enumerate(clips):
+        t = len(sample.values)
+        times[i, :t], mask[i, :t] = sample.times, True
+    made: Batch = {
+        "times_BT": torch.from_numpy(times),
+        "mask_BT": torch.from_numpy(mask),
+        "real_N": torch.from_numpy(np.flatnonzero(mask)),
+        "number_B": torch.tensor([n for n, _ in clips]),
+        "targets_BC": torch.from_numpy(targets_BC),
+        "weight_B": torch.from_numpy(weight_B),
+        "status": [s.status for _, s in clips],
+        "reason": [s.reason for _, s in clips],
+    }
+    made[key] = pad_clips([s.values for _, s in clips], longest, pin)
+    if facts_BF is not None:
+        made["facts_BF"] = torch.from_numpy(facts_BF)
+    return made
 
 
 def pad_clips(values: list[np.ndarray | torch.Tensor], longest: int, pin: bool = False) -> torch.Tensor:

@@ -12,13 +12,18 @@ import numpy as np
 import polars as pl
 
 from jungle import names
+from jungle.data import spreadsheets
 from jungle.data.spreadsheets import write_csv
 from jungle.errors import UserError
+from jungle.files import write_text
 from jungle.parquet import read_parquet, write_parquet
 
 FAILED = "failed"
 STATUSES = ("ok", "degraded", FAILED)
 META = ("clip", "status", "reason", "times", "attention")
+FACTS = {"path": pl.String, "site": pl.String, "time": pl.Datetime("us"), "duration": pl.Float64}
+"""Columns of a prediction folder's table: file, site, time of recording by the camera's clock, and length in
+seconds; null where unknown. Tables of training runs, and those of version 0.1, lack them."""
 CSV_META = ("top_class", "top_probability")  # of the CSV alone
 
 
@@ -34,6 +39,8 @@ class ClipPrediction:
         attention: float32 `[T]`, the weights of these frames; None where the head has none.
         frames: float32 `[T, C]`, the prediction of each frame as a clip of its own, where asked for.
         number: row of the clips table.
+        duration: seconds of the clip; 0 if unknown.
+        created: time of recording in the words of the video's container; empty if unknown.
     """
 
     status: str = "ok"
@@ -43,6 +50,8 @@ class ClipPrediction:
     attention: np.ndarray | None = None
     frames: np.ndarray | None = None
     number: int = -1
+    duration: float = 0.0
+    created: str = ""
 
     @classmethod
     def failure(cls, reason: str, number: int = -1) -> "ClipPrediction":
@@ -141,8 +150,8 @@ def clear_failed(table: pl.DataFrame, classes: Sequence[str]) -> pl.DataFrame:
 
 
 def get_classes(table: pl.DataFrame) -> tuple[str, ...]:
-    """Return the class names: every column that is not one of `META`."""
-    return tuple(c for c in table.columns if c not in META)
+    """Return the class names: every column that is not one of `META` or `FACTS`."""
+    return tuple(c for c in table.columns if c not in META and c not in FACTS)
 
 
 def get_probabilities(table: pl.DataFrame, classes: Sequence[str] | None = None) -> np.ndarray:
@@ -171,9 +180,14 @@ def write(table: pl.DataFrame, path: str | Path) -> None:
     """Write the table in one step: Parquet whole, CSV for people (no frames, the top class first)."""
     path = Path(path)
     if path.suffix == ".csv":
-        write_csv(_format_for_people(table), path, float_precision=6)
+        write_text(path, format_csv(table))
         return
     write_parquet(table.rechunk(), path)  # the same bytes, however the rows came together
+
+
+def format_csv(table: pl.DataFrame, header: bool = True) -> str:
+    """Return the CSV of a table for people: no frames, the top class first."""
+    return spreadsheets.format_csv(_format_for_people(table), float_precision=6, header=header)
 
 
 def _format_for_people(table: pl.DataFrame) -> pl.DataFrame:
@@ -195,6 +209,7 @@ def _format_for_people(table: pl.DataFrame) -> pl.DataFrame:
         pl.when(has_top).then(top).alias("top_class"),
         pl.when(has_top).then(highest).alias("top_probability"),
         *classes,
+        *(name for name in ("site", "time", "duration", "path") if name in table.columns),
     )
 
 

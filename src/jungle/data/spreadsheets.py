@@ -32,16 +32,28 @@ def escape_formula(value: str) -> str:
 def write_csv(
     table: pl.DataFrame, path: str | Path, *, exact: Sequence[str] = (), float_precision: int | None = None
 ) -> None:
-    """Write a table for people in one step.
-
-    Args:
-        table: any; its headings and its text are what `as_text` makes of them.
-        path: the file.
-        exact: columns that the program reads again, written as they are.
-        float_precision: digits after the point.
+    """Write a table for people in one step; see `format_csv`.
 
     Raises:
         OSError: the file cannot be written.
+    """
+    write_text(path, format_csv(table, exact=exact, float_precision=float_precision))
+
+
+def format_csv(
+    table: pl.DataFrame,
+    *,
+    exact: Sequence[str] = (),
+    float_precision: int | None = None,
+    header: bool = True,
+) -> str:
+    """Return the CSV of a table for people.
+
+    Args:
+        table: any; its headings and its text are what `escape_formula` makes of them.
+        exact: columns that the program reads again, written as they are.
+        float_precision: digits after the point.
+        header: whether it begins with the headings.
     """
     texts = [c for c, kind in table.schema.items() if kind == pl.String and c not in exact]
     safe = table.with_columns(_escape_column(table[c]) for c in texts)
@@ -50,7 +62,7 @@ def write_csv(
         while heading != name and heading in safe.columns:  # a class of just that name
             heading = "'" + heading
         safe = safe.rename({name: heading})
-    write_text(path, safe.write_csv(float_precision=float_precision))
+    return safe.write_csv(float_precision=float_precision, include_header=header)
 
 
 def _escape_column(cells: pl.Series) -> pl.Series:

@@ -41,19 +41,30 @@ def compute_features(model: ClipClassifier, batch: AnyBatch, device: str, dtype:
 def predict_batches(
     model: ClipClassifier, batches: Iterable[Batch], device: str, dtype: str, each_frame: bool = False
 ) -> Iterator[ClipPrediction]:
-    """Yield the prediction of each clip of each batch.
+    """Yield the prediction of each clip of each batch; `model` is put in eval mode, on the device.
+
+    The other arguments are those of `predict_batch`.
+    """
+    model = model.eval().to(device)
+    for batch in batches:
+        yield from predict_batch(model, batch, device, dtype, each_frame)
+
+
+def predict_batch(
+    model: ClipClassifier, batch: Batch, device: str, dtype: str, each_frame: bool = False
+) -> list[ClipPrediction]:
+    """Return the prediction of each clip of a batch.
 
     On the CPU each clip is predicted alone: its row is the same to the last bit in any batch. A GPU computes
     the batch as a whole, and the last bit may depend on it.
 
     Args:
-        model: put in eval mode, on the device.
-        batches: of frames or of features.
+        model: in eval mode, on the device.
+        batch: of frames or of features.
         device: a torch device.
         dtype: `bfloat16` or `float32`, for the backbone. The head is always float32.
         each_frame: also fill `frames`: the prediction of each frame as a clip of one frame.
     """
-    model = model.eval().to(device)
 
     def predict(part: ClipTensors) -> BatchPrediction:
         with torch.inference_mode():
@@ -64,16 +75,17 @@ def predict_batches(
                 _predict_frames(model, part) if each_frame else [],
             )
 
-    for batch in batches:
-        has_frames = "frames_BTHWC" in batch
-        ready = compute_features(model, batch, device, dtype) if has_frames else move_batch(batch, device)
-        alone = device == "cpu"
-        parts = map_parallel(predict, _split_clips(ready)) if alone else [predict(ready)]
-        mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
-        for i, number in enumerate(batch["number_B"].tolist()):
-            mask_T, (part, at) = mask_BT[i], (parts[i], 0) if alone else (parts[0], i)
-            attention = None if part.attention_BT is None else part.attention_BT[at]
-            yield ClipPrediction(
+    has_frames = "frames_BTHWC" in batch
+    ready = compute_features(model, batch, device, dtype) if has_frames else move_batch(batch, device)
+    alone = device == "cpu"
+    parts = map_parallel(predict, _split_clips(ready)) if alone else [predict(ready)]
+    mask_BT, times_BT = batch["mask_BT"].cpu().numpy(), batch["times_BT"].cpu().numpy()
+    rows = []
+    for i, number in enumerate(batch["number_B"].tolist()):
+        mask_T, (part, at) = mask_BT[i], (parts[i], 0) if alone else (parts[0], i)
+        attention = None if part.attention_BT is None else part.attention_BT[at]
+        rows.append(
+            ClipPrediction(
                 batch["status"][i],
                 batch["reason"][i],
                 part.probs_BC[at],
@@ -82,6 +94,8 @@ def predict_batches(
                 part.frames[at] if each_frame else None,
                 number,
             )
+        )
+    return rows
 
 
 class BatchPrediction(NamedTuple):

@@ -1,7 +1,10 @@
-"""Predictions of several models: models of the same frames share one decoding, and one pass per backbone."""
+"""Predictions of several models: clips are decoded once for all of them, ahead of the models.
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+Models of one frozen backbone share its features, and what a feature store has is taken from there.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -9,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from jungle.config import PredictConfig
-from jungle.data.batch import Batch, ValuesKey
-from jungle.data.clip_reader import VideoReader
+from jungle.data.batch import Batch
+from jungle.data.clip_reader import limit_ahead, make_sample
 from jungle.data.content_key import Content
-from jungle.data.loader import ClipLoader, Read
+from jungle.data.loader import Sample, ValuesKey, make_batch
 from jungle.data.predictions import FAILED, ClipPrediction
 from jungle.errors import UsageError, UserError
 from jungle.features.fingerprint import fingerprint
@@ -20,42 +23,17 @@ from jungle.features.reader import FeatureReader
 from jungle.features.spec import compute_dtype, feature_specs
 from jungle.features.store import FeatureStore
 from jungle.models.checkpoint import Loaded
-from jungle.models.inference import compute_features, predict_batches
+from jungle.models.inference import compute_features, predict_batch
 from jungle.system import free_memory, share_of_cores
-from jungle.video import ClipSpec
+from jungle.video import Clip, ClipError, ClipSpec
 from jungle.video.workers import device_selection
-
-BLOCK = 64  # clips that one group of models answers before the next group reads them
-
-
-@dataclass(frozen=True)
-class AllClips:
-    """All clips of a prediction, in order; a clip's place is its number.
-
-    Attributes:
-        paths: of their files, absolute; empty where there is none.
-        contents: what each file holds; None for one that cannot be read.
-        facts_NF: metadata of the clips, where a model uses them (`jungle.data.metadata`).
-    """
-
-    paths: Sequence[str]
-    contents: Sequence[Content | None]
-    facts_NF: np.ndarray | None = None
-
-    @cached_property
-    def keys(self) -> list[Content | None]:
-        """The keys of each clip's row.
-
-        Metadata change the answer as the file does: a clip whose metadata have changed is predicted again.
-        """
-        if self.facts_NF is None:
-            return list(self.contents)
-        digests = [hashlib.blake2b(row.tobytes(), digest_size=8).hexdigest() for row in self.facts_NF]
-        return [c and c.with_facts(facts) for c, facts in zip(self.contents, digests, strict=True)]
-
+from jungle.video.workers.decode_pool import DecodePool, Job
+from jungle.video.workers.gpu_pool import GpuPool, open_pool
 
 Groups = Mapping[ClipSpec, Sequence[Loaded]]
 """Loaded models by how clips become frames; models of the same frames share one decoding."""
+Samples = list[tuple[int, Sample]]
+"""Numbers of clips, each with what was read of it."""
 
 
 def resolve_clip_spec(
@@ -97,49 +75,217 @@ def _hash_backbone(member: Loaded) -> str:
     return fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
 
 
-def select_whole_batches(todo: Sequence[int], clips: AllClips, batch_size: int, device: str) -> list[int]:
-    """Return the clips that must be answered so that those of `todo` have the answers of an undisturbed run.
+@dataclass(frozen=True)
+class Group:
+    """Models that see the same frames of a clip.
 
-    On the CPU these are the clips of `todo`, since each clip is answered alone. On a GPU the last bit of an
-    answer may depend on its batch, which is fixed by the clips' numbers: an unfinished batch is repeated.
+    Attributes:
+        spec: how clips become these frames.
+        members: the models, on the device.
+        orders: for each model, the place of each class in its answer.
     """
-    if device == "cpu" or not todo:
-        return list(todo)
-    batches = {n // batch_size for n in todo}
-    return [n for n, key in enumerate(clips.contents) if key is not None and n // batch_size in batches]
+
+    spec: ClipSpec
+    members: Sequence[Loaded]
+    orders: Sequence[Sequence[int]]
+
+    @cached_property
+    def backbones(self) -> list[str | None]:
+        """What shapes each model's features; None where frames go through the whole model."""
+        return [_hash_backbone(m) if m.model.is_frozen else None for m in self.members]
+
+    @property
+    def has_one_backbone(self) -> bool:
+        """Whether all models share one frozen backbone."""
+        return None not in self.backbones and len(set(self.backbones)) == 1
 
 
-def predict_clips(
-    cfg: PredictConfig,
-    groups: Groups,
-    clips: AllClips,
-    todo: Sequence[int],
-    classes: Sequence[str],
-    device: str,
-) -> Iterator[ClipPrediction]:
-    """Yield the prediction of each clip of `todo`: the mean of the models that could read it.
+@dataclass(frozen=True)
+class _Lane:
+    """Decoding processes, and the numbers of the groups for which they decode."""
+
+    pool: DecodePool | GpuPool
+    groups: tuple[int, ...]
+    ahead: int
+
+
+class Predictor:
+    """Predict clips by all models. The decoding processes start at the first clip and stay until `close`.
+
+    Args:
+        cfg: the settings of the command.
+        groups: the models.
+        classes: the order of the probabilities; each model's are matched by name.
+        device: a torch device.
 
     Raises:
-        UserError: a model's answer is no number.
+        UsageError: memory cannot hold a batch.
     """
-    if len(groups) == 1:
-        [(spec, members)] = groups.items()
-        yield from predict_group(cfg, spec, members, clips, todo, classes, device)
-        return
-    span = max(BLOCK // cfg.batch_size, 1) * cfg.batch_size  # no batch is cut in two
-    for part in _parts(todo, span):
-        found: dict[int, list[tuple[int, ClipPrediction]]] = {n: [] for n in part}
-        for spec, members in groups.items():
-            for row in predict_group(cfg, spec, members, clips, part, classes, device):
-                found[row.number].append((len(members), row))
-        yield from map(average, found.values())
+
+    def __init__(self, cfg: PredictConfig, groups: Groups, classes: Sequence[str], device: str) -> None:
+        self.cfg, self.classes, self.device = cfg, tuple(classes), device
+        self.dtype = compute_dtype(device)
+        self.groups = [
+            Group(spec, members, [[m.model.classes.index(c) for c in classes] for m in members])
+            for spec, members in groups.items()
+        ]
+        for group in self.groups:
+            for member in group.members:
+                member.model.eval().to(device)
+        self._stores = [
+            _open_stores(cfg, g.members[0], g.spec, self.dtype) if g.has_one_backbone else None
+            for g in self.groups
+        ]
+        self._lanes: list[_Lane] | None = None
+        self._pools = ExitStack()
+
+    def close(self) -> None:
+        """End the decoding processes."""
+        self._pools.close()
+
+    def predict(
+        self,
+        todo: Sequence[int],
+        paths: Mapping[int, str],
+        contents: Mapping[int, Content],
+        facts_NF: np.ndarray | None = None,
+    ) -> Iterator[ClipPrediction]:
+        """Yield the prediction of each clip of `todo`, in order: the mean of the models that could read it.
+
+        Clips whose numbers have the same quotient by the batch size are answered in one batch.
+
+        Args:
+            todo: numbers of the clips, ascending.
+            paths: of their files.
+            contents: of their files.
+            facts_NF: metadata, by number, where a model uses them.
+
+        Raises:
+            UserError: a model's answer is no number.
+        """
+        readers = [
+            None if stores is None else FeatureReader(stores, {n: contents[n] for n in todo})
+            for stores in self._stores
+        ]
+        stored = [set() if r is None else {n for n in todo if n not in r.unread} for r in readers]
+        features = [
+            iter(()) if r is None else r([n for n in todo if n in mine], 0)
+            for r, mine in zip(readers, stored, strict=True)
+        ]
+        decoded = self._decode(todo, paths, stored)
+        for batch in _split_batches(todo, self.cfg.batch_size):
+            found: dict[int, list[tuple[int, ClipPrediction]]] = {n: [] for n in batch}
+            read = {n: next(decoded) for n in batch}
+            for i, group in enumerate(self.groups):
+                ready = [next(features[i]) for n in batch if n in stored[i]]
+                frames = [(n, read[n][i]) for n in batch if n not in stored[i]]
+                answers = (
+                    *self._predict_group(group, "x_BTD", ready, facts_NF),
+                    *self._predict_group(group, "frames_BTHWC", frames, facts_NF),
+                )
+                for row in answers:
+                    found[row.number].append((len(group.members), row))
+            yield from (rows[0][1] if len(rows) == 1 else average(rows) for rows in found.values())
+
+    def _predict_group(
+        self,
+        group: Group,
+        key: ValuesKey,
+        clips: Sequence[tuple[int, Sample | str]],
+        facts_NF: np.ndarray | None,
+    ) -> Iterator[ClipPrediction]:
+        """Yield each clip's prediction: the mean of the members' probabilities, the first one's attention."""
+        samples: Samples = []
+        for number, sample in clips:
+            if isinstance(sample, str):
+                yield ClipPrediction.failure(sample, number)
+            else:
+                samples.append((number, sample))
+        if not samples:
+            return
+        batch = make_batch(
+            samples,
+            key,
+            targets_BC=np.full((len(samples), len(self.classes)), np.nan, np.float32),
+            weight_B=np.ones(len(samples), np.float32),
+            facts_BF=None if facts_NF is None else facts_NF[[n for n, _ in samples]],
+        )
+        seen: dict[str, Batch] = {}
+        per_model: list[list[ClipPrediction]] = []
+        for member, order, backbone in zip(group.members, group.orders, group.backbones, strict=True):
+            given = batch
+            if key == "frames_BTHWC" and backbone is not None:
+                if backbone not in seen:
+                    seen[backbone] = compute_features(member.model, batch, self.device, self.dtype)
+                given = seen[backbone]
+            rows = predict_batch(member.model, given, self.device, self.dtype)
+            per_model.append([replace(row, probs=_check_probs(row.probs, member)[order]) for row in rows])
+        for (_, sample), *rows in zip(samples, *per_model, strict=True):
+            probs = np.mean([row.probs for row in rows], axis=0)
+            yield replace(rows[0], probs=probs, duration=sample.duration, created=sample.created)
+
+    def _decode(
+        self, todo: Sequence[int], paths: Mapping[int, str], stored: Sequence[set[int]]
+    ) -> Iterator[dict[int, Sample | str]]:
+        """Yield for each clip what was decoded, by the number of the group, or why nothing could be."""
+        wanted = [[i for i in range(len(self.groups)) if n not in stored[i]] for n in todo]
+        if not any(wanted):
+            yield from ({} for _ in todo)
+            return
+        if self._lanes is None:
+            self._lanes = self._open_lanes()
+        lanes = [(lane.groups, self._run(lane, todo, paths, wanted)) for lane in self._lanes]
+        for mine in wanted:
+            found: dict[int, Sample | str] = {}
+            for groups, results in lanes:
+                if which := [i for i in mine if i in groups]:
+                    clips = next(results)
+                    if isinstance(clips, ClipError):
+                        found.update(dict.fromkeys(which, str(clips)))
+                    else:
+                        found.update(zip(which, map(make_sample, clips), strict=True))
+            yield found
+
+    def _open_lanes(self) -> list[_Lane]:
+        """Start one pool that decodes each clip once for all groups; where a GPU decodes, one for each."""
+        workers = share_of_cores() if self.cfg.workers is None else self.cfg.workers
+        specs = [group.spec for group in self.groups]
+        for spec in specs:
+            _check_batch(self.cfg, spec)
+        ahead = limit_ahead(specs, 2 * max(workers, 1) + 2)
+        if len(specs) > 1 and all(spec.device == "cpu" for spec in specs):
+            pool = DecodePool(specs, workers=workers, timeout_s=self.cfg.timeout_s)
+            return [_Lane(self._pools.enter_context(pool), tuple(range(len(specs))), ahead)]
+        lanes = []
+        for i, spec in enumerate(specs):
+            pool = open_pool(spec, device=self.device, workers=workers, timeout_s=self.cfg.timeout_s)
+            lanes.append(_Lane(self._pools.enter_context(pool), (i,), ahead))
+        return lanes
+
+    @staticmethod
+    def _run(
+        lane: _Lane, todo: Sequence[int], paths: Mapping[int, str], wanted: Sequence[Sequence[int]]
+    ) -> Iterator[list[Clip] | ClipError]:
+        places = {group: place for place, group in enumerate(lane.groups)}
+        jobs = (
+            Job(str(n), paths[n], specs=tuple(places[i] for i in mine if i in places))
+            for n, mine in zip(todo, wanted, strict=True)
+            if not places.keys().isdisjoint(mine)
+        )
+        if isinstance(lane.pool, DecodePool):
+            for _, found in lane.pool.map_each(jobs, ahead=lane.ahead):
+                yield found
+        else:
+            for _, clip in lane.pool.map(jobs, ahead=lane.ahead):
+                yield clip if isinstance(clip, ClipError) else [clip]
 
 
-def _parts(numbers: Sequence[int], span: int) -> list[list[int]]:
-    parts: dict[int, list[int]] = {}
+def _split_batches(numbers: Iterable[int], size: int) -> list[list[int]]:
+    """Return the numbers in groups of the same quotient by `size`."""
+    batches: dict[int, list[int]] = {}
     for n in numbers:
-        parts.setdefault(n // span, []).append(n)
-    return list(parts.values())
+        batches.setdefault(n // size, []).append(n)
+    return list(batches.values())
 
 
 def average(rows: Sequence[tuple[int, ClipPrediction]]) -> ClipPrediction:
@@ -163,52 +309,6 @@ def average(rows: Sequence[tuple[int, ClipPrediction]]) -> ClipPrediction:
     return replace(first, status=status, reason="; ".join(reasons), probs=probs_C.astype(np.float32))
 
 
-def predict_group(
-    cfg: PredictConfig,
-    spec: ClipSpec,
-    members: Sequence[Loaded],
-    clips: AllClips,
-    todo: Sequence[int],
-    classes: Sequence[str],
-    device: str,
-) -> Iterator[ClipPrediction]:
-    """Yield each clip's prediction: the mean of the members' probabilities, the first one's attention.
-
-    Where all members share one frozen backbone, what the feature store has is taken from there.
-
-    Args:
-        cfg: the command's.
-        spec: what the members see of a clip.
-        members: loaded models.
-        clips: all clips.
-        todo: numbers of those to answer.
-        classes: the order of the probabilities; each member's are matched by name.
-        device: a torch device.
-    """
-    dtype = compute_dtype(device)
-    first = members[0]
-    stored: list[int] = []
-    alike = all(m.model.is_frozen and _hash_backbone(m) == _hash_backbone(first) for m in members)
-    stores = _open_stores(cfg, first, spec, dtype) if alike else None
-    how = (cfg, members, clips, classes, device, dtype)
-    if stores is not None:
-        reader = FeatureReader(stores, {n: c for n in todo if (c := clips.contents[n]) is not None})
-        stored = [n for n in todo if n not in reader.unread]
-        if stored:
-            yield from _rows(*how, reader, "x_BTD", stored)
-    done = set(stored)
-    rest = [n for n in todo if n not in done]
-    if not rest:
-        return
-    workers = share_of_cores() if cfg.workers is None else cfg.workers
-    _check_batch(cfg, spec)
-    reader = VideoReader(clips.paths, spec, workers, cfg.timeout_s, device=device)
-    try:
-        yield from _rows(*how, reader, "frames_BTHWC", rest)
-    finally:
-        reader.close()
-
-
 def _check_batch(cfg: PredictConfig, spec: ClipSpec) -> None:
     """Refuse a batch that memory cannot hold.
 
@@ -224,49 +324,6 @@ def _check_batch(cfg: PredictConfig, spec: ClipSpec) -> None:
         )
 
 
-def _rows(
-    cfg: PredictConfig,
-    members: Sequence[Loaded],
-    clips: AllClips,
-    classes: Sequence[str],
-    device: str,
-    dtype: str,
-    read: Read,
-    key: ValuesKey,
-    numbers: Sequence[int],
-) -> Iterator[ClipPrediction]:
-    total = len(clips.paths)
-    loader = ClipLoader(
-        read,
-        key,
-        np.array(numbers),
-        np.full((total, len(classes)), np.nan, np.float32),
-        np.ones(total, np.float32),
-        cfg.batch_size,
-        max_failed_fraction=1.0,
-        facts=clips.facts_NF,
-        aligned=True,
-    )
-    orders = [[m.model.classes.index(c) for c in classes] for m in members]
-    reported: set[int] = set()
-    for batch in loader:
-        yield from _failures(loader, reported)
-        seen: dict[str, Batch] = {}
-        per_model: list[list[ClipPrediction]] = []
-        for member, order in zip(members, orders, strict=True):
-            given = batch
-            if key == "frames_BTHWC" and member.model.is_frozen:
-                if (by := _hash_backbone(member)) not in seen:
-                    member.model.to(device)
-                    seen[by] = compute_features(member.model, batch, device, dtype)
-                given = seen[by]
-            rows = predict_batches(member.model, [given], device, dtype)
-            per_model.append([replace(row, probs=_check_probs(row.probs, member)[order]) for row in rows])
-        for rows in zip(*per_model, strict=True):
-            yield replace(rows[0], probs=np.mean([row.probs for row in rows], axis=0))
-    yield from _failures(loader, reported)
-
-
 def _check_probs(probs_C: np.ndarray | None, member: Loaded) -> np.ndarray:
     """Return a model's probabilities of a clip.
 
@@ -279,9 +336,3 @@ def _check_probs(probs_C: np.ndarray | None, member: Loaded) -> np.ndarray:
             "large: train it again, or leave it out"
         )
     return probs_C
-
-
-def _failures(loader: ClipLoader, reported: set[int]) -> Iterator[ClipPrediction]:
-    for number in sorted(set(loader.failures) - reported):
-        reported.add(number)
-        yield ClipPrediction.failure(loader.failures[number], number)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -37,6 +38,9 @@ class ClipRequest:
 
     clip: str
     path: str | None
+    site: str | None = None
+    time: datetime | None = None
+    """Of recording, by the camera's clock, where a table tells it."""
 
 
 def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipRequest]:

@@ -1,28 +1,43 @@
-"""Rows of a prediction run, written in parts so that a kill loses little, and joined at the end."""
+"""Folder of a prediction: rows are kept as they come and become tables in the order asked for at the end.
 
+Memory does not grow with the number of rows: they lie in a database, and tables are written in parts.
+"""
+
+import filecmp
+import os
 import shutil
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from jungle.console import log
 from jungle.data import predictions
 from jungle.data.content_key import Content
-from jungle.data.predictions import ClipPrediction
+from jungle.data.predictions import FAILED, ClipPrediction
+from jungle.data.spreadsheets import format_csv
 from jungle.errors import UsageError, UserError
-from jungle.files import Held, Lock, read_json, write_json
+from jungle.files import Held, Lock, read_json, replace_atomically, write_json
 from jungle.names import show
 from jungle.parquet import read_parquet, write_parquet
+from jungle.prediction.requests import ClipRequest
+from jungle.prediction.row_store import RowStore, StoredRow
+from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
 from jungle.wording import tally
 
 PLAN = ".prediction.json"
-PARTS = ".parts"
+PRIVATE = ".parts"
+STORE = "rows.sqlite"
+SO_FAR = "predictions_so_far.csv"
+NEW = "predictions_new.csv"
 DERIVED = ("submission.csv", "report.html")
-RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", *DERIVED)
-
+RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", NEW, *DERIVED)
+CHUNK = 8192  # rows that are held at once
+IN_NAME = compiled(NAME_PATTERN)
 
 FILES = "files"
 """Entry of a plan that tells its checkpoints without loading them: the content key of each file."""
@@ -94,63 +109,56 @@ class Rows:
 
     Raises:
         UsageError: `out` holds the results of another plan, or another process is writing there.
+        UserError: what the folder keeps of its rows is damaged.
     """
 
     def __init__(self, out: Path, plan: dict[str, Any], classes: tuple[str, ...], overwrite: bool) -> None:
         self.out, self.plan, self.classes, self.overwrite = out, plan, classes, overwrite
         out.mkdir(parents=True, exist_ok=True)
-        self._lock = Lock(out / ".lock")
-        self._done = pl.DataFrame()
-        self._new: list[tuple[str, str, ClipPrediction]] = []
+        self._new: list[tuple[str, str, ClipPrediction, bool]] = []
+        self._held = ExitStack()
+        self._is_listed = False  # whether `SO_FAR` has the rows on disk
 
     def __enter__(self) -> "Rows":
-        try:
-            self._lock.take()
-        except Held:
-            raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
-        known = read_json(self.out / PLAN)
-        if not self.overwrite:
+        with ExitStack() as stack:
+            lock = Lock(self.out / ".lock")
             try:
+                lock.take()
+            except Held:
+                raise UsageError(f"out={self.out}: another process is predicting into this folder") from None
+            stack.callback(lock.release)
+            known = read_json(self.out / PLAN)
+            if not self.overwrite:
                 _refuse_other(self.out, known, self.plan)
-            except UsageError:
-                self._lock.release()
-                raise
-        if not known or self.overwrite:
-            self._forget(bool(known))
-        if known != self.plan:
-            write_json(self.out / PLAN, self.plan)
-        parts = sorted((self.out / PARTS).glob("part-*.parquet"))
-        self._done = self._join([_read(p, self.classes) for p in parts])
+            if not known or self.overwrite:
+                self._forget(bool(known))
+            if known != self.plan:
+                write_json(self.out / PLAN, self.plan)
+            self._store = RowStore(self.private / STORE, self.classes)
+            stack.callback(self._store.close)
+            self._take_parts()
+            self._held = stack.pop_all()
         return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
 
     def _forget(self, results: bool) -> None:
         """Remove rows and results of an earlier prediction, so that they are not taken for new ones."""
-        parts = self.out / PARTS
-        if parts.is_dir():
-            if any(parts.glob("part-*.parquet")):
+        if self.private.is_dir():
+            if (self.private / STORE).exists() or any(self.private.glob("part-*.parquet")):
                 log.info(f"out={self.out}: what an earlier prediction wrote there is removed")
-            shutil.rmtree(parts)
-        for name in RESULTS if results else ():
+            shutil.rmtree(self.private)
+        for name in (*RESULTS, SO_FAR) if results else ():
             (self.out / name).unlink(missing_ok=True)
 
-    def _forget_derived(self, table: pl.DataFrame) -> None:
-        """Remove report and submission of another table: this command may not write them."""
-        stands = [name for name in DERIVED if (self.out / name).exists()]
-        if not stands:
-            return
-        try:
-            if predictions.read(self.out / RESULTS[0]).equals(table):
-                return
-        except (UserError, OSError):
-            pass  # not there or damaged: nothing tells what they were made of
-        log.info(
-            f"out={self.out}: {' and '.join(stands)} of an earlier prediction removed: it had other rows"
-        )
-        for name in stands:
-            (self.out / name).unlink()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
+    def _take_parts(self) -> None:
+        """Take over the rows that earlier versions kept in Parquet files."""
+        parts = sorted(self.private.glob("part-*.parquet"))
+        for part in parts:
+            self._store.add(_read_part(part, self.classes))
+        for part in parts:
+            part.unlink()
 
     @property
     def waiting(self) -> int:
@@ -160,98 +168,172 @@ class Rows:
     @property
     def private(self) -> Path:
         """Folder for what a resumed command must find unchanged; emptied for another plan."""
-        return self.out / PARTS
+        return self.out / PRIVATE
 
-    @property
-    def failed(self) -> set[str]:
-        """Names of the clips that have failed, among those on disk."""
-        return set(predictions.select_failed(self._done)["clip"]) if len(self._done) else set()
+    def find(self, clip: str, content: Content) -> str | None:
+        """Return the status of the clip's row on disk, if it is of exactly this content.
 
-    def has(self, clip: str, content: Content) -> bool:
-        """Tell whether the clip, with exactly this content, has a row.
-
-        One that was not read in full has it only while its file is as it was then.
+        A row of a clip that was not read in full counts only while its file is as it was then.
         """
-        status, key = self._known.get(clip, ("", None))
-        return key is not None and key == content.key_of(status)
+        found = self._store.find(clip)
+        return found[0] if found is not None and found[1] == content.key_of(found[0]) else None
+
+    def find_copy(self, clip: str, content: Content) -> ClipPrediction | None:
+        """Return the row of another clip with this content that was read in full."""
+        found = self._store.find_sound(content.key)
+        return None if found is None or found.clip == clip else found.prediction
 
     def is_damaged(self, clip: str) -> bool:
         """Tell whether the clip has a row on disk of a file that was opened and could not be read in full."""
-        status, key = self._known.get(clip, ("ok", ""))
+        status, key = self._store.find(clip) or ("ok", "")
         return status != "ok" and key != ""
-
-    @cached_property
-    def _known(self) -> dict[str, tuple[str, str]]:
-        """Status and key of each row that was on disk at first."""
-        rows = self._done.select("clip", "status", "key").iter_rows() if len(self._done) else ()
-        return {clip: (status, key) for clip, status, key in rows}
 
     def forget_failed(self) -> None:
         """Forget the failed clips, so that they are tried again."""
-        if len(self._done):
-            self._done = predictions.select_read(self._done)
+        self._store.remove_failed()
 
-    def add(self, clip: str, key: str, row: ClipPrediction) -> None:
+    def add(self, clip: str, key: str, row: ClipPrediction, copied: bool = False) -> None:
         """Take the prediction of a clip.
 
         Args:
             clip: its name.
             key: of its file's content: see `Content.key_of`.
             row: the prediction, or `ClipPrediction.failure`.
+            copied: whether it is that of another clip with the same content.
         """
-        self._new.append((clip, key, row))
+        self._new.append((clip, key, row, copied))
 
     def flush(self) -> None:
-        """Write the waiting rows to disk."""
+        """Write the waiting rows to disk, and to the table of all rows so far."""
         if not self._new:
             return
-        clips, keys, rows = zip(*self._new, strict=True)
-        table = predictions.make_table(clips, rows, self.classes).with_columns(
-            pl.Series("key", keys, dtype=pl.String)
-        )
-        write_parquet(table, self._next_part())
-        self._done, self._new = self._join([self._done, table]), []
+        self._store.begin_call()
+        self._store.add(self._new)
+        if self._is_listed:
+            clips, _, rows, _ = zip(*self._new, strict=True)
+            self._list_so_far([predictions.make_table(clips, rows, self.classes)])
+        else:
+            (self.out / SO_FAR).unlink(missing_ok=True)
+            self._list_so_far(_in_tables(self._store.list_rows(), self.classes), header=True)
+            self._is_listed = True
+        self._new = []
 
-    def table(self, clips: list[str]) -> pl.DataFrame:
+    def _list_so_far(self, tables: Iterable[pl.DataFrame], header: bool = False) -> None:
+        """Append rows to `SO_FAR`, which can be opened at any moment."""
+        with (self.out / SO_FAR).open("ab", buffering=0) as file:
+            for table in tables:
+                file.write(predictions.format_csv(table, header).encode())
+                header = False
+
+    def table(self, clips: Sequence[str]) -> pl.DataFrame:
         """Return one row for each of `clips`, in their order."""
         self.flush()
-        wanted = pl.DataFrame({"clip": clips}, schema={"clip": pl.String})
-        whole = wanted.join(self._done.drop("key"), on="clip", how="left", maintain_order="left")
-        return predictions.check(whole)
+        return predictions.make_table(clips, self._store.get(clips), self.classes)
 
-    def finish(self, table: pl.DataFrame) -> None:
-        """Write the results, and join the parts into one."""
-        self._forget_derived(table)
-        predictions.write(table, self.out / "predictions.parquet")
-        predictions.write(table, self.out / "predictions.csv")
-        failed = predictions.select_failed(table)
-        predictions.write_failures(list(failed.select("clip", "reason").iter_rows()), self.out)
-        old = sorted((self.out / PARTS).glob("part-*.parquet"))
-        if len(old) > 1:
-            write_parquet(self._done, self._next_part())
-            for path in old:
-                path.unlink()
+    def finish(self, requests: Sequence[ClipRequest]) -> None:
+        """Write the results: a row for each request, in their order.
 
-    def _next_part(self) -> Path:
-        """Return a name that sorts after all parts: of a clip's rows the last one counts."""
-        numbers = [int(p.stem.split("-")[1]) for p in (self.out / PARTS).glob("part-*.parquet")]
-        return self.out / PARTS / f"part-{max(numbers, default=-1) + 1:06d}.parquet"
+        Raises:
+            OSError: they cannot be written; those of an earlier call stay.
+        """
+        self.flush()
+        parts = self.private / "tables"
+        shutil.rmtree(parts, ignore_errors=True)
+        parts.mkdir()
+        try:
+            whole = parts / "whole.parquet"
+            with (
+                (parts / "whole.csv").open("w", encoding="utf-8", newline="") as csv,
+                (parts / "failures.csv").open("w", encoding="utf-8", newline="") as failures,
+            ):
+                for at in range(0, max(len(requests), 1), CHUNK):
+                    table = self._make_table(requests[at : at + CHUNK])
+                    failed = predictions.select_failed(table).select("clip", "reason")
+                    csv.write(predictions.format_csv(table, header=not at))
+                    failures.write(format_csv(failed, header=not at))
+                    write_parquet(table.rechunk(), parts / f"{at:09d}.parquet", sync=False)
+            if len(requests) <= CHUNK:
+                (parts / f"{0:09d}.parquet").rename(whole)
+            else:
+                scan = pl.scan_parquet(sorted(parts.glob("0*.parquet")), glob=False)
+                scan.sink_parquet(whole, row_group_size=CHUNK, maintain_order=True)
+            self._forget_derived(whole)
+            for part, name in ((whole, RESULTS[0]), (parts / "whole.csv", RESULTS[1])):
+                _move(part, self.out / name)
+            _move(parts / "failures.csv", self.out / "failures.csv")
+            self._list_new(requests)
+        finally:
+            shutil.rmtree(parts, ignore_errors=True)
+        self._store.finish_call()
+        (self.out / SO_FAR).unlink(missing_ok=True)
 
-    def _join(self, tables: list[pl.DataFrame]) -> pl.DataFrame:
-        """Join parts: of a clip's rows the last one counts."""
-        full = [t for t in tables if len(t)]
-        if not full:
-            return _empty(self.classes)
-        return pl.concat(full).unique("clip", keep="last", maintain_order=True)
+    def _make_table(self, requests: Sequence[ClipRequest]) -> pl.DataFrame:
+        """Return the rows of requests with what is known of their files."""
+        clips = [r.clip for r in requests]
+        rows = self._store.get(clips)
+        times = [
+            r.time or recorded_at(row.created, Path(r.clip).name, IN_NAME)[0]
+            for r, row in zip(requests, rows, strict=True)
+        ]
+        facts = pl.DataFrame(
+            {
+                "path": [r.path if r.path and r.path.isprintable() else None for r in requests],
+                "site": [r.site for r in requests],
+                "time": times,
+                "duration": [row.duration or None for row in rows],
+            },
+            schema=predictions.FACTS,
+        )
+        table = predictions.make_table(clips, rows, self.classes)
+        at = predictions.META.index("reason") + 1
+        return table.select(table.columns[:at]).hstack(facts).hstack(table.select(table.columns[at:]))
+
+    def _list_new(self, requests: Sequence[ClipRequest]) -> None:
+        """List the rows of a later call apart."""
+        if self._store.call == 1:
+            return
+        asked = {r.clip for r in requests}
+        rows = (row for row in self._store.list_rows(self._store.call) if row.clip in asked)
+        with replace_atomically(self.out / NEW) as part, part.open("w", encoding="utf-8", newline="") as file:
+            for number, table in enumerate(_in_tables(rows, self.classes)):
+                file.write(predictions.format_csv(table, header=number == 0))
+
+    def _forget_derived(self, whole: Path) -> None:
+        """Remove report and submission of another table: this command may not write them."""
+        stands = [name for name in DERIVED if (self.out / name).exists()]
+        earlier = self.out / RESULTS[0]
+        if not stands or (earlier.is_file() and filecmp.cmp(earlier, whole, shallow=False)):
+            return
+        log.info(
+            f"out={self.out}: {' and '.join(stands)} of an earlier prediction removed: it had other rows"
+        )
+        for name in stands:
+            (self.out / name).unlink()
 
 
-def _empty(classes: tuple[str, ...]) -> pl.DataFrame:
-    return predictions.make_table([], [], classes).with_columns(pl.Series("key", [], dtype=pl.String))
+def _move(part: Path, file: Path) -> None:
+    """Move a file of the same disk to its name in one step, its bytes before it."""
+    with part.open("rb+") as held:
+        os.fsync(held.fileno())
+    part.replace(file)
 
 
-def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
-    """Read a part; another kind of file under its name is refused with the fix."""
-    kinds = dict(_empty(classes).schema)
+def _in_tables(rows: Iterable[StoredRow], classes: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+    """Yield tables of at most `CHUNK` rows; where there is no row, an empty one."""
+    left = iter(rows)
+    some = list(islice(left, CHUNK))
+    while True:
+        yield predictions.make_table([r.clip for r in some], [r.prediction for r in some], classes)
+        if not (some := list(islice(left, CHUNK))):
+            return
+
+
+def _read_part(path: Path, classes: tuple[str, ...]) -> Iterator[tuple[str, str, ClipPrediction, bool]]:
+    """Read rows that an earlier version kept; another kind of file under its name is refused with the fix."""
+    kinds = {
+        **predictions.make_table([], [], classes).schema,
+        "key": pl.String(),
+    }
     try:
         table = read_parquet(path)
         if dict(table.schema) != kinds:
@@ -263,4 +345,7 @@ def _read(path: Path, classes: tuple[str, ...]) -> pl.DataFrame:
             raise UserError(f"{path}: {e}.") from None
     except UserError as e:
         raise UserError(f"{e} Delete that file: its clips are predicted again") from None
-    return table
+    for clip, status, reason, *probs, times, attention, key in table.iter_rows():
+        lists = (None if status == FAILED else probs, times, attention)
+        probs_C, times_T, attention_T = (None if v is None else np.array(v, np.float32) for v in lists)
+        yield clip, key, ClipPrediction(status, reason, probs_C, times_T, attention_T), False

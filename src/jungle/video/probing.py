@@ -66,7 +66,7 @@ def probe(path: str | Path) -> Probe:
         context = stream.codec_context
         name, codec = container.format.name, context.name
         audio = bool(container.streams.audio)
-        created = container.metadata.get("creation_time", "") or stream.metadata.get("creation_time", "")
+        created = timeline.created
         frames = decode_all(context, iter(held)) if held else decode_file(path, trust_index=False)
         first = _find_first_sound(frames)
     if first is None:
@@ -89,7 +89,7 @@ def probe(path: str | Path) -> Probe:
         key_frames=int(timeline.key.sum()),
         open_gop=timeline.open_gop,
         audio=audio,
-        created=str(created),
+        created=created,
         damage=timeline.damage,
         decord_refusal=decord.refusal(path, timeline, name, codec),
     )

@@ -326,4 +326,5 @@ def _build_clip(
         height=height,
         fps=timeline.fps,
         duration=timeline.duration,
+        created=timeline.created,
     )

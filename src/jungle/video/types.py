@@ -194,6 +194,8 @@ class Clip:
     """Mean frame rate of the source; 0 if unknown."""
     duration: float
     """Seconds of the source; 0 if unknown."""
+    created: str = ""
+    """Time of recording in the container's own words; empty if unknown."""
     on_cpu: str = ""
     """Why a clip meant for the GPU was decoded on the CPU; else empty."""
     cache: str = ""
@@ -218,6 +220,7 @@ class ClipFacts(TypedDict):
     height: int
     fps: float
     duration: float
+    created: NotRequired[str]
     on_cpu: str
     cache: NotRequired[str]
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 HOLD_BYTES = 32 << 20  # compressed video kept in memory between choosing frames and decoding them
+MOST_CREATED = 64  # letters of a time of recording
 CHUNK_HEADER = 8  # bytes of an AVI's chunk before those of its frame
 EVEN = 0.8  # share of the steps between frames that are equal if the rate is constant
 MOST = 0.75  # share of the frames that the header announces
@@ -83,6 +84,8 @@ class Timeline:
     """Number of the stream among all streams of the file, as FFmpeg counts."""
     alone: bool = True
     """The file has no other video stream, not even a cover picture."""
+    created: str = ""
+    """Time of recording in the container's own words; empty if it has none."""
     turn: Turn | None = None
     """Rotation and mirror according to the file, if the angle of a frame is not enough."""
     seekable: bool = False
@@ -144,9 +147,16 @@ def read_timeline(container: InputContainer, stream: VideoStream, scan: bool = F
         timeline.damage or describe_unknown_stream(container) or describe_lost_beginning(container)
     )
     timeline.trust_index = not scan
+    timeline.created = read_created(container, stream)
     timeline.turn = read_turn(path, demuxer, stream.id)
     timeline.unseen = not scan and "mov" in demuxer
     return timeline
+
+
+def read_created(container: InputContainer, stream: VideoStream) -> str:
+    """Return the time of recording in the container's own words; empty if it has none."""
+    found = container.metadata.get("creation_time", "") or stream.metadata.get("creation_time", "")
+    return str(found)[:MOST_CREATED]
 
 
 def _check_index(stream: VideoStream, size: int) -> None:

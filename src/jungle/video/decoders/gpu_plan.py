@@ -33,6 +33,7 @@ class Plan:
     """Frames of the clip."""
     fps: float
     duration: float
+    created: str
     stream: int
     """The video stream's number in the file."""
 
@@ -48,6 +49,7 @@ class Plan:
             total=len(timeline.pts),
             fps=timeline.fps,
             duration=timeline.duration,
+            created=timeline.created,
             stream=timeline.stream,
         )
 

@@ -54,6 +54,7 @@ def decode(plan: Plan, spec: ClipSpec, device: str) -> Clip:
         height=height,
         fps=plan.fps,
         duration=plan.duration,
+        created=plan.created,
     )
 
 
