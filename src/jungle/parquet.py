@@ -5,6 +5,7 @@ What a file would take is told by its footer and by the headers of its pages, wh
 decoding.
 """
 
+import errno
 import io
 import mmap
 import os
@@ -47,6 +48,20 @@ def write_parquet(table: pl.DataFrame, path: str | Path, sync: bool = True) -> N
     table.write_parquet(text)
     with replace_atomically(path, sync) as part:
         part.write_bytes(text.getbuffer())
+
+
+def join_parquet(parts: Sequence[Path], path: Path, rows: int) -> None:
+    """Write one table of several of the same columns, in their order, in groups of `rows`.
+
+    They are our own. Only a few groups are in memory at once.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        pl.scan_parquet(list(parts), glob=False).sink_parquet(path, row_group_size=rows, maintain_order=True)
+    except pl.exceptions.PolarsError as e:
+        raise OSError(errno.EIO, shorten_error(e), str(path)) from None
 
 
 def read_parquet(path: str | Path, columns: Sequence[str] | None = None) -> pl.DataFrame:

@@ -23,7 +23,7 @@ from jungle.wording import tally
 TOLERANCE = 0.06
 """How far from 1 the probabilities of exclusive classes may add up: CSV rounds them, and a stack's
 `calibration=clip` takes up to 0.05 off the largest. They are brought to 1."""
-NOT_CLASSES = {*META, *predictions.META, *predictions.CSV_META} - {"weight"}
+NOT_CLASSES = {*META, *predictions.META, *predictions.FACTS, *predictions.CSV_META} - {"weight"}
 
 NUMBER = "\0number"  # the row of the clips table: no class can have that name
 

@@ -23,7 +23,7 @@ from jungle.data.spreadsheets import format_csv
 from jungle.errors import UsageError, UserError
 from jungle.files import Held, Lock, read_json, replace_atomically, write_json
 from jungle.names import show
-from jungle.parquet import read_parquet, write_parquet
+from jungle.parquet import join_parquet, read_parquet, write_parquet
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.row_store import RowStore, StoredRow
 from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
@@ -255,8 +255,7 @@ class Rows:
             if len(requests) <= CHUNK:
                 (parts / f"{0:09d}.parquet").rename(whole)
             else:
-                scan = pl.scan_parquet(sorted(parts.glob("0*.parquet")), glob=False)
-                scan.sink_parquet(whole, row_group_size=CHUNK, maintain_order=True)
+                join_parquet(sorted(parts.glob("0*.parquet")), whole, CHUNK)
             self._forget_derived(whole)
             for part, name in ((whole, RESULTS[0]), (parts / "whole.csv", RESULTS[1])):
                 _move(part, self.out / name)
