@@ -26,7 +26,7 @@ from jungle.names import show
 from jungle.parquet import join_parquet, read_parquet, write_parquet
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.row_store import RowStore, StoredRow
-from jungle.video.container.timestamps import NAME_PATTERN, compiled, recorded_at
+from jungle.video.container.timestamps import NAME_PATTERN, compile_pattern, find_recording_time
 from jungle.wording import tally
 
 PLAN = ".prediction.json"
@@ -37,7 +37,7 @@ NEW = "predictions_new.csv"
 DERIVED = ("submission.csv", "report.html")
 RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", NEW, *DERIVED)
 CHUNK = 8192  # rows that are held at once
-IN_NAME = compiled(NAME_PATTERN)
+IN_NAME = compile_pattern(NAME_PATTERN)
 
 FILES = "files"
 """Entry of a plan that tells its checkpoints without loading them: the content key of each file."""
@@ -271,7 +271,7 @@ class Rows:
         clips = [r.clip for r in requests]
         rows = self._store.get(clips)
         times = [
-            r.time or recorded_at(row.created, Path(r.clip).name, IN_NAME)[0]
+            r.time or find_recording_time(row.created, Path(r.clip).name, IN_NAME)[0]
             for r, row in zip(requests, rows, strict=True)
         ]
         facts = pl.DataFrame(
