@@ -26,7 +26,8 @@ ROOMS = {
     "training": "prediction features report ensemble models data sample video metrics config",
     "prediction": "features models data video config",
     "report": "ensemble data metrics video",
-    "export": "data metrics",
+    "export": "postprocessing data metrics",  # what counts as seen, and events
+    "postprocessing": "data metrics",
     "ensemble": "models data metrics",
     "features": "models data video",
     "models": "data metrics video",

@@ -11,6 +11,7 @@ from jungle.errors import UsageError
 NEEDED = {
     "predict": ["ckpt=a"],
     "index": ["videos=a"],
+    "export": ["from=a", "formats=wide"],
     "shrink": ["videos=a", "out=b", "shrink=64x64"],
     "ensemble_stack": ["members=a"],
     "ensemble_report": ["members=a"],

@@ -2,9 +2,11 @@
 
 from typing import get_args
 
+from jungle.config.export import ExportFormat, ExportOptions
 from jungle.config.groups import Data, Decoder
 from jungle.config.heads import Head
 from jungle.data.formats import FORMATS
+from jungle.export import EXPORTERS, ExportSettings
 from jungle.models.heads import HEADS
 from jungle.video.reader import DECODER_MODULES
 from jungle.video.types import DECODERS
@@ -21,6 +23,11 @@ def test_data_formats() -> None:
 def test_heads() -> None:
     members = get_args(get_args(Head)[0])
     assert set().union(*(words(m.model_fields["name"].annotation) for m in members)) == set(HEADS)
+
+
+def test_exports() -> None:
+    assert words(ExportFormat) == EXPORTERS.keys()
+    assert ExportOptions.model_fields.keys() < set(ExportSettings.__slots__)
 
 
 def test_decoders() -> None:

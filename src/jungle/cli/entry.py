@@ -36,6 +36,7 @@ VERBS = {
     "extract": ("jungle.commands.extract", "compute and keep the features of frozen backbones"),
     "preview": ("jungle.commands.preview", "show training clips as training sees them"),
     "index": ("jungle.commands.index", "list the length, size and codec of every video file"),
+    "export": ("jungle.commands.export", "write a prediction in the formats of other programs"),
     "shrink": ("jungle.commands.shrink", "make a smaller copy of a data set"),
     "doctor": ("jungle.doctor", "check this machine and say what to fix"),
     "download": ("jungle.commands.download", "fetch the competition's public files"),

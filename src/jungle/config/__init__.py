@@ -15,6 +15,7 @@ from jungle.config.ensemble import (
     EnsembleReportConfig,
     EnsembleStackConfig,
 )
+from jungle.config.export import ExportConfig
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
 from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
@@ -28,6 +29,7 @@ __all__ = [
     "EnsemblePseudoConfig",
     "EnsembleReportConfig",
     "EnsembleStackConfig",
+    "ExportConfig",
     "IndexConfig",
     "PredictConfig",
     "PreviewConfig",
@@ -64,6 +66,7 @@ CONFIGS: dict[str, type[Section]] = {
     "download": DownloadConfig,
     "index": IndexConfig,
     "shrink": ShrinkConfig,
+    "export": ExportConfig,
     "ensemble_stack": EnsembleStackConfig,
     "ensemble_report": EnsembleReportConfig,
     "ensemble_check": EnsembleCheckConfig,
