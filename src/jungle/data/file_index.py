@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from jungle.files import Lock
-from jungle.video.indexing.index import SCHEMA, as_text, index_clips
+from jungle.video.indexing.index import SCHEMA, index_clips
+from jungle.video.indexing.inspect_file import to_text
 
 INDEX = "index.parquet"  # in the cache: of all files that were ever asked for
 
@@ -38,5 +39,5 @@ def read_file_index(paths: Sequence[str | None], cache: Path, workers: int, time
                 timeout_s=timeout_s,
                 keep=True,
             )
-    asked = pl.DataFrame({"path": [f and as_text(f) for f in files]}, schema={"path": pl.String})
+    asked = pl.DataFrame({"path": [f and to_text(f) for f in files]}, schema={"path": pl.String})
     return asked.join(known.unique("path"), on="path", how="left", maintain_order="left")

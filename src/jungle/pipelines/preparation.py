@@ -17,13 +17,13 @@ import polars as pl
 from jungle.config import TrainConfig
 from jungle.config.recipe import STEPS
 from jungle.data.content_key import Content
+from jungle.data.file_index import INDEX
 from jungle.errors import UserError
 from jungle.features import index
 from jungle.features.fingerprint import fingerprint
 from jungle.features.wanted import Wanted
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
-from jungle.prediction.metadata import INDEX
 from jungle.video.indexing.index import list_indexed, to_text
 
 NOTED = ("key", "if_damaged", "path")

@@ -1,6 +1,5 @@
 """Metadata of clips for models that use them, from an index of their files."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +10,12 @@ from jungle.config import TrainConfig
 from jungle.config.groups import Data
 from jungle.console import log, log_time
 from jungle.data.clips import Clips
+from jungle.data.file_index import read_file_index
 from jungle.data.index_lookup import lookup_rows
 from jungle.data.metadata import FACTS, MICRO, SEEN_OF, compute_facts
 from jungle.errors import UsageError
-from jungle.files import Lock, describe_absent
-from jungle.video.indexing.index import index_clips, to_text
+from jungle.files import describe_absent
 
-INDEX = "index.parquet"  # in `paths.cache`: of all files that were ever asked for
 COLUMNS = {**dict.fromkeys(SEEN_OF, pl.Float64()), "time": pl.Datetime("us")}  # of an index
 
 
@@ -135,19 +133,5 @@ def read_clip_metadata(
 
 def _looked_into(paths: Sequence[str | None], cache: Path, workers: int, timeout_s: float) -> np.ndarray:
     """Read metadata from one index of all files so far; concurrent processes wait for each other."""
-    files = [str(Path(p).absolute()) if p and os.path.isfile(p) else None for p in paths]
-    there = sorted({f for f in files if f})
-    known = pl.DataFrame(schema={"path": pl.String, **COLUMNS})
-    if there:
-        cache.mkdir(parents=True, exist_ok=True)
-        with log_time("metadata"), Lock(cache / f"{INDEX}.lock"):
-            known = index_clips(
-                there,
-                cache / INDEX,
-                root=Path(there[0]).anchor,
-                workers=workers,
-                timeout_s=timeout_s,
-                keep=True,
-            )
-    asked = pl.DataFrame({"path": [f and to_text(f) for f in files]}, schema={"path": pl.String})
-    return compute_facts(asked.join(known.unique("path"), on="path", how="left", maintain_order="left"))
+    with log_time("metadata"):
+        return compute_facts(read_file_index(paths, cache, workers, timeout_s))
