@@ -137,7 +137,7 @@ def test_a_comma_is_a_sweep_with_m_alone() -> None:
     [
         ("train", "data.root=", "is empty"),
         ("train", "data.root=''", "is empty"),
-        ("train", "data.labels=[a,b]", "one path, no list"),
+        ("train", "data.sites=[a,b]", "one path, no list"),
         ("train", "data.only=blank", r"data.only=\[blank\]"),
         ("train", "data.only=a,b", r"data.only=\[a,b\]"),
         ("predict", "ckpt=[a,,b]", "commas"),

@@ -222,6 +222,29 @@ def test_a_run_of_version_0_1_kept_its_clips_alone(cfg: TrainConfig, data: Path,
     assert "labels of clips changed: 1 (b/1.mp4: blank, now hog)" in Comparison(cfg).changes_in(tmp_path)
 
 
+def test_a_change_of_any_table_of_several_is_noticed(data: Path, tmp_path: Path) -> None:
+    tables = [data / name for name in ("labels.csv", "corrections.csv", "names.csv")]
+    tables[1].write_text("filepath,label\na/0.mp4,lion\n")
+    tables[2].write_text("old,new\nhog,boar\n")
+    labels = f"data.labels=[{tables[0]},{tables[1]}]"
+    cfg = config("data=csv", f"data.root={data}", labels, f"data.rename={tables[2]}", "data.val_fraction=0.4")
+    gather_current(cfg).save(tmp_path)
+    assert Comparison(cfg).changes_in(tmp_path) == []
+    for table, text, said in (
+        (
+            tables[1],
+            "filepath,label\na/0.mp4,blank\n",
+            "labels of clips changed: 1 (a/0.mp4: lion, now blank)",
+        ),
+        (tables[2], "old,new\nhog,pig\n", "classes differ (boar gone; pig new)"),
+    ):
+        before = table.read_text()
+        table.write_text(text)
+        assert said in Comparison(cfg).changes_in(tmp_path)
+        table.write_text(before)
+    assert Comparison(cfg).changes_in(tmp_path) == []
+
+
 def test_a_run_that_never_came_to_training_has_nothing_to_change(cfg: TrainConfig, tmp_path: Path) -> None:
     assert Comparison(cfg).changes_in(tmp_path) == []
 

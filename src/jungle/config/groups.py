@@ -1,13 +1,31 @@
 """Groups of a training config, one class each; their values are in `configs/<group>/*.yaml`."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from jungle.backbone_names import check_backbone
-from jungle.config.values import Fraction, RunPath, Section, Size, make_list
+from jungle.config.values import (
+    Fraction,
+    RunPath,
+    Section,
+    Size,
+    check_timezone,
+    make_list,
+    parse_pairs,
+)
 from jungle.plain import find_repeated
 
 PART = re.compile(r"all|head|last_[1-9]\d*")
@@ -15,18 +33,29 @@ DecoderName = Literal["auto", "decord", "torchcodec", "pyav"]
 
 
 OWNERS = {
-    "labels": ("csv", "primatrix", "primatrix_micro"),
+    "labels": ("csv", "megadetector", "primatrix", "primatrix_micro"),
     "template": ("primatrix", "primatrix_micro"),
     "test_labels": ("primatrix", "primatrix_micro"),
     "filepath_column": ("csv",),
     "label_column": ("csv",),
+    "min_confidence": ("megadetector",),
+    "timezone": ("camtrap_dp",),
 }
 """Settings of `data` that only some of its formats read; the others read every one."""
+SEVERAL = {
+    "labels": ("csv", "megadetector"),
+    "root": ("csv", "folders", "camtrap_dp", "megadetector"),
+}
+"""Settings of `data` that may be a list, and the formats that read one."""
 
 
 def _plan(value: Any) -> Any:
     """Return a plan by epoch; a part of the backbone alone is trained from the first epoch on."""
     return {0: value} if isinstance(value, str) else value
+
+
+def _list_paths(value: Path | list[Path] | None) -> list[Path]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 class Paths(Section):
@@ -40,9 +69,9 @@ class Paths(Section):
 class Data(Section):
     """Clips, their labels and their splits."""
 
-    format: Literal["sample", "csv", "folders", "primatrix", "primatrix_micro"]
-    root: Path | None
-    labels: Path | None
+    format: Literal["sample", "csv", "folders", "camtrap_dp", "megadetector", "primatrix", "primatrix_micro"]
+    root: Path | list[Path] | None
+    labels: Path | list[Path] | None
     template: Path | None
     test_labels: Path | None
     sites: Path | None
@@ -50,6 +79,9 @@ class Data(Section):
     only: Annotated[list[str], Field(min_length=1)] | None
     filepath_column: str | None
     label_column: str | None
+    rename: Annotated[dict[str, str] | Path | None, BeforeValidator(parse_pairs)] = None
+    min_confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    timezone: Annotated[str, AfterValidator(check_timezone)] | None = None
     missing: Literal["error", "skip"]
     duplicates: Path | None
     metadata: Literal["index"] | Path | None
@@ -71,8 +103,40 @@ class Data(Section):
     pseudo_part: Annotated[float, Field(gt=0, le=1)] | None
     sample_clips: PositiveInt = 240
 
+    @property
+    def roots(self) -> list[Path]:
+        """Folders of the clips, in the order given."""
+        return _list_paths(self.root)
+
+    @property
+    def tables(self) -> list[Path]:
+        """Files of labels, in the order given."""
+        return _list_paths(self.labels)
+
+    @field_validator("root", "labels")
+    @classmethod
+    def _check_each_once(cls, value: Path | list[Path] | None, info: ValidationInfo) -> object:
+        """Return a list of one path as that path; refuse an empty list, and a path that is named twice."""
+        if not isinstance(value, list):
+            return value
+        if not value:
+            raise ValueError(f"an empty list: name a {'folder' if info.field_name == 'root' else 'table'}")
+        whole = [Path(os.path.abspath(path)) for path in value]
+        for i, path in enumerate(whole):
+            if path in whole[:i]:
+                raise ValueError(f"{value[i]} is named twice: remove one")
+            inner = next(
+                (j for j, other in enumerate(whole) if other != path and other.is_relative_to(path)), i
+            )
+            if inner != i:
+                raise ValueError(f"{value[inner]} lies in {value[i]}, which is named too: remove one")
+        return value[0] if len(value) == 1 else value
+
     @model_validator(mode="after")
     def _read_by_the_format(self) -> "Data":
+        for name, formats in SEVERAL.items():
+            if isinstance(getattr(self, name), list) and self.format not in formats:
+                raise ValueError(f"data.{name} is a list, and data={self.format} reads one: name one")
         for name, owners in OWNERS.items():
             if getattr(self, name) is not None and self.format not in owners:
                 said = f"data.{name} belongs to data={owners[0]}"
@@ -102,10 +166,13 @@ class Data(Section):
             raise ValueError("micro is part of what data.metadata tells of clips: add data.metadata=index")
         if self.cache == "none" and self.cache_gb is not None:
             raise ValueError("cache_gb is the room of a frame cache: add data.cache=ram or data.cache=disk")
-        labels = "data.labels=<table>" if self.format == "csv" and self.labels is None else ""
+        table = {"csv": "data.labels=<table>", "megadetector": "data.labels=<MegaDetector's .json>"}
+        labels = table.get(self.format, "") if self.labels is None else ""
         root = {
             "csv": "data.root=<folder of the clips>",
             "folders": "data.root=<folder with one folder a class>",
+            "camtrap_dp": "data.root=<folder of the package>",
+            "megadetector": "data.root=<folder that its file names are relative to>",
         }
         lacking = [labels, root.get(self.format, "") if self.root is None else ""]
         if any(lacking):

@@ -88,7 +88,7 @@ def _build_kind(members: list[object]) -> Kind:
 
 
 def _is_text(kind: object) -> bool:
-    return kind in (str, Path) or (
+    return kind in (str, Path, dict[str, str]) or (  # such pairs are read from text by the config
         get_origin(kind) is Literal and all(isinstance(choice, str) for choice in get_args(kind))
     )
 

@@ -266,7 +266,7 @@ def check_places(cfg: TrainConfig, folder: Path) -> None:
     Raises:
         UsageError: with what to type.
     """
-    root, cache = cfg.data.root, cfg.paths.cache
+    root, cache = next(iter(cfg.data.roots), None), cfg.paths.cache
     if cfg.data.format != "sample" or root is None or root.resolve().is_relative_to(cache.resolve()):
         return
     raise UsageError(

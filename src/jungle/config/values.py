@@ -1,13 +1,15 @@
 """Types of values that several groups of a config use."""
 
 import os
+import re
+import zoneinfo
 from pathlib import Path
 from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from jungle import links
-from jungle.errors import UserError
+from jungle.errors import UserError, suggest
 from jungle.files import expand_user
 
 RunPath = Annotated[Path, AfterValidator(links.follow_latest)]
@@ -41,6 +43,65 @@ Size = Annotated[tuple[int, int] | None, BeforeValidator(parse_size)]
 def make_list(value: object) -> object:
     """Return one value as a list of one; a list stays as it is."""
     return value if isinstance(value, list) else [value]
+
+
+_CELL = r"""("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,:"'{}][^,:{}]*)"""
+_PAIR = re.compile(rf"\s*{_CELL}\s*:\s*{_CELL}\s*(?:,|$)")
+
+
+def parse_pairs(value: object) -> object:
+    """Turn `{hog: boar, wild boar: boar}` into a dictionary; other text stays, as the path of a table.
+
+    Raises:
+        ValueError: with how to write it.
+    """
+    if isinstance(value, dict):
+        return {_check_name(old): _check_name(new) for old, new in value.items()}
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text[:1] + text[-1:] != "{}":
+        if ":" in text and not os.path.exists(text):
+            raise ValueError(f"{text}: put braces around pairs, in quotes: data.rename='{{hog: boar}}'")
+        return value
+    pairs: dict[str, str] = {}
+    text, at = text[1:-1].strip(), 0
+    while at < len(text):
+        found = _PAIR.match(text, at)
+        if found is None:
+            raise ValueError(
+                f"{text[at:][:80]}: write old: new, with commas between pairs, and names that hold , : or a "
+                "brace in quotes"
+            )
+        old, new = (_unquote(cell.strip()) for cell in found.groups())
+        if old in pairs:
+            raise ValueError(f"{old} is named twice: remove one")
+        pairs[old], at = new, found.end()
+    if not pairs:
+        raise ValueError("no pair in {}: write {old: new}, or leave it out")
+    return pairs
+
+
+def _unquote(cell: str) -> str:
+    return re.sub(r"\\(.)", r"\1", cell[1:-1]) if len(cell) > 1 and cell[0] in "\"'" else cell
+
+
+def _check_name(name: object) -> str:
+    if isinstance(name, bool) or not isinstance(name, str | int | float):
+        raise ValueError(f"{name}: not a name; put quotes around it")
+    return str(name)
+
+
+def check_timezone(name: str) -> str:
+    """Return the name of a time zone.
+
+    Raises:
+        ValueError: there is none of that name; gives the nearest.
+    """
+    known = zoneinfo.available_timezones()
+    if known and name not in known:
+        raise ValueError(f"{name}: no such time zone.{suggest(name, known)}")
+    return name
 
 
 class Section(BaseModel):

@@ -37,10 +37,12 @@ class Table:
     lines: pl.Series
     separator: str = ","
     """Between the cells of a text file."""
+    unit: str = "line"
+    """What messages call a row."""
 
     def place(self, row: int) -> str:
         """Return where a row is, for messages: `line 17`."""
-        return f"line {self.lines[row]}"
+        return f"{self.unit} {self.lines[row]}"
 
 
 def read_table(path: str | Path, typed: bool = False, as_written: bool = False) -> Table:

@@ -41,6 +41,16 @@ class Problems:
     def __len__(self) -> int:
         return len(self.kinds)
 
+    def absorb(self, other: "Problems", where: str) -> None:
+        """Take the problems and the places of one file of several, each with the file's name."""
+        self.kinds += [f"{show(where)}: {kind}" for kind in other.kinds]
+        self.labels_unread |= other.labels_unread
+        if other._rows is not None:
+            self._add_rows(other._rows.with_columns(table=pl.lit(show(where))))
+        self._classes = {
+            name: f"{show(where)}, {place}" for name, place in other._classes.items()
+        } | self._classes
+
     def know(self, rows: pl.DataFrame, classes: Mapping[str, str]) -> None:
         """Note where clips and classes stand, for the messages of later checks.
 
@@ -48,20 +58,27 @@ class Problems:
             rows: `clip` and `line`, one row for each line that names a clip.
             classes: where each class is first met, as `line 3` or `column 5`.
         """
-        self._rows = rows if self._rows is None else pl.concat([self._rows, rows])
+        self._add_rows(rows.select("clip", "line", table=pl.lit("")))
         self._classes |= classes
 
+    def _add_rows(self, rows: pl.DataFrame) -> None:
+        self._rows = rows if self._rows is None else pl.concat([self._rows, rows], how="vertical_relaxed")
+
     def place(self, clip: str) -> str:
-        """Return where a clip is named, as `line 3` or `lines 3 and 7`; empty where that is unknown."""
+        """Return where a clip is named, as `line 3` or `old.csv, line 3`; empty where that is unknown."""
         if self._rows is None:
             return ""
-        lines = self._rows.filter(pl.col("clip") == clip)["line"].to_list()
-        return format_lines(lines) if lines else ""
+        named = self._rows.filter(pl.col("clip") == clip).group_by("table", maintain_order=True).agg("line")
+        return "; ".join(f"{table}{', ' * bool(table)}{format_lines(at)}" for table, at in named.iter_rows())
 
     def at(self, clip: str, name: str | None = None) -> str:
         """Return a clip (called `name`) with its place: `a.mp4 (line 3)`."""
         place = self.place(clip)
         return f"{name or clip} ({place})" if place else name or clip
+
+    def has_class(self, name: str) -> bool:
+        """Return whether a class was met where `know` was told of."""
+        return name in self._classes
 
     def class_at(self, name: str) -> str:
         """Return a class with its place: `lion (line 3)`."""

@@ -13,6 +13,7 @@ from huggingface_hub import constants
 
 from jungle import extras, network, runs, system
 from jungle.config import PredictConfig, TrainConfig
+from jungle.config.groups import SEVERAL
 from jungle.config.train import ClipsConfig
 from jungle.data.formats.primatrix import find_labels
 from jungle.devices import count_gpus, require_device, require_gpus, require_trainer
@@ -21,7 +22,7 @@ from jungle.files import describe_absent
 from jungle.models.backbones.bundled_weights import bundled_weights
 from jungle.sample.library import check_room
 
-_TABLES = ("labels", "template", "test_labels", "sites", "duplicates", "metadata", "pseudo")
+_TABLES = ("template", "test_labels", "sites", "rename", "duplicates", "metadata", "pseudo")
 
 
 def check(cfg: object, made: Path | None = None) -> None:
@@ -104,30 +105,33 @@ def _checkpoints(cfg: object) -> Iterator[tuple[str, Path]]:
 def _missing_set(cfg: ClipsConfig) -> Iterator[str]:
     """Yield what is missing in a data set of a known format, or what prevents rendering the sample."""
     data = cfg.data
-    if data.format == "sample" and data.root is not None:
+    root = next(iter(data.roots), None)
+    if data.format == "sample" and root is not None:
         try:
-            check_room(data.root, clips=data.sample_clips)
+            check_room(root, clips=data.sample_clips)
         except UserError as e:
             yield str(e)
-    if data.format.startswith("primatrix") and data.root is not None:
-        if not data.root.is_dir():
-            said = describe_absent(data.root, "folder")
+    if data.format.startswith("primatrix") and root is not None:
+        if not root.is_dir():
+            said = describe_absent(root, "folder")
             how = (
                 "jungle download out=data fetches it."
                 if data.format == "primatrix_micro"
                 else "docs/competition-data.md says how to get the clips (jungle download: small ones)."
             )
-            yield f"data.root={data.root}: {said} {how}"
-        elif find_labels(data.root, data.labels) is None:
-            yield f"data.root={data.root}: no table of labels in it or next to it; give data.labels=<file>"
+            yield f"data.root={root}: {said} {how}"
+        elif find_labels(root, *data.tables) is None:
+            yield f"data.root={root}: no table of labels in it or next to it; give data.labels=<file>"
 
 
 def _named(cfg: object) -> Iterator[tuple[str, Path, bool]]:
     """Yield each path that a config names: its setting, the path, and whether it must be a folder."""
     if isinstance(cfg, ClipsConfig):
         data, model = cfg.data, cfg.model
-        if data.format in ("csv", "folders") and data.root is not None:
-            yield "data.root", data.root, True
+        if data.format in SEVERAL["root"]:
+            yield from (("data.root", root, True) for root in data.roots)
+        for path in data.tables:
+            yield "data.labels", path, False
         for name in _TABLES:
             if isinstance(path := getattr(data, name), Path):
                 yield f"data.{name}", path, False

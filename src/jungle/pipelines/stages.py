@@ -143,5 +143,4 @@ def find_template(given: str, cfg: TrainConfig) -> Path | None:
         return Path(template)
     if cfg.data.format not in ("sample", "primatrix", "primatrix_micro"):
         return None
-    assert cfg.data.root is not None
-    return primatrix.find_template(cfg.data.root, cfg.data.labels)
+    return primatrix.find_template(cfg.data.roots[0], next(iter(cfg.data.tables), None))

@@ -43,9 +43,9 @@ def micro_folder(data: Data) -> Path | None:
         return None
     folder = data.micro
     if folder == "auto":
-        if data.root is None or not (data.root.absolute().parent / "micro").is_dir():
+        if len(data.roots) != 1 or not (data.roots[0].absolute().parent / "micro").is_dir():
             return None
-        folder = data.root.absolute().parent / "micro"
+        folder = data.roots[0].absolute().parent / "micro"
     return find_inner(Path(folder), "data.micro")
 
 

@@ -46,7 +46,8 @@ def load(cfg: ClipsConfig) -> tuple[Clips, dict[int, str]]:
     if contents is not None:
         warn_of_copies(clips, contents)
     fixed = cfg.data.format in ("sample", "primatrix", "primatrix_micro") or cfg.data.folds is not None
-    where = cfg.data.labels or cfg.data.root
+    named = cfg.data.tables or cfg.data.roots
+    where = named[0] if len(named) == 1 else "data.labels" if cfg.data.tables else "data.root"
     if cfg.data.format == "sample" and cfg.data.limit is not None:  # only what is kept is rendered
         kept = _only(clips, cfg.data.only).limit(cfg.data.limit, cfg.seed).table["clip"]
         clips = clips.where(clips.table["clip"].is_in(kept.implode()))
@@ -91,7 +92,7 @@ def _only(clips: Clips, names: Sequence[str] | None) -> Clips:
     return Clips(clips.table.drop([c for c in clips.classes if c not in kept]), tuple(kept))
 
 
-def _check_only(clips: Clips, where: Path | None) -> None:
+def _check_only(clips: Clips, where: object) -> None:
     """Refuse classes of `data.only` that every training clip has, or none; warn as `check_contrast` does."""
     problems = Problems()
     warnings: list[str] = []
@@ -103,8 +104,7 @@ def _check_only(clips: Clips, where: Path | None) -> None:
 
 def _render_sample(cfg: ClipsConfig, clips: Sequence[str] | None) -> Path:
     """Render some clips of the sample, or all; return its folder."""
-    assert cfg.data.root is not None
-    return ensure_sample(cfg.data.root, clips=cfg.data.sample_clips, only=clips)
+    return ensure_sample(cfg.data.roots[0], clips=cfg.data.sample_clips, only=clips)
 
 
 def _load(cfg: ClipsConfig, problems: Problems) -> Clips:
@@ -123,6 +123,9 @@ def _load(cfg: ClipsConfig, problems: Problems) -> Clips:
         classes=data.classes,
         filepath_column=data.filepath_column,
         label_column=data.label_column,
+        rename=data.rename,
+        min_confidence=data.min_confidence,
+        timezone=data.timezone,
     )
     return load_labels(data.format, source, problems)
 

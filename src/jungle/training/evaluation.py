@@ -255,6 +255,6 @@ def _write_report(run: TrainedRun, tables: dict[str, pl.DataFrame], scores: dict
             failures=_list_failures(run),
             config_summary=cfg.model_dump(mode="json"),
             clip_spec=run.spec,
-            roots=[cfg.data.root],
+            roots=cfg.data.roots,
             whole_paths=cfg.report_paths,
         )

@@ -197,7 +197,7 @@ def _read_list(path: Path, root: str | Path | None) -> list[tuple[str, str]]:
         names = [n for n in names if not n.startswith("#") or _names_video(n)]  # the others are remarks
     else:
         table = read_table(path)
-        columns = find_columns(table, {}, make_absolute(root) if root is not None else path.parent)
+        columns = find_columns(table, {}, [make_absolute(root) if root is not None else path.parent])
         names = columns.table.frame[columns.roles["filepath"]].to_list()
     if any(n and "\0" in n for n in names):
         raise UserError(f"{path}: a name holds a NUL; write a path a line, or a column filepath")

@@ -1,7 +1,7 @@
 """One folder a class; the folders train, val and test may stand above the classes."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +10,13 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import Clips, check_class_names
 from jungle.data.folder_walk import SYSTEM_FOLDERS, classify_entry, list_entries
-from jungle.data.formats.columns import SPLIT_NAMES, add_broken, check_class_count
+from jungle.data.formats.columns import SPLIT_NAMES, add_broken, check_class_count, unify_sites
 from jungle.data.formats.discover import report_skipped, walk_videos
 from jungle.data.formats.label_source import LabelSource
+from jungle.data.formats.merging import join_folders, name_tables
+from jungle.data.formats.roots import check_roots
 from jungle.data.formats.sites import join_sites
-from jungle.data.paths import compose_ids, make_absolute
+from jungle.data.paths import compose_ids
 from jungle.data.text import clean_name, is_ambiguous, is_missing, match_names
 from jungle.data.validation_report import Problems, list_some
 from jungle.errors import UserError
@@ -32,10 +34,39 @@ def load_folders(source: LabelSource, problems: Problems) -> Clips:
     Raises:
         UserError: there is no such folder, or no video in it.
     """
+    return load_roots(source, problems, _read_folder)
+
+
+def load_roots(
+    source: LabelSource, problems: Problems, read: Callable[[Path, LabelSource, Problems], Clips]
+) -> Clips:
+    """Read each folder of `source.root`, join their clips, and add the sites.
+
+    Args:
+        source: the files.
+        problems: collects faults; those of several folders are named by the folder.
+        read: reads one folder; its clips have the classes that are named in it.
+
+    Raises:
+        UserError: a folder is not there or cannot be read.
+    """
+    roots = source.folders()
+    parts = []
+    for root, name in zip(roots, name_tables(roots), strict=True):
+        if not root.is_dir():
+            raise UserError(f"data.root={root}: {describe_absent(root, 'folder')}")
+        own = problems if len(roots) == 1 else Problems()
+        parts.append(read(root, source, own))
+        if own is not problems:
+            problems.absorb(own, name)
+    named = None if source.classes is None else [clean_name(c) for c in source.classes]
+    clips = unify_sites(parts[0] if len(parts) == 1 else join_folders(parts, named))
+    check_roots(clips.table, roots, problems)
+    return clips if source.sites is None else join_sites(clips, source.sites, roots, problems)
+
+
+def _read_folder(root: Path, source: LabelSource, problems: Problems) -> Clips:
     classes = source.classes
-    root = make_absolute(source.folder())
-    if not os.path.isdir(root):
-        raise UserError(f"data.root={root}: {describe_absent(root, 'folder')}")
     top = _list_folders(root)
     splits = {n: SPLIT_NAMES[clean_name(n).lower()] for n in top if clean_name(n).lower() in SPLIT_NAMES}
     above = bool(top) and len(splits) == len(top) and set(splits.values()) - {"unlabelled"} != set()
@@ -102,8 +133,7 @@ def load_folders(source: LabelSource, problems: Problems) -> Clips:
     frame = frame.with_columns(
         pl.when(known).then(column).otherwise(None).alias(column.name) for column in onehot
     )
-    clips = Clips(frame, tuple(order))
-    return clips if source.sites is None else join_sites(clips, source.sites, root, problems)
+    return Clips(frame, tuple(order))
 
 
 def _assign_classes(folders: set[str], order: list[str], given: bool, problems: Problems) -> dict[str, str]:
@@ -127,10 +157,10 @@ def _assign_classes(folders: set[str], order: list[str], given: bool, problems: 
         )
         fix = "Rename them, or name the classes: data.classes=[...]."
         add_broken(problems, "folders", names, fix)
-        problems.know(
-            pl.DataFrame(schema={"clip": pl.String, "line": pl.Int64}),
-            {c: f"folder {show(n)!r}" for n, c in called.items()},
-        )
+    problems.know(
+        pl.DataFrame(schema={"clip": pl.String, "line": pl.Int64}),
+        {c: f"folder {show(n)!r}" for n, c in called.items()},
+    )
     merged = [c for c in dict.fromkeys(called.values()) if sum(1 for v in called.values() if v == c) > 1]
     for name in merged:
         several = [n for n, c in called.items() if c == name]

@@ -11,6 +11,7 @@ from jungle.console import log
 from jungle.data.clips import META
 from jungle.data.formats.columns import SPLIT_NAMES
 from jungle.data.formats.label_columns import fill_observed, is_binary, join_label_columns, label_columns
+from jungle.data.formats.roots import place_names
 from jungle.data.formats.vocabulary import (
     DATES,
     FOLDERS,
@@ -21,7 +22,7 @@ from jungle.data.formats.vocabulary import (
     fold_heading,
     split_words,
 )
-from jungle.data.paths import locate, make_absolute, name_clips
+from jungle.data.paths import locate
 from jungle.data.table_io import Table
 from jungle.data.text import match_names
 from jungle.errors import UserError, suggest
@@ -55,7 +56,7 @@ class Columns:
 def find_columns(
     table: Table,
     named: Mapping[str, str | None],
-    root: Path | None = None,
+    roots: Sequence[Path] = (),
     *,
     labels: bool = False,
     but: Sequence[str] = (),
@@ -65,7 +66,7 @@ def find_columns(
     Args:
         table: the table.
         named: the columns that the user names; None finds one.
-        root: the folder of the clips, to see whether a folder's column belongs to the names.
+        roots: the folders of the clips, to see whether a folder's column belongs to the names.
         labels: whether a table of labels is read: else no column is looked for that holds the label.
         but: columns that are classes, and nothing else.
 
@@ -102,7 +103,7 @@ def find_columns(
         roles["split"] = split
     if "filepath" not in roles:
         raise UserError(_explain_no_names(table, labels and "label" not in roles))
-    frame = _join_folders(table, free, roles, root, said, extra)
+    frame = _join_folders(table, free, roles, roots, said, extra)
     if labels and not but:
         frame = join_label_columns(frame, roles, extra, said)
         if "label" in roles:
@@ -234,7 +235,7 @@ def _join_folders(
     table: Table,
     free: Mapping[str, str],
     roles: Mapping[str, str],
-    root: Path | None,
+    roots: Sequence[Path],
     said: list[str],
     extra: set[str],
 ) -> pl.DataFrame:
@@ -250,7 +251,7 @@ def _join_folders(
         three = f"{show(top)}, {show(others[0])} and {show(name)}"
         readings[(top, others[0], name)] = f"columns {three} together name a clip"
     readings[(name,)] = ""
-    best = max(readings, key=lambda columns: _count_hits(frame, columns, root))
+    best = max(readings, key=lambda columns: _count_hits(frame, columns, roots))
     if len(best) > 1:
         said.append(readings[best])
         extra.update(best)
@@ -266,10 +267,10 @@ def _join_columns(columns: Sequence[str]) -> pl.Expr:
     return pl.when(pl.col(columns[-1]).is_not_null()).then(path)
 
 
-def _count_hits(frame: pl.DataFrame, columns: Sequence[str], root: Path | None) -> int:
+def _count_hits(frame: pl.DataFrame, columns: Sequence[str], roots: Sequence[Path]) -> int:
     """Count how many of a few names are on disk if read so."""
-    if root is None:
+    if not roots:
         return 0
     some = frame.gather_every(max(frame.height // TRIED, 1)).select(_join_columns(columns).alias("name"))
-    names = name_clips(some["name"].drop_nulls(), make_absolute(root), say=False)
+    names = place_names(some["name"].drop_nulls(), roots, say=False)
     return int(locate(names.path.drop_nulls()).is_not_null().sum())

@@ -1,6 +1,6 @@
 """The source of a training run's labels, as every label format takes it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,30 +14,67 @@ from jungle.files import describe_absent
 class LabelSource:
     """Files and columns that hold labels: a format takes what it needs, and the config refuses the rest."""
 
-    root: Path | None = None
-    """The folder of the clips."""
-    labels: Path | None = None
+    root: Path | Sequence[Path] | None = None
+    """The folder of the clips, or several."""
+    labels: Path | Sequence[Path] | None = None
+    """The table of labels, or several: of a clip in several, the last that answers counts."""
     template: Path | None = None
     """A submission format: its clips are the test clips."""
     test_labels: Path | None = None
     sites: Path | None = None
     """A table `filename,site[,split,time]`."""
     classes: Sequence[str] | None = None
+    optional: frozenset[str] = frozenset()
+    """Those of `classes` that no table need have a column for."""
     filepath_column: str | None = None
     label_column: str | None = None
+    rename: Mapping[str, str] | Path | None = None
+    """New names of classes by their old ones, or the table with them."""
+    min_confidence: float | None = None
+    """Confidence from which a detection or a classification counts; None takes the file's own."""
+    timezone: str | None = None
+    """Time zone of the cameras' clocks; None takes times as they are written."""
 
-    def folder(self) -> Path:
-        """Return `root`.
+    @property
+    def roots(self) -> list[Path]:
+        """Folders of the clips, absolute, in the order given."""
+        return [make_absolute(path) for path in _list_paths(self.root)]
+
+    @property
+    def tables(self) -> list[Path]:
+        """Files of labels, absolute, in the order given."""
+        return [make_absolute(path) for path in _list_paths(self.labels)]
+
+    def folders(self) -> list[Path]:
+        """Return `roots`.
 
         Raises:
-            UsageError: it is missing.
+            UsageError: there is none.
         """
-        if self.root is None:
+        if not self.roots:
             raise UsageError("data.root is missing: give data.root=<folder of the clips>")
-        return self.root
+        return self.roots
+
+    def folder(self) -> Path:
+        """Return the one root.
+
+        Raises:
+            UsageError: it is missing, or there are several.
+        """
+        first, *others = self.folders()
+        if others:
+            raise UsageError(
+                f"data.root names {1 + len(others)} folders, and this format reads one: name one"
+            )
+        return first
 
     def report_absent_root(self, problems: Problems) -> None:
-        """Add a root that is not there to `problems`."""
-        if self.root is not None and not (folder := make_absolute(self.root)).is_dir():
-            hint = explain_windows(str(self.root))
-            problems.say(f"data.root={self.root}: {describe_absent(folder, 'folder')}{hint}")
+        """Add each root that is not there to `problems`."""
+        for given, folder in zip(_list_paths(self.root), self.roots, strict=True):
+            if not folder.is_dir():
+                hint = explain_windows(str(given))
+                problems.say(f"data.root={given}: {describe_absent(folder, 'folder')}{hint}")
+
+
+def _list_paths(value: Path | Sequence[Path] | None) -> list[Path]:
+    return [] if value is None else [value] if isinstance(value, Path) else list(value)

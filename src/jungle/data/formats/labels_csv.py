@@ -1,7 +1,8 @@
 """A table of labels: `filepath,label` with a row a label (as zamba has it), or one 0/1 column a class."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -21,13 +22,15 @@ from jungle.data.formats.columns import (
 from jungle.data.formats.headings import Columns, find_columns
 from jungle.data.formats.label_columns import is_binary
 from jungle.data.formats.label_source import LabelSource
+from jungle.data.formats.merging import LabelTable, merge_tables, name_tables
+from jungle.data.formats.roots import check_roots, place_names
 from jungle.data.formats.sites import join_sites, read_meta
 from jungle.data.formats.wide import read_wide
-from jungle.data.paths import OUTSIDE, TWICE, Names, locate, make_absolute, name_clips
+from jungle.data.paths import OUTSIDE, TWICE, Names, locate
 from jungle.data.table_io import Table, read_table
 from jungle.data.text import clean_name, map_values, match_names
 from jungle.data.validation_report import Problems, format_lines
-from jungle.errors import UserError
+from jungle.errors import UsageError, UserError
 from jungle.names import show
 from jungle.wording import tally
 
@@ -40,22 +43,57 @@ def load_csv(source: LabelSource, problems: Problems) -> Clips:
     else is a class. Without a root, names are relative to the table's own folder.
     """
     source.report_absent_root(problems)
-    table = read_table(source.labels or "")
-    folder = make_absolute(source.root) if source.root is not None else table.path.parent
+    return load_tables(source, problems, _read_labels)
+
+
+def load_tables(
+    source: LabelSource, problems: Problems, read: Callable[[Path, LabelSource, Problems], LabelTable]
+) -> Clips:
+    """Read each file of `source.labels`, merge them, and add the sites.
+
+    Args:
+        source: the files.
+        problems: collects faults; those of several files are named by the file.
+        read: reads one file.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    if not source.tables:
+        raise UsageError("data.labels is missing: give data.labels=<table>")
+    tables: list[LabelTable] = []
+    for path, name in zip(source.tables, name_tables(source.tables), strict=True):
+        own = problems if len(source.tables) == 1 else Problems()
+        tables.append(read(path, source, own))
+        if own is not problems:
+            problems.absorb(own, name)
+    clips = tables[0].clips
+    if len(tables) > 1:
+        named = None if source.classes is None else [clean_name(c) for c in source.classes]
+        clips = merge_tables(tables, named)
+    roots = source.roots or [table.path.parent for table in tables]
+    check_roots(pl.concat(table.clips.table.select("clip", "path") for table in tables), roots, problems)
+    return unify_sites(clips) if source.sites is None else join_sites(clips, source.sites, roots, problems)
+
+
+def _read_labels(path: Path, source: LabelSource, problems: Problems) -> LabelTable:
+    table = read_table(path)
+    roots = source.roots or [table.path.parent]
     classes = None if source.classes is None else [clean_name(c) for c in source.classes]
     # Classes that are all columns are meant as columns, whatever else the table has.
     as_columns = match_names(classes or (), table.frame.columns).known
-    wide = classes is not None and len(classes) > 0 and len(as_columns) == len(set(classes))
+    wide = bool(as_columns) and set(classes or ()) - source.optional <= as_columns.keys()
     named = {"filepath": source.filepath_column, "label": source.label_column}
-    columns = find_columns(table, named, folder, labels=True, but=list(as_columns.values()) if wide else ())
+    columns = find_columns(table, named, roots, labels=True, but=list(as_columns.values()) if wide else ())
     table = columns.table
     if not table.frame.height:
         raise UserError(f"{table.path}: no rows; write one line a clip")
-    names = unify_names(table, name_clips(table.frame[columns.roles["filepath"]], folder))
+    names = unify_names(table, place_names(table.frame[columns.roles["filepath"]], roots))
     report_refused(table, names, columns.roles["filepath"], problems)
-    wide = wide or "label" not in columns.roles
-    clips = (read_wide if wide else _collect_labels)(table, columns, names, classes, problems)
-    return unify_sites(clips) if source.sites is None else join_sites(clips, source.sites, folder, problems)
+    if wide or "label" not in columns.roles:
+        clips = read_wide(table, columns, names, classes, problems, optional=source.optional)
+        return LabelTable(path, clips, whole=False)
+    return LabelTable(path, _collect_labels(table, columns, names, classes, problems))
 
 
 def unify_names(table: Table, names: Names) -> Names:

@@ -41,16 +41,17 @@ def load_primatrix(source: LabelSource, problems: Problems) -> Clips:
     Raises:
         UserError: there is no folder or no labels, or the two tables do not fit each other.
     """
-    raw = make_absolute(source.folder())
+    raw = source.folder()
     if not raw.is_dir():
         raise UserError(f"data.root={raw}: {describe_absent(raw, 'folder')} It holds the clips.")
-    labels = find_labels(raw, source.labels)
+    labels = find_labels(raw, *source.tables)
     if labels is None:
         raise UserError(
             f"no {' or '.join(LABELS)} in {raw} or {raw.parent}: name it (data.labels=<file>), or fetch it "
             "(jungle download)"
         )
-    clips = load_csv(LabelSource(labels=labels, root=raw, classes=source.classes), problems)
+    table = LabelSource(labels=labels, root=raw, classes=source.classes, optional=source.optional)
+    clips = load_csv(table, problems)
     template = find_template(raw, labels, source.template)
     if template is None:
         log.warning(f"no {' or '.join(TEMPLATE)} next to {labels}: there are no test clips")
@@ -59,13 +60,13 @@ def load_primatrix(source: LabelSource, problems: Problems) -> Clips:
         test = _load_test(template, known, raw, clips, problems)
         clips = Clips(pl.concat([clips.table, test.table], how="diagonal"), clips.classes)
     sites = _resolve_file(source.sites, SITES, (labels.parent,))
-    return clips if sites is None else join_sites(clips, sites, raw, problems)
+    return clips if sites is None else join_sites(clips, sites, [raw], problems)
 
 
 def load_primatrix_micro(source: LabelSource, problems: Problems) -> Clips:
     """Read the 64x64 set: as `load_primatrix`; the archive's own folder `micro/` may lie in the root."""
-    root = make_absolute(source.folder())
-    labels = source.labels or find_labels(root)
+    root = source.folder()
+    labels = find_labels(root, *source.tables)
     inner = root / "micro"
     return load_primatrix(replace(source, root=inner if inner.is_dir() else root, labels=labels), problems)
 
@@ -114,7 +115,7 @@ def _load_test(template: Path, known: Path | None, raw: Path, train: Clips, prob
 
 
 def _read_template(template: Path, raw: Path, train: Clips, problems: Problems) -> pl.DataFrame:
-    columns = find_columns(read_table(template), {}, raw)
+    columns = find_columns(read_table(template), {}, [raw])
     table, column = columns.table, columns.roles["filepath"]
     heads = match_names(train.classes, [c for c in table.frame.columns if c != column])
     if missing := [c for c in train.classes if c not in heads.known]:

@@ -1,6 +1,6 @@
 """Site, split, time and weight of clips, from the labels or another table (`filename,site[,split,time]`)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -9,8 +9,9 @@ from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.formats.columns import read_sites, read_weights, split_values, unify_sites
 from jungle.data.formats.headings import find_columns
+from jungle.data.formats.roots import place_names
 from jungle.data.formats.times import read_time_column
-from jungle.data.paths import make_absolute, match_clips, name_clips, say_matches
+from jungle.data.paths import match_clips, say_matches
 from jungle.data.table_io import Table, read_table
 from jungle.data.text import map_values
 from jungle.data.validation_report import Problems, format_lines
@@ -33,7 +34,7 @@ def read_meta(table: Table, roles: Mapping[str, str], problems: Problems) -> lis
     return columns
 
 
-def join_sites(clips: Clips, sites: Path, root: Path, problems: Problems) -> Clips:
+def join_sites(clips: Clips, sites: Path, roots: Sequence[Path], problems: Problems) -> Clips:
     """Add site, split and time from another table, matched by clip; it wins over values the clips had.
 
     Rows of clips that are not in `clips` are passed over; clips without a row keep what they had. A clip
@@ -42,10 +43,10 @@ def join_sites(clips: Clips, sites: Path, root: Path, problems: Problems) -> Cli
     Raises:
         UserError: the table cannot be read, or matches no clip.
     """
-    columns = find_columns(read_table(sites), {}, make_absolute(root))
+    columns = find_columns(read_table(sites), {}, roots)
     table = columns.table
     roles = {role: column for role, column in columns.roles.items() if role != "weight"}
-    names = name_clips(table.frame[roles["filepath"]], root)
+    names = place_names(table.frame[roles["filepath"]], roots)
     found = match_clips(names.clip.drop_nulls().to_list(), clips.table["clip"].to_list())
     say_matches(found, table.path, problems)
     given = [map_values(names.clip, found.known), *read_meta(table, roles, problems)]
@@ -64,7 +65,8 @@ def join_sites(clips: Clips, sites: Path, root: Path, problems: Problems) -> Cli
     if not matched:
         raise UserError(
             f"{table.path}: none of its names is a clip: it has {frame['clip'].head(1).to_list()}, the "
-            f"clips are like {clips.table['clip'].head(1).to_list()}. Both are relative to {root}."
+            f"clips are like {clips.table['clip'].head(1).to_list()}. Both are relative to "
+            f"{' or '.join(map(str, roots))}."
         )
     if matched < len(clips):
         log.warning(f"{table.path}: {len(clips) - matched} of {len(clips)} clips have no row")

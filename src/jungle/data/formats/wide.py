@@ -1,6 +1,6 @@
 """A table of labels with a row a clip and a column of 0 and 1 a class."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -31,16 +31,25 @@ MARKS = (
 
 
 def read_wide(
-    table: Table, columns: Columns, names: Names, classes: Sequence[str] | None, problems: Problems
+    table: Table,
+    columns: Columns,
+    names: Names,
+    classes: Sequence[str] | None,
+    problems: Problems,
+    *,
+    optional: Collection[str] = (),
 ) -> Clips:
-    """Read one clip from each row, one class from each column. Duplicates stay, for the checks to find."""
+    """Read one clip from each row, one class from each column. Duplicates stay, for the checks to find.
+
+    The table may lack columns for those of `classes` that are `optional`.
+    """
     known = find_reserved(columns)
     order = {c: c for c in table.frame.columns if c not in columns.used and fold_heading(c) not in known}
     if classes is not None:
         found = match_names(classes, table.frame.columns)
         problems.add(
             f"classes of data.classes have no column in {table.path}",
-            [c for c in classes if c not in found.known],
+            [c for c in classes if c not in found.known and c not in optional],
             "Correct the names, or name the label column of a long table: data.label_column=<column>.",
         )
         if found.guessed:
