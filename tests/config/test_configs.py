@@ -31,6 +31,8 @@ CHOICES = sorted(
 NEEDED = {
     "data=csv": ["data.root=/clips", "data.labels=/labels.csv"],
     "data=folders": ["data.root=/clips"],
+    "data=camtrap_dp": ["data.root=/package"],
+    "data=megadetector": ["data.root=/clips", "data.labels=/md.json"],
     "frames=random": ["model=finetune"],
     "experiment=camtrap_finetune": ["data.root=/clips", "data.labels=/labels.csv"],
     **{f"augment={a}": ["model=finetune"] for a in ("light", "camera_trap", "strong")},

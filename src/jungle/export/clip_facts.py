@@ -88,7 +88,7 @@ def _join_sites(table: pl.DataFrame, settings: ExportSettings) -> pl.DataFrame:
     assert settings.sites is not None
     problems = Problems()
     own = table.select("clip", pl.col("path").fill_null(pl.col("clip")), "site", "time")
-    joined = join_sites(Clips(own, ()), settings.sites, find_root(table), problems).table
+    joined = join_sites(Clips(own, ()), settings.sites, [find_root(table)], problems).table
     problems.raise_if_any(settings.sites)
     if joined["time"].dtype == pl.String:
         odd = joined["time"].drop_nulls()
