@@ -27,7 +27,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from jungle.bench.processes import open_pool, own_memory_mb, run_alone
+from jungle.bench.processes import measure_own_memory_mb, open_pool, run_alone
 from jungle.console import log, speak
 from jungle.errors import UsageError, UserError, suggest
 from jungle.features.store import FeatureStore
@@ -316,7 +316,7 @@ def _read(name: str, folder: Path, seed: int, seconds: float) -> tuple[float, fl
                 break
         if not seed:
             break
-    return done / (time.perf_counter() - began), own_memory_mb()
+    return done / (time.perf_counter() - began), measure_own_memory_mb()
 
 
 def _open(name: str, folder: Path) -> tuple[float, float]:
@@ -324,9 +324,9 @@ def _open(name: str, folder: Path) -> tuple[float, float]:
     layout = LAYOUTS[name](folder)
     if name in NEEDS:
         importlib.import_module(NEEDS[name])
-    before, began = own_memory_mb(), time.perf_counter()
+    before, began = measure_own_memory_mb(), time.perf_counter()
     layout.open()
-    return time.perf_counter() - began, own_memory_mb() - before
+    return time.perf_counter() - began, measure_own_memory_mb() - before
 
 
 def _batches(rng: np.random.Generator, clips: int) -> Iterator[list[str]]:

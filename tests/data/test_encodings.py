@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from jungle.data.encodings import decode_text, is_mojibake
+from jungle.data.encodings import decode_text, undo_mojibake
 from jungle.data.table_io import read_table
 from jungle.errors import UserError
 
@@ -66,5 +66,5 @@ def test_two_encodings_in_one_file_are_asked_with_their_lines(tmp_path, newline)
 
 
 def test_broken_text_is_known():
-    assert is_mojibake("Ã©cureuil") == "écureuil"
-    assert [is_mojibake(t) for t in ("écureuil", "NÃO", "lion", "São João", "Löwe")] == [None] * 5
+    assert undo_mojibake("Ã©cureuil") == "écureuil"
+    assert [undo_mojibake(t) for t in ("écureuil", "NÃO", "lion", "São João", "Löwe")] == [None] * 5

@@ -21,7 +21,7 @@ from jungle.data.frame_cache import cache as frame_cache_cache
 from jungle.data.frame_cache import file as frame_cache_file
 from jungle.data.frame_cache.cache import FrameCache
 from jungle.data.frame_cache.shared_folder import LOCK, TRYING, Ledger
-from jungle.data.frame_cache.worker import FULL, frame_fingerprint
+from jungle.data.frame_cache.worker import FULL, make_frame_fingerprint
 from jungle.data.loader import Sample
 from jungle.errors import UsageError, UserError
 from jungle.system import free_memory
@@ -160,7 +160,7 @@ def test_all_that_shapes_frames_names_the_folder() -> None:
     decord = replace(base, decoder="decord")
     specs = [base, replace(base, frames=Frames("early_bias", 4)), replace(base, frames=Frames("random", 4))]
     specs += [replace(decord if k == "device" else base, **{k: v}) for k, v in others.items()]
-    made = [str(frame_fingerprint(s)) for s in specs]
+    made = [str(make_frame_fingerprint(s)) for s in specs]
     assert len(set(made)) == len(specs)
     assert "'av': '" in made[0]
 

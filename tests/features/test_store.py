@@ -14,7 +14,7 @@ import pytest
 
 from jungle.errors import UserError
 from jungle.features import index as indices
-from jungle.features.fingerprint import fingerprint
+from jungle.features.fingerprint import compute_fingerprint
 from jungle.features.mmap import ShardMaps
 from jungle.features.safetensors_io import write_tensors
 from jungle.features.store import FeatureStore
@@ -127,14 +127,14 @@ def test_shards_are_safetensors_files_with_aligned_tensors(tmp_path):
 
 
 def test_fingerprint_is_stable_and_sees_every_change():
-    assert fingerprint(SPEC) == "c7c2d8de0637115bb7760fdf3d0a28ca"
+    assert compute_fingerprint(SPEC) == "c7c2d8de0637115bb7760fdf3d0a28ca"
     same = {
         "crop_bottom": 0.0,
         "size": (224, 224),
         "frames": {"count": 16, "kind": "uniform"},
         "backbone": "toy",
     }
-    assert fingerprint(same) == fingerprint(SPEC)
+    assert compute_fingerprint(same) == compute_fingerprint(SPEC)
     others = [
         SPEC | {"backbone": "toy2"},
         SPEC | {"size": [224, 225]},
@@ -144,13 +144,13 @@ def test_fingerprint_is_stable_and_sees_every_change():
         SPEC | {"taps": None},
         {k: v for k, v in SPEC.items() if k != "size"},
     ]
-    assert len({fingerprint(s) for s in [SPEC, *others]}) == len(others) + 1
+    assert len({compute_fingerprint(s) for s in [SPEC, *others]}) == len(others) + 1
 
 
 @pytest.mark.parametrize("bad", [np.float32(1), float("nan"), float("inf"), {1: 2}, Path("x"), b"x"])
 def test_fingerprint_refuses_what_json_would_blur(bad):
     with pytest.raises(ValueError, match=r"spec\.size\[1\]"):
-        fingerprint({"size": [1, bad]})
+        compute_fingerprint({"size": [1, bad]})
 
 
 def test_each_spec_has_its_own_folder_inside_the_root(tmp_path):
@@ -158,7 +158,7 @@ def test_each_spec_has_its_own_folder_inside_the_root(tmp_path):
     two = FeatureStore.open(tmp_path, "../../hf:x/y", SPEC | {"size": [1, 1]})
     assert one.folder != two.folder
     assert {one.folder.parent, two.folder.parent} == {tmp_path}
-    assert one.folder.name == f"hf-x-y-{fingerprint(SPEC)[:12]}"
+    assert one.folder.name == f"hf-x-y-{compute_fingerprint(SPEC)[:12]}"
 
 
 def test_a_folder_of_another_spec_is_refused(tmp_path):

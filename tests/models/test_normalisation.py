@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from jungle.errors import UserError
-from jungle.features.spec import feature_spec
+from jungle.features.spec import make_feature_spec
 from jungle.features.store import FeatureStore
 from jungle.models.backbones import backbone
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
@@ -89,7 +89,7 @@ def test_weights_are_not_taken_from_a_model_that_sees_frames_otherwise(tmp_path:
 
 
 def spec_of(mean: list[float] | None = None) -> dict[str, Any]:
-    made = feature_spec(Backbone(SPEC), ClipSpec(Frames(count=2), (32, 32)), "w", "float32")
+    made = make_feature_spec(Backbone(SPEC), ClipSpec(Frames(count=2), (32, 32)), "w", "float32")
     return made if mean is None else {**made, "mean": mean}
 
 

@@ -18,7 +18,7 @@ from jungle.data.frame_cache.cache import FrameCache
 from jungle.data.predictions import ClipPrediction
 from jungle.features.extract import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Extraction, feature_spec
+from jungle.features.spec import Extraction, make_feature_spec
 from jungle.features.wanted import Wanted
 from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.pipelines.preparation import Preparations
@@ -82,7 +82,7 @@ def extraction(folder: Path) -> tuple[Extraction, Backbone]:
     torch.manual_seed(0)
     spec = BackboneSpec(name="test_resnet", pretrained=False, size=(32, 48))
     backbone = Backbone(spec)
-    shape = feature_spec(backbone, SPEC, "w", "float32")
+    shape = make_feature_spec(backbone, SPEC, "w", "float32")
     return Extraction(spec, SPEC, folder, "test_resnet", shape, workers=0), backbone
 
 

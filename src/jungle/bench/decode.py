@@ -72,7 +72,7 @@ def bench_decode(
     if not rows:
         raise UserError("bench decode: none of the clips can be read")
     _print(rows)
-    machine = {"cores": os.cpu_count(), "processor": _processor(), "python": platform.python_version()}
+    machine = {"cores": os.cpu_count(), "processor": _get_processor(), "python": platform.python_version()}
     write_json(out / "decode.json", {"frames": frames, "size": list(size), "machine": machine, "rows": rows})
     write_text(out / "decode.md", format_tables(rows) + "\n")
     plot_speed(rows, out / "decode.png", frames)
@@ -136,7 +136,7 @@ def _print(rows: Sequence[Row]) -> None:
         )
 
 
-def _processor() -> str:
+def _get_processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -13,6 +13,7 @@ from jungle.bench.reading import CODEC
 from jungle.files import replace_atomically
 
 COLOURS = {"ffmpeg": "#8c8c8c", "pyav": "#2a7f4f", "decord": "#c98a1b", "torchcodec": "#3b6fb6"}
+OTHER = "#7a5aa6"  # of decoders that were added later
 
 
 class Measured(TypedDict):
@@ -37,12 +38,12 @@ class Row(Measured):
 
 def format_tables(rows: Sequence[Row]) -> str:
     """Return Markdown tables of clips/s on one core and of peak memory, a column per clip."""
-    speed = _table(rows, "clips/s (times faster)", format_speed)
-    memory = _table(rows, "peak MB of the process", lambda row: f"{row['peak_mb']:.0f}")
+    speed = _format_table(rows, "clips/s (times faster)", format_speed)
+    memory = _format_table(rows, "peak MB of the process", lambda row: f"{row['peak_mb']:.0f}")
     return "\n".join([*speed, "", *memory])
 
 
-def _table(rows: Sequence[Row], heading: str, cell: Callable[[Row], str]) -> list[str]:
+def _format_table(rows: Sequence[Row], heading: str, cell: Callable[[Row], str]) -> list[str]:
     files = list(dict.fromkeys(row["file"] for row in rows))
     lines = [f"| {heading} | {' | '.join(files)} |", "| --- |" + " --: |" * len(files)]
     for way in dict.fromkeys((row["decoder"], row["asked"]) for row in rows):
@@ -53,11 +54,11 @@ def _table(rows: Sequence[Row], heading: str, cell: Callable[[Row], str]) -> lis
 
 def format_speed(row: Row) -> str:
     """Return clips/s, and in brackets how many times faster than the first row."""
-    faster = f" ({_short(row['times_faster'])}x)" if row["times_faster"] else ""
-    return _short(row["clips_s"]) + faster
+    faster = f" ({_format_number(row['times_faster'])}x)" if row["times_faster"] else ""
+    return _format_number(row["clips_s"]) + faster
 
 
-def _short(value: float) -> str:
+def _format_number(value: float) -> str:
     return f"{value:.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2f}"
 
 
@@ -87,7 +88,7 @@ def _draw_panel(panel: Axes, rows: Sequence[Row]) -> None:
     bars = panel.barh(
         [f"{row['decoder']}, {row['asked']}" for row in drawn],
         [row["clips_s"] for row in drawn],
-        color=[COLOURS[row["decoder"]] for row in drawn],
+        color=[COLOURS.get(row["decoder"], OTHER) for row in drawn],
     )
     for bar, row in zip(bars, drawn, strict=True):
         middle, limit, end = bar.get_y() + bar.get_height() / 2, limits.get(row["asked"]), row["clips_s"]

@@ -30,19 +30,19 @@ class Footage:
     """Whether leaves sway in a quarter of the picture, which makes every frame costly to decode."""
 
 
-def x264_options(gop: int, rate: str = "5M") -> tuple[tuple[str, str], ...]:
+def make_x264_options(gop: int, rate: str = "5M") -> tuple[tuple[str, str], ...]:
     """Return encoder options for a length of a group of pictures and a bit rate."""
     return (("g", str(gop)), ("preset", "veryfast"), ("b", rate), ("x264-params", "scenecut=0"))
 
 
 FOOTAGE = {
-    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 6, "libx264", x264_options(60), copies=5),
+    "h264_720p30_30s_gop60.mp4": Footage(720, 1280, 6, "libx264", make_x264_options(60), copies=5),
     "h264_720p30_30s_gop60_still.mp4": Footage(
-        720, 1280, 6, "libx264", x264_options(60, "1500k"), copies=5, windy=False
+        720, 1280, 6, "libx264", make_x264_options(60, "1500k"), copies=5, windy=False
     ),
-    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", x264_options(250)),
+    "h264_720p30_30s_gop250.mp4": Footage(720, 1280, 30, "libx264", make_x264_options(250)),
     "mjpeg_720p30_30s.avi": Footage(720, 1280, 3, "mjpeg", (("qmin", "8"), ("qmax", "8")), copies=10),
-    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 6, "libx264", x264_options(60), copies=10),
+    "h264_1080p30_60s_gop60.mp4": Footage(1080, 1920, 6, "libx264", make_x264_options(60), copies=10),
 }
 
 
@@ -65,20 +65,20 @@ def _write(path: Path, footage: Footage) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
         once = path if footage.copies == 1 else Path(folder) / f"once{path.suffix}"
         options = dict(footage.options)
-        write_clip(once, _scene(footage), fps=FPS, codec=footage.codec, pix_fmt=pix_fmt, options=options)
+        write_clip(once, _draw_scene(footage), fps=FPS, codec=footage.codec, pix_fmt=pix_fmt, options=options)
         if once != path:
             repeat_clip(once, path, footage.copies, footage.seconds)
 
 
-def _scene(footage: Footage) -> Iterator[np.ndarray]:
+def _draw_scene(footage: Footage) -> Iterator[np.ndarray]:
     height, width, wind = footage.height, footage.width, int(footage.windy)
     draw = np.random.default_rng(0)
-    scene = 110 + 30 * _texture(draw, height, width)
-    leaves = 30 * _texture(draw, height, width)
-    blows = (_texture(draw, height, width)[..., :1] > 0.6).astype(np.float32)  # a quarter of the picture
+    scene = 110 + 30 * _draw_texture(draw, height, width)
+    leaves = 30 * _draw_texture(draw, height, width)
+    blows = (_draw_texture(draw, height, width)[..., :1] > 0.6).astype(np.float32)  # a quarter of the picture
     noise = draw.normal(0, 2.5, (height, width, 3)).astype(np.float32)
     side = height // 5
-    fur = 60 + 20 * _texture(draw, side, side)
+    fur = 60 + 20 * _draw_texture(draw, side, side)
     for n in range(footage.seconds * FPS):
         sway = (wind * round(2 * np.sin(n / 9)), wind * round(5 * np.sin(n / 13)))
         image = scene + np.roll(leaves * blows, sway, (0, 1))
@@ -89,7 +89,7 @@ def _scene(footage: Footage) -> Iterator[np.ndarray]:
         yield image.clip(0, 255).astype(np.uint8)
 
 
-def _texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:
+def _draw_texture(draw: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Return float32 `[H, W, 3]` of about unit variance with the 1/f spectrum of photographs (Field 1987)."""
     across = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     across[0, 0] = np.inf

@@ -95,7 +95,7 @@ def bench_gpu(
     jobs = [Job(str(i), path) for i, path in enumerate(islice(cycle(paths), clips))]
     speed = [_measure(way, spec, jobs, device, workers) for way, spec in ways.items()]
     found: GpuBench = {
-        "machine": _machine(device, workers),
+        "machine": _describe_machine(device, workers),
         "tolerance": TOLERANCE,
         "frames": rows,
         "speed": speed,
@@ -148,10 +148,10 @@ def _measure(way: str, spec: ClipSpec, jobs: list[Job], device: str, workers: in
     model = Backbone(BackboneSpec(MODEL, pretrained=False, size=spec.size)).eval().to(device)
     dtype = compute_dtype(device)
     with open_pool(spec, device=device, workers=workers, timeout_s=TIMEOUT_S) as pool:
-        for batch in _batches(pool.map(jobs[: 2 * STEP], ahead=ahead)):
+        for batch in _iter_batches(pool.map(jobs[: 2 * STEP], ahead=ahead)):
             run_backbone(model, batch, device, dtype)
         began, waited, done = time.perf_counter(), 0.0, 0
-        batches = _batches(pool.map(jobs, ahead=ahead))
+        batches = _iter_batches(pool.map(jobs, ahead=ahead))
         while True:
             before = time.perf_counter()
             batch = next(batches, None)
@@ -164,13 +164,13 @@ def _measure(way: str, spec: ClipSpec, jobs: list[Job], device: str, workers: in
     return {"way": way, "clips_s": clips_s, "clips_s_model": done / took, "idle": waited / took}
 
 
-def _batches(found: Iterable[tuple[Job, Clip | ClipError]]) -> Iterator[list[Clip]]:
+def _iter_batches(found: Iterable[tuple[Job, Clip | ClipError]]) -> Iterator[list[Clip]]:
     clips = (clip for _, clip in found if isinstance(clip, Clip))
     while batch := list(islice(clips, STEP)):
         yield batch
 
 
-def _machine(device: str, workers: int) -> dict[str, str | int | None]:
+def _describe_machine(device: str, workers: int) -> dict[str, str | int | None]:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "no GPU"
     return {
         "device": name,

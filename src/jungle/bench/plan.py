@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from jungle.bench.footage import Footage, render_clip, x264_options
+from jungle.bench.footage import Footage, make_x264_options, render_clip
 from jungle.bench.plan_stacking import measure_stacker
 from jungle.bench.plan_stages import measure_extraction, measure_head
 from jungle.bench.plan_table import BackboneRow, Plan, compute_hours, format_plan
@@ -38,7 +38,7 @@ from jungle.video.reader import read_each
 from jungle.wording import count
 
 CLIPS = 291_615  # of the competition, training and test
-FILM = Footage(404, 720, 5, "libx264", x264_options(60, "1500k"), copies=3)
+FILM = Footage(404, 720, 5, "libx264", make_x264_options(60, "1500k"), copies=3)
 LEARNING = ("data=primatrix", "optim=primatrix")
 ATTENTION = ("head=primatrix_attention", "data.batch_size=64")
 WIDE = ("head=primatrix_attention", "data.batch_size=48")
@@ -145,10 +145,10 @@ def bench_plan(
 
 def _decode(paths: list[Path], specs: list[ClipSpec], seconds: float) -> float:
     """Return clips/s of one process that decodes each clip once for all backbones."""
-    return _calls_per_second(lambda n: read_each(paths[n % len(paths)], specs), seconds)
+    return _measure_rate(lambda n: read_each(paths[n % len(paths)], specs), seconds)
 
 
-def _calls_per_second(step: Callable[[int], object], seconds: float) -> float:
+def _measure_rate(step: Callable[[int], object], seconds: float) -> float:
     """Return how often `step(0)`, `step(1)`, ... run per second, after two calls for warm-up."""
     for n in range(2):
         step(n)
@@ -174,9 +174,7 @@ def _measure_backbone(name: str, device: str, seconds: float, clips: int) -> tup
     noise: list[Any] = [SimpleNamespace(frames=frames) for frames in clips_NTHWC]
     log.info(f"{cfg.model.backbone} at {backbone.size[0]}x{backbone.size[1]}")
     dtype = compute_dtype(device)
-    frames_s = math.prod(shape) * _calls_per_second(
-        lambda _: run_backbone(model, noise, device, dtype), seconds
-    )
+    frames_s = math.prod(shape) * _measure_rate(lambda _: run_backbone(model, noise, device, dtype), seconds)
     frames = cfg.frames.count
     return build.make_clip_specs(cfg, backbone)[1], {
         "backbone": name,

@@ -106,7 +106,7 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
         cfg = compose("train", [*settings, "model.pretrained=false"], config_dir())
         backbone = make_backbone(build.make_backbone_spec(cfg))
         shape = (cfg.frames.count, backbone.dim)
-        store, keys = _simulated_store(folder, *shape)
+        store, keys = _make_store(folder, *shape)
         rng = np.random.default_rng(0)
         names = pl.Series("clip", np.arange(clips)).cast(pl.String) + ".mp4"
         labels = {c: (rng.random(clips) < 0.05).astype(np.int8) for c in CLASSES}
@@ -127,7 +127,7 @@ def measure_head(folder: Path, clips: int, settings: Sequence[str], steps: int) 
     return {"clips_s": clips_s, "peak_mb": peak.mb, "features_gb": clips * 2e-9 * float(np.prod(shape))}
 
 
-def _simulated_store(folder: Path, frames: int, dim: int) -> tuple[FeatureStore, list[str]]:
+def _make_store(folder: Path, frames: int, dim: int) -> tuple[FeatureStore, list[str]]:
     """Return a feature store of random clips of [frames, dim], and their keys."""
     store = FeatureStore.open(folder, "simulated", {"frames": frames, "dim": dim})
     keys = [f"{i:032x}" for i in range(STORED)]

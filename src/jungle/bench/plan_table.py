@@ -65,16 +65,16 @@ def compute_hours(found: Plan) -> dict[str, float]:
         "features": max(decode, backbones),
         "features_on_eight": max(decode, backbones) / 8,
         "features_together": found["clips"] / found["together"]["clips_s"] / 3600,
-        "features_theirs": sum(_theirs(found, b) for b in found["backbones"]),
-        "level_1": sum(_hours(r) * (2 if r["model"] == TWICE else 1) for r in found["level_1"]),
+        "features_theirs": sum(_compute_theirs(found, b) for b in found["backbones"]),
+        "level_1": sum(_sum_hours(r) * (2 if r["model"] == TWICE else 1) for r in found["level_1"]),
     }
 
 
-def _theirs(found: Plan, backbone: BackboneRow) -> float:
+def _compute_theirs(found: Plan, backbone: BackboneRow) -> float:
     return found["clips"] * backbone["frames"] / THEIRS / 3600
 
 
-def _hours(model: HeadRow) -> float:
+def _sum_hours(model: HeadRow) -> float:
     """Return the hours of all folds; each trains on the clips of the others, and rounds add clips."""
     return model["epoch_minutes"] / 60 * (EPOCHS + ROUNDS / (1 - model["share"])) * (FOLDS - 1)
 
@@ -94,7 +94,7 @@ def format_plan(found: Plan) -> str:
     for b in found["backbones"]:
         size, disk = "x".join(map(str, b["size"])), f"{b['disk_gb']:,.0f}"
         cells = (f"{b['frames']}, {size}", b["numbers"], disk, f"{b['frames_s']:,.1f}", f"{b['hours']:,.1f}")
-        lines.append(f"| {b['backbone']} | {' | '.join(map(str, cells))} | {_theirs(found, b):.0f} |")
+        lines.append(f"| {b['backbone']} | {' | '.join(map(str, cells))} | {_compute_theirs(found, b):.0f} |")
     disk = sum(b["disk_gb"] for b in found["backbones"])
     lines += [
         f"| decoding, once for all | | | | | {hours['decode']:,.1f} | |",
@@ -112,7 +112,7 @@ def format_plan(found: Plan) -> str:
     for r in found["level_1"]:
         lines.append(
             f"| {r['model']} | {r['features_gb']:.0f} | {r['clips_s']:,.0f} "
-            f"| {r['epoch_minutes']:.1f} | {_hours(r):,.1f} "
+            f"| {r['epoch_minutes']:.1f} | {_sum_hours(r):,.1f} "
             f"| {r['peak_mb'] / 1000:.1f} |"
         )
     models = {r["model"] for r in found["level_1"]}

@@ -26,7 +26,7 @@ def run_alone(step: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return pool.submit(step, *args, **kwargs).result()
 
 
-def own_memory_mb(pid: int | None = None) -> float:
+def measure_own_memory_mb(pid: int | None = None) -> float:
     """Return the memory of a process in MB, without mapped files, which the system may drop.
 
     Args:
@@ -42,27 +42,27 @@ def own_memory_mb(pid: int | None = None) -> float:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
 
 
-def memory_mb() -> float:
+def measure_memory_mb() -> float:
     """Return the memory of this process and of its descendants in MB, where the system lists them."""
-    return own_memory_mb() + sum(own_memory_mb(pid) for pid in _descendants(os.getpid()))
+    return measure_own_memory_mb() + sum(measure_own_memory_mb(pid) for pid in _iter_descendants(os.getpid()))
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def _iter_descendants(pid: int) -> Iterator[int]:
     for children in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):  # that thread has ended
             for child in map(int, children.read_text().split()):
                 yield child
-                yield from _descendants(child)
+                yield from _iter_descendants(child)
 
 
 class PeakMemory:
-    """Context manager that samples `memory_mb` in a thread; `mb` is the largest value so far."""
+    """Context manager that samples `measure_memory_mb` in a thread; `mb` is the largest value so far."""
 
     def __init__(self, every_s: float = 0.02) -> None:
         self._every_s = every_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
-        self.mb = memory_mb()
+        self.mb = measure_memory_mb()
 
     def __enter__(self) -> "PeakMemory":
         self._thread.start()
@@ -71,8 +71,8 @@ class PeakMemory:
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        self.mb = max(self.mb, memory_mb())
+        self.mb = max(self.mb, measure_memory_mb())
 
     def _watch(self) -> None:
         while not self._ended.wait(self._every_s):
-            self.mb = max(self.mb, memory_mb())
+            self.mb = max(self.mb, measure_memory_mb())

@@ -49,32 +49,32 @@ def measure(trial: Trial) -> Answer:
     """Return the best CPU and wall seconds of a clip on one core, peak memory in MB and frames read."""
     _pin_to_one_core()
     whom = resource.RUSAGE_CHILDREN if trial.way.decoder == "ffmpeg" else resource.RUSAGE_SELF
-    read = _reader(trial)
+    read = _make_reader(trial)
     frames, spent = read()  # loads the libraries, which happens once per run
     cpu, wall = [], []
     for _ in range(max(trial.repeats, 1)):
-        before, began = _cpu(whom), time.perf_counter()
+        before, began = _measure_cpu(whom), time.perf_counter()
         frames, spent = read()
         wall.append(time.perf_counter() - began)
-        cpu.append(_cpu(whom) - before if spent is None else spent)
+        cpu.append(_measure_cpu(whom) - before if spent is None else spent)
         if sum(cpu) > ENOUGH_S:
             break
     peak = _ffmpeg_peak if trial.way.decoder == "ffmpeg" else _peak_mb(os.getpid())
     return {"cpu_s": min(cpu), "wall_s": min(wall), "peak_mb": peak, "frames": frames}, []
 
 
-def _reader(trial: Trial) -> Callable[[], tuple[int, float | None]]:
+def _make_reader(trial: Trial) -> Callable[[], tuple[int, float | None]]:
     """Return the function to time: it gives frames, and CPU seconds where only part of its work counts."""
     if trial.way.decoder == "ffmpeg":
-        return lambda: (_ffmpeg(trial), None)
+        return lambda: (_run_ffmpeg(trial), None)
     if trial.way.asked == WHOLE:
-        return lambda: (_in_order(trial), None)
+        return lambda: (_read_whole(trial), None)
     if trial.way.decoder == CODEC:
-        return lambda: _codec_alone(trial)
-    return lambda: (_sparse(trial), None)
+        return lambda: _time_codec(trial)
+    return lambda: (_read_selected(trial), None)
 
 
-def _sparse(trial: Trial) -> int:
+def _read_selected(trial: Trial) -> int:
     spec = ClipSpec(Frames(trial.way.asked, trial.count), trial.size, decoder=trial.way.decoder)
     clip = read_clip(trial.path, spec)
     if clip.decoder != trial.way.decoder:
@@ -82,24 +82,24 @@ def _sparse(trial: Trial) -> int:
     return len(clip.times)
 
 
-def _in_order(trial: Trial) -> int:
+def _read_whole(trial: Trial) -> int:
     """Decode and resize every frame with PyAV."""
     scaler = Scaler(ClipSpec(size=trial.size))
     return sum(1 for frame, _ in decode_file(trial.path) if scaler(frame) is not None)
 
 
-def _codec_alone(trial: Trial) -> tuple[int, float]:
+def _time_codec(trial: Trial) -> tuple[int, float]:
     """Time only the codec on the selected frames, without opening, indexing and resizing."""
     with open_listed(trial.path, "index") as file:
         timeline = file.timeline
         picks = pick(Frames(trial.way.asked, trial.count), timeline.times, timeline.key)
         wanted = pyav.WantedFrames(picks, timeline, lambda _: np.zeros(0, np.uint8))
-        before = _cpu(resource.RUSAGE_SELF)
+        before = _measure_cpu(resource.RUSAGE_SELF)
         pyav.decode(file, wanted)
-        return len(wanted.images), _cpu(resource.RUSAGE_SELF) - before
+        return len(wanted.images), _measure_cpu(resource.RUSAGE_SELF) - before
 
 
-def _ffmpeg(trial: Trial) -> int:
+def _run_ffmpeg(trial: Trial) -> int:
     """Read the whole clip from the ffmpeg program through a pipe, resized, as raw pixels."""
     height, width = trial.size
     thread = ("-threads", "1")
@@ -130,7 +130,7 @@ def _peak_mb(process: int) -> float:
         return 0.0
 
 
-def _cpu(whom: int) -> float:
+def _measure_cpu(whom: int) -> float:
     used = resource.getrusage(whom)
     return used.ru_utime + used.ru_stime
 

@@ -1,4 +1,4 @@
-"""Reads clips' frames for a loader, in processes that can be timed out and replaced."""
+"""Reader of clips' frames for a loader, in processes that can be timed out and replaced."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def make_sample(clip: Clip) -> Sample:
 
 
 def limit_ahead(specs: Sequence[ClipSpec], wanted: int) -> int:
-    """Return how many clips may be held at once: as many as wanted, or as half of what memory is left holds.
+    """Return how many clips may be held at once: as many as wanted, at most half of the free memory.
 
     Args:
         specs: each clip is held as the frames of all of them.

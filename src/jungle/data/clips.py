@@ -91,10 +91,10 @@ class Clips:
     def limit(self, n: int, seed: int = 0) -> "Clips":
         """Return about `n` clips in table order, chosen by `seed` and not by the order of rows.
 
-        Every class that training has keeps a training clip, and every split keeps two clips, even where that
-        takes more than `n`; and where some clip to train or choose on has several classes, or none, one such
-        clip is kept, so that classes which do not exclude each other are not taken to. The rest is filled in
-        proportion to the splits. Assign splits first.
+        Every class that training has keeps a training clip, and every split keeps two clips, even if that
+        takes more than `n`. If training or val has a clip with several classes, or none, one such clip is
+        kept, so that the task is still recognised as multilabel. The rest is filled in proportion to the
+        splits. Assign splits first.
         """
         if n >= len(self):
             return self
@@ -160,10 +160,10 @@ class Clips:
 
 
 def check_class_names(classes: Sequence[str]) -> None:
-    """Refuse classes that cannot be columns of the clips table or, after training, of the predictions table.
+    """Check that classes can be columns of the clips table and, after training, of the predictions table.
 
     Raises:
-        UserError: a name is no class's: see `jungle.names`.
+        UserError: a name cannot be that of a class: see `jungle.names`.
     """
     names.check_class_names(
         classes, "Rename it, or where it is a column of something else, name the classes: data.classes=[...]."

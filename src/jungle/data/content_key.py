@@ -1,4 +1,4 @@
-"""Content keys: the identity of a file from a few of its bytes, so that a clip that was moved is known.
+"""Content keys: the identity of a file from a few of its bytes, by which a moved clip is recognised.
 
 A few bytes distinguish two videos, but not a video from its damaged copy. So results of a sound reading are
 kept under the key of the content alone, and those of any other reading under a key that changes when the file
@@ -51,7 +51,7 @@ class Content:
         return self.key if status == "ok" else self.if_damaged
 
     def with_facts(self, digest: str) -> "Content":
-        """Return the keys of what depends on some facts, too."""
+        """Return the keys of results that depend on metadata too, by the digest of that."""
         return Content(f"{self.key}-{digest}", f"{self.if_damaged}-{digest}")
 
 

@@ -1,4 +1,4 @@
-"""Check that training clips differ in their labels: a class of all of them, or of none, cannot be learnt."""
+"""Check that training clips differ in their labels: a class of all or none of them cannot be learnt."""
 
 import numpy as np
 import polars as pl
@@ -12,16 +12,16 @@ MOST = 5  # names shown
 
 
 def check_contrast(clips: Clips, problems: Problems, warnings: list[str]) -> None:
-    """Look at the labels of the training clips: those known, null is neither.
+    """Check the known labels of the training clips.
 
-    Where every class is the same in all of them, a model learns a constant, scores perfectly and calls every
-    clip by that name; that is a problem. A class that all of them have, while others differ, and classes
-    that only ever occur together, are warnings. Classes that no training clip has are reported elsewhere.
+    If every class is the same in all of them, a model learns a constant and scores perfectly: an error. A
+    class that all of them have while others differ, and classes that only occur together, are warnings.
+    Classes that no training clip has are reported elsewhere.
 
     Args:
         clips: with their splits.
-        problems: what is an error is added.
-        warnings: what should be read is added.
+        problems: takes errors.
+        warnings: takes warnings.
     """
     train = clips.of("train")
     train = train.where(train.labelled())

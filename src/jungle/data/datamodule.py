@@ -67,8 +67,8 @@ class ClipData(pl.LightningDataModule):
         self.predict_split = "test"
         self.read_epoch_end, self.facts = read_epoch_end, facts
         self._soft, self._share = soft or (None, 0.0)
-        self.part = np.empty(0, np.int64)  # clips that rounds label, once these have begun
-        self.soft_epoch: int | None = None  # of which epoch the part's labels are; None = there are none yet
+        self.part = np.empty(0, np.int64)  # clips that rounds of pseudo-labels label, once these have begun
+        self.soft_epoch: int | None = None  # the epoch of these labels; None = there are none yet
         self._training: ClipLoader | None = None
 
     def learn_from(self, soft: SoftLabels, share: float) -> None:
@@ -78,13 +78,13 @@ class ClipData(pl.LightningDataModule):
             self._add_soft(self._training)
 
     def begin_rounds(self, part: np.ndarray, share: float) -> None:
-        """Mix these clips into all later epochs, `share` of every batch: `label_part` says their labels."""
+        """Mix these clips into all later epochs, `share` of every batch; `label_part` gives their labels."""
         self.part = part
         unknown = np.full((len(part), len(self.clips.classes)), np.nan, np.float32)
         self.learn_from(SoftLabels(part, unknown, np.zeros(len(part), np.float32)), share)
 
     def label_part(self, soft: SoftLabels, epoch: int) -> None:
-        """Give the clips of a part their labels of this epoch; those that could not be read have none."""
+        """Set the labels of the mixed-in clips for this epoch; clips that could not be read have none."""
         self.soft_epoch = epoch
         self.learn_from(soft, self._share)
 
@@ -97,12 +97,12 @@ class ClipData(pl.LightningDataModule):
     def soft_numbers(self) -> np.ndarray:
         """Numbers of the clips with soft labels, those left out excepted."""
         none = np.empty(0, np.int64)
-        return none if self._soft is None else self._kept(self._soft.numbers)
+        return none if self._soft is None else self._drop_left_out(self._soft.numbers)
 
     @property
     def free_numbers(self) -> np.ndarray:
         """Numbers of the clips that may take soft labels, those left out excepted."""
-        return self._kept(np.flatnonzero(select_free(self.clips)))
+        return self._drop_left_out(np.flatnonzero(select_free(self.clips)))
 
     def _add_soft(self, loader: ClipLoader) -> None:
         """Give a loader of training clips those with soft labels."""
@@ -117,9 +117,9 @@ class ClipData(pl.LightningDataModule):
     def numbers(self, split: str, labelled: bool = False) -> np.ndarray:
         """Return the numbers of a split's clips, those left out excepted; `labelled`: only with a label."""
         chosen = (self._splits == split) & (self._labelled if labelled else True)
-        return self._kept(np.flatnonzero(chosen))
+        return self._drop_left_out(np.flatnonzero(chosen))
 
-    def _kept(self, numbers: np.ndarray) -> np.ndarray:
+    def _drop_left_out(self, numbers: np.ndarray) -> np.ndarray:
         return np.array([n for n in numbers if int(n) not in self.left_out], np.int64)
 
     def loader(

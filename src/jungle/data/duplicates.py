@@ -1,4 +1,4 @@
-"""Clips that are copies of each other according to an index, kept on one side of every cut."""
+"""Clips that are copies of each other according to an index, and that no split may separate."""
 
 from pathlib import Path
 
@@ -13,9 +13,9 @@ COPY = "copies of "  # a site's name cannot hold the control character behind it
 
 
 def lookup_contents(clips: Clips, index: Path, setting: str = "data.duplicates") -> pl.Series:
-    """Return the copies that each clip is one of, as the index names them: str `[N]`, null if it has none.
+    """Return the group of copies of each clip, by its name in the index: str `[N]`, null if it has none.
 
-    Copies hold the same, or begin with the same picture: see `jungle.video.indexing.perceptual_hash`.
+    Copies have the same bytes, or begin with the same picture: see `jungle.video.indexing.perceptual_hash`.
 
     Args:
         clips: the clips.
@@ -32,9 +32,9 @@ def lookup_contents(clips: Clips, index: Path, setting: str = "data.duplicates")
 
 
 def join_copied_sites(clips: Clips, contents: pl.Series) -> Clips:
-    """Return the clips, sites that share a copy as one, and copies without a site at one of their own.
+    """Return the clips with sites that share a copy joined, and with one new site for copies without any.
 
-    For cutting alone: whole sites go to one side, and so do copies then.
+    Only for splitting: whole sites stay on one side of a split, and so do copies then.
     """
     site = (
         clips.table["site"]
@@ -63,13 +63,13 @@ def join_copied_sites(clips: Clips, contents: pl.Series) -> Clips:
 
 
 def warn_of_copies(clips: Clips, contents: pl.Series) -> None:
-    """Say how many training clips are copies of clips to be judged on, where splits were given."""
+    """Warn of training clips that are copies of val or test clips, if the labels give the splits."""
     both = find_copies(clips.table.select("clip", "split"), contents)
     if len(both):
         first = show(both["clip"][0])
         log.warning(
-            f"warning: {len(both)} training clips are copies of val or test clips, as {first!r}: scores will "
-            "be too good; the splits of the labels are kept"
+            f"warning: {len(both)} training clips are copies of val or test clips, such as {first!r}: scores "
+            "will be too good; the splits of the labels are kept"
         )
 
 

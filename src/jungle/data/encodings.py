@@ -13,8 +13,7 @@ BOMS = (
     (b"\xfe\xff", "utf-16"),
 )
 GUESSES = {"cp1252": "Windows-1252", "mac_roman": "Mac Roman", "cp850": "DOS (code page 850)"}
-# What names in Western languages are written with. Every guess turns the bytes of these letters, read in
-# another code page, into signs that are not among them.
+# Letters of names in Western languages. Read in a wrong code page, their bytes become other signs.
 LETTERS = frozenset("àâäáãåæçéèêëíìîïñóòôöõøœúùûüýÿßÀÂÄÁÃÅÆÇÉÈÊËÍÎÏÑÓÔÖÕØŒÚÛÜ°ºª’‘“”–—")
 OFTEN = frozenset("àâäáãåæçéèêëíîïñóôöõøúûüßÉÖÜÄ’")
 SAVE = "Save it again as UTF-8 (in Excel: CSV UTF-8)."
@@ -23,13 +22,13 @@ SAMPLE = 4 * 2**20  # bytes that a guess is made from
 
 @dataclass(frozen=True)
 class DecodedText:
-    """The text of a file; `guess` says in one line what was guessed, and is empty where nothing was."""
+    """The text of a file, and in one line what was guessed of its encoding; empty if nothing was."""
 
     text: str
     guess: str = ""
 
 
-KINDS = (  # what a file begins with that has another suffix than it should
+KINDS = (  # the first bytes of files that are no text, whatever their suffix
     (b"PK\x03\x04", "an Excel workbook or a ZIP archive"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook"),
     (b"\x1f\x8b", "packed with gzip"),
@@ -40,7 +39,7 @@ KINDS = (  # what a file begins with that has another suffix than it should
 
 
 def decode_text(data: bytes) -> DecodedText:
-    """Decode a file written by who knows which program.
+    """Decode a file written by an unknown program.
 
     Raises:
         UserError: it is not text, or in two encodings, or in one that cannot be guessed; names the lines.
@@ -104,7 +103,7 @@ def _guess_encoding(data: bytes) -> DecodedText:
     if text is None or _rate_encoding(sample, name) < 0.8:
         shown = odd[0].decode("ascii", "replace")[:60]
         raise UserError(f"its encoding cannot be guessed (line {first[False]}: {shown!r}). {SAVE}")
-    mixed = next((w for w in re.findall(r"[^\x00-\x7f]{2,}", text) if is_mojibake(w)), None)
+    mixed = next((w for w in re.findall(r"[^\x00-\x7f]{2,}", text) if undo_mojibake(w)), None)
     if mixed is not None:
         raise UserError(f"line {first[False]} is written in two encodings: {mixed!r} is UTF-8. {SAVE}")
     word = next((w for w in re.split(r"[^\w’'-]+", text) if not w.isascii()), text.strip()[:40])
@@ -135,7 +134,7 @@ def _rate_encoding(data: bytes, name: str) -> float:
     return (good - inside) / len(signs) + 0.01 * often / len(signs)
 
 
-def is_mojibake(text: str) -> str | None:
+def undo_mojibake(text: str) -> str | None:
     """Return UTF-8 text as it was before it was read as Windows-1252 or Latin-1; None if it was not."""
     if text.isascii():
         return None
@@ -159,7 +158,7 @@ def repair_text(text: str) -> str | None:
 
     `Ã©` and `&eacute;` and `\u00e9` are read as what they stand for; of `Rivi?re` letters are `LOST`.
     """
-    if (before := is_mojibake(text)) is not None:
+    if (before := undo_mojibake(text)) is not None:
         return before
     if _ENTITIES.search(text) and (before := html.unescape(text)) != text:
         return before

@@ -1,4 +1,4 @@
-"""Walks over folders in which links may lead in circles and some folders may not be entered."""
+"""Walks over folders, safe from links in circles and from folders that may not be entered."""
 
 import glob
 import os

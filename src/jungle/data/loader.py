@@ -84,7 +84,7 @@ class ClipLoader:
     epoch_now: Callable[[], int] = int
     """Called when an epoch starts: its number chooses the order of training clips."""
     start_now: Callable[[], int] = int
-    """Called when an epoch starts: how many of its training batches were taken before the run was cut off."""
+    """Called when an epoch starts: the number of its batches that were trained on before the run stopped."""
     failures: dict[int, str] = field(default_factory=dict)
     damaged: set[int] = field(default_factory=set)
     facts: np.ndarray | None = None
@@ -94,16 +94,16 @@ class ClipLoader:
 
     def __len__(self) -> int:
         """Return the number of batches of this device."""
-        return math.ceil(len(self._mine(0)) / self.batch_size)
+        return math.ceil(len(self._list_own(0)) / self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield batches. In training, a clip that fails is replaced by another of this device's clips.
 
-        In evaluation a clip that has failed once is not asked for again: all epochs, and the table at the
-        end, are judged on the same clips.
+        In evaluation a clip that has failed once is not requested again, so all epochs, and the final table,
+        are scored on the same clips.
         """
         epoch = self.epoch_now()
-        mine = self._mine(epoch)
+        mine = self._list_own(epoch)
         if not self.train:
             mine = np.array([n for n in mine if int(n) not in self.failures], mine.dtype)
         batch: list[tuple[int, Sample]] = []
@@ -112,20 +112,20 @@ class ClipLoader:
         skip = self.start_now() * self.batch_size if self.train else 0
         for _attempt in range(10):
             order = mine[: len(mine) - given] if self.train else mine
-            todo, skipped = self._after(order, skip)
+            todo, skipped = self._skip_taken(order, skip)
             given, skip = given + skipped, skip - skipped
             count_draws(order[: len(order) - len(todo)], came)
             draws = [n * self.world + self.rank for n in count_draws(todo, came)]
             for number, sample in self.read(todo.tolist(), epoch, draws if self.train else [0] * len(todo)):
                 if isinstance(sample, str):
-                    self._failed(number, sample)
+                    self._note_failure(number, sample)
                     continue
                 if sample.status != "ok":
                     self.damaged.add(int(number))
                 batch.append((number, sample))
                 given += 1
                 if len(batch) == self.batch_size:
-                    yield self._collated(batch)
+                    yield self._collate(batch)
                     batch = []
             if not self.train or given >= len(mine):
                 break
@@ -137,17 +137,17 @@ class ClipLoader:
                 f"no training clip could be read; the first: {next(iter(self.failures.values()), '')}"
             )
         if batch:
-            yield self._collated(batch)
+            yield self._collate(batch)
 
-    def _after(self, order: np.ndarray, skip: int) -> tuple[np.ndarray, int]:
-        """Leave out the first `skip` clips that could be read; return the rest, and how many those were."""
+    def _skip_taken(self, order: np.ndarray, skip: int) -> tuple[np.ndarray, int]:
+        """Leave out the first `skip` readable clips; return the rest, and how many were left out."""
         if not skip:
             return order, 0
         readable = np.flatnonzero([int(n) not in self.failures for n in order])[:skip]
         at = readable[-1] + 1 if len(readable) == skip else len(order)
         return order[at:], len(readable)
 
-    def _mine(self, epoch: int) -> np.ndarray:
+    def _list_own(self, epoch: int) -> np.ndarray:
         """Return the clip numbers of this device in this epoch."""
         if not self.train:
             return self.numbers[self.rank :: self.world]
@@ -156,7 +156,7 @@ class ClipLoader:
         order = np.resize(order, math.ceil(len(order) / self.world) * self.world)[self.rank :: self.world]
         return order if self.mix is None else self.mix(order, rng, self.rank, self.world)
 
-    def _failed(self, number: int, reason: str) -> None:
+    def _note_failure(self, number: int, reason: str) -> None:
         self.failures[int(number)] = reason
         every = len(self.numbers) + (0 if self.mix is None else len(self.mix.soft))
         if len(self.failures) > max(self.max_failed_fraction * every, 1):
@@ -165,7 +165,7 @@ class ClipLoader:
                 "Check the disk; max_failed_fraction is the share of clips that may fail"
             )
 
-    def _collated(self, batch: list[tuple[int, Sample]]) -> Batch:
+    def _collate(self, batch: list[tuple[int, Sample]]) -> Batch:
         numbers = np.array([n for n, _ in batch])
         return make_batch(
             batch,

@@ -18,10 +18,10 @@ WIDTH, HEIGHT, SIZE = (FACTS.index(name) for name in ("width", "height", "size")
 SEEN_OF = FACTS[:-2]
 """Columns of an index that become facts; the last two facts are the hour of its `time`."""
 MICRO = ("micro_size", "micro_bit_rate")
-"""Columns that follow `FACTS` where small copies of the clips are at hand, as the 64x64 ones of Pri-matrix:
-logarithms. All copies are encoded alike, so that they tell how much moves."""
+"""Columns that follow `FACTS` if small copies of the clips exist, such as the 64x64 ones of Pri-matrix:
+logarithms. All copies are encoded alike, so their sizes show how much moves."""
 MOST_SHAPES = 32
-FEW = 5  # clips of one shape: with fewer, what is usual for it is not known
+FEW = 5  # clips of one shape, below which its usual size is not known
 
 
 def compute_facts(index: pl.DataFrame) -> np.ndarray:
@@ -55,7 +55,7 @@ class Metadata:
 
     @classmethod
     def fit(cls, facts_NF: np.ndarray) -> "Metadata":
-        """Measure the facts of training clips: of no others."""
+        """Measure the facts of training clips, and of no others."""
         means, stds = zip(
             *(_compute_spread(column[np.isfinite(column)]) for column in facts_NF.T), strict=True
         )
@@ -77,7 +77,7 @@ class Metadata:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the facts are: `FACTS`, and `MICRO` where training knew those."""
+        """Names of the facts: `FACTS`, and `MICRO` if training had those."""
         return (*FACTS, *MICRO)[: len(self.mean)]
 
     @property

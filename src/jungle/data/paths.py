@@ -146,7 +146,7 @@ def _unquote(name: str) -> str:
 def _place_elsewhere(
     outside: dict[int, str], base: str, say: bool = True
 ) -> dict[int, tuple[str | None, str]]:
-    """Turn names of another machine into names below the root: the row's id, or None and why not.
+    """Turn names of another machine into names below the root: each row's id, or None and the reason.
 
     All names of one disk lose the same folders: those before the longest end that is there. A name that is a
     file of this machine is left alone, since it is that file that is meant.
@@ -236,7 +236,7 @@ def find_fitting(name: str, there: dict[str, list[str]]) -> list[str]:
 
     Args:
         name: the name, which is not among them as it is.
-        there: the names by their fold (`folded`).
+        there: the names by their fold (`fold_name`).
     """
     alike = there.get(fold_name(name), [])
     close = [other for other in alike if _fold_suffix(other) == _fold_suffix(name)]
@@ -258,10 +258,10 @@ def group_by_fold(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def build_clip_matcher(known: Iterable[str]) -> Callable[[str], list[str]]:
-    """Return what gives those of some names of clips that a name may mean, which is not among them.
+    """Return a function that finds the known clips that a name may mean; the name is not one of them.
 
-    They are those that differ by case or accents (`fitting`), else by the suffix of a video, which one of the
-    two lacks: people's tables often have `lion_01` for `lion_01.mp4`.
+    They are those that differ by case or accents (`find_fitting`), else by the suffix of a video, which one
+    of the two lacks: tables often have `lion_01` for `lion_01.mp4`.
     """
     there = group_by_fold(known)
     stems: dict[str, list[str]] = {}
@@ -278,7 +278,7 @@ def build_clip_matcher(known: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def match_clips(names: Iterable[str], known: Sequence[str]) -> Matches:
-    """Find each named clip among the known ones: exactly, else as the one that `fitting_clips` gives."""
+    """Find each named clip among the known ones: exactly, else as `build_clip_matcher` does."""
     return match_fitting(names, set(known), build_clip_matcher(known))
 
 

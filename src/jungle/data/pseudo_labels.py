@@ -104,17 +104,19 @@ def read(path: str | Path, clips: Clips, task: str, weight: float = 1.0, partial
     classes = [c for c in clips.classes if c in columns]
     values_PC = _cast_numbers(table, classes)
     outside_P = ~np.all((values_PC >= 0) & (values_PC <= 1), axis=1)
-    problems.add("clips have a probability outside 0 to 1", _of(table, outside_P), "Correct them.")
+    problems.add("clips have a probability outside 0 to 1", _list_clips(table, outside_P), "Correct them.")
     off_P = ~outside_P & (np.abs(values_PC.sum(1) - 1) > TOLERANCE)
     if task == "exclusive" and not lacking:
         problems.add(
             "clips have probabilities that do not add up to 1",
-            _of(table, off_P),
+            _list_clips(table, off_P),
             "With exclusive classes they do: predict them with an exclusive model, or set task=multilabel.",
         )
     own_P = _cast_numbers(table, ["weight"])[:, 0] if "weight" in columns else np.ones(len(table))
     bad_P = ~(np.isfinite(own_P) & (own_P >= 0))
-    problems.add("clips have a weight that is not a number from 0 up", _of(table, bad_P), "Correct them.")
+    problems.add(
+        "clips have a weight that is not a number from 0 up", _list_clips(table, bad_P), "Correct them."
+    )
     if len(own_P) and not (own_P > 0).any() and not bad_P.any():
         problems.say("Every clip has the weight 0, so that nothing is learnt from it. Correct the weights.")
     problems.raise_if_any(path)
@@ -181,7 +183,7 @@ def _cast_numbers(table: pl.DataFrame, columns: Sequence[str]) -> np.ndarray:
     return cells.fill_null(float("nan")).to_numpy().reshape(len(table), len(columns))
 
 
-def _of(table: pl.DataFrame, chosen_P: np.ndarray) -> list[str]:
+def _list_clips(table: pl.DataFrame, chosen_P: np.ndarray) -> list[str]:
     return table["clip"].filter(pl.Series(chosen_P, dtype=pl.Boolean)).fill_null("(no name)").to_list()
 
 

@@ -69,9 +69,9 @@ def _cycle(clips: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarra
 class Mix:
     """Puts clips with soft labels among the labelled ones of an epoch.
 
-    They lie as evenly as can be: any n clips in a row hold n x share of them, give or take one, and so does
-    every batch of every device: just n x share where that is a whole number. An epoch stays one pass over the
-    labelled clips; of the others come as many as that takes, none again before all have been there.
+    They are spread evenly: any n clips in a row, and so every batch of every device, hold n x share of them,
+    give or take one; exactly n x share if that is a whole number. An epoch stays one pass over the labelled
+    clips, with as many of the others as that takes; none repeats before all have been drawn.
 
     Attributes:
         soft: clip numbers.

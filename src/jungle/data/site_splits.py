@@ -18,13 +18,13 @@ AT_MOST = 2.25  # times the fraction, to have more sites than it gives: two of f
 
 
 def compute_least_sites(here: int, everywhere: int) -> list[tuple[int, float]]:
-    """Return how many sites a cut should hold out at least, and the most of the clips that may cost.
+    """Return the least number of sites to hold out, and the largest share of the clips that this may cost.
 
-    Scores of one site say nothing of how much sites differ, and a stack needs two to judge itself.
+    Scores of one site do not show how much sites differ, and a stack needs two to be evaluated.
 
     Args:
-        here: sites that the cut chooses from.
-        everywhere: sites of the whole table, of which another cut may have taken some.
+        here: sites to choose from.
+        everywhere: sites of the whole table, some of which another split may have taken.
 
     Returns:
         Pairs of a number of sites and a share as a multiple of the fraction, the ones wanted most first.
@@ -52,7 +52,7 @@ def choose_sites(
         seed: of the orders tried.
         keep: sites of each class that are left, where it has them. A class with more sites than that is held
             out.
-        least: as `least_sites` has it; the first that can be had counts.
+        least: from `compute_least_sites`; the first that is possible counts.
 
     Returns:
         bool `[S]`, the sites held out, and bool `[C]`, the classes with more than `keep` sites that are not
@@ -122,7 +122,7 @@ def _try_once(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose greedily: first a site for each class, the rarest first; then sites that improve the balance.
 
-    The first sites are the best balanced, or `by_chance`, which finds its way out where those rob each other.
+    The first sites are the best balanced ones, or chosen `by_chance`, for when the best exclude each other.
     """
     every = np.column_stack([counts, sizes]).astype(float)
     aim = fraction * every.sum(axis=0)

@@ -1,9 +1,8 @@
-"""CSV that people open in a spreadsheet: the name of a clip, a class or a reason is never run as a formula.
+"""CSV files for spreadsheets, in which the name of a clip, a class or a reason is never run as a formula.
 
-A spreadsheet takes a cell that begins with one of `SIGNS` for a formula, whoever chose the name. Such text is
-written with an apostrophe before it, as spreadsheets themselves mark text, and letters that would steer a
-terminal are spelt out. Tables that the program reads
-again, and files whose names must stay as they are (`submission.csv`), are not written by this module.
+A spreadsheet takes a cell that begins with one of `SIGNS` for a formula. Such text is written with an
+apostrophe before it, as spreadsheets themselves mark text, and control characters are escaped. Tables that
+the program reads again, and files with fixed names (`submission.csv`), are not written by this module.
 """
 
 import re

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import polars as pl
 
@@ -92,7 +93,7 @@ def _read_parquet(path: Path, typed: bool, as_written: bool) -> Table:
 
 
 def read_text(path: Path) -> str:
-    """Read the text of a file written by who knows which program; a guessed encoding is logged.
+    """Read the text of a file written by an unknown program; a guessed encoding is logged.
 
     Raises:
         UserError: it cannot be read, is not text, or its encoding cannot be guessed.
@@ -186,7 +187,8 @@ def _read_csv(path: Path, data: bytes, as_written: bool) -> Table:
     try:
         cells = next(reader)
         names = _read_header(path, cells, top.above + 1, as_written)
-        frames, lines = _read_chunks(path, reader, names, cells, top.above)
+        numbered = ((reader.line_num + top.above, row) for row in reader)
+        frames, lines = _read_chunks(path, numbered, names, cells)
     except csv.Error as e:
         raise UserError(
             f"{path}: line {reader.line_num + top.above}: {e}; close each quote, and put names that hold "
@@ -221,9 +223,9 @@ def _read_header(path: Path, cells: list[str], line: int, as_written: bool) -> l
 
 
 def _read_chunks(
-    path: Path, reader: Iterator[list[str]], names: list[str], header: list[str], skipped: int
+    path: Path, numbered: Iterator[tuple[int, list[str]]], names: list[str], header: list[str]
 ) -> tuple[list[pl.DataFrame], list[int]]:
-    """Read the rows as frames of text, and the line of each; skip a header that is repeated.
+    """Read rows, each with its line, as frames of text; skip a header that is repeated.
 
     Raises:
         UserError: rows have another number of cells than the header; the first lines are named.
@@ -234,36 +236,36 @@ def _read_chunks(
     rows: list[list[str]] = []
     uneven: list[tuple[int, int]] = []
     nameless = {i: set[str]() for i, name in enumerate(names) if not name}
-    for row in reader:
+    for line, row in numbered:
         if len(row) > width and not any(cell.strip() for cell in row[width:]):
             row = row[:width]
         if not row or (not row[0].strip() and not any(cell.strip() for cell in row)):
             continue
         if _is_header(row, header, width):
-            log.warning(f"{path}: line {reader.line_num + skipped} is the header again: passed over")  # type: ignore[attr-defined]  # csv.reader has it
+            log.warning(f"{path}: line {line} is the header again: passed over")
             continue
         if len(row) != width:
-            uneven.append((reader.line_num + skipped, len(row)))  # type: ignore[attr-defined]  # csv.reader has it
+            uneven.append((line, len(row)))
             if len(uneven) == 5:
                 break
             continue
         # Numbers without a name, all different, are row numbers that a program added; others should be known.
         for i, before in list(nameless.items()):
             if re.search(r"[^\W\d]", row[i]) or row[i] in before:
-                where = f"column {i + 1} (line {reader.line_num + skipped}: {show(row[i], 40)!r})"  # type: ignore[attr-defined]
+                where = f"column {i + 1} (line {line}: {show(row[i], 40)!r})"
                 log.warning(f"{path}: {where} has no name and is not used")
                 del nameless[i]
             elif row[i].strip() and len(before) < FIRST:
                 before.add(row[i])
         rows.append(row)
-        lines.append(reader.line_num + skipped)  # type: ignore[attr-defined]  # csv.reader has it
+        lines.append(line)
         if len(rows) == CHUNK:
             frames.append(_make_frame(rows, names))
             rows = []
             if len(lines) > MAX_ROWS:
                 raise UserError(f"{path}: more than {MAX_ROWS} rows.")
     if uneven:
-        where = ", ".join(f"line {line} has {cells}" for line, cells in uneven)
+        where = ", ".join(f"line {number} has {cells}" for number, cells in uneven)
         raise UserError(
             f"{path}: the header has {width} columns, but {where}; write every cell, and put names that hold "
             'the separator between "quotes"'
@@ -287,12 +289,12 @@ def _make_frame(rows: list[list[str]], names: list[str]) -> pl.DataFrame:
 def _trim(path: Path, frame: pl.DataFrame, as_written: bool) -> pl.DataFrame:
     """Return the frame as text without blanks at the ends, null where empty; list items on a line each."""
 
-    def flat(kind: pl.DataType) -> bool:
+    def is_flat(kind: pl.DataType) -> bool:
         return not kind.is_nested() and kind not in (pl.Duration, pl.Object)
 
     nested = {c: k for c, k in frame.schema.items() if isinstance(k, (pl.List, pl.Array))}
-    lists = [c for c, k in nested.items() if flat(k.inner)]  # type: ignore[arg-type]
-    if other := [c for c, kind in frame.schema.items() if not flat(kind) and c not in lists]:
+    lists = [c for c, k in nested.items() if is_flat(cast("pl.DataType", k.inner))]
+    if other := [c for c, kind in frame.schema.items() if not is_flat(kind) and c not in lists]:
         kinds = ", ".join(f"{show(c, 40)} ({frame.schema[c].base_type().__name__})" for c in other)
         log.warning(
             f"{path}: columns that hold more than one value a cell, or none of text, are not used: {kinds}"

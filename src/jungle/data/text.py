@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-# Characters that cannot be seen. The two joiners are not
-# among them, because Indic, Persian and emoji writing needs them.
+# Characters that cannot be seen, except the two joiners, which Indic, Persian and emoji writing needs.
 INVISIBLE = "\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u180e"
 JOINERS = "\u200c\u200d"
 BLANKS = (
@@ -46,7 +45,7 @@ NO_SITE = frozenset([
     "no location", "no station", "no camera", "no deployment",
 ])
 # fmt: on
-"""`ASKED` is what people write for an empty cell, for no animal, or for an unknown one: they know which."""
+"""`AMBIGUOUS` is what people write for an empty cell, for no animal, or for an unknown one."""
 # fmt: off
 BLANK_WORDS = frozenset([  # English, German, French, Spanish, Portuguese, Italian, Dutch; Nordic and others
     "blank", "empty", "nothing", "none", "no animal", "no animals", "no wildlife", "false trigger",

@@ -43,7 +43,7 @@ class Checked:
     failures: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=FAILURES))
     """`clip`, `path`, `reason`: those left out."""
     warnings: tuple[str, ...] = ()
-    """What is no error but should be read; the caller says it."""
+    """Not errors, but worth reading; the caller logs them."""
 
 
 def check(
@@ -61,13 +61,13 @@ def check(
     Args:
         clips: the table.
         classes: the class names there may be; None allows those of the table.
-        missing: what a labelled clip that is not on disk is: an `error`, or left out and a failure (`skip`).
-            An unlabelled one is always a failure, because training does without it.
-        strict: whether a class without clips, or without clips in training, is an error; else it is a
-            warning, as is right for the fixed columns of a competition and for folds of rare classes.
+        missing: whether a labelled clip that is not on disk is an `error`, or is left out as a failure
+            (`skip`). An unlabelled one is always left out, because training does without it.
+        strict: whether a class without clips, or without clips in training, is an error. Otherwise it is a
+            warning, for the fixed columns of a competition and for folds of rare classes.
         blank: the class that excludes all others, in any case.
-        problems: what loading found, to be said in the same message.
-        where: what is checked, for the message: the file of the labels.
+        problems: those found on loading, reported in the same message.
+        where: the file of the labels, for the message.
 
     Raises:
         UserError: something is wrong; every kind with its count, examples and the fix.

@@ -34,7 +34,7 @@ class Problems:
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.labels_unread = False
-        """Whether labels were not taken, so that a table without any need not be called one."""
+        """Whether some labels could not be read, so that their absence is not reported too."""
         self._rows: pl.DataFrame | None = None
         self._classes: dict[str, str] = {}
 

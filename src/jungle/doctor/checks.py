@@ -14,7 +14,7 @@ from typing import Literal
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from jungle.doctor.probe import DECODE, DECODE_GPU, TORCH, Died, Late, ask, printable
+from jungle.doctor.probe import DECODE, DECODE_GPU, TORCH, Died, Late, ask, to_printable
 from jungle.files import expand_user
 from jungle.models.backbones.bundled_weights import bundled_weights
 from jungle.training.loggers.wandb_key import has_key
@@ -64,7 +64,7 @@ def run_check(name: str, check: Check) -> list[Row]:
     except Late as e:
         return [warning(name, str(e), "give the command again when less is running here")]
     except Exception as e:
-        lines = [printable(line.strip()) for line in str(e).splitlines() if line.strip()]
+        lines = [to_printable(line.strip()) for line in str(e).splitlines() if line.strip()]
         found = f"the check failed: {type(e).__name__}: {lines[0][:200] if lines else ''}"
         return [bad(name, found, "this is a fault of jungle: please report it")]
     return rows if isinstance(rows, list) else [rows]
@@ -82,16 +82,16 @@ def check_packages() -> list[Row]:
     """Compare the installed packages with those of requirements.txt, where there is one."""
     name = "packages"
     rows = [
-        bad(name, f"{p} {version(p)} is malware", f"pip uninstall {p}; change every key on this machine")
+        bad(name, f"{p} {get_version(p)} is malware", f"pip uninstall {p}; change every key on this machine")
         for p, versions in MALWARE.items()
-        if version(p) in versions
+        if get_version(p) in versions
     ]
     files = [place / "requirements.txt" for place in (Path.cwd(), Path(__file__).resolve().parents[3])]
     file = next((f for f in files if f.is_file()), None)
     if file is None:
         return [*rows, good(name, "no requirements.txt here to compare with")]
     wanted = read_lock(file.read_text(encoding="utf-8"))
-    have = {p: version(p) for p in wanted}
+    have = {p: get_version(p) for p in wanted}
     packages = count(len(wanted), "locked package")
     if missing := [p for p, v in have.items() if not v]:
         text = f"missing: {len(missing)} of {packages}: {', '.join(missing[:4])}"
@@ -120,7 +120,7 @@ def check_torch() -> list[Row]:
     try:
         said = ask(TORCH)
     except Died as e:
-        return [bad("torch", f"{version('torch') or 'not installed'}: {e}", REINSTALL)]
+        return [bad("torch", f"{get_version('torch') or 'not installed'}: {e}", REINSTALL)]
     cuda = said["cuda"]
     rows = [good("torch", f"{said['version']}, {f'CUDA {cuda} build' if cuda else 'CPU build'}")]
     if said["nms"]:
@@ -144,7 +144,7 @@ def check_torch() -> list[Row]:
 
 def check_decoder(name: str) -> Row:
     """Write a clip, have the decoder read four frames, and compare them with what was written."""
-    package = next((f"{p} {version(p)}: " for p in DECODERS[name] if version(p)), "")
+    package = next((f"{p} {get_version(p)}: " for p in DECODERS[name] if get_version(p)), "")
     try:
         said = ask(f"{DECODE}\nanswer = read({name!r}, 'cpu')")
         trouble = said.get("error", "")
@@ -276,7 +276,7 @@ def check_wandb() -> Row:
     return warning("W&B", "not logged in; runs are kept offline", fix)
 
 
-def version(package: str) -> str:
+def get_version(package: str) -> str:
     """Return the installed version of a package, or an empty string."""
     try:
         return metadata.version(package)

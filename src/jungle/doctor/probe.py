@@ -91,9 +91,9 @@ def ask(code: str, timeout_s: float | None = None) -> dict[str, Any]:  # each co
     if done.returncode < 0:
         raise Died(f"it crashed (signal {-done.returncode})")
     said = [line.strip() for line in err.splitlines() if line.strip()]
-    raise Died(printable(said[-1])[:200] if said else f"it ended with code {done.returncode}")
+    raise Died(to_printable(said[-1])[:200] if said else f"it ended with code {done.returncode}")
 
 
-def printable(text: str) -> str:
+def to_printable(text: str) -> str:
     """Replace control characters, which could move the cursor of a terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)

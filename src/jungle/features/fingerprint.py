@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 
 
-def fingerprint(spec: Mapping[str, object]) -> str:
+def compute_fingerprint(spec: Mapping[str, object]) -> str:
     """Return 32 hex digits (BLAKE2b-128) of `spec` in canonical JSON: keys sorted, and 1.0 the same as 1.
 
     Args:
@@ -18,8 +18,8 @@ def fingerprint(spec: Mapping[str, object]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def canonical_spec(spec: Mapping[str, object]) -> dict[str, object]:
-    """Return a spec as JSON gives it back: tuples as lists, whole floats as ints; see `fingerprint`."""
+def make_canonical_spec(spec: Mapping[str, object]) -> dict[str, object]:
+    """Return a spec as JSON gives it back: tuples as lists, whole floats as ints."""
     return {k: to_canonical(v, f"spec.{k}") for k, v in spec.items()}
 
 

@@ -100,7 +100,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     Raises:
         UserError: a shard is damaged, or shards hold features of different widths.
     """
-    there = _shards_in(folder)
+    there = _list_shards(folder)
     base = last if last is not None else _read_cache(folder)
     gone = {s.name for s in base.shards} - there.keys()
     if gone:
@@ -109,7 +109,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     for shard in base.shards:
         if there[shard.name] != shard.size:
             why = f"it has {there[shard.name]:,} bytes where {shard.size:,} were written"
-            raise damage_error(folder / shard.name, why)
+            raise make_damage_error(folder / shard.name, why)
     shards, tables = list(base.shards), [base.rows] if base.rows is not None else []
     for name in sorted(there.keys() - {s.name for s in base.shards}):
         try:
@@ -117,7 +117,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
         except FileNotFoundError:  # deleted since it was listed
             continue
         except Damaged as e:
-            raise damage_error(folder / name, e) from e
+            raise make_damage_error(folder / name, e) from e
         except OSError as e:
             raise UserError(f"{folder / name} cannot be read: {e.strerror or e}.") from e
         shards.append(shard)
@@ -126,7 +126,7 @@ def load(folder: Path, last: Index | None = None) -> Index:
     index = Index(shards, join(tables), base.uncached + fresh) if fresh else base
     for shard in shards:
         if shard.frames and shard.dim != index.dim:
-            raise damage_error(
+            raise make_damage_error(
                 folder / shard.name, f"its features have {shard.dim} values a frame, others {index.dim}"
             )
     return index
@@ -150,14 +150,14 @@ def save(folder: Path, index: Index) -> None:
         log.debug(f"{folder / CACHE} is not renewed: {e}")
 
 
-def damage_error(path: Path, why: object) -> UserError:
+def make_damage_error(path: Path, why: object) -> UserError:
     """Return the error for a shard that cannot be used."""
     return UserError(
         f"{path} is damaged ({why}). Delete it and start again: the clips in it are extracted again."
     )
 
 
-def _shards_in(folder: Path) -> dict[str, int]:
+def _list_shards(folder: Path) -> dict[str, int]:
     with os.scandir(folder) as entries:
         return {
             e.name: e.stat().st_size

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from jungle.errors import UserError
-from jungle.features.index import damage_error
+from jungle.features.index import make_damage_error
 from jungle.features.shard import Shard
 
 MOST_OPEN = 256  # mapped shards, each of which holds a file handle
@@ -27,7 +27,7 @@ class ShardMaps:
 
     def __init__(self, folder: Path, most_open: int | None = None) -> None:
         self.folder = folder
-        self.most_open = most_open or _default_most_open()
+        self.most_open = most_open or _compute_most_open()
         self._open: OrderedDict[str, mmap.mmap] = OrderedDict()
         self._alive: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ class ShardMaps:
             try:
                 size = os.fstat(handle).st_size
                 if size != shard.size:  # a read past the end of a mapped file would kill the process
-                    raise damage_error(path, f"it has {size:,} bytes where {shard.size:,} were written")
+                    raise make_damage_error(path, f"it has {size:,} bytes where {shard.size:,} were written")
                 map_ = mmap.mmap(handle, 0, prot=mmap.PROT_READ)
             finally:
                 os.close(handle)
@@ -88,6 +88,6 @@ class ShardMaps:
         return map_
 
 
-def _default_most_open() -> int:
+def _compute_most_open() -> int:
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return MOST_OPEN if limit == resource.RLIM_INFINITY else min(MOST_OPEN, max(limit // 8, 8))

@@ -50,12 +50,12 @@ class FeatureReader:
             by_store = zip(self.stores, self._keys, strict=True)
             parts = [store.read_many([keys[n] or "" for n in good]) for store, keys in by_store]
             read = zip(*parts, strict=True)
-            found = {n: _concatenate(parts) for n, parts in zip(good, read, strict=True)}
+            found = {n: _join_stores(parts) for n, parts in zip(good, read, strict=True)}
             for number in chunk:
                 yield number, found.get(number) or self.unread.get(number, NO_FILE)
 
 
-def _concatenate(parts: Sequence[Features]) -> Sample | str:
+def _join_stores(parts: Sequence[Features]) -> Sample | str:
     """Return the features of several stores side by side, or why they do not fit together."""
     first = parts[0]
     if len(parts) == 1:

@@ -43,7 +43,7 @@ def open_tensors(path: Path) -> Iterator[safe_open]:
         raise Damaged(f"not a whole safetensors file: {e}") from e
 
 
-def tensor_type(file: safe_open, name: str) -> tuple[np.dtype, tuple[int, ...]]:
+def get_tensor_type(file: safe_open, name: str) -> tuple[np.dtype, tuple[int, ...]]:
     """Return the type and shape of a tensor, without reading it.
 
     Raises:
@@ -61,7 +61,7 @@ def read_tensor(file: safe_open, name: str, most: int) -> np.ndarray:
     Raises:
         Damaged: it has more than `most` bytes.
     """
-    dtype, shape = tensor_type(file, name)
+    dtype, shape = get_tensor_type(file, name)
     nbytes = math.prod(shape) * dtype.itemsize
     if nbytes > most:
         raise Damaged(f"a table in it has {nbytes:,} bytes, over the limit of {most:,}")

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from safetensors import safe_open
 
-from jungle.features.safetensors_io import Damaged, open_tensors, read_tensor, tensor_type, write_tensors
+from jungle.features.safetensors_io import Damaged, get_tensor_type, open_tensors, read_tensor, write_tensors
 from jungle.files import replace_atomically
 
 COLUMNS = ("keys", "clips", "reasons", "status", "frames", "crc")
@@ -111,7 +111,7 @@ def join(rows: Sequence[Rows]) -> Rows:
     )
 
 
-def row_crc(values_TD: np.ndarray, times_T: np.ndarray) -> int:
+def compute_crc(values_TD: np.ndarray, times_T: np.ndarray) -> int:
     """Return the checksum of one clip's features as they lie in the file."""
     return zlib.crc32(times_T.data, zlib.crc32(values_TD.data))
 
@@ -151,7 +151,7 @@ def read_shard(path: Path) -> tuple[Shard, Rows]:
         if {*names} != {*COLUMNS, "times", "values"}:
             raise Damaged("it is not a shard of a feature store")
         rows = read_rows(file, MAX_COLUMN)
-        times, (values_type, values_shape) = tensor_type(file, "times"), tensor_type(file, "values")
+        times, (values_type, values_shape) = get_tensor_type(file, "times"), get_tensor_type(file, "values")
     frames = int(rows.frames.sum(dtype=np.int64))
     if (
         times != (np.dtype("<f4"), (frames,))
@@ -184,10 +184,10 @@ def read_rows(file: safe_open, most: int) -> Rows:
         or ((frames == 0) != (status == FAILED)).any()
     ):
         raise Damaged("the columns of its rows disagree")
-    return Rows(_keys(texts["keys"], n), texts["clips"], texts["reasons"], status, frames, crc)
+    return Rows(_read_keys(texts["keys"], n), texts["clips"], texts["reasons"], status, frames, crc)
 
 
-def _keys(text: bytes, n: int) -> np.ndarray:
+def _read_keys(text: bytes, n: int) -> np.ndarray:
     """Return `n` NUL-separated keys as an array; those of one length, as digests are, without a list."""
     width = (len(text) + 1) // n
     if 1 < width <= MAX_KEY + 1 and width * n == len(text) + 1 and not any(text[width - 1 :: width]):

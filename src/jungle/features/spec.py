@@ -47,7 +47,7 @@ class FeatureSpec(TypedDict):
     clip: dict[str, object]
 
 
-def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: str) -> FeatureSpec:
+def make_feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: str) -> FeatureSpec:
     """Return everything that shapes a feature, as plain types; its fingerprint names the store."""
     own = backbone.to_dict()
     return {
@@ -63,13 +63,13 @@ def feature_spec(backbone: Backbone, clip: ClipSpec, weights_hash: str, dtype: s
     }
 
 
-def feature_specs(
+def make_feature_specs(
     backbone: Backbone | Joined, clip: ClipSpec, weights_hash: str, dtype: str
 ) -> list[FeatureSpec]:
-    """Return the `feature_spec` of each backbone that one is made of: joined ones keep a store each."""
+    """Return the `make_feature_spec` of each backbone that one is made of: joined ones keep a store each."""
     if not isinstance(backbone, Joined):
-        return [feature_spec(backbone, clip, weights_hash, dtype)]
-    return [feature_spec(p, clip, p.weights_hash(), dtype) for p in backbones_of(backbone)]
+        return [make_feature_spec(backbone, clip, weights_hash, dtype)]
+    return [make_feature_spec(p, clip, p.weights_hash(), dtype) for p in backbones_of(backbone)]
 
 
 def compute_dtype(device: str) -> str:

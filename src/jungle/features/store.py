@@ -26,16 +26,16 @@ from jungle.console import log
 from jungle.data.content_key import Content
 from jungle.errors import UserError
 from jungle.features import index as indices
-from jungle.features.fingerprint import canonical_spec, describe_differences, fingerprint
+from jungle.features.fingerprint import compute_fingerprint, describe_differences, make_canonical_spec
 from jungle.features.mmap import ShardMaps
-from jungle.features.shard import FAILED, STATUSES, row_crc
+from jungle.features.shard import FAILED, STATUSES, compute_crc
 from jungle.features.writer import Writer
 from jungle.files import write_json
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["FeatureStore", "Features", "fingerprint"]
+__all__ = ["FeatureStore", "Features", "compute_fingerprint"]
 FORMAT = 1
 SPEC = "spec.json"
 RULES = 2
@@ -67,11 +67,11 @@ class FeatureStore:
     def __init__(self, root: Path, name: str, spec: Mapping[str, object]) -> None:
         self._opened_with = (root, name, spec)
         self.folder = self.find_folder(root, name, spec)
-        older = self.folder == _folder(root, name, _drop_later(spec))
-        self.spec = canonical_spec(_drop_later(spec) if older else spec)
+        older = self.folder == _find_folder(root, name, _drop_later(spec))
+        self.spec = make_canonical_spec(_drop_later(spec) if older else spec)
         self._check_spec()
-        if older and self.spec != canonical_spec(spec):
-            self._note_later(canonical_spec(spec))
+        if older and self.spec != make_canonical_spec(spec):
+            self._note_later(make_canonical_spec(spec))
         self._maps = ShardMaps(self.folder)
         self._index = indices.load(self.folder)
         indices.save(self.folder, self._index)
@@ -82,11 +82,11 @@ class FeatureStore:
 
         A store of version 0.1 is used if there is no newer one and it has not noted another spec.
         """
-        folder, older = _folder(root, name, spec), _folder(root, name, _drop_later(spec))
+        folder, older = _find_folder(root, name, spec), _find_folder(root, name, _drop_later(spec))
         if folder.is_dir() or not older.is_dir():
             return folder
         noted = _read_spec(older / SPEC).get("later")
-        return older if noted in (None, _pick_later(canonical_spec(spec))) else folder
+        return older if noted in (None, _pick_later(make_canonical_spec(spec))) else folder
 
     @classmethod
     def open(cls, root: Path, name: str, spec: Mapping[str, object]) -> "FeatureStore":
@@ -223,8 +223,8 @@ class FeatureStore:
             found.tolist(), pieces, self._maps.read(pieces), strict=True
         ):
             if not verified[row]:
-                if row_crc(values_TD, times_T) != table.crc[row]:
-                    raise indices.damage_error(
+                if compute_crc(values_TD, times_T) != table.crc[row]:
+                    raise indices.make_damage_error(
                         self.folder / shard.name, "a clip's features do not match their checksum"
                     )
                 verified[row] = True
@@ -260,7 +260,7 @@ class FeatureStore:
         path = self.folder / SPEC
         try:
             if not path.exists():
-                name, digest = self._opened_with[1], fingerprint(self.spec)
+                name, digest = self._opened_with[1], compute_fingerprint(self.spec)
                 about = {"format": FORMAT, "rules": RULES, "name": name, "fingerprint": digest}
                 write_json(path, {**about, "spec": self.spec})
             with open(path, "rb") as file:
@@ -295,9 +295,9 @@ class FeatureStore:
             write_json(self.folder / SPEC, {**held, "later": _pick_later(spec)})
 
 
-def _folder(root: Path, name: str, spec: Mapping[str, object]) -> Path:
+def _find_folder(root: Path, name: str, spec: Mapping[str, object]) -> Path:
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "features"
-    return Path(root) / f"{safe[:100]}-{fingerprint(spec)[:12]}"
+    return Path(root) / f"{safe[:100]}-{compute_fingerprint(spec)[:12]}"
 
 
 def _drop_later(spec: Mapping[str, object]) -> dict[str, object]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from jungle.console import log
 from jungle.errors import UserError
-from jungle.features.shard import FAILED, MAX_COLUMN, MAX_KEY, STATUSES, Rows, row_crc, write_shard
+from jungle.features.shard import FAILED, MAX_COLUMN, MAX_KEY, STATUSES, Rows, compute_crc, write_shard
 from jungle.wording import count
 
 STALE_S = 6 * 3600  # seconds; a shard is written in a few, so an older unfinished file has no writer
@@ -69,7 +69,7 @@ class Writer:
                 f"{clip}: {values_TD.shape[1]} values a frame, in a store of {self._dim}: "
                 "what sets the width of the features is missing from the store's spec"
             )
-        self._row(key, clip, STATUSES.index(status), reason, len(values_TD), row_crc(values_TD, times_T))
+        self._row(key, clip, STATUSES.index(status), reason, len(values_TD), compute_crc(values_TD, times_T))
         self._dim = values_TD.shape[1]
         self._values.append(values_TD)
         self._times.append(times_T)
@@ -114,7 +114,7 @@ class Writer:
         self._clear()
 
     def __enter__(self) -> "Writer":
-        _sweep(self._folder)
+        _delete_stale(self._folder)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -179,7 +179,7 @@ def _encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")[:MAX_TEXT].replace(b"\0", b" ")
 
 
-def _sweep(folder: Path) -> None:
+def _delete_stale(folder: Path) -> None:
     """Delete the unfinished files of writers that were killed."""
     for part in folder.glob(".*.part.*"):
         try:

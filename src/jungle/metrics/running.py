@@ -1,4 +1,4 @@
-"""Scores over a stage's batches and devices: each clip counts once, however the clips were dealt out."""
+"""Scores over a stage's batches and devices, in which each clip counts once."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from jungle.metrics.scores import compute_scores
 
 
 class RunningScores(Metric):
-    """Keeps probabilities, targets and clip numbers of a stage; devices are joined by `compute`."""
+    """Probabilities, targets and clip numbers of a stage; `compute` joins those of all devices."""
 
     full_state_update = False
 
@@ -28,7 +28,7 @@ class RunningScores(Metric):
         states.targets.append(targets_BC.float())
 
     def compute(self) -> dict[str, float]:
-        """Every score of `all_scores`."""
+        """Return every score of `compute_scores`."""
         number, probs, targets = (self._joined(n) for n in ("number", "probs", "targets"))
         if not len(number):
             return {"clips": 0.0}

@@ -6,31 +6,30 @@ Array = np.ndarray
 
 
 def log_loss(probs_NC: Array, targets_NC: Array) -> float:
-    """The Pri-matrix Factorization metric: the mean over clips and classes of the binary log loss, in nats.
+    """Return the metric of Pri-matrix Factorization: mean binary log loss of clips and classes, in nats.
 
     Probabilities are clipped to [1e-15, 1 - 1e-15] in float64, as DrivenData does. Lower is better.
     """
-    cells = cell_losses(probs_NC, targets_NC)
-    return float(np.nanmean(cells)) if np.isfinite(cells).any() else float("nan")
+    return _mean(cell_losses(probs_NC, targets_NC))
 
 
 def class_log_loss(probs_NC: Array, targets_NC: Array) -> Array:
-    """The binary log loss of each class, `[C]`; their mean is `log_loss`."""
+    """Return the binary log loss of each class, `[C]`; their mean is `log_loss`."""
     return _column_mean(cell_losses(probs_NC, targets_NC))
 
 
 def cell_losses(probs_NC: Array, targets_NC: Array) -> Array:
-    """The binary log loss of each clip and class, float64 `[N, C]`; NaN where the target is unknown."""
+    """Return the binary log loss of each clip and class, float64 `[N, C]`; NaN where it is unknown."""
     p = np.clip(np.asarray(probs_NC, dtype=np.float64), 1e-15, 1 - 1e-15)
     y = np.asarray(targets_NC, dtype=np.float64)
     return -(y * np.log(p) + (1 - y) * np.log1p(-p))
 
 
 def top_k(probs_NC: Array, targets_NC: Array, k: int = 1) -> float:
-    """The share of clips with a class where one of the `k` most probable classes is right.
+    """Return the share of clips with a class for which one of the `k` most probable classes is right.
 
-    Where there is one class alone, it is always the most probable one. The share is then that of all clips
-    with a known label for which `p >= 0.5` is right.
+    A single class is always the most probable one: the share is then that of the clips with a known label
+    for which `p >= 0.5` is right.
     """
     if np.shape(probs_NC)[1] == 1:
         known = np.isfinite(np.asarray(targets_NC, dtype=np.float64))
@@ -45,7 +44,10 @@ def top_k(probs_NC: Array, targets_NC: Array, k: int = 1) -> float:
 
 
 def class_f1(probs_NC: Array, targets_NC: Array, task: str) -> Array:
-    """F1 of each class, `[C]`, NaN where no clip has it: the most probable class (exclusive), or p >= 0.5."""
+    """Return the F1 of each class, `[C]`, NaN if no clip has it.
+
+    The predicted class is the most probable one if classes are exclusive, else each with p >= 0.5.
+    """
     p = np.asarray(probs_NC, dtype=np.float64)
     y = np.asarray(targets_NC, dtype=np.float64)
     said = np.eye(p.shape[1], dtype=bool)[p.argmax(1)] if task == "exclusive" else p >= 0.5
@@ -57,7 +59,7 @@ def class_f1(probs_NC: Array, targets_NC: Array, task: str) -> Array:
 
 
 def class_average_precision(probs_NC: Array, targets_NC: Array) -> Array:
-    """Average precision of each class, `[C]`, NaN where no clip has it; ties count as one step."""
+    """Return the average precision of each class, `[C]`, NaN if no clip has it; ties count as one step."""
     import torch
     from torchmetrics.functional.classification import binary_average_precision
 
@@ -75,7 +77,7 @@ def class_average_precision(probs_NC: Array, targets_NC: Array) -> Array:
 def compute_scores(
     probs_NC: Array, targets_NC: Array, classes: tuple[str, ...], task: str
 ) -> dict[str, float]:
-    """Every score by name: `log_loss`, `accuracy`, `top3`, `macro_f1`, `map`, `clips`, and a class's own.
+    """Return every score by name: `log_loss`, `accuracy`, `top3`, `macro_f1`, `map`, `clips`, and per class.
 
     The macro means are over the classes that occur. Scores that cannot be computed are left out.
     """

@@ -20,7 +20,7 @@ from jungle.data.content_key import Content
 from jungle.data.file_index import INDEX
 from jungle.errors import UserError
 from jungle.features import index
-from jungle.features.fingerprint import fingerprint
+from jungle.features.fingerprint import compute_fingerprint
 from jungle.features.wanted import Wanted
 from jungle.files import read_json, write_json
 from jungle.parquet import read_parquet, write_parquet
@@ -48,7 +48,7 @@ class Preparations:
         self.steps = tuple(step for step in STEPS if wanted[step])
         first = configs[0]
         of_clips = first.data.model_dump(mode="json", include={"format", "root", "labels", "limit"})
-        name = f"inputs-{fingerprint({'features': sorted(seeing), 'clips': of_clips})[:8]}"
+        name = f"inputs-{compute_fingerprint({'features': sorted(seeing), 'clips': of_clips})[:8]}"
         self._clips, self._note = root / f"{name}.parquet", root / f"{name}.json"
         self._cache = first.paths.cache
 
@@ -109,7 +109,7 @@ class Preparations:
 def select_frozen(configs: Sequence[TrainConfig]) -> dict[str, TrainConfig]:
     """Return one config per kind of features, by the fingerprint of the settings that determine them."""
     return {
-        fingerprint(c.model_dump(mode="json", include={"model", "frames", "decoder"})): c
+        compute_fingerprint(c.model_dump(mode="json", include={"model", "frames", "decoder"})): c
         for c in configs
         if c.model.mode == "frozen"
     }

@@ -18,9 +18,9 @@ from jungle.data.content_key import Content
 from jungle.data.loader import Sample, ValuesKey, make_batch
 from jungle.data.predictions import FAILED, ClipPrediction
 from jungle.errors import UsageError, UserError
-from jungle.features.fingerprint import fingerprint
+from jungle.features.fingerprint import compute_fingerprint
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import compute_dtype, feature_specs
+from jungle.features.spec import compute_dtype, make_feature_specs
 from jungle.features.store import FeatureStore
 from jungle.models.checkpoint import Loaded
 from jungle.models.inference import compute_features, predict_batch
@@ -64,7 +64,7 @@ def resolve_clip_spec(
 
 def _open_stores(cfg: PredictConfig, member: Loaded, spec: ClipSpec, dtype: str) -> list[FeatureStore] | None:
     """Open the stores of what a member's backbones see; None where one of them is not there."""
-    shapes = feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
+    shapes = make_feature_specs(member.model.backbone, spec, member.weights_hash, dtype)
     if not all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes):
         return None
     return [FeatureStore.open(cfg.paths.features, s["backbone"], s) for s in shapes]
@@ -72,7 +72,7 @@ def _open_stores(cfg: PredictConfig, member: Loaded, spec: ClipSpec, dtype: str)
 
 def _hash_backbone(member: Loaded) -> str:
     """Hash all that shapes a frozen member's features of given frames."""
-    return fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
+    return compute_fingerprint({"weights": member.weights_hash, "backbone": member.model.backbone.to_dict()})
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ class NoteUnread(Callback):
             self._noted = unread
 
 
+def get_log_interval(trainer: pl.Trainer) -> int:
+    """Return `log_every_n_steps`, which Lightning does not declare: a connector sets it."""
+    return trainer.log_every_n_steps  # type: ignore[attr-defined]
+
+
 class StopOnNan(Callback):
     """A stop with an error where the loss is nan or inf, before any checkpoint is written.
 
@@ -79,7 +84,7 @@ class StopOnNan(Callback):
         """Note the loss of the batch; read the note every few steps and at the last one before validation."""
         value = outputs["loss"] if isinstance(outputs, dict) else outputs
         self._bad |= ~torch.isfinite(value.detach())
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
+        every = get_log_interval(trainer)
         if (batch_idx + 1) % every == 0 or batch_idx + 1 == trainer.num_training_batches:
             self._check(trainer)
 
@@ -133,8 +138,8 @@ class LearningRates(LearningRateMonitor):
 
     def on_train_start(self, trainer: pl.Trainer, *args: Any, **kwargs: Any) -> None:
         """Choose between steps and epochs."""
-        every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
-        self.logging_interval = "step" if trainer.num_training_batches >= every else "epoch"
+        short = trainer.num_training_batches < get_log_interval(trainer)
+        self.logging_interval = "epoch" if short else "step"
         super().on_train_start(trainer, *args, **kwargs)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -22,7 +22,7 @@ from jungle.data.pseudo_labels import SoftLabels
 from jungle.errors import UserError
 from jungle.features import extract
 from jungle.features.reader import FeatureReader
-from jungle.features.spec import Extraction, feature_specs
+from jungle.features.spec import Extraction, make_feature_specs
 from jungle.features.store import FeatureStore
 from jungle.features.wanted import Wanted
 from jungle.models.backbones.backbone import Backbone
@@ -108,7 +108,7 @@ def resolve_clip_specs(
     train_spec, eval_spec = build.make_clip_specs(cfg, backbone)
 
     def has_features(spec: ClipSpec) -> bool:
-        shapes = feature_specs(backbone, spec, weights_hash, hardware.feature_dtype)
+        shapes = make_feature_specs(backbone, spec, weights_hash, hardware.feature_dtype)
         return all(FeatureStore.find_folder(cfg.paths.features, s["backbone"], s).is_dir() for s in shapes)
 
     eval_spec = device_selection.select_device(
@@ -153,7 +153,7 @@ def plan_extractions(
 ) -> list[Extraction]:
     """Return how the features of each backbone of a config are computed, and where they are kept."""
     hardware = resolve_hardware(cfg)
-    shapes = feature_specs(backbone, spec, weights_hash, hardware.feature_dtype)
+    shapes = make_feature_specs(backbone, spec, weights_hash, hardware.feature_dtype)
     return [
         Extraction(
             backbone=part.spec,

@@ -129,5 +129,5 @@ def test_the_competition_is_fetched_into_the_layout_that_is_read(tmp_path, monke
         return {name: out / name for name in files}
 
     monkeypatch.setattr(module, "download", fake)
-    clips = load_primatrix_micro(fetch_primatrix(tmp_path)["micro"])
+    clips = load_primatrix_micro(fetch_primatrix(tmp_path, micro=True)["micro"])
     assert clips.table["path"].to_list() == [f"{tmp_path}/micro/a.mp4", f"{tmp_path}/micro/é.mp4"]

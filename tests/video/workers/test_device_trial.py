@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jungle.errors import UsageError
-from jungle.features.fingerprint import fingerprint
+from jungle.features.fingerprint import compute_fingerprint
 from jungle.video import ClipSpec, Frames, read_clip
 from jungle.video.decoders import decord
 from jungle.video.workers import device_selection, device_trial
@@ -39,7 +39,9 @@ def test_back_on_the_cpu_what_reads_needs_no_gpu():
 
 def test_the_device_is_in_the_fingerprint_only_where_frames_differ():
     assert "device" not in SPEC.to_dict()
-    assert fingerprint(CUDA.to_dict()) != fingerprint(device_selection.to_cpu(CUDA, "torchcodec").to_dict())
+    assert compute_fingerprint(CUDA.to_dict()) != compute_fingerprint(
+        device_selection.to_cpu(CUDA, "torchcodec").to_dict()
+    )
     assert ClipSpec.from_dict(CUDA.to_dict()) == CUDA
     assert ClipSpec.from_dict(SPEC.to_dict()) == SPEC
 

@@ -118,7 +118,7 @@ def _resolve_member(member: tarfile.TarInfo, archive: Path, root: Path) -> Path:
     raise UserError(f"{archive}: {show(member.name)!r} {fault}; unpacking stopped there.")
 
 
-def fetch_primatrix(out: str | Path, micro: bool = True) -> dict[str, Path]:
+def fetch_primatrix(out: str | Path, micro: bool) -> dict[str, Path]:
     """Fetch the competition's two public tables and its 64x64 clips (`micro/*.mp4`) into `out`.
 
     Args:

@@ -30,6 +30,7 @@ PRIMATRIX = {
 CHUNK = 1 << 16  # bytes; a cut loses at most so many that had arrived
 RETRIED = (429, 500, 502, 503, 504)
 MAX_WAIT_S = 30.0
+TIMEOUT_S = 30  # without a byte, after which an attempt counts as cut
 
 
 class _TransferCut(Exception):
@@ -97,10 +98,8 @@ def download(
     files: Mapping[str, str],
     out: str | Path,
     *,
-    again: bool = False,
     tries: int = 6,
     backoff_s: float = 0.5,
-    timeout_s: float = 30,
 ) -> dict[str, Path]:
     """Fetch `files`; after a kill or a cut the same call resumes.
 
@@ -110,10 +109,8 @@ def download(
     Args:
         files: name under `out` -> http or https address.
         out: the folder.
-        again: fetch files that exist already.
         tries: attempts in a row that bring nothing new before giving up.
         backoff_s: wait after the first of them in seconds, doubled each time, at most `MAX_WAIT_S`.
-        timeout_s: seconds without a byte after which an attempt counts as cut.
 
     Returns:
         name -> path.
@@ -130,24 +127,24 @@ def download(
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with Lock(name_beside(path, ".", ".lock")).take():
-                if path.exists() and not again:
+                if path.exists():
                     log.info(f"{path}: exists already")
                 else:
-                    _fetch(url, path, tries=tries, backoff_s=backoff_s, timeout_s=timeout_s)
+                    _fetch(url, path, tries=tries, backoff_s=backoff_s)
         except Held:
             raise UserError(f"{path}: another process is fetching it; wait for it, or stop it") from None
         done[name] = path
     return done
 
 
-def _fetch(url: str, path: Path, *, tries: int, backoff_s: float, timeout_s: float) -> None:
+def _fetch(url: str, path: Path, *, tries: int, backoff_s: float) -> None:
     part = _PartialFile(name_beside(path, suffix=".part"), url)
     most = part.size
     failed = 0
     with requests.Session() as session:
         while True:
             try:
-                _attempt(session, part, name=path.name, timeout_s=timeout_s)
+                _fetch_missing(session, part, path.name)
                 break
             except _TransferCut as cut:
                 # Only bytes beyond the furthest point count: else a server that starts over is asked forever.
@@ -167,7 +164,7 @@ def _fetch(url: str, path: Path, *, tries: int, backoff_s: float, timeout_s: flo
     part.note.unlink(missing_ok=True)
 
 
-def _attempt(session: requests.Session, part: _PartialFile, *, name: str, timeout_s: float) -> None:
+def _fetch_missing(session: requests.Session, part: _PartialFile, name: str) -> None:
     """Fetch the missing bytes of a file.
 
     Raises:
@@ -181,7 +178,7 @@ def _attempt(session: requests.Session, part: _PartialFile, *, name: str, timeou
             return
         headers |= {"Range": f"bytes={have}-", "If-Range": part.version.validator}
     try:
-        with session.get(url, headers=headers, stream=True, timeout=timeout_s) as response:
+        with session.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
             have = _check_response(response, part)
             _check_room(part, have)
             with (
@@ -223,13 +220,13 @@ def _check_response(response: requests.Response, part: _PartialFile) -> int:
         return 0
     if response.status_code not in (206, 416):
         raise UserError(f"{url}: {status}; check the address")
-    if response.status_code == 416 or not _matches(response, part.version, have):
+    if response.status_code == 416 or not _is_same_version(response, part.version, have):
         part.delete()
         raise _TransferCut("the file changed on the server; starting from the beginning")
     return have
 
 
-def _matches(response: requests.Response, version: _Version, have: int) -> bool:
+def _is_same_version(response: requests.Response, version: _Version, have: int) -> bool:
     """Return whether a partial response starts where the file ends, and is of the same version."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     span, _, total = rest.partition("/")

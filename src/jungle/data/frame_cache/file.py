@@ -43,7 +43,7 @@ class Damaged(Exception):
     """A file is not as it was written."""
 
 
-def most_bytes(clip: Clip) -> int:
+def compute_most_bytes(clip: Clip) -> int:
     """Return the most bytes that the file of a clip takes."""
     return clip.frames.nbytes + clip.times.nbytes + 32 * len(clip.times) + 8192
 

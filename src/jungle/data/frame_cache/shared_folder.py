@@ -75,7 +75,7 @@ class SharedFolder:
         OSError: it cannot be created or locked, or belongs to another user.
     """
 
-    def __init__(self, path: Path, private: bool = False) -> None:
+    def __init__(self, path: Path, private: bool) -> None:
         self.path, self.private = path, private
         while True:
             path.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)

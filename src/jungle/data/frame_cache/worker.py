@@ -46,7 +46,7 @@ class CachedSource:
     def __init__(self, root: Path, ledger: Ledger, spec: ClipSpec) -> None:
         self.ledger, self.spec = ledger, spec
         self.whole = spec.frames.kind == "random"
-        self.fingerprint = frame_fingerprint(spec)
+        self.fingerprint = make_frame_fingerprint(spec)
         text = json.dumps(self.fingerprint, sort_keys=True)
         self.folder = root / hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         self._refused: dict[str, str] = {}
@@ -136,7 +136,7 @@ class CachedSource:
 
     def _keep(self, clip: Clip, job: Job) -> str:
         """Write a clip if it fits; return the value of `Clip.cache`."""
-        size, file = frame_cache_file.most_bytes(clip), self._file(job, clip.status)
+        size, file = frame_cache_file.compute_most_bytes(clip), self._file(job, clip.status)
         try:
             # The video may have been replaced since its content key was computed.
             named = Content(job.content, job.if_damaged).key_of(clip.status)
@@ -159,7 +159,7 @@ class CachedSource:
         return f"{job.content} {self.folder.name}"
 
 
-def frame_fingerprint(spec: ClipSpec) -> dict[str, object]:
+def make_frame_fingerprint(spec: ClipSpec) -> dict[str, object]:
     """Return everything that shapes the kept frames, apart from the video file."""
     shape: dict[str, object] = spec.to_dict()
     if spec.frames.kind == "random":

@@ -17,8 +17,7 @@ def has_gap(path: str | os.PathLike[str]) -> bool:
     """Return whether other bytes lie between the packets of an MPEG-TS.
 
     The demuxer skips them silently, and the counters, of four bits, may fit again after them. A file may
-    begin
-    within a packet, and end with a cut packet or with filler.
+    begin within a packet, and end with a cut packet or with filler.
     """
     return not (_read_packet_heads(path)[:, 0] == SYNC).all()
 
