@@ -18,12 +18,12 @@ GROUND = {
 ROOMS = {
     "api": "commands pipelines training prediction models data video config",
     "cli": "commands doctor bench pipelines training config",
-    "commands": "pipelines training prediction features report export ensemble models data video metrics"
-    " config",
+    "commands": "pipelines training prediction features report export postprocessing ensemble models data"
+    " video metrics config",
     "doctor": "training prediction features models data sample video metrics config",
     "bench": "training prediction features ensemble models data sample video metrics config",
     "pipelines": "training prediction features report models data sample video config",
-    "training": "prediction features report ensemble models data sample video metrics config",
+    "training": "prediction features report postprocessing ensemble models data sample video metrics config",
     "prediction": "features models data video config",
     "report": "ensemble data metrics video",
     "export": "postprocessing data metrics",  # what counts as seen, and events

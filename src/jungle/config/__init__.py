@@ -18,12 +18,25 @@ from jungle.config.ensemble import (
 from jungle.config.export import ExportConfig
 from jungle.config.train import ClipsConfig, TrainConfig
 from jungle.config.values import Section
-from jungle.config.verbs import DownloadConfig, IndexConfig, PredictConfig, PreviewConfig, ShrinkConfig
+from jungle.config.verbs import (
+    CalibrateConfig,
+    DecideConfig,
+    DecisionSteps,
+    DownloadConfig,
+    IndexConfig,
+    PredictConfig,
+    PreviewConfig,
+    ShrinkConfig,
+    ThresholdsConfig,
+)
 from jungle.errors import UsageError, suggest
 
 __all__ = [
     "CONFIGS",
+    "CalibrateConfig",
     "ClipsConfig",
+    "DecideConfig",
+    "DecisionSteps",
     "DownloadConfig",
     "EnsembleCheckConfig",
     "EnsemblePseudoConfig",
@@ -34,6 +47,7 @@ __all__ = [
     "PredictConfig",
     "PreviewConfig",
     "ShrinkConfig",
+    "ThresholdsConfig",
     "TrainConfig",
     "check",
     "parse_config",
@@ -65,6 +79,9 @@ CONFIGS: dict[str, type[Section]] = {
     "preview": PreviewConfig,
     "download": DownloadConfig,
     "index": IndexConfig,
+    "calibrate": CalibrateConfig,
+    "thresholds": ThresholdsConfig,
+    "decide": DecideConfig,
     "shrink": ShrinkConfig,
     "export": ExportConfig,
     "ensemble_stack": EnsembleStackConfig,

@@ -130,11 +130,8 @@ class Section(BaseModel):
                 return None
             return _expand_home(value) if value[0] == "~" and Path in kinds else value
 
-        known = {
-            name: _list_members(cls.model_fields[name].annotation)
-            for name in values
-            if name in cls.model_fields
-        }
+        fields = {field.alias or name: field for name, field in cls.model_fields.items()}
+        known = {name: _list_members(fields[name].annotation) for name in values if name in fields}
         return {name: meant(value, known[name]) if name in known else value for name, value in values.items()}
 
 

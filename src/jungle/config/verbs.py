@@ -2,13 +2,13 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
 from jungle.config.groups import DecoderName, Paths, check_decoder
 from jungle.config.train import ClipsConfig
-from jungle.config.values import RunPath, Section, make_list
+from jungle.config.values import Fraction, RunPath, Section, make_list
 
 
 class PreviewConfig(ClipsConfig):
@@ -68,6 +68,79 @@ class PredictConfig(Section):
     overwrite: bool
     report: bool
     report_paths: bool = False
+
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DecisionSteps(Section):
+    """Steps from probabilities to decisions, as `jungle.postprocessing.Steps` takes them."""
+
+    calibrated: bool
+    allow: Path | None
+    sites: Path | None
+    taxonomy: Path | None
+    rollup: Share
+    threshold: Annotated[float, Field(ge=0, le=1)] | None
+
+    @model_validator(mode="after")
+    def _sites_of_a_list(self) -> "DecisionSteps":
+        if self.sites is not None and self.allow is None:
+            raise ValueError("sites is for a species list by place: give allow=<list>, or leave it out")
+        return self
+
+    def pick_steps(self) -> dict[str, Any]:
+        """Return the settings of the steps alone."""
+        return {name: getattr(self, name) for name in DecisionSteps.model_fields}
+
+
+class DecideConfig(DecisionSteps):
+    """The whole of `configs/decide.yaml`."""
+
+    source: Path = Field(alias="from")
+    ckpt: RunPath | None
+    out: Path | None
+
+
+class LabelledConfig(Section):
+    """A checkpoint, and labelled clips that its model did not train on."""
+
+    ckpt: RunPath
+    source: Path | None = Field(alias="from")
+    labels: Path | None
+    split: Literal["val", "test"]
+
+    @model_validator(mode="after")
+    def _both(self) -> "LabelledConfig":
+        if (self.source is None) != (self.labels is None):
+            raise ValueError("from=<prediction folder> and labels=<table> go together: give both, or neither")
+        return self
+
+
+class CalibrateConfig(LabelledConfig):
+    """The whole of `configs/calibrate.yaml`."""
+
+    method: Literal["auto", "none", "temperature", "platt", "isotonic"]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    out: Path | None
+
+
+class ThresholdsConfig(LabelledConfig):
+    """The whole of `configs/thresholds.yaml`."""
+
+    max_missed: Fraction | None
+    precision: Share | None
+    recall: Share | None
+    store: bool
+    out: Path | None
+
+    @model_validator(mode="after")
+    def _one_aim(self) -> "ThresholdsConfig":
+        if self.precision is not None and self.recall is not None:
+            raise ValueError("precision and recall each choose the thresholds of classes: give one of them")
+        if self.max_missed is None and self.precision is None and self.recall is None:
+            raise ValueError("nothing to choose: give max_missed, precision or recall")
+        return self
 
 
 class DownloadConfig(Section):

@@ -9,19 +9,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.errors import UsageError, UserError
 from jungle.files import describe_absent, read_json
+from jungle.metrics.logits import adds_to_one
 from jungle.plain import drop_empty, read_settings
 
 FILES = ("config.yaml", "clips.parquet", "predictions_val.parquet")
 SPLITS = ("val", "test")
 Settings = dict[str, object]
-ONE = 1e-3  # tolerance of the sum of exclusive classes' probabilities
 
 
 @dataclass(frozen=True)
@@ -79,11 +78,6 @@ def make_unique(names: Sequence[str]) -> list[str]:
 def expand(path: str | Path) -> list[Path]:
     """Return the paths that match a pattern, sorted; a plain path as it is, even if it does not exist."""
     return [Path(p) for p in sorted(glob.glob(str(path)))] if glob.has_magic(str(path)) else [Path(path)]
-
-
-def adds_to_one(probs: np.ndarray) -> bool:
-    """Tell whether probabilities `[..., C]` of several classes sum to 1, as of exclusive classes."""
-    return probs.shape[-1] > 1 and bool((np.abs(probs.sum(-1) - 1) < ONE).all())
 
 
 def find_runs(paths: Sequence[str | Path], setting: str = "members") -> list[Path]:

@@ -12,8 +12,9 @@ import polars as pl
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
-from jungle.ensemble.members import adds_to_one, expand, load_members, make_unique
+from jungle.ensemble.members import expand, load_members, make_unique
 from jungle.errors import UsageError, UserError
+from jungle.metrics.logits import adds_to_one
 from jungle.wording import count
 
 PREDICTED = "predictions.parquet"

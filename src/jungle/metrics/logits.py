@@ -4,6 +4,7 @@ import numpy as np
 
 TINY = 1e-6
 """Distance of probabilities from 0 and 1 before logits are taken: the precision of float32 predictions."""
+ONE = 1e-3  # tolerance of the sum of exclusive classes' probabilities
 
 
 def to_logits(probs: np.ndarray, task: str) -> np.ndarray:
@@ -25,4 +26,9 @@ def normalise(probs_NC: np.ndarray, task: str) -> np.ndarray:
     if task != "exclusive":
         return probs_NC
     total = probs_NC.sum(1, keepdims=True)
-    return np.where(total > 0, probs_NC / np.maximum(total, 1e-12), 1 / probs_NC.shape[1])
+    return np.where(total <= 0, 1 / probs_NC.shape[1], probs_NC / np.maximum(total, 1e-12))
+
+
+def adds_to_one(probs: np.ndarray) -> bool:
+    """Tell whether probabilities `[..., C]` of several classes sum to 1, as of exclusive classes."""
+    return probs.shape[-1] > 1 and bool((np.abs(probs.sum(-1) - 1) < ONE).all())

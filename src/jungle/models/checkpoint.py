@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,12 +12,15 @@ import torch
 
 from jungle.data import predictions
 from jungle.errors import UserError
+from jungle.metrics.calibration import Calibration
+from jungle.metrics.thresholds import Thresholds
 from jungle.models.archives import check_plain, one_line, one_name
 from jungle.models.backbones.concat import backbone_from, backbones_of
 from jungle.models.checkpoint_metadata import CheckpointMetadata
+from jungle.models.description import ANSWERS, read_answers, read_description
 from jungle.models.losses import TASKS
 from jungle.models.module import ClipClassifier
-from jungle.models.tensors import check_weights, load_archive
+from jungle.models.tensors import check_weights, load_archive, save_archive
 from jungle.models.training_plan import Training
 from jungle.names import escape
 from jungle.video import ClipSpec
@@ -37,9 +41,13 @@ class Loaded:
     """The share of each class in the training clips: the answer for a clip that cannot be read."""
     weights_hash: str
     identity: str
-    """Hash of weights and description: equal ones give equal answers."""
+    """Hash of weights and description: equal ones give equal probabilities before calibration."""
     file: Path = Path()
     """The file, for messages."""
+    calibration: Calibration | None = None
+    """Of its probabilities, where `jungle calibrate` or the training run has stored one."""
+    thresholds: Thresholds | None = None
+    """Of decisions, where `jungle thresholds` has stored some."""
 
 
 def load_checkpoint(path: str | Path) -> Loaded:
@@ -74,6 +82,7 @@ def load_checkpoint(path: str | Path) -> Loaded:
         check_plain(about, "its description")
         state = check_weights(saved.get("state_dict"), path.stat().st_size)
         model, spec, priors = _build(about, state, _training(saved))
+        answers = read_answers(about, model.classes)
         identity = _hash(about, state)
         weights_hash = str(about["weights_hash"])
     except UserError as e:
@@ -82,7 +91,29 @@ def load_checkpoint(path: str | Path) -> Loaded:
         raise UserError(f"ckpt={path}: its description lacks {one_line(e)}") from None
     except Exception as e:
         raise UserError(f"ckpt={path}: its description does not fit its weights ({one_line(e)})") from None
-    return Loaded(model.eval(), spec, priors, weights_hash, identity, path)
+    return Loaded(model.eval(), spec, priors, weights_hash, identity, path, *answers)
+
+
+def store_answers(
+    path: Path, answers: Mapping[str, dict[str, object] | None], out: Path | None = None
+) -> None:
+    """Write a checkpoint again with a calibration or thresholds; all else in it stays as it is.
+
+    Args:
+        path: the checkpoint.
+        answers: `calibration`, `thresholds` or both; None removes one.
+        out: another file to write; None = the same one, in one step.
+
+    Raises:
+        UserError: the file is no checkpoint, or an answer is not valid.
+        OSError: it cannot be written; the old file stays.
+    """
+    known = read_description(path)
+    saved = load_archive(path)
+    kept = {k: v for k, v in saved["jungle"].items() if k not in answers}
+    about = kept | {k: v for k, v in answers.items() if v is not None}
+    read_answers(about, known.classes)
+    save_archive({**saved, "jungle": about}, out or path)
 
 
 def _training(saved: dict[str, Any]) -> Training | None:
@@ -171,8 +202,9 @@ def _check_numbers(model: ClipClassifier, shift: dict[str, float] | None) -> Non
 
 
 def _hash(about: dict[str, object], state: dict[str, torch.Tensor]) -> str:
-    """Return a hash of all that affects an answer; the file also holds folder names and the time."""
-    digest = hashlib.blake2b(json.dumps(about, sort_keys=True).encode(), digest_size=8)
+    """Return a hash of all that affects a probability; the file also holds folder names and the time."""
+    known = {k: v for k, v in about.items() if k not in ANSWERS}
+    digest = hashlib.blake2b(json.dumps(known, sort_keys=True).encode(), digest_size=8)
     for name in sorted(state):
         digest.update(name.encode())
         digest.update(state[name].contiguous().view(-1).view(torch.uint8).numpy().tobytes())

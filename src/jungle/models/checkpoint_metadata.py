@@ -23,6 +23,8 @@ class CheckpointMetadata(TypedDict, total=False):
     - `prior_shift`: what the sampler of training clips adds to the logit of each class, on average
     - `draw_ratios`: the same for sigmoids, exactly
     - `metadata`: mean and spread of the training clips' metadata, for a head that takes them
+    - `calibration`: of its probabilities (`jungle.metrics.calibration.Calibration.to_dict`)
+    - `thresholds`: of decisions (`jungle.metrics.thresholds.Thresholds.to_dict`)
     """
 
     clip: dict[str, Any]
@@ -32,3 +34,5 @@ class CheckpointMetadata(TypedDict, total=False):
     prior_shift: dict[str, float]
     draw_ratios: DrawRatios
     metadata: dict[str, Any]
+    calibration: dict[str, Any]
+    thresholds: dict[str, Any]

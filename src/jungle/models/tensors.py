@@ -1,5 +1,6 @@
 """Read weights and plain values from files that `torch.save` has written; no code of theirs is run."""
 
+import io
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 
 from jungle.errors import UserError
+from jungle.files import replace_atomically
 from jungle.models.archives import MAX_LETTERS, check_saved, one_line, one_name
 
 
@@ -27,6 +29,18 @@ def load_archive(path: Path) -> Any:
         raise UserError((e.strerror or "cannot be read").lower()) from None
     except Exception as e:
         raise UserError(f"damaged ({one_line(e)})") from None
+
+
+def save_archive(value: object, path: str | Path) -> None:
+    """Write weights and plain values in one step.
+
+    Raises:
+        OSError: the disk is full (torch, writing to a path, raises a RuntimeError without the reason).
+    """
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with replace_atomically(path) as part:
+        part.write_bytes(buffer.getbuffer())
 
 
 def check_weights(state: object, file_bytes: int) -> dict[str, torch.Tensor]:

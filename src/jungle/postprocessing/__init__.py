@@ -1,1 +1,5 @@
-"""From a model's probabilities to answers: what was seen, and in which event."""
+"""From a model's probabilities to answers: calibration, thresholds, species lists, taxonomy, events."""
+
+from jungle.postprocessing.steps import ModelFacts, Steps, apply_steps
+
+__all__ = ["ModelFacts", "Steps", "apply_steps"]

@@ -6,17 +6,23 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
 from markupsafe import Markup
 
 from jungle.console import log
+from jungle.files import write_text
 from jungle.metrics.reliability import Reliability
+from jungle.metrics.threshold_fits import BlankPoint
 
 Spec = dict[str, object]
 """A Vega-Lite specification. Names from elsewhere stand in its data, never in its field names."""
 
 COLOURS = ("var(--leaf)", "var(--clay)", "var(--sky)")  # of the page's style sheet, for light and dark
+FILE_COLOURS = {"leaf": "#2f6f4a", "clay": "#bd5a2a", "sky": "#3c6e97"}
+FILE_COLOURS |= {"line": "#e0dccd", "soft": "#67716a", "sheet": "#fffefa"}
+"""The colours of the style sheet for a chart that is a file of its own."""
 MOST_POINTS = 200  # of a series, with a mark each
 TIMEOUT_S = 60
 PANELS = (
@@ -155,6 +161,42 @@ def reliability_diagram(name: str, found: Reliability) -> Chart:
     return Chart(name, spec, note=f"expected calibration error {found.error:.3f}")
 
 
+def blank_curve(curve: Sequence[BlankPoint], chosen: BlankPoint | None) -> Chart:
+    """Return a chart of the share of blanks removed against that of animals lost, a dot at the chosen one."""
+
+    def place(point: BlankPoint) -> dict[str, float]:
+        return {
+            "x": 100 * point.missed.value,
+            "y": 100 * point.removed.value,
+            "low": 100 * point.missed.low,
+            "high": 100 * point.missed.high,
+        }
+
+    def axis(field: str, title: str) -> Spec:
+        domain = {"domain": [0, 100]} if field == "y" else {"zero": True}
+        return {"field": field, "type": "quantitative", "scale": domain, "axis": {"title": title}}
+
+    x, y = axis("x", "animals lost, %, with 95 % interval"), axis("y", "blanks removed, %")
+    rows = [p for p in map(place, curve) if all(map(math.isfinite, p.values()))]
+    band = {
+        "mark": {"type": "rule", "color": COLOURS[0], "opacity": 0.25, "strokeWidth": 2},
+        "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y},
+        "data": {"values": rows},
+    }
+    line = {
+        "mark": {"type": "line", "color": COLOURS[0], "strokeWidth": 2},
+        "encoding": {"x": x, "y": y, "order": {"field": "y"}},
+        "data": {"values": rows},
+    }
+    layers = [band, line]
+    note = ""
+    if chosen is not None:
+        dot = {"type": "circle", "color": COLOURS[1], "size": 90, "opacity": 1}
+        layers.append({"mark": dot, "encoding": {"x": x, "y": y}, "data": {"values": [place(chosen)]}})
+        note = f"the dot: threshold {chosen.threshold:.4g}"
+    return Chart("Blank removal", _base_spec("Blank removal", 420, 280) | {"layer": layers}, note=note)
+
+
 def _base_spec(description: str, width: int, height: int) -> Spec:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
@@ -196,6 +238,17 @@ def draw(charts: Mapping[str, Chart], timeout_s: float = TIMEOUT_S) -> dict[str,
         log.warning(f"the report has no charts: {said[-1] if said else e}")
         svgs = [None] * len(charts)
     return {key: Drawing(chart, svg) for (key, chart), svg in zip(charts.items(), svgs, strict=True)}
+
+
+def draw_file(chart: Chart, path: Path) -> None:
+    """Draw one chart as an SVG file of its own; one that fails costs the chart, not the command."""
+    svg = draw({"chart": chart})["chart"].svg
+    if svg is None:
+        return
+    text = str(svg).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" style="background:#fff" ', 1)
+    for name, colour in FILE_COLOURS.items():
+        text = text.replace(f"var(--{name})", colour)
+    write_text(path, text + "\n")
 
 
 def _with_titles(svg: str) -> Markup:

@@ -1,6 +1,5 @@
 """Checkpoints of a running training: how and when they are written, and how a signal stops the run."""
 
-import io
 import os
 import signal
 import time
@@ -10,12 +9,11 @@ from types import FrameType
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint
 
 from jungle.errors import Stopped
-from jungle.files import replace_atomically
+from jungle.models.tensors import save_archive
 
 
 class AtomicIO(TorchCheckpointIO):
@@ -31,12 +29,9 @@ class AtomicIO(TorchCheckpointIO):
         """Write `checkpoint` to `path` in one step.
 
         Raises:
-            OSError: the disk is full (torch, writing to a path, raises a RuntimeError without the reason).
+            OSError: the disk is full.
         """
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        with replace_atomically(path) as part:
-            part.write_bytes(buffer.getbuffer())
+        save_archive(checkpoint, path)
 
 
 class Best(ModelCheckpoint):
