@@ -19,6 +19,7 @@ from jungle.models.backbones.backbone import Backbone, BackboneSpec
 from jungle.models.checkpoint import load_checkpoint
 from jungle.models.module import ClipClassifier
 from jungle.prediction import fill
+from jungle.prediction.disk import Disk
 from jungle.prediction.predictor import Predictor, average
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import PLAN, SO_FAR, Rows
@@ -340,7 +341,7 @@ def test_a_clip_of_which_something_else_is_told_is_predicted_again(survey: Path)
     told = np.array([[1.0, np.nan], [2.0, 3.0]], np.float32)
 
     def keys() -> list[Content]:
-        [window] = fill.read_windows(asked, told, 4)
+        [window] = fill.read_windows(asked, told, 4, Disk([]))
         return list(window.keys.values())
 
     before = keys()
@@ -352,11 +353,11 @@ def test_a_clip_of_which_something_else_is_told_is_predicted_again(survey: Path)
 def test_windows_are_of_whole_batches(survey: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fill, "WINDOW", 8)
     asked = ask(sorted((survey / "clips").iterdir())[:10])
-    assert [list(w.numbers) for w in fill.read_windows(asked, None, 3)] == [
+    assert [list(w.numbers) for w in fill.read_windows(asked, None, 3, Disk([]))] == [
         [0, 1, 2, 3, 4, 5],
         [6, 7, 8, 9],
     ]
-    assert list(fill.read_windows([], None, 3)) == []
+    assert list(fill.read_windows([], None, 3, Disk([]))) == []
 
 
 def test_the_order_of_checkpoints_is_part_of_what_a_folder_holds(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -11,15 +12,17 @@ from jungle.console import log, log_time, print_result
 from jungle.data import predictions
 from jungle.data.content_key import compute_content_key
 from jungle.devices import resolve_device
-from jungle.errors import SomeFailed, UsageError
-from jungle.export.submission import read_template, write_submission
+from jungle.errors import SomeFailed
+from jungle.export.submission import Template, read_template, write_submission
 from jungle.models.archives import check_checkpoint
 from jungle.names import show
 from jungle.prediction.requests import ClipRequest, find_requests
-from jungle.prediction.writer import FILES, Rows, check_clips, check_out
+from jungle.prediction.writer import check_clips, check_out
 from jungle.report import write_report
 from jungle.video import ClipSpec
-from jungle.wording import tally
+
+if TYPE_CHECKING:
+    from jungle.prediction.run import Models
 
 
 def main(raw: object) -> None:
@@ -42,59 +45,52 @@ def main(raw: object) -> None:
         check_out(cfg.out, keys, cfg.decoder.name)
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
         _check_devices(cfg)
-    requests = find_requests(cfg, template)
-    clips = [r.clip for r in requests]
-    if cfg.out is not None and not cfg.overwrite:
-        check_clips(cfg.out, clips)
-    with log_time("loading"):
-        # Here, since they import torch and timm: what is refused above is refused at once.
-        from jungle.models import large_libraries  # noqa: F401
-        from jungle.models.checkpoint import load_checkpoint
-        from jungle.prediction.fill import fill_rows, needs_micro
+    requests = [] if cfg.watch else find_requests(cfg, template)
+    if cfg.out is not None and not (cfg.overwrite or cfg.watch):
+        check_clips(cfg.out, [r.clip for r in requests])
+    from jungle.prediction import (
+        run,
+    )  # here, since it imports torch: what is refused above is refused at once
 
-        loaded = [load_checkpoint(path) for path in files]
-    if cfg.metadata is not None and not any(m.model.metadata for m in loaded):
-        raise UsageError(f"metadata={cfg.metadata}: no model of ckpt uses metadata: leave it out")
-    if cfg.micro is not None and not any(map(needs_micro, loaded)):
-        raise UsageError(f"micro={cfg.micro}: no model of ckpt uses small copies of clips: leave it out")
-    classes = loaded[0].model.classes
-    for path, other in zip(cfg.ckpt, loaded, strict=True):
-        if set(other.model.classes) != set(classes):
-            raise UsageError(
-                f"ckpt={path}: its classes differ from those of {cfg.ckpt[0]}; predict them separately"
-            )
+    models = run.load_models(cfg, files, keys)
     if template is not None:
-        template.check_classes(classes)
-    out = cfg.out or cfg.paths.runs / "predict" / "-".join(m.identity[:8] for m in loaded[:4])
-    plan = {"ckpt": [m.identity for m in loaded], "decoder": cfg.decoder.name, FILES: keys}
-    rows = Rows(out, plan, classes, cfg.overwrite)
-    models = tally(len(loaded), "models")
-    log.info(f"{tally(len(requests), 'clips')}, {models}, results go to {out}")
-    with rows:
-        check_clips(out, clips)  # once more, now that nobody else writes there; overwrite has removed it all
-        if cfg.retry_failed:
-            rows.forget_failed()
-        fill_rows(cfg, loaded, requests, rows)
-        rows.finish(requests)
-    table = predictions.read(out / "predictions.parquet")
-    if template is not None:
-        priors = {c: sum(m.priors[c] for m in loaded) / len(loaded) for c in classes}
-        write_submission(table, template, out / "submission.csv", priors)
-        print_result(f"submission: {out / 'submission.csv'}")
+        template.check_classes(models.classes)
+    if cfg.dry_run:
+        print_result(f"dry run: {run.estimate(cfg, models, requests)}")
+        return
+    if cfg.watch:
+        for requests in run.follow(cfg, models):
+            _write_results(cfg, models, requests, None)
+    run.predict(cfg, models, requests)
+    table = _write_results(cfg, models, requests, template)
     failed = predictions.select_failed(table)
-    if cfg.report:
-        _write_report(cfg, out, requests, table, loaded[0].model.task, loaded[0].clip_spec)
-        print_result(f"report: {out / 'report.html'}")
-    print_result(f"predictions: {out / 'predictions.csv'}")
-    degraded = int((table["status"] == "degraded").sum())
-    part = f", {degraded} of them from a part of their frames" if degraded else ""
-    log.info(f"{len(table) - len(failed)} of {len(table)} clips predicted{part}")
     if len(failed):
         clip, reason = (show(failed[c][0]) for c in ("clip", "reason"))
         raise SomeFailed(
             f"{len(failed)} of {len(table)} clips could not be read and have no prediction: "
-            f"{out / 'failures.csv'} says why; the first: {clip}: {reason}"
+            f"{models.out / 'failures.csv'} says why; the first: {clip}: {reason}"
         )
+
+
+def _write_results(
+    cfg: PredictConfig, models: "Models", requests: Sequence[ClipRequest], template: Template | None
+) -> pl.DataFrame:
+    """Write what is made of the tables; return the predictions."""
+    out = models.out
+    table = predictions.read(out / "predictions.parquet")
+    if template is not None:
+        write_submission(table, template, out / "submission.csv", models.priors)
+        print_result(f"submission: {out / 'submission.csv'}")
+    if cfg.report:
+        first = models.loaded[0]
+        _write_report(cfg, out, requests, table, first.model.task, first.clip_spec)
+        print_result(f"report: {out / 'report.html'}")
+    print_result(f"predictions: {out / 'predictions.csv'}")
+    failed = len(predictions.select_failed(table))
+    degraded = int((table["status"] == "degraded").sum())
+    part = f", {degraded} of them from a part of their frames" if degraded else ""
+    log.info(f"{len(table) - failed} of {len(table)} clips predicted{part}")
+    return table
 
 
 def _check_devices(cfg: PredictConfig) -> None:

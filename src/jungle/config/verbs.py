@@ -54,7 +54,9 @@ class PredictConfig(Section):
     paths: Paths
     ckpt: Annotated[list[RunPath], BeforeValidator(make_list), Field(min_length=1)]
     videos: str | list[str] | None
+    limit: PositiveInt | None = None
     template: Path | None
+    sites: Path | None = None
     metadata: Path | None
     micro: Path | None = None
     out: Path | None
@@ -65,9 +67,25 @@ class PredictConfig(Section):
     decoder: DecoderAgain
     flush_s: Annotated[float, Field(gt=0)]
     retry_failed: bool
+    dry_run: bool = False
+    watch: bool = False
+    watch_s: Annotated[float, Field(gt=0)] = 60
     overwrite: bool
     report: bool
     report_paths: bool = False
+
+    @model_validator(mode="after")
+    def _watched(self) -> "PredictConfig":
+        if not self.watch:
+            return self
+        if self.videos is None:
+            raise ValueError("watch=true: it follows a folder; give videos=<folder>")
+        for name in ("template", "limit"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"watch=true: it takes every clip that comes; leave out {name}")
+        if self.dry_run:
+            raise ValueError("watch=true: nothing is predicted with dry_run=true; leave one out")
+        return self
 
 
 Share = Annotated[float, Field(gt=0, lt=1)]

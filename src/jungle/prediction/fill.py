@@ -26,6 +26,7 @@ from jungle.errors import UserError
 from jungle.models.checkpoint import Loaded
 from jungle.names import show
 from jungle.prediction import metadata
+from jungle.prediction.disk import Disk
 from jungle.prediction.predictor import Predictor, resolve_clip_spec
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import Rows
@@ -71,7 +72,7 @@ def fill_rows(
     facts_NF = read_facts(cfg, loaded, requests)
     with _Filling(cfg, loaded, requests, rows, facts_NF) as filling:
         try:
-            for window in read_windows(requests, facts_NF, cfg.batch_size):
+            for window in read_windows(requests, facts_NF, cfg.batch_size, filling.disk):
                 filling.fill(window)
         except torch.cuda.OutOfMemoryError:
             raise UserError(
@@ -98,6 +99,7 @@ class _Filling:
         self._changed = 0
         self._top: Counter[str] = Counter()
         self._bar: Progress | None = None  # shown once there is something to do
+        self.disk = Disk(r.path for r in requests if r.path)
 
     def __enter__(self) -> "_Filling":
         return self
@@ -162,16 +164,28 @@ class _Filling:
             )
             log.info(f"{done} of {len(self.requests)} clips were done before{again}")
 
-    def _predict(self, window: Window, todo: Sequence[int], again: Sequence[int] = ()) -> None:
-        """Predict clips, and `again` those of their batches that have a row."""
+    def _predict(
+        self, window: Window, todo: Sequence[int], again: Sequence[int] = (), is_second: bool = False
+    ) -> None:
+        """Predict clips, and `again` those of their batches that have a row.
+
+        Those that the disk was away for are tried a second time, or until it stays.
+        """
         if not todo:
             return
         paths = {n: str(Path(self.requests[n].path or "").absolute()) for n in (*todo, *again)}
         if self._predictor is None:
             self._predictor = self._make_predictor([paths[n] for n in todo])
-        repeated = set(again)
+        repeated, away = set(again), []
         for row in self._predictor.predict(sorted(paths), paths, window.contents, self.facts_NF):
+            if self.disk.was_away(paths[row.number], row, may_be_back=not is_second):
+                away.append(row.number)
+                continue
             self._add(row.number, window.keys[row.number].key_of(row.status), row, row.number in repeated)
+        if away:
+            self.rows.flush()
+            self.disk.wait()
+            self._predict(window, away, is_second=True)
 
     def _make_predictor(self, files: list[str]) -> Predictor:
         """Group the models by how clips become frames; a trial chooses the decoder's device."""
@@ -214,12 +228,12 @@ class _Filling:
 
 
 def read_windows(
-    requests: Sequence[ClipRequest], facts_NF: np.ndarray | None, batch_size: int
+    requests: Sequence[ClipRequest], facts_NF: np.ndarray | None, batch_size: int, disk: Disk
 ) -> Iterator[Window]:
     """Yield the clips in windows of whole batches, the next one read while the last one is worked on."""
     size = max(WINDOW // batch_size, 1) * batch_size
     ranges = [range(at, min(at + size, len(requests))) for at in range(0, len(requests), size)]
-    read = partial(_read_window, requests, facts_NF)
+    read = partial(_read_window, requests, facts_NF, disk)
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(read, ranges[0]) if ranges else None
         for i in range(len(ranges)):
@@ -229,7 +243,29 @@ def read_windows(
             yield window
 
 
-def _read_window(requests: Sequence[ClipRequest], facts_NF: np.ndarray | None, numbers: range) -> Window:
+def _read_window(
+    requests: Sequence[ClipRequest], facts_NF: np.ndarray | None, disk: Disk, numbers: range
+) -> Window:
+    contents, errors = _read_some(requests, numbers)
+    while errors:  # once more, or as long as the disk is away: a clip on it has not failed
+        was_away = disk.is_away()
+        disk.wait()
+        found, errors = _read_some(requests, list(errors))
+        contents |= found
+        if not was_away:
+            break
+    contents = {n: contents[n] for n in numbers if n in contents}
+    keys = contents
+    if facts_NF is not None:
+        digests = {n: blake2b(facts_NF[n].tobytes(), digest_size=8).hexdigest() for n in contents}
+        keys = {n: content.with_facts(digests[n]) for n, content in contents.items()}
+    return Window(numbers, contents, keys, errors)
+
+
+def _read_some(
+    requests: Sequence[ClipRequest], numbers: Sequence[int]
+) -> tuple[dict[int, Content], dict[int, str]]:
+    """Return the content of each file, and why there is none of the others."""
     contents: dict[int, Content] = {}
     errors: dict[int, str] = {}
     for n, found in zip(numbers, read_contents([requests[n].path or "" for n in numbers]), strict=True):
@@ -239,11 +275,7 @@ def _read_window(requests: Sequence[ClipRequest], facts_NF: np.ndarray | None, n
             errors[n] = str(found)
         else:
             contents[n] = found
-    keys = contents
-    if facts_NF is not None:
-        digests = {n: blake2b(facts_NF[n].tobytes(), digest_size=8).hexdigest() for n in contents}
-        keys = {n: content.with_facts(digests[n]) for n, content in contents.items()}
-    return Window(numbers, contents, keys, errors)
+    return contents, errors
 
 
 def needs_micro(loaded: Loaded) -> bool:

@@ -1,18 +1,21 @@
 """Clips to predict: `videos=`, a template's, or the test clips of the checkpoint's own run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from jungle.config import PredictConfig
 from jungle.console import log
 from jungle.data.clips import Clips
 from jungle.data.formats import find_clips
+from jungle.data.formats import sites as sites_table
 from jungle.data.paths import Matches, match_clips, name_clips
+from jungle.data.validation_report import Problems
 from jungle.errors import UsageError
 from jungle.names import show
 from jungle.wording import tally
@@ -47,8 +50,19 @@ def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipReq
     """Return the clips to predict, in order; with a template, its rows and only those.
 
     Raises:
-        UserError: nothing is there to predict.
+        UserError: nothing is there to predict, or the table of sites is of other clips.
     """
+    found = _find(cfg, template)
+    if cfg.limit is not None:
+        found = [found[n] for n in sorted({*np.linspace(0, len(found) - 1, cfg.limit).astype(int).tolist()})]
+    if cfg.sites is not None:
+        videos = [cfg.videos] if isinstance(cfg.videos, str) else cfg.videos or []
+        root = next((Path(v) for v in videos if Path(v).is_dir()), cfg.sites.parent)
+        found = join_sites(found, cfg.sites, root)
+    return found
+
+
+def _find(cfg: PredictConfig, template: Template | None) -> list[ClipRequest]:
     if cfg.videos is not None:
         found = [ClipRequest(f.clip, f.path) for f in find_clips(cfg.videos)]
         return found if template is None else match_template(template, found)
@@ -65,7 +79,37 @@ def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipReq
         raise UsageError(
             f"which clips? The run {run} had no test clips; give videos=<folder, glob, list or video>"
         )
-    return _check_on_disk([ClipRequest(c, p) for c, p in test.select("clip", "path").iter_rows()], run)
+    found = [ClipRequest(c, p) for c, p in test.select("clip", "path").iter_rows()]
+    return _check_on_disk(_with_places(found, test), run)
+
+
+def join_sites(requests: list[ClipRequest], sites: Path, root: Path) -> list[ClipRequest]:
+    """Return the requests with site and time from a table, matched by clip.
+
+    Args:
+        requests: all clips.
+        sites: a table `filename,site[,time]`.
+        root: the folder that its names are relative to.
+
+    Raises:
+        UserError: the table cannot be read, or matches no clip.
+    """
+    names = {"clip": [r.clip for r in requests], "path": [r.path or "" for r in requests]}
+    problems = Problems()
+    joined = sites_table.join_sites(Clips(pl.DataFrame(names), ()), sites, root, problems)
+    problems.raise_if_any(sites)
+    return _with_places(requests, joined.table)
+
+
+def _with_places(requests: list[ClipRequest], table: pl.DataFrame) -> list[ClipRequest]:
+    """Return the requests with the site and time of each row of a table of as many rows."""
+    nothing = [None] * len(table)
+    sites = table["site"].to_list() if "site" in table.columns else nothing
+    times = table["time"].to_list() if "time" in table.columns else nothing
+    return [
+        replace(r, site=site, time=time if isinstance(time, datetime) else None)
+        for r, site, time in zip(requests, sites, times, strict=True)
+    ]
 
 
 def _read_run(ckpt: Path) -> tuple[Path, pl.DataFrame | None]:

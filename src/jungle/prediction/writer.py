@@ -178,6 +178,10 @@ class Rows:
         found = self._store.find(clip)
         return found[0] if found is not None and found[1] == content.key_of(found[0]) else None
 
+    def has(self, clip: str) -> bool:
+        """Tell whether the clip has a row on disk, of whatever content."""
+        return self._store.find(clip) is not None
+
     def find_copy(self, clip: str, content: Content) -> ClipPrediction | None:
         """Return the row of another clip with this content that was read in full."""
         found = self._store.find_sound(content.key)
