@@ -57,8 +57,8 @@ def find_requests(cfg: PredictConfig, template: Template | None) -> list[ClipReq
         found = [found[n] for n in sorted({*np.linspace(0, len(found) - 1, cfg.limit).astype(int).tolist()})]
     if cfg.sites is not None:
         videos = [cfg.videos] if isinstance(cfg.videos, str) else cfg.videos or []
-        root = next((Path(v) for v in videos if Path(v).is_dir()), cfg.sites.parent)
-        found = join_sites(found, cfg.sites, root)
+        folders = [Path(v) for v in videos if Path(v).is_dir()]
+        found = join_sites(found, cfg.sites, folders or [cfg.sites.parent])
     return found
 
 
@@ -83,20 +83,20 @@ def _find(cfg: PredictConfig, template: Template | None) -> list[ClipRequest]:
     return _check_on_disk(_with_places(found, test), run)
 
 
-def join_sites(requests: list[ClipRequest], sites: Path, root: Path) -> list[ClipRequest]:
+def join_sites(requests: list[ClipRequest], sites: Path, roots: Sequence[Path]) -> list[ClipRequest]:
     """Return the requests with site and time from a table, matched by clip.
 
     Args:
         requests: all clips.
         sites: a table `filename,site[,time]`.
-        root: the folder that its names are relative to.
+        roots: the folders that its names may be relative to.
 
     Raises:
         UserError: the table cannot be read, or matches no clip.
     """
     names = {"clip": [r.clip for r in requests], "path": [r.path or "" for r in requests]}
     problems = Problems()
-    joined = sites_table.join_sites(Clips(pl.DataFrame(names), ()), sites, root, problems)
+    joined = sites_table.join_sites(Clips(pl.DataFrame(names), ()), sites, roots, problems)
     problems.raise_if_any(sites)
     return _with_places(requests, joined.table)
 
