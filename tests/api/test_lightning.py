@@ -165,6 +165,8 @@ def test_what_cannot_be_is_refused_at_once(config: Any, options: dict[str, Any],
 def test_files_that_are_not_there_are_named_before_anything_is_read(clips: Path) -> None:
     with pytest.raises(UserError, match=r"data.labels=label.csv: no such file. There is labels.csv"):
         ClipDataModule(labels="label.csv", root="clips")
+    with pytest.raises(UserError, match=r"data.labels=label.csv: no such file. There is labels.csv"):
+        ClipDataModule(labels=["labels.csv", "label.csv"], root=["clips"])
     with pytest.raises(UserError, match=r"config.yaml: no such file.* give its folder"):
         ClipDataModule.from_run(clips)
     with pytest.raises(UsageError, match="call setup"):

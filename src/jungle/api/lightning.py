@@ -92,8 +92,8 @@ class ClipDataModule(LightningDataModule):
     Args:
         config: settings as they are typed behind `train.py` (`["data.folds=5", "head=gru"]`), or a whole
             checked config. They also say what `make_model` makes.
-        labels: a table of labels; with it the clips are read as `data=csv`.
-        root: the folder of the clips; alone, one folder a class. Without both: the rendered sample.
+        labels: a table of labels, or several; with it the clips are read as `data=csv`.
+        root: the folder of the clips, or several; alone, one folder a class. Without both: the rendered sample.
         backbone: name of a timm model.
         mode: `frozen` (features are made once and kept) or `finetune` (frames).
         size: height and width in pixels that frames are resized to.
@@ -112,8 +112,8 @@ class ClipDataModule(LightningDataModule):
         self,
         config: Sequence[str] | TrainConfig = (),
         *,
-        labels: str | Path | None = None,
-        root: str | Path | None = None,
+        labels: str | Path | Sequence[str | Path] | None = None,
+        root: str | Path | Sequence[str | Path] | None = None,
         backbone: str | None = None,
         mode: str | None = None,
         size: tuple[int, int] | None = None,
@@ -325,9 +325,14 @@ def _words(
         "seed": seed,
     }
     return {
-        **{name: quote(value) for name, value in texts.items() if value is not None},
+        **{name: _quote(value) for name, value in texts.items() if value is not None},
         **{name: str(value) for name, value in numbers.items() if value is not None},
     }
+
+
+def _quote(value: Any) -> str:
+    """Return a text, or a list of texts, as Hydra reads it."""
+    return f"[{','.join(map(quote, value))}]" if isinstance(value, list | tuple) else quote(value)
 
 
 def _whole(words: dict[str, str], mode: str | None, config: Sequence[str]) -> list[str]:

@@ -10,7 +10,13 @@ import polars as pl
 from jungle.console import log
 from jungle.data.clips import META
 from jungle.data.formats.columns import SPLIT_NAMES
-from jungle.data.formats.label_columns import fill_observed, is_binary, join_label_columns, label_columns
+from jungle.data.formats.label_columns import (
+    fill_flagged,
+    fill_observed,
+    is_binary,
+    join_label_columns,
+    label_columns,
+)
 from jungle.data.formats.roots import place_names
 from jungle.data.formats.vocabulary import (
     DATES,
@@ -60,6 +66,7 @@ def find_columns(
     *,
     labels: bool = False,
     but: Sequence[str] = (),
+    blank: str | None = None,
 ) -> Columns:
     """Find the column of each role (`filepath`, `label`, ...): as `named`, else by its heading.
 
@@ -69,6 +76,7 @@ def find_columns(
         roots: the folders of the clips, to see whether a folder's column belongs to the names.
         labels: whether a table of labels is read: else no column is looked for that holds the label.
         but: columns that are classes, and nothing else.
+        blank: the class of clips without an animal, where a flag may say which these are.
 
     Raises:
         UserError: a named column is not there, none names the clips, or two may be the label.
@@ -108,6 +116,7 @@ def find_columns(
         frame = join_label_columns(frame, roles, extra, said)
         if "label" in roles:
             frame = fill_observed(frame, roles, extra, said)
+            frame = frame if blank is None else fill_flagged(frame, roles, extra, said, blank)
     if "time" in roles:
         frame = _join_dates(frame, free, roles, said, extra)
     if labels and (flag := free.get("deleteflag")) is not None:

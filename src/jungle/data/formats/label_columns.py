@@ -8,6 +8,7 @@ from jungle.data.formats import vocabulary
 from jungle.data.formats.columns import BINARY
 from jungle.data.formats.vocabulary import NEVER_CLASSES, RANKS, ROLES, WEAK, fold_heading
 from jungle.data.table_io import Table
+from jungle.data.text import is_blank
 from jungle.errors import UserError
 from jungle.names import show
 
@@ -117,3 +118,25 @@ def fill_observed(
         first = ", ".join(f"{n} {name}" for name, n in counts.iter_rows())
         said.append(f"labels of rows without one are those of column {show(kind)}: {first}")
     return frame.with_columns(pl.when(taken).then(word).otherwise(pl.col(label)).alias(label))
+
+
+def fill_flagged(
+    frame: pl.DataFrame, roles: Mapping[str, str], extra: set[str], said: list[str], blank: str
+) -> pl.DataFrame:
+    """Fill labels of clips without one by `blank` where a flag says so, as `Empty` of Timelapse does."""
+    label = roles["label"]
+    flags = [c for c in frame.columns if c not in roles.values() and is_blank(c) and is_binary(frame[c])]
+    if not flags:
+        return frame
+    extra.update(flags)
+    marked = pl.any_horizontal(
+        pl.col(c).str.to_lowercase().is_in([w for w, value in BINARY.items() if value]) for c in flags
+    ).fill_null(False)
+    named = " or ".join(show(c, 40) for c in flags)
+    taken = int(frame.select((marked & pl.col(label).is_null()).sum()).item())
+    said.append(f"labels of rows without one are {show(blank)} where {named} is true: {taken}")
+    others = frame.filter(marked & pl.col(label).is_not_null())[label]
+    if other := sum(not is_blank(name) for name in others):
+        said.append(f"rows where {named} is true that have another label, which is taken: {other}")
+    filled = pl.when(marked & pl.col(label).is_null()).then(pl.lit(blank)).otherwise(pl.col(label))
+    return frame.with_columns(filled.alias(label))

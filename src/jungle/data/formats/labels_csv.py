@@ -28,7 +28,7 @@ from jungle.data.formats.sites import join_sites, read_meta
 from jungle.data.formats.wide import read_wide
 from jungle.data.paths import OUTSIDE, TWICE, Names, locate
 from jungle.data.table_io import Table, read_table
-from jungle.data.text import clean_name, map_values, match_names
+from jungle.data.text import clean_name, is_blank, map_values, match_names
 from jungle.data.validation_report import Problems, format_lines
 from jungle.errors import UsageError, UserError
 from jungle.names import show
@@ -84,7 +84,9 @@ def _read_labels(path: Path, source: LabelSource, problems: Problems) -> LabelTa
     as_columns = match_names(classes or (), table.frame.columns).known
     wide = bool(as_columns) and set(classes or ()) - source.optional <= as_columns.keys()
     named = {"filepath": source.filepath_column, "label": source.label_column}
-    columns = find_columns(table, named, roots, labels=True, but=list(as_columns.values()) if wide else ())
+    blank = "blank" if classes is None else next(filter(is_blank, classes), None)
+    meant = list(as_columns.values()) if wide else ()
+    columns = find_columns(table, named, roots, labels=True, but=meant, blank=blank)
     table = columns.table
     if not table.frame.height:
         raise UserError(f"{table.path}: no rows; write one line a clip")
