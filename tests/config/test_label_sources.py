@@ -1,5 +1,7 @@
 """Settings of where labels come from: lists of tables and folders, pairs of names, confidences, zones."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,18 @@ def test_what_cannot_be_is_told(words: tuple[str, ...], said: str) -> None:
     with pytest.raises(UsageError) as e:
         config(*words)
     assert said in str(e.value)
+
+
+def test_the_commands_of_the_page_about_labels_are_valid() -> None:
+    page = (ROOT / "docs" / "labels.md").read_text(encoding="utf-8")
+    lines = [
+        line for block in re.findall(r"```bash\n(.*?)```", page, re.DOTALL) for line in block.splitlines()
+    ]
+    assert len(lines) > 8
+    for line in lines:
+        *command, script = shlex.split(line)[:2]
+        assert (command, script) == (["python"], "train.py"), line
+        config(*shlex.split(line)[2:])
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,8 @@ class ClipDataModule(LightningDataModule):
         config: settings as they are typed behind `train.py` (`["data.folds=5", "head=gru"]`), or a whole
             checked config. They also say what `make_model` makes.
         labels: a table of labels, or several; with it the clips are read as `data=csv`.
-        root: the folder of the clips, or several; alone, one folder a class. Without both: the rendered sample.
+        root: the folder of the clips, or several; alone, one folder a class. Without both, the rendered
+            sample is read.
         backbone: name of a timm model.
         mode: `frozen` (features are made once and kept) or `finetune` (frames).
         size: height and width in pixels that frames are resized to.
