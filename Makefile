@@ -47,7 +47,7 @@ check:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 notebooks: $(VENV)/.ready-test
 	@$(BIN)/python scripts/notebooks.py

@@ -1,15 +1,20 @@
 """Clips and commands that many tests share. Clips are written once a test run; nothing is downloaded."""
 
+import json
+import logging
 import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 
+from jungle.report import charts
 from tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,6 +23,40 @@ COLOURS = {"blank": None, "lion": (230, 40, 40), "hog": (40, 60, 230)}
 # Several test processes share the cores: more threads would only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["WANDB_MODE"] = "offline"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files of long tests: one that comes last keeps one worker busy and the others idle."""
+    long = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -long[item.path])
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(autouse=True)
+def own_log_handlers() -> Iterator[None]:
+    """Remove what Hydra adds to the root logger: it writes to the output of this test, which is closed."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in [h for h in root.handlers if h not in before]:
+        root.removeHandler(handler)
+
+
+@pytest.fixture
+def undrawn_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the charts of reports empty: drawing them takes a second and is tested in tests/report."""
+
+    def draw(given: Mapping[str, charts.Chart]) -> dict[str, charts.Drawing]:
+        json.dumps([chart.spec for chart in given.values()], allow_nan=False)  # can be drawn
+        return {key: charts.Drawing(chart, Markup("<svg></svg>")) for key, chart in given.items()}
+
+    monkeypatch.setattr(charts, "draw", draw)
 
 
 def write_video(path: Path, colour: tuple[int, int, int] | None, seed: int, frames: int = 12) -> None:
@@ -65,20 +104,27 @@ def command(tmp_path: Path) -> Command:
     """Run `python <door>.py ...`, or `jungle ...`, as a user does, in an empty folder; output is text."""
 
     def run(door: str, *args: str, timeout: float = 300, **env: str) -> subprocess.CompletedProcess[str]:
-        if not sys.platform.startswith("linux"):
-            return run_started(door, *args, cwd=tmp_path, timeout=timeout, **env)
-        with tempfile.TemporaryDirectory() as said:
-            out, err = Path(said) / "out", Path(said) / "err"
-            process = Forked(door, args, tmp_path, env=env, out=str(out), err=str(err))
-            try:
-                code = process.wait(timeout)
-            except subprocess.TimeoutExpired:
-                process.kill_group()
-                raise AssertionError(f"{door} {args}: no end within {timeout} s") from None
-            text = [file.read_text() if file.exists() else "" for file in (out, err)]
-            return subprocess.CompletedProcess(process.args, code, *text)
+        return run_forked(door, *args, cwd=tmp_path, timeout=timeout, **env)
 
     return run
+
+
+def run_forked(
+    door: str, *args: str, cwd: Path, timeout: float = 300, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in a process that was forked from one that has the large libraries."""
+    if not sys.platform.startswith("linux"):
+        return run_started(door, *args, cwd=cwd, timeout=timeout, **env)
+    with tempfile.TemporaryDirectory() as said:
+        out, err = Path(said) / "out", Path(said) / "err"
+        process = Forked(door, args, cwd, env=env, out=str(out), err=str(err))
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill_group()
+            raise AssertionError(f"{door} {args}: no end within {timeout} s") from None
+        text = [file.read_text() if file.exists() else "" for file in (out, err)]
+        return subprocess.CompletedProcess(process.args, code, *text)
 
 
 def run_started(

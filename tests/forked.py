@@ -8,9 +8,26 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+# What a short command imports on its way, but nothing that imports polars: it starts threads, and a process
+# with threads is not to be forked.
+PRELOAD = [
+    "jungle.models.large_libraries",
+    "jungle.cli.entry",
+    "jungle.cli.overrides",
+    "jungle.data.clip_reader",
+    "jungle.features.extract",
+    "jungle.models.backbones.concat",
+    "jungle.models.losses",
+    "jungle.models.mixup",
+    "jungle.models.training_plan",
+    "jungle.training.hardware",
+    "hydra._internal.core_plugins.basic_launcher",
+    "jinja2",
+]
 
 
 class Forked:
@@ -31,8 +48,7 @@ class Forked:
     ) -> None:
         script = ["-m", door] if door == "jungle" else [str(ROOT / f"{door}.py")]
         self.args = [sys.executable, *script, *args]
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["jungle.models.large_libraries"])
+        context = get_context()
         given = (door, list(args), str(cwd), {**os.environ, **(env or {})}, out, err)
         self._process = context.Process(target=_become, args=given)
         self._process.start()
@@ -65,6 +81,13 @@ class Forked:
     def kill_group(self) -> None:
         if self.poll() is None:
             os.killpg(self.pid, signal.SIGKILL)
+
+
+def get_context() -> ForkServerContext:
+    """Return what starts processes that have the large libraries."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
 
 
 def _become(door: str, args: list[str], cwd: str, env: dict[str, str], out: str, err: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from jungle.data import predictions
-from tests.conftest import ROOT, Command, survey_args
+from tests.conftest import ROOT, Command, run_forked, survey_args
 from tests.forked import Forked
 
 
@@ -22,20 +22,7 @@ from tests.forked import Forked
 def trained(survey: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of a frozen model trained on the survey, in a working folder of its own."""
     work = tmp_path_factory.mktemp("work")
-    done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "train.py"),
-            *survey_args(survey),
-            "trainer.max_epochs=15",
-            "report=true",
-        ],
-        cwd=work,
-        text=True,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-    )
+    done = run_forked("train", *survey_args(survey), "trainer.max_epochs=15", "report=true", cwd=work)
     assert done.returncode == 0, done.stderr[-3000:]
     last = done.stdout.strip().splitlines()[-1]
     assert last.startswith("best checkpoint: ")

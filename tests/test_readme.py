@@ -110,7 +110,7 @@ def test_make_demo(tmp_path: Path) -> None:
     if not (ROOT / ".venv" / ".ready").exists():
         (ROOT / ".venv" / ".ready").touch()
     done = subprocess.run(
-        ["make", *ready, "demo", "SAMPLE=96"],
+        ["make", *ready, "demo", "SAMPLE=48"],
         cwd=tmp_path,
         text=True,
         capture_output=True,
@@ -121,7 +121,7 @@ def test_make_demo(tmp_path: Path) -> None:
     said = dict(line.split(": ", 1) for line in done.stdout.splitlines() if ": " in line)
     for what in ("submission", "predictions", "report", "the training report"):
         assert (tmp_path / said[what]).is_file(), what
-    template = pl.read_csv(tmp_path / "cache/sample_96/submission_format.csv")
+    template = pl.read_csv(tmp_path / "cache/sample_48/submission_format.csv")
     written = pl.read_csv(tmp_path / said["submission"])
     assert written.columns == template.columns
     assert written["filename"].equals(template["filename"])

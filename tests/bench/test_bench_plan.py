@@ -1,21 +1,24 @@
 """`jungle bench plan`: its sums, a small run of it, and that the page shows what the JSON beside it says."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
-from jungle.bench import plan, plan_table
+from jungle.bench import plan, plan_table, processes
 from jungle.cli import overrides
 from jungle.cli.entry import main
 from jungle.config.folder import config_dir
+from tests import forked
 from tests.conftest import ROOT
 
 TINY = ("model=frozen", "model.backbone=test_resnet", "model.size=64x96", "frames.count=2")
 
 
 def test_each_stage_is_measured_and_the_hours_follow(survey: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(processes, "open_pool", lambda n: ProcessPoolExecutor(n, forked.get_context()))
     monkeypatch.setattr(plan, "BACKBONES", {"tiny": TINY})
     joined = "attention on three joined"
     monkeypatch.setattr(plan, "MODELS", {joined: (*TINY, *plan.ATTENTION)})

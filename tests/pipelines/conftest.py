@@ -3,13 +3,21 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from jungle.cli.entry import main
 from jungle.pipelines import subprocesses
+from jungle.sample import ensure_sample
 
 Staged = Callable[[list[str]], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def sample_40(shared_folder: Path) -> Path:
+    """The sample that a recipe is tried on with `scale=tiny`, rendered once a test run."""
+    return ensure_sample(shared_folder / "sample_40", clips=40)
 
 
 @pytest.fixture

@@ -2,9 +2,7 @@
 
 import json
 import re
-import signal
-import subprocess
-import sys
+import shutil
 import time
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from jungle.data.content_key import Content
 from jungle.features.store import FeatureStore
 from jungle.features.wanted import Wanted
 from jungle.pipelines.preparation import Preparations
-from tests.conftest import ROOT
+from tests.forked import Forked
 from tests.pipelines.conftest import Staged
 
 
@@ -82,7 +80,11 @@ def rows_of(said: str) -> dict[str, str]:
 
 
 @pytest.mark.slow
-def test_the_steps_run_alone_and_the_plan_says_how_far_they_are(tmp_path, staged: Staged) -> None:
+def test_the_steps_run_alone_and_the_plan_says_how_far_they_are(
+    tmp_path, sample_40: Path, staged: Staged
+) -> None:
+    shutil.copytree(sample_40, tmp_path / "cache" / "sample_40")
+
     def said(word: str) -> str:
         done = staged([*args_of(tmp_path), word])
         assert done.returncode == 0, done.stderr
@@ -99,14 +101,13 @@ def test_the_steps_run_alone_and_the_plan_says_how_far_they_are(tmp_path, staged
     assert re.search(r"40 of 40 clips\s+-$", rows["metadata"].rstrip())
     assert re.search(r"0 of 40 clips\s+not measured", rows["features"])
 
-    door = [sys.executable, str(ROOT / "train.py"), *args_of(tmp_path), "stage=features"]
-    with subprocess.Popen(door, cwd=tmp_path, stderr=subprocess.PIPE) as run:
-        stores = tmp_path / "cache" / "features"
-        late = time.monotonic() + 120
-        while not any(stores.glob("*/spec.json")) and run.poll() is None and time.monotonic() < late:
-            time.sleep(0.02)
-        run.send_signal(signal.SIGTERM)
-        run.communicate(timeout=60)
+    run = Forked("train", [*args_of(tmp_path), "stage=features"], tmp_path)
+    stores = tmp_path / "cache" / "features"
+    late = time.monotonic() + 120
+    while not any(stores.glob("*/spec.json")) and run.poll() is None and time.monotonic() < late:
+        time.sleep(0.02)
+    run.terminate()
+    run.wait(60)
     part = plan()["features"]
     said("stage=features")
     whole = plan()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -144,9 +145,10 @@ def args_of(name: str, tmp_path: Path, cache: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `make demo` leaves it: with a sample of the usual size."""
+def cache(sample_40: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `make demo` leaves it, with a sample of the usual size, and with the small one."""
     folder = tmp_path_factory.mktemp("cache")
+    shutil.copytree(sample_40, folder / "sample_40")
     demo = {"version": library.VERSION, "clips": 240, "sites": 20, "seed": 0}
     (folder / "sample" / "raw").mkdir(parents=True)
     (folder / "sample" / "sample.json").write_text(json.dumps(demo))
@@ -179,9 +181,6 @@ def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache, staged: Sta
 @pytest.mark.slow
 def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged: Staged) -> None:
     """The sample in the place and form of the 64x64 set."""
-    from jungle.sample import ensure_sample
-
-    ensure_sample(cache / "sample_40", clips=40)
     (tmp_path / "data" / "micro").mkdir(parents=True)
     for clip in (cache / "sample_40" / "raw").iterdir():
         os.link(clip, tmp_path / "data" / "micro" / clip.name)
@@ -198,7 +197,7 @@ def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged: Stage
 
 
 @pytest.mark.slow
-def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache) -> None:
+def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache, staged: Staged) -> None:
     args = args_of("primatrix/micro", tmp_path, cache)
     door = [sys.executable, str(ROOT / "train.py"), *args]
     members = tmp_path / "runs" / "recipes" / "primatrix_micro" / "members"
@@ -218,12 +217,12 @@ def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache) -> None:
         first.send_signal(signal.SIGKILL)
     done, *_ = finished()  # another one may have ended by now
     before = (done / "run.json").stat().st_mtime_ns
-    check_submission(run(args, tmp_path), cache, tmp_path)
+    check_submission(staged(args), cache, tmp_path)
     assert (done / "run.json").stat().st_mtime_ns == before
     assert len(finished()) == 3
     settings = yaml.safe_load((done / "config.yaml").read_text())
     assert settings["model"]["backbone"] == "tf_efficientnet_lite0"
-    again = run(args, tmp_path)
+    again = staged(args)
     assert "finished already" in again.stderr
     (measured,) = (tmp_path / "runs" / "recipes").glob("*/seconds.json")
     counts = {k: len(v) for k, v in json.loads(measured.read_text()).items()}

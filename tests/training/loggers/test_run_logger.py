@@ -4,8 +4,6 @@ import subprocess
 import sys
 from typing import get_args
 
-import pytest
-
 from jungle.config.train import TrainConfig
 from jungle.training.loggers.run_logger import TRACKERS
 
@@ -16,7 +14,8 @@ def test_the_config_takes_the_loggers_that_there_are() -> None:
     assert set(get_args(logger.model_fields["name"].annotation)) == set(TRACKERS)
 
 
-@pytest.mark.parametrize("library", ["wandb", "tensorboard"])
-def test_a_logger_that_is_not_chosen_is_not_imported(library: str) -> None:
-    code = f"import sys; import jungle.training.loggers.run_logger; assert {library!r} not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+def test_loggers_that_are_not_chosen_are_not_imported() -> None:
+    code = "import sys; import jungle.training.loggers.run_logger; print(*sys.modules)"
+    modules = subprocess.check_output([sys.executable, "-c", code], text=True).split()
+    assert "jungle.training.loggers.run_logger" in modules
+    assert not {"wandb", "tensorboard"} & set(modules)
