@@ -179,26 +179,14 @@ def test_a_tiny_one_ends_in_a_submission(name: str, tmp_path, cache, staged: Sta
 
 
 @pytest.mark.slow
-def test_micro_reads_the_competitions_small_clips(tmp_path, cache, staged: Staged) -> None:
-    """The sample in the place and form of the 64x64 set."""
+def test_a_killed_one_goes_on_and_a_second_is_refused_on_small_clips(tmp_path, cache, staged: Staged) -> None:
+    """The competition's small clips: the sample in the place and form of the 64x64 set."""
     (tmp_path / "data" / "micro").mkdir(parents=True)
     for clip in (cache / "sample_40" / "raw").iterdir():
         os.link(clip, tmp_path / "data" / "micro" / clip.name)
     for table in ("train_labels.csv", "submission_format.csv"):
         (tmp_path / "data" / table).write_bytes((cache / "sample_40" / table).read_bytes())
-    args = [
-        "experiment=primatrix/micro",
-        "scale=tiny",
-        "trainer=cpu",
-        "data.workers=1",
-        f"paths.cache={cache}",
-    ]
-    check_submission(staged([*args, "data.root=data/micro"]), cache, tmp_path)
-
-
-@pytest.mark.slow
-def test_a_killed_one_goes_on_and_a_second_is_refused(tmp_path, cache, staged: Staged) -> None:
-    args = args_of("primatrix/micro", tmp_path, cache)
+    args = [*args_of("primatrix/micro", tmp_path, cache), "data.root=data/micro"]
     door = [sys.executable, str(ROOT / "train.py"), *args]
     members = tmp_path / "runs" / "recipes" / "primatrix_micro" / "members"
 
