@@ -113,9 +113,9 @@ def test_observations_of_videos_are_their_labels(tmp_path, caplog) -> None:
     assert clips.table["time"][1] == datetime.datetime(2020, 5, 31, 23)
     for said in (
         "1 file is no videos, left out: 1 image/jpeg",
-        "1 deployment has no locationID: their site is the deploymentID",
+        "1 deployment has no locationID, so the deploymentID is the site",
         "1 deployment has timestampIssues",
-        "1 observation is of animals without a scientificName, and no label",
+        "1 observation has an animal without a scientificName, which is no label",
         "observations that are no label: 1 unclassified, 1 unknown",
         "4 videos have no label",
     ):

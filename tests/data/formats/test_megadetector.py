@@ -62,7 +62,7 @@ def test_categories_over_a_confidence_are_classes(tmp_path, caplog) -> None:
     }
     for said in (
         "labels by md_v5a, of detections from a confidence of 0.2 (data.min_confidence): 3 blank, 1 animal",
-        "2 files failed there, and are clips without a label: e.mp4, f.mp4",
+        "2 files failed there and have no label: e.mp4, f.mp4",
         "1 file is no videos, left out: 1 .jpg",
         "detections of unknown categories are passed over: 1 9",
     ):
@@ -109,10 +109,7 @@ def test_classifications_are_classes_and_an_animal_of_unknown_species_is_no_labe
         "f.mp4": ["person"],
         "g.mp4": ["blank"],
     }
-    assert (
-        "2 videos show an animal whose species is not sure, and are clips without a label: b.mp4, c.mp4"
-        in caplog.text
-    )
+    assert "2 videos have no label, since it is not sure which species they show: b.mp4, c.mp4" in caplog.text
     assert labels(read(path, min_confidence=0.3))["b.mp4"] == ["fox"]
 
 

@@ -93,7 +93,7 @@ def test_a_table_has_the_pairs(tmp_path) -> None:
             "1 name that data.rename changes is no class of the labels: hgo. Correct or remove",
         ),
         ({"hgo": "boar"}, "Nearest: hog."),
-        ({"hog": "Boar"}, "1 name that data.rename gives is classes written in another way: boar = Boar"),
+        ({"hog": "Boar"}, "is written in another way than a class: boar = Boar"),
         (
             {"hog": "path"},
             "1 name that data.rename gives cannot be those of a class: path, which is a column",

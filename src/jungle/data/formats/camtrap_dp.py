@@ -193,13 +193,12 @@ def _read_sites(deployments: Table, videos: Table, problems: Problems, media: Pr
     sites = pl.select(pl.coalesce(located, ids)).to_series()
     if located.null_count() and located.null_count() < len(located):
         log.warning(
-            f"{deployments.path}: {tally(located.null_count(), 'deployments have')} no locationID: their "
-            "site is the deploymentID"
+            f"{deployments.path}: {tally(located.null_count(), 'deployments have')} no locationID, so the "
+            "deploymentID is the site"
         )
     if issues := int((frame["timestampIssues"].str.to_lowercase() == "true").fill_null(False).sum()):
         log.warning(
-            f"{deployments.path}: {tally(issues, 'deployments have')} timestampIssues: their times may be "
-            "wrong"
+            f"{deployments.path}: {tally(issues, 'deployments have')} timestampIssues: times may be wrong"
         )
     of = {i: s for i, s in zip(ids, sites, strict=True) if i is not None}
     given = videos.frame["deploymentID"]
@@ -266,8 +265,8 @@ def _read_observations(table: Table, known: frozenset[str], problems: Problems) 
         rows.append(_Observation(row, deployment, of, event, level, kind, label, machine))
     if nameless:
         log.warning(
-            f"{table.path}: {tally(nameless, 'observations are')} of animals without a "
-            "scientificName, and no label"
+            f"{table.path}: {tally(nameless, 'observations have')} an animal without a "
+            "scientificName, which is no label"
         )
     if others := {kind: int((kinds == kind).sum()) for kind in NO_LABEL if (kinds == kind).any()}:
         log.info(f"{table.path}: observations that are no label: {list_counts(others)}")

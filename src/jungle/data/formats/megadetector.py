@@ -243,8 +243,8 @@ def _say_found(path: Path, info: _Info, rules: _Rules, found: _Found) -> None:
         f"{count_labels(found.labels) or 'none'}. A machine made them: look at some."
     )
     for what, files in (
-        ("files failed there, and are clips without a label", found.failed),
-        ("videos show an animal whose species is not sure, and are clips without a label", found.unnamed),
+        ("files failed there and have no label", found.failed),
+        ("videos have no label, since it is not sure which species they show", found.unnamed),
     ):
         if files:
             log.warning(f"{path}: {tally(len(files), what)}: {', '.join(show(f, 60) for f in files[:3])}")

@@ -175,7 +175,7 @@ def _rename(
         new = set(targets.values())
         alike = [group for group in folds.values() if len(group) > 1 and new & set(group)]
         problems.add(
-            "names that data.rename gives are classes written in another way",
+            "names that data.rename gives are written in another way than a class",
             [" = ".join(map(show, group)) for group in alike],
             "Write it as the labels do, or rename all of them.",
         )
