@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from jungle.cli.entry import main
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError
 from jungle.prediction.requests import ClipRequest
 from jungle.prediction.writer import Rows, check_clips
+from tests.prediction.test_prediction import checkpoint
 
 CLASSES = ("lion", "hog")
 
@@ -54,7 +54,7 @@ def test_it_is_said_before_a_checkpoint_is_loaded(tmp_path: Path, capsys: pytest
     predict(out, "abc")
     videos.mkdir()
     (videos / "new.mp4").write_text("a video")
-    torch.save({"a": 1}, ckpt)  # a file of plain values, and no checkpoint
+    checkpoint(ckpt)
     before = (out / "predictions.csv").read_bytes()
     words = ["predict", f"ckpt={ckpt}", f"videos={videos}", f"out={out}"]
     assert main(words) == 2

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from jungle.config.compose import compose
 from jungle.config.folder import config_dir
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UsageError, UserError
+from jungle.metrics.thresholds import Thresholds
 from jungle.models.checkpoint import load_checkpoint
 from jungle.prediction import disk, fill
 from jungle.prediction.requests import ClipRequest, find_requests
@@ -157,3 +159,37 @@ def test_a_clip_that_is_gone_alone_has_failed(ckpt: Path, survey: Path, tmp_path
         fill.fill_rows(settings(tmp_path), [load_checkpoint(ckpt)], asked, rows)
         assert rows.table(["gone"])["status"].to_list() == ["failed"]
         assert np.isfinite(rows.table(["00"])["lion"][0])
+
+
+def test_answers_of_the_checkpoint_become_decisions_and_formats(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    """A calibration that is stored later is of the same model: its rows stay."""
+    own, out = tmp_path / "own.ckpt", tmp_path / "out"
+    own.write_bytes(ckpt.read_bytes())
+    first = command("predict", *args(own, survey / "clips", out, "limit=6", "export=[long,zamba]"))
+    assert first.returncode == 0, first.stderr[-3000:]
+    assert not (out / "decisions.csv").exists()
+    assert {"long", "zamba"} <= {line.split(":")[0] for line in first.stdout.splitlines()}
+    saved = torch.load(own, weights_only=True)
+    thresholds = Thresholds(blank=0.999, blank_classes=("blank",), classes={"lion": 0.999, "hog": 0.999})
+    saved["jungle"]["thresholds"] = thresholds.to_dict()
+    torch.save(saved, own)
+    again = command("predict", *args(own, survey / "clips", out, "limit=6"))
+    assert again.returncode == 0, again.stderr[-3000:]
+    assert "6 of 6 clips were done before" in again.stderr
+    decisions = pl.read_csv(out / "decisions.csv")
+    assert decisions["clip"].to_list() == table(out)["clip"].to_list()
+    sure = (table(out)["top_probability"] >= 0.999).to_list()
+    assert [d != "unsure" for d in decisions["decision"]] == sure
+    assert not all(sure)
+
+
+def test_a_format_that_needs_more_is_refused_before_anything_runs(
+    ckpt: Path, survey: Path, command: Command, tmp_path: Path
+) -> None:
+    done = command("predict", *args(ckpt, survey / "clips", tmp_path / "out", "export=camtrap_dp"))
+    assert done.returncode == 2
+    assert "export=camtrap_dp: it needs more settings (" in done.stderr
+    assert "jungle export from=<out> formats=camtrap_dp" in done.stderr
+    assert not (tmp_path / "out").exists()

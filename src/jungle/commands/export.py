@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from jungle import __version__
 from jungle.config import ExportConfig, parse_config
 from jungle.config.export import ExportOptions
 from jungle.console import log, print_result
 from jungle.data import predictions
 from jungle.errors import UsageError
 from jungle.export import ExportSettings, check_settings, write_exports
+from jungle.export.settings import describe_model
 from jungle.files import describe_absent, read_json
 from jungle.prediction.writer import PLAN, RESULTS
 from jungle.system import share_of_cores
@@ -33,14 +33,6 @@ def main(raw: object) -> None:
     log.info(f"{tally(len(table), 'clips')} of {file}")
     for word, path in write_exports(folder, table, settings):
         print_result(f"{word}: {path}")
-
-
-def describe_model(identities: object) -> str:
-    """Return name, version and checkpoints of the classifier, as in `jungle 0.2.0, checkpoint 1a2b3c4d`."""
-    known = identities if isinstance(identities, list) else []
-    names = [str(name)[:8] for name in known]
-    plural = "s" if len(names) > 1 else ""
-    return f"jungle {__version__}" + (f", checkpoint{plural} {' and '.join(names)}" if names else "")
 
 
 def _find_table(given: Path) -> Path:

@@ -12,13 +12,19 @@ from jungle.console import log, log_time, print_result
 from jungle.data import predictions
 from jungle.data.content_key import compute_content_key
 from jungle.devices import resolve_device
-from jungle.errors import SomeFailed
+from jungle.errors import SomeFailed, UsageError
+from jungle.export import ExportSettings, check_settings, write_exports
+from jungle.export.settings import describe_model
 from jungle.export.submission import Template, read_template, write_submission
 from jungle.models.archives import check_checkpoint
+from jungle.models.description import Description, read_description
 from jungle.names import show
+from jungle.postprocessing import ModelFacts, Steps, apply_steps
+from jungle.postprocessing.steps import describe_decisions, write_decisions
 from jungle.prediction.requests import ClipRequest, find_requests
 from jungle.prediction.writer import check_clips, check_out
 from jungle.report import write_report
+from jungle.system import share_of_cores
 from jungle.video import ClipSpec
 
 if TYPE_CHECKING:
@@ -41,8 +47,11 @@ def main(raw: object) -> None:
     for said in filter(None, map(runs.explain_unfinished, files)):
         log.info(said)
     keys = [compute_content_key(file) for file in files]
+    about = [read_description(file) for file in files]
+    has_answers = any(d.calibration or d.thresholds for d in about)
     if cfg.out is not None and not cfg.overwrite:
-        check_out(cfg.out, keys, cfg.decoder.name)
+        check_out(cfg.out, None if has_answers else keys, cfg.decoder.name)
+    _check_exports(cfg)
     if cfg.device.startswith("cuda") or cfg.decoder.device in ("gpu", "cuda"):
         _check_devices(cfg)
     requests = [] if cfg.watch else find_requests(cfg, template)
@@ -60,9 +69,9 @@ def main(raw: object) -> None:
         return
     if cfg.watch:
         for requests in run.follow(cfg, models):
-            _write_results(cfg, models, requests, None)
+            _write_results(cfg, models, requests, None, about)
     run.predict(cfg, models, requests)
-    table = _write_results(cfg, models, requests, template)
+    table = _write_results(cfg, models, requests, template, about)
     failed = predictions.select_failed(table)
     if len(failed):
         clip, reason = (show(failed[c][0]) for c in ("clip", "reason"))
@@ -73,7 +82,11 @@ def main(raw: object) -> None:
 
 
 def _write_results(
-    cfg: PredictConfig, models: "Models", requests: Sequence[ClipRequest], template: Template | None
+    cfg: PredictConfig,
+    models: "Models",
+    requests: Sequence[ClipRequest],
+    template: Template | None,
+    about: Sequence[Description],
 ) -> pl.DataFrame:
     """Write what is made of the tables; return the predictions."""
     out = models.out
@@ -81,6 +94,15 @@ def _write_results(
     if template is not None:
         write_submission(table, template, out / "submission.csv", models.priors)
         print_result(f"submission: {out / 'submission.csv'}")
+    if len(about) == 1 and (about[0].calibration or about[0].thresholds):
+        facts = ModelFacts(about[0].task, about[0].classes, about[0].calibration, about[0].thresholds)
+        decisions = apply_steps(table, facts, Steps())
+        write_decisions(decisions, out)
+        log.info(describe_decisions(decisions))
+        print_result(f"decisions: {out / 'decisions.csv'}")
+    if cfg.export:
+        for word, path in write_exports(out, table, _make_export_settings(cfg, out, models)):
+            print_result(f"{word}: {path}")
     if cfg.report:
         first = models.loaded[0]
         _write_report(cfg, out, requests, table, first.model.task, first.clip_spec)
@@ -91,6 +113,36 @@ def _write_results(
     part = f", {degraded} of them from a part of their frames" if degraded else ""
     log.info(f"{len(table) - failed} of {len(table)} clips predicted{part}")
     return table
+
+
+def _make_export_settings(cfg: PredictConfig, out: Path, models: "Models | None") -> ExportSettings:
+    """Return the settings of `export=`; others are those of `jungle export` unless it is told otherwise."""
+    identities = [m.identity for m in models.loaded] if models else []
+    return ExportSettings(
+        formats=cfg.export,
+        out=out,
+        sites=cfg.sites,
+        model=describe_model(identities),
+        cache=cfg.paths.cache,
+        workers=share_of_cores() if cfg.workers is None else cfg.workers,
+        timeout_s=cfg.timeout_s,
+    )
+
+
+def _check_exports(cfg: PredictConfig) -> None:
+    """Refuse formats that need settings which only `jungle export` takes.
+
+    Raises:
+        UsageError: with that command.
+    """
+    for word in cfg.export:
+        try:
+            check_settings(_make_export_settings(cfg.model_copy(update={"export": (word,)}), Path(), None))
+        except UsageError as e:
+            raise UsageError(
+                f"export={word}: it needs more settings ({e}); predict without it, then: "
+                f"jungle export from=<out> formats={word} ..."
+            ) from None
 
 
 def _check_devices(cfg: PredictConfig) -> None:

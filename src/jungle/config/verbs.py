@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, NonNegativeInt, PositiveInt, model_validator
 
+from jungle.config.export import ExportFormat
 from jungle.config.groups import DecoderName, Paths, check_decoder
 from jungle.config.train import ClipsConfig
 from jungle.config.values import Fraction, RunPath, Section, make_list
@@ -71,6 +72,7 @@ class PredictConfig(Section):
     watch: bool = False
     watch_s: Annotated[float, Field(gt=0)] = 60
     overwrite: bool
+    export: Annotated[tuple[ExportFormat, ...], BeforeValidator(make_list)] = ()
     report: bool
     report_paths: bool = False
 

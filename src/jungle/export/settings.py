@@ -7,6 +7,8 @@ from typing import Literal
 
 import polars as pl
 
+from jungle import __version__
+
 Links = Literal["auto", "symbolic", "hard", "copy"]
 
 
@@ -92,3 +94,11 @@ class Exporter:
     write: Callable[[Results, ExportSettings], list[Path]]
     needs: frozenset[str] = frozenset()
     check: Callable[[ExportSettings], object] = accept
+
+
+def describe_model(identities: object) -> str:
+    """Return name, version and checkpoints of the classifier, as in `jungle 0.2.0, checkpoint 1a2b3c4d`."""
+    known = identities if isinstance(identities, list) else []
+    names = [str(name)[:8] for name in known]
+    plural = "s" if len(names) > 1 else ""
+    return f"jungle {__version__}" + (f", checkpoint{plural} {' and '.join(names)}" if names else "")

@@ -34,7 +34,8 @@ PRIVATE = ".parts"
 STORE = "rows.sqlite"
 SO_FAR = "predictions_so_far.csv"
 NEW = "predictions_new.csv"
-DERIVED = ("submission.csv", "report.html")
+DECISIONS = ("decisions.parquet", "decisions.csv")
+DERIVED = ("submission.csv", "report.html", *DECISIONS)
 RESULTS = ("predictions.parquet", "predictions.csv", "failures.csv", NEW, *DERIVED)
 CHUNK = 8192  # rows that are held at once
 IN_NAME = compile_pattern(NAME_PATTERN)
@@ -43,21 +44,23 @@ FILES = "files"
 """Entry of a plan that tells its checkpoints without loading them: the content key of each file."""
 
 
-def check_out(out: Path, files: Sequence[str], decoder: str | None) -> None:
+def check_out(out: Path, files: Sequence[str] | None, decoder: str | None) -> None:
     """Refuse a folder of other predictions before anything is loaded.
 
     The checkpoints' own identities are compared when they are loaded (`Rows`): they are the last word.
 
     Args:
         out: the folder of the results.
-        files: content keys of the checkpoints' files.
+        files: content keys of the checkpoints' files; None = they do not tell, because a calibration may have
+            been stored since.
         decoder: that the command names.
 
     Raises:
         UsageError: the folder holds what other checkpoints, or another decoder, predicted.
     """
     known = read_json(out / PLAN)
-    _refuse_other(out, known, {**known, "decoder": decoder, FILES: list(files)} if known else known)
+    asked = {"decoder": decoder} if files is None else {"decoder": decoder, FILES: list(files)}
+    _refuse_other(out, known, asked if known else known)
 
 
 def _refuse_other(out: Path, known: dict[str, Any], plan: dict[str, Any]) -> None:
@@ -65,6 +68,8 @@ def _refuse_other(out: Path, known: dict[str, Any], plan: dict[str, Any]) -> Non
         return
     both = known.keys() & plan.keys()
     differs = [k for k in ("ckpt", FILES, "decoder") if k in both and known[k] != plan[k]]
+    if "ckpt" in both and "ckpt" not in differs:  # the same models: a calibration was stored in their files
+        differs = [k for k in differs if k != FILES]
     if not differs:
         return
     what = "other checkpoints, or of these in another order"
