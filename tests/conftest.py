@@ -143,6 +143,10 @@ def run_started(
     )
 
 
+# A small backbone of random weights, for tests of runs whose scores do not matter.
+SMALL_BACKBONE = ["model.backbone=test_resnet", "model.pretrained=false"]
+
+
 def survey_args(survey: Path) -> list[str]:
     """Overrides that train on the survey fixture in seconds."""
     return [

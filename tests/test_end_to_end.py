@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from jungle.data import predictions
-from tests.conftest import ROOT, Command, run_forked, survey_args
+from tests.conftest import ROOT, SMALL_BACKBONE, Command, run_forked, survey_args
 from tests.forked import Forked
 
 
@@ -249,7 +249,7 @@ def start(door: str, args: list[str], cwd: Path) -> Forked:
 def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
     survey: Path, command: Command, tmp_path: Path
 ) -> None:
-    args = [*survey_args(survey), "trainer.max_epochs=25", "callbacks=no_early_stopping"]
+    args = [*survey_args(survey), *SMALL_BACKBONE, "trainer.max_epochs=25", "callbacks=no_early_stopping"]
     whole = command("train", *args, "paths.runs=whole", "paths.cache=whole/cache")
     assert whole.returncode == 0, whole.stderr[-3000:]
 
@@ -278,7 +278,7 @@ def test_killed_in_extraction_and_training_it_ends_as_undisturbed(
 @pytest.mark.slow
 def test_two_processes_end_as_one_does(survey: Path, command: Command, tmp_path: Path) -> None:
     """One device, two of Lightning's, two of torchrun's: the same steps, each clip counted once."""
-    args = [*survey_args(survey), "head.dropout=0", "frame_answers=true"]
+    args = [*survey_args(survey), *SMALL_BACKBONE, "head.dropout=0", "frame_answers=true"]
     runs = [tmp_path / name / "train" / "run" for name in ("one", "two", "torchrun")]
     for run, more in zip(
         runs, (["data.batch_size=8"], ["trainer=ddp_sim", "data.batch_size=4"]), strict=False
@@ -345,7 +345,7 @@ def test_a_large_backbone_on_two_processes(survey: Path, command: Command, tmp_p
 
 @pytest.mark.slow
 def test_a_sweep_runs_every_choice(survey: Path, command: Command, tmp_path: Path) -> None:
-    done = command("train", "-m", *survey_args(survey), "head=mean,max", timeout=400)
+    done = command("train", "-m", *survey_args(survey), *SMALL_BACKBONE, "head=mean,max", timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     jobs = sorted((tmp_path / "runs" / "sweep").glob("*/*/metrics.json"))
     assert [j.parent.name for j in jobs] == ["0", "1"]
@@ -354,11 +354,12 @@ def test_a_sweep_runs_every_choice(survey: Path, command: Command, tmp_path: Pat
 
 
 def test_two_trainings_at_once_keep_apart(survey: Path, command: Command, tmp_path: Path) -> None:
-    first = start("train", [*survey_args(survey), "trainer.max_epochs=40", "data.limit=18"], tmp_path)
+    args = [*survey_args(survey), *SMALL_BACKBONE, "trainer.max_epochs=40", "data.limit=18"]
+    first = start("train", args, tmp_path)
     end = time.monotonic() + 120
     while not list((tmp_path / "runs" / "train").glob("*/run.json")) and time.monotonic() < end:
         time.sleep(0.05)
-    done = command("train", *survey_args(survey), "trainer.max_epochs=40", "data.limit=18")
+    done = command("train", *args)
     assert done.returncode == 0, done.stderr[-3000:]
     assert first.wait(timeout=300) == 0
     runs = [f for f in (tmp_path / "runs" / "train").iterdir() if not f.is_symlink()]

@@ -14,7 +14,7 @@ from jungle.config import TrainConfig
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.training.run_inputs import Comparison, RunInputs, gather_current
-from tests.conftest import ROOT, Command, survey_args, write_video
+from tests.conftest import ROOT, SMALL_BACKBONE, Command, survey_args, write_video
 
 LABELS = {"a/0.mp4": "hog", "a/1.mp4": "blank", "b/0.mp4": "lion", "b/1.mp4": "blank", "c/0.mp4": "hog"}
 
@@ -270,7 +270,7 @@ def test_corrected_labels_are_learnt_in_a_new_run(survey: Path, command: Command
     labels, right = tmp_path / "labels.csv", (survey / "labels.csv").read_text()
     labels.write_text(right.replace(",hog,", ",boar,"))
     args = [a for a in survey_args(survey) if not a.startswith(("data.labels", "trainer.max"))]
-    args += [f"data.labels={labels}", "trainer.max_epochs=1"]
+    args += [f"data.labels={labels}", "trainer.max_epochs=1", *SMALL_BACKBONE]
     first = command("train", *args)
     assert first.returncode == 0, first.stderr[-2000:]
     old = latest(tmp_path / "runs")
@@ -302,7 +302,7 @@ def test_a_folder_named_by_hand_refuses_other_labels(survey: Path, command: Comm
     labels, right = tmp_path / "labels.csv", (survey / "labels.csv").read_text()
     labels.write_text(right)
     args = [a for a in survey_args(survey) if not a.startswith(("data.labels", "trainer.max"))]
-    args += [f"data.labels={labels}", "trainer.max_epochs=1", "hydra.run.dir=mine"]
+    args += [f"data.labels={labels}", "trainer.max_epochs=1", *SMALL_BACKBONE, "hydra.run.dir=mine"]
     assert command("train", *args).returncode == 0
     labels.write_text(right.replace("hog_02.mp4,hog", "hog_02.mp4,lion"))
     for state in ("finished", "running"):
@@ -318,7 +318,7 @@ def test_a_sweep_does_not_keep_trials_of_other_labels(survey: Path, command: Com
     labels, right = tmp_path / "labels.csv", (survey / "labels.csv").read_text()
     labels.write_text(right)
     args = [a for a in survey_args(survey) if not a.startswith(("data.labels", "trainer.max"))]
-    args += [f"data.labels={labels}", "trainer.max_epochs=1", "-m", "head=mean,max"]
+    args += [f"data.labels={labels}", "trainer.max_epochs=1", *SMALL_BACKBONE, "-m", "head=mean,max"]
     assert command("train", *args).returncode == 0
     [old] = (tmp_path / "runs/sweep").glob("2*")
     unfinished(old)
