@@ -11,7 +11,7 @@ import yaml
 from jungle.cli import overrides
 from jungle.config.folder import config_dir
 from jungle.errors import UsageError
-from tests.conftest import ROOT, Command, survey_args
+from tests.conftest import ROOT, SMALL_BACKBONE, Command, survey_args
 from tests.test_end_to_end import kill_when, start
 
 
@@ -19,7 +19,8 @@ from tests.test_end_to_end import kill_when, start
 def test_a_killed_sweep_on_two_processes_goes_on_and_records_what_failed(
     survey: Path, command: Command, tmp_path: Path
 ) -> None:
-    args = [*survey_args(survey), "trainer=ddp_sim", "data.limit=18", "model.weights=null,nowhere.pth"]
+    args = [*survey_args(survey), *SMALL_BACKBONE, "trainer=ddp_sim", "data.limit=18"]
+    args.append("model.weights=null,nowhere.pth")
     sweeps = tmp_path / "runs" / "sweep"
 
     def first_is_done() -> bool:

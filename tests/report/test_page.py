@@ -171,6 +171,7 @@ def test_a_run_in_which_nothing_could_be_read_has_a_report(tmp_path, statuses):
         Page(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.usefixtures("undrawn_charts")
 def test_a_decoder_that_is_not_installed_costs_the_pictures_only(tmp_path, table, clips, monkeypatch):
     from jungle.errors import UserError
     from jungle.report import strips
@@ -185,6 +186,7 @@ def test_a_decoder_that_is_not_installed_costs_the_pictures_only(tmp_path, table
     assert "No pictures: the decoder is not installed" in Page(path.read_text(encoding="utf-8")).words
 
 
+@pytest.mark.usefixtures("undrawn_charts")
 def test_clips_that_could_not_be_read_stand_apart(tmp_path, table, clips):
     failed = pl.when(pl.col("clip") == "c4.avi").then(pl.lit("failed")).otherwise("status").alias("status")
     path = write_report(
@@ -289,6 +291,7 @@ def test_numbers_are_written_as_people_read_them():
     assert remove_hidden("a\x00b\u202e") == "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}"
 
 
+@pytest.mark.usefixtures("undrawn_charts")
 def test_a_model_of_one_class_is_compared_with_its_complement(tmp_path, table, clips):
     """Of six test clips one of the class is missed (c1), and one of another is taken for it (c4)."""
     only = CLASSES[0]
@@ -307,6 +310,7 @@ def test_a_model_of_one_class_is_compared_with_its_complement(tmp_path, table, c
     assert "No clip was mistaken" not in words
 
 
+@pytest.mark.usefixtures("undrawn_charts")
 def test_clips_that_cannot_be_read_are_in_no_count(tmp_path, table, clips):
     path = write_report(
         tmp_path,
