@@ -1,15 +1,24 @@
 """Scores of a training run: clips that nobody could read are in none, and classes are matched by name."""
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.metrics.scores import log_loss
+from jungle.models.description import read_description
+from jungle.models.tensors import load_archive
 from jungle.training import evaluation
+from tests.ensemble.ensemble_cases import answers, labelled
+from tests.ensemble.ensemble_cases import table as case_table
 
 CLASSES = ("hog", "lion")
 
@@ -72,3 +81,46 @@ def test_a_table_of_other_classes_is_refused() -> None:
 def test_the_sentence_counts() -> None:
     assert evaluation.describe_unscored(1) == "1 clip could not be read and is not scored"
     assert evaluation.describe_unscored(3) == "3 clips could not be read and are not scored"
+
+
+def calibrated(tmp_path: Path, wanted: bool | str, clips: int, sites: int) -> Path:
+    """Calibrate a model that is too sure, at the end of its training; return its checkpoint."""
+    val = labelled(clips, sites)
+    file = tmp_path / "best.ckpt"
+    about = {"version": 1, "task": "exclusive", "classes": list(val.classes)}
+    torch.save({"state_dict": {"w": torch.ones(3)}, "jungle": about, "epoch": 7}, file)
+    run = SimpleNamespace(
+        cfg=SimpleNamespace(calibrate=wanted),
+        clips=val,
+        model=SimpleNamespace(classes=val.classes, task="exclusive"),
+    )
+    evaluation._calibrate(cast(Any, run), case_table(val, answers(val, 2.0, 1, sharp=4.0)), file)
+    assert load_archive(file)["epoch"] == 7
+    return file
+
+
+def test_a_run_with_many_validation_clips_ends_calibrated(tmp_path: Path, caplog) -> None:
+    with caplog.at_level("INFO"):
+        found = read_description(calibrated(tmp_path, "auto", 200, 8)).calibration
+    assert found is not None
+    assert found.method != "none"
+    assert (
+        "chosen on 200 clips of 8 sites by cross-validation over whole sites; calibration error"
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize(("clips", "sites"), [(60, 8), (200, 3)])
+def test_with_few_clips_or_sites_a_run_says_that_it_is_not_calibrated(
+    tmp_path: Path, caplog, clips: int, sites: int
+) -> None:
+    with caplog.at_level("INFO"):
+        assert read_description(calibrated(tmp_path, "auto", clips, sites)).calibration is None
+    assert f"not calibrated: validation has {clips} clips of {sites} sites" in caplog.text
+    assert read_description(calibrated(tmp_path, True, clips, sites)).calibration is not None
+
+
+def test_a_run_is_not_calibrated_unless_that_is_wanted_and_can_be(tmp_path: Path, caplog) -> None:
+    assert read_description(calibrated(tmp_path, False, 200, 8)).calibration is None
+    assert read_description(calibrated(tmp_path, True, 12, 3)).calibration is None
+    assert "not calibrated: calibration needs at least 20 labelled clips" in caplog.text

@@ -44,7 +44,7 @@ STAGES = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "pre
 """Which splits need a labelled clip, by Lightning's word for what is done."""
 OF_A_RUN = (
     *("hydra", "resume", "logger", "checkpoint", "report", "report_paths"),
-    *("name", "sweep", "frame_answers"),
+    *("name", "sweep", "frame_answers", "calibrate"),
 )
 """Settings, or groups of them, of what `train.py` does around its trainer."""
 OF_A_TRAINER = (

@@ -69,6 +69,7 @@ class TrainConfig(ClipsConfig):
     name: str | None
     resume: str
     max_failed_fraction: Annotated[float, Field(ge=0, le=1)]
+    calibrate: bool | Literal["auto"] = "auto"
     frame_answers: bool
     report: bool
     report_paths: bool = False
@@ -175,6 +176,7 @@ class TrainConfig(ClipsConfig):
 
     def _shaping(self, logger: dict[str, str]) -> dict[str, Any]:
         elsewhere = {"resume": True, "report": True, "report_paths": True, "paths": True, "checkpoint": True}
+        elsewhere["calibrate"] = True  # fitted to the predictions afterwards
         plain = self.model_dump(mode="json", exclude={**elsewhere, "data": {"cache", "cache_gb"}})
         return drop_empty({**plain, "logger": logger})
 

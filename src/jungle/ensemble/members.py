@@ -128,7 +128,7 @@ def _but_for_fold(settings: Settings) -> str:
 
     Empty settings are left out, because a later version of the program may have added them.
     """
-    left_out = ("paths", "resume", "report", "report_paths", "checkpoint", "logger", "name")
+    left_out = ("paths", "resume", "report", "report_paths", "checkpoint", "logger", "name", "calibrate")
     kept = {k: v for k, v in settings.items() if k not in left_out}
     data = {k: v for k, v in _group(settings, "data").items() if k != "fold"}
     return json.dumps(drop_empty({**kept, "data": data}), sort_keys=True, default=str)

@@ -22,6 +22,7 @@ PARTS = 5
 FEW_SITES = 4
 """With fewer sites, the parts of the cross-validation are of clips."""
 LEAST_CLIPS = 20
+MOST_CELLS = 20_000_000  # clips times classes; beyond, a fit for each class would take hours
 AUTO_CLIPS, AUTO_SITES = 100, 4
 """From so many validation clips and sites, training calibrates by itself."""
 
@@ -89,6 +90,11 @@ class CalibrationFit:
         ]
 
 
+def is_enough(labelled: LabelledPredictions) -> bool:
+    """Tell whether training calibrates with these validation clips by itself."""
+    return len(labelled) >= AUTO_CLIPS and labelled.site_count >= AUTO_SITES
+
+
 def _format(score: Interval) -> str:
     return f"{score.value:.4f} ({score.low:.4f} to {score.high:.4f})"
 
@@ -113,6 +119,8 @@ def fit_calibration(
             f"{'is' if len(labelled) == 1 else 'are'} {count(len(labelled), 'clip')}"
         )
     probs_NC, targets_NC = labelled.probs_NC, labelled.targets_NC
+    if len(methods) > 1 and probs_NC.size > MOST_CELLS:
+        methods = [m for m in methods if m in ("none", "temperature")]
     by_site = labelled.site_count >= FEW_SITES
     groups_N = labelled.number_groups(by_site)
     parts = split_parts(targets_NC, groups_N, PARTS, seed=seed, what="calibration")

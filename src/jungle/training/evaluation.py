@@ -18,10 +18,13 @@ from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.files import write_json
 from jungle.metrics.scores import compute_scores
+from jungle.models.checkpoint import store_answers
 from jungle.models.inference import predict_batches
 from jungle.models.module import ClipClassifier
 from jungle.models.tensors import load_archive
 from jungle.parquet import read_parquet, write_parquet
+from jungle.postprocessing.calibration import AUTO_CLIPS, AUTO_SITES, fit_calibration, is_enough
+from jungle.postprocessing.labelled import match_labels
 from jungle.report import evaluation, write_report
 from jungle.training.loggers import run_logger
 from jungle.training.loggers.pictures import draw_clips
@@ -86,6 +89,8 @@ def evaluate(run: TrainedRun, trainer: Trainer) -> None:
         return
     write_json(folder / "metrics.json", scores)
     predictions.write_failures(_list_failures(run), folder)
+    if "val" in tables:
+        _calibrate(run, tables["val"], chosen)
     shown = {k: v for k, v in scores.items() if "/class/" not in k}
     for split in tables:
         log.info(", ".join(_format_score(k, v) for k, v in shown.items() if k.startswith(f"{split}/")))
@@ -94,6 +99,28 @@ def evaluate(run: TrainedRun, trainer: Trainer) -> None:
         _log_results(run, trainer.logger, tables, scores, epoch if isinstance(epoch, int) else None)
     if run.cfg.report:
         _write_report(run, tables, scores)
+
+
+def _calibrate(run: TrainedRun, table: pl.DataFrame, checkpoint: Path) -> None:
+    """Store a calibration in the checkpoint, where validation is large enough, and say what was done."""
+    wanted = run.cfg.calibrate
+    if wanted is False:
+        return
+    try:
+        labelled = match_labels(table, run.clips.of("val"), run.model.classes, "validation")
+        if wanted == "auto" and not is_enough(labelled):
+            log.info(
+                f"not calibrated: validation has {labelled.describe()}, fewer than {AUTO_CLIPS} clips of "
+                f"{AUTO_SITES} sites; calibrate=true does it nevertheless, see docs/answers.md"
+            )
+            return
+        fitted = fit_calibration(labelled, run.model.task)
+    except UserError as e:
+        log.warning(f"not calibrated: {e}")
+        return
+    store_answers(checkpoint, {"calibration": fitted.to_dict()})
+    before, after = fitted.before["ece"].value, fitted.after["ece"].value
+    log.info(f"{fitted.describe()}; calibration error {before:.3f}, then {after:.3f} on sites held out")
 
 
 def _list_failures(run: TrainedRun) -> list[tuple[str, str]]:
