@@ -71,7 +71,7 @@ def summarise(folder: Path) -> None:
                 "reason": None if done else facts[job].reason or "not finished",
                 **{k: chosen.get(k) for k in swept},
                 monitor: scores.get(monitor),
-                **{k: v for k, v in scores.items() if "/class/" not in k and k != monitor},
+                **{k: v for k, v in scores.items() if k.count("/") == 1 and k != monitor},
                 "checkpoint": str(job / "checkpoints" / "best.ckpt") if done else None,
             }
         )

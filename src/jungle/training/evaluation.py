@@ -17,6 +17,7 @@ from jungle.data.datamodule import ClipData
 from jungle.data.predictions import ClipPrediction
 from jungle.errors import UserError
 from jungle.files import write_json
+from jungle.metrics.class_intervals import compute_details
 from jungle.metrics.scores import compute_scores
 from jungle.models.checkpoint import store_answers
 from jungle.models.inference import predict_batches
@@ -87,7 +88,8 @@ def evaluate(run: TrainedRun, trainer: Trainer) -> None:
             log.warning(f"{split}: {describe_unscored(unreadable)}")
     if not trainer.is_global_zero:
         return
-    write_json(folder / "metrics.json", scores)
+    details = {f"{s}/{k}": v for s, table in tables.items() for k, v in _detail(table, run, s).items()}
+    write_json(folder / "metrics.json", scores | details)
     predictions.write_failures(_list_failures(run), folder)
     if "val" in tables:
         _calibrate(run, tables["val"], chosen)
@@ -99,6 +101,15 @@ def evaluate(run: TrainedRun, trainer: Trainer) -> None:
         _log_results(run, trainer.logger, tables, scores, epoch if isinstance(epoch, int) else None)
     if run.cfg.report:
         _write_report(run, tables, scores)
+
+
+def _detail(table: pl.DataFrame, run: TrainedRun, split: str) -> dict[str, float]:
+    """Return intervals, precision and recall of classes, and the scores of each site of a split."""
+    try:
+        found = match_labels(table, run.clips.of(split), run.clips.classes, "labels")
+    except UserError:  # no clip of the split has a label and was read
+        return {}
+    return compute_details(found.probs_NC, found.targets_NC, found.sites, found.classes, run.model.task)
 
 
 def _calibrate(run: TrainedRun, table: pl.DataFrame, checkpoint: Path) -> None:
