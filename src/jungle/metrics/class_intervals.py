@@ -45,12 +45,12 @@ def compute_details(
         found |= {f"{name}/low": whole.low, f"{name}/high": whole.high}
     if probs_NC.size <= MOST_CELLS:
         found |= _score_classes(probs_NC, targets_NC, groups_N, classes=classes, task=task)
-    for kind, site in numbers:
-        if kind == "site":
-            here = groups_N == numbers[kind, site]
-            found[f"site/{site}/clips"] = float(here.sum())
-            found[f"site/{site}/log_loss"] = log_loss(probs_NC[here], targets_NC[here])
-            found[f"site/{site}/accuracy"] = top_k(probs_NC[here], targets_NC[here])
+    for key, number in numbers.items():
+        if key[0] == "site":
+            here = groups_N == number
+            found[f"site/{key[1]}/clips"] = float(here.sum())
+            found[f"site/{key[1]}/log_loss"] = log_loss(probs_NC[here], targets_NC[here])
+            found[f"site/{key[1]}/accuracy"] = top_k(probs_NC[here], targets_NC[here])
     return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
