@@ -114,6 +114,10 @@ def test_every_example_works_in_one_run(repository: Path) -> None:
     )
     answers = pl.read_csv(repository / "answers" / "predictions.csv")
     assert (len(answers), set(answers["status"])) == (24, {"ok"})
+    run(repository, "-m", "jungle", "export", "from=answers", "formats=counts", "threshold=0")
+    counts = pl.read_csv(repository / "answers" / "counts.csv")
+    assert set(counts["name"]) <= {"hog", "lion"}
+    assert counts["clips"].sum() >= 24
 
 
 def test_the_decoder_reads_each_frame_that_it_is_asked_for(repository: Path, tmp_path: Path) -> None:

@@ -11,6 +11,9 @@ from jungle.errors import UsageError
 NEEDED = {
     "predict": ["ckpt=a"],
     "index": ["videos=a"],
+    "calibrate": ["ckpt=a"],
+    "thresholds": ["ckpt=a"],
+    "decide": ["from=a"],
     "export": ["from=a", "formats=wide"],
     "shrink": ["videos=a", "out=b", "shrink=64x64"],
     "ensemble_stack": ["members=a"],

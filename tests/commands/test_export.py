@@ -88,7 +88,7 @@ def test_decisions_of_the_prediction_are_the_last_word(survey_out: Path, tmp_pat
         (["formats=[wide,wide]"], "formats: wide is in it twice: keep one"),
         (["formats=camtrap"], "camtrap_dp"),
         (["formats=camtrap_dp"], "camtrap_dp needs deployments="),
-        (["formats=wide", "from=nowhere"], "from=nowhere: no such file"),
+        (["formats=wide", "from=nowhere"], "from=nowhere: no predictions.parquet there"),
         (["formats=wide", "gap=5"], "Nearest: gap_min"),
         (["formats=wide", "threshold=2"], "threshold=2"),
         (["formats=megadetector"], "the frame rate of 5 clips is unknown"),

@@ -42,6 +42,21 @@ def test_probabilities_that_add_up_to_one_are_of_exclusive_classes() -> None:
     assert find_task(table(None), CLASSES) == "multilabel"
 
 
+def test_further_classes_of_a_decision_count_too() -> None:
+    frame = table((0.1, 0.6, 0.7), (0.9, 0.2, 0.1))
+    decisions = pl.DataFrame(
+        {
+            "clip": ["1.mp4", "0.mp4"],
+            "decision": ["blank", "lion"],
+            "probability": [0.8, 0.7],
+            "also": [None, "hog"],
+        }
+    )
+    found = find_seen(frame, CLASSES, task="multilabel", threshold=0.5, decisions=decisions)
+    assert found.select("row", "name").rows() == [(0, "lion"), (0, "hog"), (1, "blank")]
+    assert found["probability"].to_list() == pytest.approx([0.7, 0.6, 0.8])
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_a_decision_is_the_last_word(known: bool) -> None:
     frame = table((0.1, 0.2, 0.7), (0.8, 0.1, 0.1), None, (0.1, 0.5, 0.4), (0.1, 0.2, 0.7))

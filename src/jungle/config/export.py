@@ -34,7 +34,7 @@ class ExportOptions(Section):
 class ExportConfig(ExportOptions):
     """The whole of `configs/export.yaml`."""
 
-    __annotations__["from"] = Path  # a setting named by a keyword of Python
+    source: Path = Field(alias="from")
     paths: Paths
     formats: Annotated[list[ExportFormat], BeforeValidator(make_list), Field(min_length=1)]
     out: Path | None
@@ -45,8 +45,3 @@ class ExportConfig(ExportOptions):
             twice = next(f for i, f in enumerate(self.formats) if f in self.formats[:i])
             raise ValueError(f"formats: {twice} is in it twice: keep one")
         return self
-
-    @property
-    def source(self) -> Path:
-        """Folder of the prediction, or its table."""
-        return getattr(self, "from")

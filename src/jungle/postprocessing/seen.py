@@ -5,19 +5,18 @@ import polars as pl
 
 from jungle.data import predictions
 from jungle.data.text import is_blank
+from jungle.metrics.logits import adds_to_one
+from jungle.postprocessing.steps import UNSURE
 
-UNSURE = "unsure"
 DECISION = "decision"
 SCHEMA = {"row": pl.UInt32, "name": pl.String, "probability": pl.Float32}
-EXCLUSIVE_TOLERANCE = 1e-3
+NOT_KNOWN = pl.lit(None, pl.Float32).alias("probability")
 
 
 def find_task(table: pl.DataFrame, classes: tuple[str, ...]) -> str:
     """Return `exclusive` where the probabilities of each clip add up to 1, else `multilabel`."""
-    total_N = predictions.get_probabilities(table.select(classes)).sum(1)
-    read_N = ~np.isnan(total_N)
-    adds_up = bool((np.abs(total_N[read_N] - 1) < EXCLUSIVE_TOLERANCE).all())
-    return "exclusive" if len(classes) > 1 and read_N.any() and adds_up else "multilabel"
+    probs_NC = predictions.get_probabilities(predictions.select_read(table).select(classes))
+    return "exclusive" if len(probs_NC) and adds_to_one(probs_NC) else "multilabel"
 
 
 def list_probabilities(table: pl.DataFrame, classes: tuple[str, ...]) -> pl.DataFrame:
@@ -38,30 +37,20 @@ def find_seen(
 ) -> pl.DataFrame:
     """Return what counts as seen: columns `row` (of the table), `name` and `probability`, by row.
 
-    A decision is the last word: its class, or nothing where it is `unsure`. Without one, a class counts from
-    the threshold on; of exclusive classes only the most probable one does; and a class of empty clips counts
-    only where no other does. A clip that could not be read has no row.
+    A decision is the last word: its class, and those of its column `also`, or nothing where it is `unsure`.
+    Without one, a class counts from the threshold on; of exclusive classes only the most probable one does;
+    and a class of empty clips counts only where no other does. A clip that could not be read has no row.
 
     Args:
         table: of predictions.
         classes: columns of probabilities.
         task: `exclusive` or `multilabel`.
         threshold: from 0 to 1.
-        decisions: `clip`, `decision` and, where known, `probability`; None: there are none.
+        decisions: `clip`, `decision` and, where known, `probability` and `also` (classes parted by `|`);
+            None: there are none.
     """
-    rows = table.select("clip", "status").with_row_index("row")
     if decisions is not None:
-        known = [c for c in ("probability",) if c in decisions.columns]
-        found = rows.join(decisions.select("clip", DECISION, *known), on="clip", how="inner")
-        found = found.filter(
-            pl.col(DECISION).is_not_null()
-            & (pl.col(DECISION) != UNSURE)
-            & (pl.col("status") != predictions.FAILED)
-        )
-        if not known:
-            own = list_probabilities(table, classes)
-            found = found.join(own, left_on=["row", DECISION], right_on=["row", "name"], how="left")
-        return found.select("row", pl.col(DECISION).alias("name"), "probability").cast(SCHEMA).sort("row")  # type: ignore[arg-type]
+        return _read_decisions(table, classes, decisions)
     probs = np.nan_to_num(predictions.get_probabilities(table.select(classes)), nan=-1)
     counts = probs >= threshold
     if task == "exclusive" and len(classes):
@@ -72,3 +61,28 @@ def find_seen(
     return pl.DataFrame(
         {"row": row, "name": [classes[c] for c in column], "probability": probs[row, column]}, schema=SCHEMA
     )
+
+
+def _read_decisions(table: pl.DataFrame, classes: tuple[str, ...], decisions: pl.DataFrame) -> pl.DataFrame:
+    """Return what decisions say of the clips that were read, with the probabilities that they have."""
+    optional = [c for c in ("probability", "also") if c in decisions.columns]
+    rows = predictions.select_read(table.select("clip", "status").with_row_index("row"))
+    found = rows.join(decisions.select("clip", DECISION, *optional), on="clip", how="inner").filter(
+        pl.col(DECISION).is_not_null() & (pl.col(DECISION) != UNSURE)
+    )
+    parts = [
+        found.select(
+            "row",
+            pl.col(DECISION).alias("name"),
+            pl.col("probability") if optional[:1] == ["probability"] else NOT_KNOWN,
+        )
+    ]
+    if "also" in optional:
+        more = found.drop_nulls("also").select("row", pl.col("also").str.split("|").alias("name"), NOT_KNOWN)
+        parts.append(more.explode("name"))
+    seen = pl.concat([part.cast(SCHEMA) for part in parts])  # type: ignore[arg-type]
+    own = list_probabilities(table, classes).rename({"probability": "own"})
+    whole = seen.join(own, on=["row", "name"], how="left").with_columns(
+        probability=pl.coalesce("probability", "own")
+    )
+    return whole.select(*SCHEMA).sort("row", maintain_order=True)
