@@ -199,7 +199,10 @@ def test_a_failed_clip_without_a_time_is_left_out_and_said(
         "north/a.mp4",
         "lion",
     )  # rows have moved, answers with them
-    assert "1 clip is left out, as south/bad.mp4" in caplog.text
+    assert (
+        "leaves out 1 clip that could not be read and whose site or time is unknown, as south/bad"
+        in caplog.text
+    )
     assert validate(package) == []
 
 

@@ -73,7 +73,7 @@ def test_zamba_leaves_failed_clips_out_and_says_so(tmp_path: Path, caplog: pytes
         table = read(tables.write_zamba, tmp_path)
     assert table.columns == ["filepath", *CLASSES]
     assert table["filepath"].to_list() == [c.clip for c in CASES if c.probs is not None]
-    assert "1 clip is left out, as south/bad.mp4" in caplog.text
+    assert "leaves out 1 clip that could not be read, as south/bad.mp4" in caplog.text
 
 
 def test_a_class_of_the_name_of_a_column_has_it(tmp_path: Path) -> None:

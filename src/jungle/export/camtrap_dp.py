@@ -138,8 +138,8 @@ def _drop_timeless(results: Results) -> Results:
     if not len(lost):
         return results
     log.warning(
-        f"camtrap_dp: {tally(len(lost), 'clips are')} left out, as {show(lost['clip'][0])}: they could not "
-        "be read, and no table tells their site and time"
+        f"camtrap_dp leaves out {tally(len(lost), 'clips')} that could not be read and whose site or time is "
+        f"unknown, as {show(lost['clip'][0])}"
     )
     kept = table.filter(~(failed & left_out)).with_row_index("new")
     place = dict(zip(kept["row"], kept["new"], strict=True))
@@ -333,7 +333,9 @@ def _match_scientific(results: Results, table: Mapping[str, str] | None, file: P
     names = [n for n in {*results.classes, *results.seen["name"]} if find_category(n) == "animal"]
     found = match_names(names, list(table)).known if table is not None else {}
     if lacks := sorted(n for n in names if n not in found):
-        listed = ", ".join(show(n, 40) for n in lacks[:5]) + (", ..." if len(lacks) > 5 else "")
+        listed = ", ".join(show(n, 40) for n in lacks[:5]) + (
+            f" and {len(lacks) - 5} more" if len(lacks) > 5 else ""
+        )
         fix = suggest(lacks[0], table).rstrip(".") if table else " Give names=<table class,scientificName>"
         log.warning(
             f"{'camtrap_dp' if file is None else f'names={file}'}: {tally(len(lacks), 'classes have')} no "

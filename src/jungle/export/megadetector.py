@@ -5,6 +5,7 @@ with the highest attention.
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
@@ -14,7 +15,7 @@ import polars as pl
 from jungle.console import log
 from jungle.data import predictions
 from jungle.errors import UsageError
-from jungle.export.categories import find_category
+from jungle.export.categories import Category, find_category
 from jungle.export.settings import ExportSettings, Results
 from jungle.files import write_text
 from jungle.names import show
@@ -23,6 +24,12 @@ from jungle.wording import tally
 VERSION = "1.6"
 Detected = Literal["animal", "person", "vehicle"]
 DETECTED: dict[Detected, str] = {"animal": "1", "person": "2", "vehicle": "3"}
+DETECTED_AS: dict[Category, Detected] = {
+    "animal": "animal",
+    "unknown": "animal",
+    "human": "person",
+    "vehicle": "vehicle",
+}
 LEAST = 0.005  # confidence below which MegaDetector writes no detection either
 UNKNOWN_RATE = -1.0  # of a file that could not be read, as MegaDetector writes it
 DIGITS = 4
@@ -48,6 +55,15 @@ class Image(TypedDict):
     failure: NotRequired[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """Classes of a model: those of empty clips, and those of each detection category with their ids."""
+
+    blank: list[str]
+    detected: dict[Detected, list[tuple[str, str]]]
+    exclusive: bool
+
+
 def write(results: Results, settings: ExportSettings) -> list[Path]:
     """Write `megadetector.json`.
 
@@ -55,8 +71,18 @@ def write(results: Results, settings: ExportSettings) -> list[Path]:
         UsageError: the frame rate of a clip that was read is unknown.
     """
     _check_rates(results)
-    images = [_make_image(row, results) for row in results.table.iter_rows(named=True)]
     kinds = {c: find_category(c) for c in results.classes}
+    model = _Model(
+        blank=[c for c, kind in kinds.items() if kind == "blank"],
+        detected={
+            name: [
+                (str(i), c) for i, (c, kind) in enumerate(kinds.items(), 1) if DETECTED_AS.get(kind) == name
+            ]
+            for name in DETECTED
+        },
+        exclusive=results.task == "exclusive",
+    )
+    images = [_make_image(row, model) for row in results.table.iter_rows(named=True)]
     content = {
         "info": {
             "format_version": VERSION,
@@ -93,7 +119,7 @@ def _check_rates(results: Results) -> None:
         )
 
 
-def _make_image(row: dict[str, object], results: Results) -> Image:
+def _make_image(row: dict[str, object], model: _Model) -> Image:
     """Return the entry of a clip, from its row."""
     fps, clip = row["fps"], str(row["clip"])
     if row["status"] == predictions.FAILED:
@@ -113,47 +139,35 @@ def _make_image(row: dict[str, object], results: Results) -> Image:
         "file": clip,
         "frame_rate": fps if fps > 0 else 1.0,  # a clip of one frame has no rate, and its frame is number 0
         "frames_processed": sorted({int(f) for f in frames_T}),
-        "detections": _list_detections(row, results, int(frames_T[best])),
+        "detections": _list_detections(row, model, int(frames_T[best])),
     }
 
 
-def _list_detections(row: dict[str, object], results: Results, frame: int) -> list[Detection]:
+def _list_detections(row: dict[str, object], model: _Model, frame: int) -> list[Detection]:
     """Return the detections of a clip, one a category that the model has classes of, the surest first.
 
     The confidence is the probability of all classes of the category together. Where classes do not exclude
     each other, that of animals is 1 - p(blank), or the highest where no class is of empty clips.
     """
-    probs: dict[Detected, list[tuple[str, float]]] = {name: [] for name in DETECTED}
-    blank: float | None = None
-    for i, name in enumerate(results.classes, 1):
-        p, category = float(row[name]), find_category(name)  # type: ignore[arg-type]
-        if category == "blank":
-            blank = max(blank or 0.0, p)
-        else:
-            probs[_name_detected(category)].append((str(i), round(p, DIGITS)))
-    exclusive = results.task == "exclusive"
     found: list[Detection] = []
-    for name, several in probs.items():
-        if not several:
+    for name, classes in model.detected.items():
+        probs = [(number, float(row[c])) for number, c in classes]  # type: ignore[arg-type]
+        if not probs:
             continue
-        values = [p for _, p in several]
-        conf = min(sum(values), 1.0) if exclusive else max(values)
-        if name == "animal" and not exclusive and blank is not None:
-            conf = 1 - blank
+        values = [p for _, p in probs]
+        conf = min(sum(values), 1.0) if model.exclusive else max(values)
+        if name == "animal" and not model.exclusive and model.blank:
+            conf = 1 - max(float(row[c]) for c in model.blank)  # type: ignore[arg-type]
         if conf < LEAST:
             continue
+        pairs = [(number, round(p, DIGITS)) for number, p in probs]
         found.append(
             {
                 "category": DETECTED[name],
-                "conf": round(float(conf), DIGITS),
+                "conf": round(conf, DIGITS),
                 "bbox": [0.0, 0.0, 1.0, 1.0],
                 "frame_number": frame,
-                "classifications": sorted(several, key=lambda pair: -pair[1]),
+                "classifications": sorted(pairs, key=lambda pair: -pair[1]),
             }
         )
     return sorted(found, key=lambda d: -d["conf"])
-
-
-def _name_detected(category: str) -> Detected:
-    """Return MegaDetector's word for a category; something unknown is taken for an animal."""
-    return "person" if category == "human" else "vehicle" if category == "vehicle" else "animal"

@@ -70,7 +70,7 @@ def write_zamba(results: Results, settings: ExportSettings) -> list[Path]:
     if lost := results.table.height - read.height:
         first = predictions.select_failed(results.table)["clip"][0]
         log.warning(
-            f"zamba.csv: {tally(lost, 'clips are')} left out, as {show(first)}: they could not be read "
+            f"zamba.csv leaves out {tally(lost, 'clips')} that could not be read, as {show(first)} "
             "(failures.csv says why)"
         )
     path = settings.out / "zamba.csv"
