@@ -12,7 +12,7 @@ NEEDED = {
     "predict": ["ckpt=a"],
     "index": ["videos=a"],
     "calibrate": ["ckpt=a"],
-    "thresholds": ["ckpt=a"],
+    "thresholds": ["ckpt=a", "max_missed=0.05"],
     "decide": ["from=a"],
     "export": ["from=a", "formats=wide"],
     "shrink": ["videos=a", "out=b", "shrink=64x64"],

@@ -71,7 +71,7 @@ def write(results: Results, settings: ExportSettings) -> list[Path]:
         UsageError: the frame rate of a clip that was read is unknown.
     """
     _check_rates(results)
-    kinds = {c: find_category(c) for c in results.classes}
+    kinds: dict[str, Category] = {c: find_category(c) for c in results.classes}
     model = _Model(
         blank=[c for c, kind in kinds.items() if kind == "blank"],
         detected={
