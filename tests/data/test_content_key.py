@@ -47,7 +47,7 @@ def test_many_keys_keep_their_order_and_their_failures(tmp_path):
     if hasattr(os, "mkfifo"):
         os.mkfifo(tmp_path / "pipe.mp4")
         asked.append(tmp_path / "pipe.mp4")
-    keys = read_content_keys(asked, threads=4, what="keys")
+    keys = read_content_keys(asked)
     assert keys[:20] + keys[23:53] == [compute_content_key(p) for p in paths]
     failed = [str(k) for k in keys if isinstance(k, OSError)]
     assert failed[0] == "no such file"

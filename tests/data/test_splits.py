@@ -203,12 +203,6 @@ def test_one_site_is_cut_clip_by_clip_and_said(caplog):
     assert "all clips are of one site" in caplog.text
 
 
-def test_sites_can_be_ignored():
-    split = assign_splits(clips(), by_site=False)
-    assert abs(len(split.of("val")) - 80) <= 3
-    assert sites_of(split, "train") & sites_of(split, "val")
-
-
 def test_a_site_a_clip_is_quick():
     table = clips(20_000)
     split = assign_splits(table.with_columns(site=table.table["clip"]))

@@ -115,7 +115,6 @@ def test_names_from_elsewhere_are_text_and_nothing_else(tmp_path, videos):
             classes=classes,
             task="multilabel",
             clips=truth,
-            root=videos,
             failures=[(evil, evil), ("bytes \udcff.avi", "no UTF-8")],
             config_summary={evil: {evil: evil}},
         )
@@ -130,13 +129,14 @@ def test_names_from_elsewhere_are_text_and_nothing_else(tmp_path, videos):
 
 def test_a_prediction_run_shows_what_was_found(tmp_path, videos):
     probs = [[0.9, 0.1, 0.1], [0.8, 0.6, 0.7], [0.1, 0.2, 0.3], [0.4, 0.3, 0.3]]
+    names = [f"c{i}.avi" for i in range(4)]
     path = write_report(
         tmp_path,
         title="Predictions",
         predictions={"all": said(probs, ["ok", "degraded", "ok", "failed"])},
         classes=CLASSES,
         task="multilabel",
-        root=videos,
+        clips=pl.DataFrame({"clip": names, "path": [str(videos / name) for name in names]}),
         failures=[("c3.avi", "reason 3")],
     )
     page = Page(path.read_text(encoding="utf-8"))
@@ -156,7 +156,6 @@ def test_a_name_that_leads_out_of_the_root_is_not_read(tmp_path, videos):
         predictions={"all": said([[0.9, 0.1, 0.1]] * 2, names=names)},
         classes=CLASSES,
         task="exclusive",
-        root=tmp_path / "inside",
     )
     page = Page(path.read_text(encoding="utf-8"))
     assert "img" not in page.tags
@@ -236,19 +235,19 @@ def test_curves_leave_out_what_is_no_number():
         {"epoch": 0, "val/log_loss": 0.4, "train/loss": float("nan")},
         {"epoch": 1, "val/log_loss": 0.2},
     ]
-    (chart,) = charts.learning_curves([*history, {"epoch": 2, "val/log_loss": 0.3, "val/map": None}])
+    (chart,) = charts.make_learning_curves([*history, {"epoch": 2, "val/log_loss": 0.3, "val/map": None}])
     assert (chart.title, chart.series) == ("Validation log loss", ("log loss",))
     best, lines = chart.spec["layer"]
     assert [row["y"] for row in lines["data"]["values"]] == [0.4, 0.2, 0.3]
     assert best["data"]["values"] == [{"x": 1}]
-    assert charts.learning_curves([]) == []
-    assert len(charts.learning_curves([{"epoch": 0, "train/loss": 1.0}])) == 1
+    assert charts.make_learning_curves([]) == []
+    assert len(charts.make_learning_curves([{"epoch": 0, "train/loss": 1.0}])) == 1
 
 
 @pytest.mark.parametrize("values", [(0.0, 1.0), (0.013, 0.017), (3.0, 3.0), (0.0,), (-2.0, 1e6)])
 def test_a_chart_of_any_range_is_drawn_and_says_its_numbers(values):
     history = [{"epoch": i, "train/loss": value} for i, value in enumerate(values)]
-    (chart,) = charts.learning_curves(history)
+    (chart,) = charts.make_learning_curves(history)
     svg = charts.draw({"x": chart})["x"].svg
     assert "NaN" not in svg
     assert "undefined" not in svg
@@ -259,7 +258,9 @@ def test_a_chart_of_any_range_is_drawn_and_says_its_numbers(values):
 
 def test_names_in_a_chart_are_text(tmp_path):
     evil = '</svg><script>alert(1)</script>"><img src=x onerror=alert(1)>${datum.x}'
-    chart = charts.Chart(evil, charts._line_spec(evil, {evil: [(0.0, 1.0), (1.0, 2.0)]}, 1.0), (evil, "b"))
+    chart = charts.Chart(
+        evil, charts._make_line_spec(evil, {evil: [(0.0, 1.0), (1.0, 2.0)]}, 1.0), (evil, "b")
+    )
     assert set(Page(str(charts.draw({"x": chart})["x"].svg)).tags) <= {
         "svg",
         "g",

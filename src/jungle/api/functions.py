@@ -130,7 +130,7 @@ def read_frames(
     decoder: str = "auto",
     seed: int = 0,
 ) -> Clip:
-    """Read frames of a video, in this process: a broken file can hang it, as no file hangs `train.py`.
+    """Read frames of a video in this process, which a broken file can hang; `train.py` cannot hang like that.
 
     Args:
         path: the file.
@@ -195,11 +195,11 @@ def train(overrides: Sequence[str] = ()) -> Trained:
 
     if (recipe := find_recipe(words, config_dir())) is not None:
         raise UsageError(f"experiment={recipe.stem}: a recipe trains several models: give it to train.py")
-    return _trained(words)
+    return _run_training(words)
 
 
-def _trained(words: Sequence[str]) -> Trained:
-    """Run the command; return what its last line names.
+def _run_training(words: Sequence[str]) -> Trained:
+    """Run the command; return the run that its last line names.
 
     Raises:
         UserError: it failed.
@@ -220,5 +220,5 @@ def _trained(words: Sequence[str]) -> Trained:
         raise kind(said.removeprefix("error: ") or f"training failed (exit code {process.returncode})")
     best = next((Path(r.removeprefix(BEST)) for r in reversed(results) if r.startswith(BEST)), None)
     if best is None:
-        raise UserError(f"training named no best checkpoint; the last that it said: {said}")
+        raise UserError(f"training named no best checkpoint; its last line: {said}")
     return Trained(best.parents[1], best, read_json(best.parents[1] / "metrics.json"))

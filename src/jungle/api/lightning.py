@@ -1,4 +1,4 @@
-"""For those who bring their own Lightning trainer: clips as a data module, which makes a model for them.
+"""Clips as a Lightning data module, which also makes a model for them, for a trainer of your own.
 
 docs/lightning.md shows it in ten lines.
 """
@@ -22,6 +22,7 @@ from jungle.console import log
 from jungle.data import predictions
 from jungle.data.clips import Clips
 from jungle.data.datamodule import ClipData
+from jungle.data.loader import ClipLoader
 from jungle.data.predictions import ClipPrediction
 from jungle.data.pseudo_labels import SoftLabels
 from jungle.errors import UsageError, UserError, suggest
@@ -46,18 +47,18 @@ OF_A_RUN = (
     *("hydra", "resume", "logger", "checkpoint", "report", "report_paths"),
     *("name", "sweep", "frame_answers", "calibrate"),
 )
-"""Settings, or groups of them, of what `train.py` does around its trainer."""
+"""Settings, and groups of settings, that only `train.py` uses, outside its trainer."""
 OF_A_TRAINER = (
     *("callbacks", "callbacks.patience", "optim.ema"),
     *(f"trainer.{k}" for k in TrainerChoice.model_fields if k not in ("accelerator", "devices", "compile")),
 )
-"""Settings of the trainer itself, but for where features are made and whether a backbone is compiled."""
+"""Settings of the trainer, except those for making features and compiling a backbone."""
 SPLITS = ("train", "val", "test", "unlabelled")
 
 
 @dataclass(frozen=True)
 class PreparedClips:
-    """What is known of the clips and the backbone before a clip is opened.
+    """Clips, backbone and labels as known before a clip is opened.
 
     Attributes:
         clips: with labels and splits.
@@ -65,7 +66,7 @@ class PreparedClips:
         task: `multilabel` or `exclusive`.
         soft: soft labels to learn from.
         inputs: what the model sees of each clip.
-        metadata: what a checkpoint says of its training.
+        metadata: description of the training, for its checkpoints.
     """
 
     clips: Clips
@@ -105,8 +106,8 @@ class ClipDataModule(LightningDataModule):
         predict_split: whose clips `trainer.predict` is given: train, val, test or unlabelled.
 
     Raises:
-        UsageError: a setting is not valid, or asks for what this machine has not.
-        UserError: a file is not there, or weights cannot be had.
+        UsageError: a setting is not valid, or needs something that this machine lacks.
+        UserError: a file is missing, or weights cannot be downloaded.
     """
 
     def __init__(
@@ -127,13 +128,13 @@ class ClipDataModule(LightningDataModule):
         super().__init__()
         if predict_split not in SPLITS:
             raise UsageError(f"predict_split={predict_split}: no such split.{suggest(predict_split, SPLITS)}")
-        words = _words(labels, root, backbone, size, frames, batch_size, workers, seed)
+        words = _make_settings(labels, root, backbone, size, frames, batch_size, workers, seed)
         if isinstance(config, TrainConfig):
             if words or mode is not None:
                 raise UsageError("config holds all settings already: leave out the other arguments")
             self.config = config
         else:
-            self.config = compose("train", _whole(words, mode, config), config_dir())
+            self.config = compose("train", _merge_settings(words, mode, config), config_dir())
         if self.config.searched:
             raise UsageError(f"{self.config.searched[0]}=auto is searched for by train.py: give a number")
         if self.config.data.pseudo == "self":
@@ -223,10 +224,10 @@ class ClipDataModule(LightningDataModule):
             self._check_model(model)
 
     def _check_model(self, model: ClipClassifier) -> None:
-        """Refuse a model that would be given other frames, features or labels than it is for.
+        """Check that the model was made for these frames, features and labels.
 
         Raises:
-            UsageError: with what differs.
+            UsageError: it was not; the text says what differs.
         """
         prepared, about = self._prepared, model.about
         theirs, ours = about.get("clip"), prepared.inputs.eval_spec.to_dict()
@@ -254,33 +255,33 @@ class ClipDataModule(LightningDataModule):
             raise UsageError("call setup() first: there are no clips yet")
         return self._data
 
-    def train_dataloader(self) -> Any:
-        """Training batches of this device; the order of clips is another in each epoch."""
+    def train_dataloader(self) -> ClipLoader:
+        """Return the training batches of this device, in another order in each epoch."""
         return self._ready.train_dataloader()
 
-    def val_dataloader(self) -> Any:
-        """Validation batches of this device."""
+    def val_dataloader(self) -> ClipLoader:
+        """Return the validation batches of this device."""
         return self._ready.val_dataloader()
 
-    def test_dataloader(self) -> Any:
-        """Test batches of this device, of clips that have a label."""
+    def test_dataloader(self) -> ClipLoader:
+        """Return the test batches of this device, of clips that have a label."""
         return self._ready.test_dataloader()
 
-    def predict_dataloader(self) -> Any:
-        """Batches of the clips of `predict_split`, with a label or without."""
+    def predict_dataloader(self) -> ClipLoader:
+        """Return the batches of the clips of `predict_split`, with a label or without."""
         return self._ready.predict_dataloader()
 
     def teardown(self, stage: str | None = None) -> None:
-        """End the processes that decode; the next loop starts its own."""
+        """End the decoding processes; the next loop starts its own."""
         if self._data is not None:
             datamodules.close_datamodule(self._data)
 
     def state_dict(self) -> dict[str, Any]:
-        """For checkpoints: which clips could not be read."""
+        """Return for a checkpoint which clips could not be read."""
         return {} if self._data is None else self._data.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """From a checkpoint."""
+        """Restore the state from a checkpoint."""
         if state_dict:
             self._ready.load_state_dict(state_dict)
 
@@ -307,19 +308,27 @@ class ClipDataModule(LightningDataModule):
         return predictions.make_table([names[row.number] for row in rows], rows, self.classes)
 
 
-def _words(
-    labels: Any, root: Any, backbone: Any, size: Any, frames: Any, batch_size: Any, workers: Any, seed: Any
+def _make_settings(
+    labels: str | Path | Sequence[str | Path] | None,
+    root: str | Path | Sequence[str | Path] | None,
+    backbone: str | None,
+    size: tuple[int, int] | None,
+    frames: int | None,
+    batch_size: int | None,
+    workers: int | None,
+    seed: int | None,
 ) -> dict[str, str]:
-    """Return arguments as the settings that they are, by name."""
+    """Return arguments as settings, by name."""
+    sides = None
     if size is not None:
         try:
             height, width = size
         except (TypeError, ValueError):
             raise UsageError(f"size={size}: give height and width, such as size=(224, 224)") from None
-        size = f"{height}x{width}"
+        sides = f"{height}x{width}"
     texts = {"data.labels": labels, "data.root": root, "model.backbone": backbone}
     numbers = {
-        "model.size": size,
+        "model.size": sides,
         "frames.count": frames,
         "data.batch_size": batch_size,
         "data.workers": workers,
@@ -331,12 +340,12 @@ def _words(
     }
 
 
-def _quote(value: Any) -> str:
+def _quote(value: object) -> str:
     """Return a text, or a list of texts, as Hydra reads it."""
     return f"[{','.join(map(quote, value))}]" if isinstance(value, list | tuple) else quote(value)
 
 
-def _whole(words: dict[str, str], mode: str | None, config: Sequence[str]) -> list[str]:
+def _merge_settings(words: dict[str, str], mode: str | None, config: Sequence[str]) -> list[str]:
     """Return all settings, the arguments' first.
 
     Args:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+SAMPLE_S = 0.02
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -58,8 +59,7 @@ def _iter_descendants(pid: int) -> Iterator[int]:
 class PeakMemory:
     """Context manager that samples `measure_memory_mb` in a thread; `mb` is the largest value so far."""
 
-    def __init__(self, every_s: float = 0.02) -> None:
-        self._every_s = every_s
+    def __init__(self) -> None:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self.mb = measure_memory_mb()
@@ -74,5 +74,5 @@ class PeakMemory:
         self.mb = max(self.mb, measure_memory_mb())
 
     def _watch(self) -> None:
-        while not self._ended.wait(self._every_s):
+        while not self._ended.wait(SAMPLE_S):
             self.mb = max(self.mb, measure_memory_mb())

@@ -13,7 +13,7 @@ from jungle.postprocessing.thresholds import (
     join_thresholds,
     tabulate_curve,
 )
-from jungle.report.charts import blank_curve, draw_file
+from jungle.report.charts import draw_file, make_blank_curve
 
 
 def main(raw: object) -> None:
@@ -35,7 +35,7 @@ def main(raw: object) -> None:
         curve = tabulate_curve(blank.curve)
         write_csv(curve, out / "blank_removal.csv", float_precision=6)
         write_csv(blank.sites, out / "blank_removal_sites.csv", float_precision=6)
-        draw_file(blank_curve(blank.curve, blank.point), out / "blank_removal.svg")
+        draw_file(make_blank_curve(blank.curve, blank.point), out / "blank_removal.svg")
         print_result(blank.describe())
         print_result(f"curve: {out / 'blank_removal.csv'}")
         print_result(f"sites: {out / 'blank_removal_sites.csv'}")

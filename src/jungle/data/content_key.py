@@ -10,15 +10,13 @@ import os
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import dataclass
 from io import RawIOBase
 from pathlib import Path
 
-from jungle.console import Progress
-
 CHUNK = 16 * 1024
 RUN = 32  # files a thread reads in a row: handing over each alone costs more than reading it
+THREADS = 16  # on a network disk the time goes in waiting
 BATCH = 256  # runs handed over at a time
 
 
@@ -100,31 +98,19 @@ def _read(f: RawIOBase, n: int) -> bytes:
     return parts
 
 
-def read_content_keys(
-    paths: Sequence[str | Path], threads: int = 16, what: str | None = None
-) -> list[str | OSError]:
-    """Return the content keys of many files; arguments and order are those of `read_contents`."""
-    return [c.key if isinstance(c, Content) else c for c in read_contents(paths, threads, what)]
+def read_content_keys(paths: Sequence[str | Path]) -> list[str | OSError]:
+    """Return the content keys of many files, in their order: see `read_contents`."""
+    return [c.key if isinstance(c, Content) else c for c in read_contents(paths)]
 
 
-def read_contents(
-    paths: Sequence[str | Path], threads: int = 16, what: str | None = None
-) -> list[Content | OSError]:
-    """Return the keys of many files, in their order; for an unreadable one an `OSError` with the reason.
-
-    Args:
-        paths: the files.
-        threads: how many are read at once; on a network disk the time goes in waiting.
-        what: a title for a progress bar; None shows none.
-    """
+def read_contents(paths: Sequence[str | Path]) -> list[Content | OSError]:
+    """Return the keys of many files, in their order; for an unreadable one an `OSError` with the reason."""
     runs = [paths[start : start + RUN] for start in range(0, len(paths), RUN)]
     found: list[Content | OSError] = []
-    with ThreadPoolExecutor(threads) as pool, Progress(what, len(paths)) if what else nullcontext() as bar:
+    with ThreadPoolExecutor(THREADS) as pool:
         for start in range(0, len(runs), BATCH):
             for some in pool.map(_read_several, runs[start : start + BATCH]):
                 found += some
-                if bar is not None:
-                    bar.advance(len(some))
     return found
 
 

@@ -22,7 +22,6 @@ def assign_splits(
     test_fraction: float = 0.0,
     folds: int | None = None,
     fold: int | None = None,
-    by_site: bool = True,
     seed: int = 0,
 ) -> Clips:
     """Give every clip a split.
@@ -43,7 +42,6 @@ def assign_splits(
         test_fraction: of the clips without a split.
         folds: cut K folds instead of one val; a val in the table is then part of what is cut.
         fold: the fold that is val, from 0.
-        by_site: whether sites stay whole; False cuts clip by clip although sites are known.
         seed: of every choice.
 
     Raises:
@@ -55,14 +53,14 @@ def assign_splits(
     split = np.where([g is not None for g in given], given, np.where(labelled, "free", "unlabelled"))
     if test_fraction > 0 and not (split == "test").any():
         rows = np.flatnonzero(split == "free")
-        split[rows[_choose_held_out(clips, rows, test_fraction, by_site, seed, "test")]] = "test"
+        split[rows[_choose_held_out(clips, rows, test_fraction, seed, "test")]] = "test"
     if folds is not None:
         rows = np.flatnonzero(np.isin(split, ["free", "train", "val"]) & labelled)
-        split[rows] = np.where(_assign_folds(clips, rows, folds, by_site, seed) == fold, "val", "train")
+        split[rows] = np.where(_assign_folds(clips, rows, folds, seed) == fold, "val", "train")
     elif not (split == "val").any() and val_fraction > 0:
         rows = np.flatnonzero(np.isin(split, ["free", "train"]) & labelled)
         split[rows] = "train"
-        split[rows[_choose_held_out(clips, rows, val_fraction, by_site, seed + 1, "val")]] = "val"
+        split[rows[_choose_held_out(clips, rows, val_fraction, seed + 1, "val")]] = "val"
     split[split == "free"] = "train"
     return clips.with_columns(split=pl.Series("split", split.tolist(), dtype=pl.String))
 
@@ -83,10 +81,10 @@ def _check(val_fraction: float, test_fraction: float, folds: int | None, fold: i
         raise UsageError(f"data.fold={fold}: with data.folds={folds} it is a number from 0 to {folds - 1}.")
 
 
-def _number_sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.ndarray, list[str]]:
+def _number_sites(clips: Clips, rows: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Return the number of each row's site (-1 for none) and the names of the sites, sorted."""
     none = np.full(len(rows), -1)
-    if not by_site or "site" not in clips.table.columns:
+    if "site" not in clips.table.columns:
         return none, []
     site = clips.table["site"][rows]
     names = sorted(site.drop_nulls().unique().to_list())
@@ -100,13 +98,11 @@ def _number_sites(clips: Clips, rows: np.ndarray, by_site: bool) -> tuple[np.nda
     return number.fill_null(-1).to_numpy(), names
 
 
-def _choose_held_out(
-    clips: Clips, rows: np.ndarray, fraction: float, by_site: bool, seed: int, split: str
-) -> np.ndarray:
+def _choose_held_out(clips: Clips, rows: np.ndarray, fraction: float, seed: int, split: str) -> np.ndarray:
     """Choose which of `rows` are held out as `split`: bool `[R]`."""
     keep_sites = 2 if split == "test" else 1  # val is cut from what test leaves, and training needs one too
     labels = clips.labels()[rows]
-    site, names = _number_sites(clips, rows, by_site)
+    site, names = _number_sites(clips, rows)
     out = np.zeros(len(rows), bool)
     loose = site < 0
     if names:
@@ -154,10 +150,10 @@ def _warn_of_sites(
         )
 
 
-def _assign_folds(clips: Clips, rows: np.ndarray, folds: int, by_site: bool, seed: int) -> np.ndarray:
+def _assign_folds(clips: Clips, rows: np.ndarray, folds: int, seed: int) -> np.ndarray:
     """Return the fold of each of `rows`: int `[R]`."""
     labels = clips.labels()[rows]
-    site, names = _number_sites(clips, rows, by_site)
+    site, names = _number_sites(clips, rows)
     if names and len(names) < folds and not (site < 0).any():
         raise UsageError(
             f"data.folds={folds}: there are only {len(names)} sites, and a site is never divided."

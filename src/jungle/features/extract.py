@@ -27,6 +27,8 @@ from jungle.video.workers.decode_pool import DecodePool, Job
 from jungle.video.workers.gpu_pool import open_pool
 from jungle.wording import count
 
+SILENT_S = 1800.0
+
 
 def extract(
     plans: Sequence[Extraction],
@@ -218,11 +220,11 @@ def run_backbone(model: Backbone, clips: Sequence[Clip], device: str, dtype: str
     return [x_TD.numpy() for x_TD in x_ND.cpu().split([len(c.frames) for c in clips])]
 
 
-def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.0) -> None:
+def wait_for(plan: Extraction, wanted: Sequence[Wanted]) -> None:
     """Wait until the other processes of this run have done their shares.
 
     Raises:
-        UserError: nothing new has come for `silent_s` seconds.
+        UserError: nothing new has come for `SILENT_S` seconds.
     """
     store, contents = plan.open(), [w.content for w in wanted]
     left, since = len(store.lacking(contents)), time.monotonic()
@@ -232,7 +234,7 @@ def wait_for(plan: Extraction, wanted: Sequence[Wanted], silent_s: float = 1800.
         now = len(store.lacking(contents))
         if now < left:
             left, since = now, time.monotonic()
-        elif time.monotonic() - since > silent_s:
+        elif time.monotonic() - since > SILENT_S:
             raise UserError(
-                f"waited {silent_s:.0f} s for the other processes: still no features of {count(left, 'clip')}"
+                f"waited {SILENT_S:.0f} s for the other processes: still no features of {count(left, 'clip')}"
             )

@@ -56,31 +56,33 @@ class Drawing:
     svg: Markup | None
 
 
-def learning_curves(history: Sequence[Mapping[str, object]]) -> list[Chart]:
+def make_learning_curves(history: Sequence[Mapping[str, object]]) -> list[Chart]:
     """Return charts of the scores by epoch; series and charts without numbers are left out."""
-    losses = [(y, x) for x, y in _series(history, "val/log_loss")]
+    losses = [(y, x) for x, y in _collect_points(history, "val/log_loss")]
     best = min(losses)[1] if losses else None
     charts = []
     for title, names in PANELS:
-        series = {label: _series(history, key) for key, label in names.items()}
+        series = {label: _collect_points(history, key) for key, label in names.items()}
         series = {label: points for label, points in series.items() if points}
         if series:
-            charts.append(Chart(title, _line_spec(title, series, best), tuple(series)))
+            charts.append(Chart(title, _make_line_spec(title, series, best), tuple(series)))
     return charts
 
 
-def _series(history: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float]]:
-    points = [(_number(row.get("epoch"), i), _number(row.get(key))) for i, row in enumerate(history)]
+def _collect_points(history: Sequence[Mapping[str, object]], key: str) -> list[tuple[float, float]]:
+    points = [(_to_number(row.get("epoch"), i), _to_number(row.get(key))) for i, row in enumerate(history)]
     return [(x, y) for x, y in points if x is not None and y is not None]
 
 
-def _number(value: object, default: float | None = None) -> float | None:
+def _to_number(value: object, default: float | None = None) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return default
     return float(value)
 
 
-def _line_spec(title: str, series: Mapping[str, Sequence[tuple[float, float]]], best: float | None) -> Spec:
+def _make_line_spec(
+    title: str, series: Mapping[str, Sequence[tuple[float, float]]], best: float | None
+) -> Spec:
     epochs = [x for points in series.values() for x, _ in points]
     x_scale = {"domain": [min(epochs), max(epochs)], "nice": False}
     rows = [
@@ -115,10 +117,10 @@ def _line_spec(title: str, series: Mapping[str, Sequence[tuple[float, float]]], 
         rule = {"type": "rule", "color": "var(--soft)", "strokeDash": [3, 3], "aria": False}
         place = {"field": "x", "type": "quantitative", "scale": x_scale, "axis": x_axis}
         layers.insert(0, {"mark": rule, "encoding": {"x": place}, "data": {"values": [{"x": best}]}})
-    return _base_spec(f"{title} by epoch", 320, 190) | {"layer": layers}
+    return _make_base_spec(f"{title} by epoch", 320, 190) | {"layer": layers}
 
 
-def reliability_diagram(name: str, found: Reliability) -> Chart:
+def make_reliability_diagram(name: str, found: Reliability) -> Chart:
     """Return a reliability diagram: stated probability against observed frequency, a dot per bin."""
     rows = [
         {
@@ -157,11 +159,11 @@ def reliability_diagram(name: str, found: Reliability) -> Chart:
         },
         "data": {"values": rows},
     }
-    spec = _base_spec(f"Reliability diagram, {name}", 280, 270) | {"layer": [diagonal, dots]}
+    spec = _make_base_spec(f"Reliability diagram, {name}", 280, 270) | {"layer": [diagonal, dots]}
     return Chart(name, spec, note=f"expected calibration error {found.error:.3f}")
 
 
-def blank_curve(curve: Sequence[BlankPoint], chosen: BlankPoint | None) -> Chart:
+def make_blank_curve(curve: Sequence[BlankPoint], chosen: BlankPoint | None) -> Chart:
     """Return a chart of the share of blanks removed against that of animals lost, a dot at the chosen one."""
 
     def place(point: BlankPoint) -> dict[str, float]:
@@ -194,10 +196,10 @@ def blank_curve(curve: Sequence[BlankPoint], chosen: BlankPoint | None) -> Chart
         dot = {"type": "circle", "color": COLOURS[1], "size": 90, "opacity": 1}
         layers.append({"mark": dot, "encoding": {"x": x, "y": y}, "data": {"values": [place(chosen)]}})
         note = f"the dot: threshold {chosen.threshold:.4g}"
-    return Chart("Blank removal", _base_spec("Blank removal", 420, 280) | {"layer": layers}, note=note)
+    return Chart("Blank removal", _make_base_spec("Blank removal", 420, 280) | {"layer": layers}, note=note)
 
 
-def _base_spec(description: str, width: int, height: int) -> Spec:
+def _make_base_spec(description: str, width: int, height: int) -> Spec:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "description": description,
@@ -232,7 +234,7 @@ def draw(charts: Mapping[str, Chart], timeout_s: float = TIMEOUT_S) -> dict[str,
             timeout=timeout_s,
             check=True,
         )
-        svgs = [_with_titles(svg) for svg in json.loads(done.stdout)]
+        svgs = [_add_titles(svg) for svg in json.loads(done.stdout)]
     except (OSError, subprocess.SubprocessError, ValueError, ElementTree.ParseError) as e:
         said = str(getattr(e, "stderr", "") or e).strip().splitlines()
         log.warning(f"the report has no charts: {said[-1] if said else e}")
@@ -251,7 +253,7 @@ def draw_file(chart: Chart, path: Path) -> None:
     write_text(path, text + "\n")
 
 
-def _with_titles(svg: str) -> Markup:
+def _add_titles(svg: str) -> Markup:
     """Return the SVG for an HTML page: without namespaces, each mark's label as its title for the pointer."""
     root = ElementTree.fromstring(svg)
     root.set("role", "img")

@@ -74,7 +74,7 @@ def write_ensemble_report(
         (j.split, i): chart
         for j in evaluations
         for i, chart in enumerate(
-            _diagrams(j, matrices[j.split], probs[j.split], (calibrated or {}).get(j.split))
+            _make_diagrams(j, matrices[j.split], probs[j.split], (calibrated or {}).get(j.split))
         )
     }
     display = PathDisplay(find_roots([path.parent]), whole_paths)
@@ -86,7 +86,7 @@ def write_ensemble_report(
         kind="ensemble",
         title=f"{len(matrix.names)} models together" if len(matrix.names) > 1 else "".join(matrix.names),
         splits=[
-            _split(j) | {"reliability": [drawings[f"{s} {i}"] for s, i in diagrams if s == j.split]}
+            _summarise_split(j) | {"reliability": [drawings[f"{s} {i}"] for s, i in diagrams if s == j.split]}
             for j in evaluations
         ],
         calibrates=any((calibrated or {}).values()),
@@ -100,7 +100,7 @@ def write_ensemble_report(
             for what, key in (("stacker", "stackers"), ("calibration", "calibrations"))
             if len(stack.losses[key]) > 1
         ],
-        weights=_weights(matrix, stack),
+        weights=_list_weights(matrix, stack),
         many=len(matrix.names) > 1,
         folders={m.name: _name_folders(m, display) for m in members},
         chosen=_describe_parts(matrix, nested) if nested is not None else [],
@@ -113,7 +113,7 @@ def write_ensemble_report(
     return path
 
 
-def _diagrams(
+def _make_diagrams(
     evaluated: Evaluation,
     matrix: PredictionMatrix | None,
     probs_NC: np.ndarray,
@@ -128,11 +128,11 @@ def _diagrams(
     diagrams = []
     for name, p_NC in (("Ensemble", probs_NC), (f"Best member, {evaluated.best}", best)):
         found = compute_reliability(p_NC[known].astype(np.float64), targets_NC, matrix.task)
-        diagrams.append(charts.reliability_diagram(name, found))
+        diagrams.append(charts.make_reliability_diagram(name, found))
     return diagrams
 
 
-def _split(evaluated: Evaluation) -> dict[str, object]:
+def _summarise_split(evaluated: Evaluation) -> dict[str, object]:
     loss, gain = evaluated.scores["log_loss"], evaluated.gain["log_loss"]
     worst = max(m.log_loss for m in evaluated.members)
     shown = [c for c in evaluated.classes if c.clips]
@@ -143,7 +143,7 @@ def _split(evaluated: Evaluation) -> dict[str, object]:
         "loss": loss,
         "accuracy": evaluated.scores["accuracy"],
         "gain": gain,
-        "surely": _surely(gain),
+        "surely": _judge_gain(gain),
         "more": evaluated.gain["accuracy"],
         "members": sorted(
             evaluated.members, key=lambda m: m.log_loss if m.calibrated is None else m.calibrated
@@ -161,7 +161,7 @@ def _is_worse(score: ClassScore) -> bool:
     return round(score.log_loss, DIGITS) > round(score.best_log_loss, DIGITS)
 
 
-def _surely(gain: Interval) -> str:
+def _judge_gain(gain: Interval) -> str:
     """Describe a gain by its interval as shown; if that contains 0, the choice of clips may explain it."""
     if round(gain.low, DIGITS) > 0:
         return "better"
@@ -197,6 +197,6 @@ def _name_losses(losses: Mapping[str, float]) -> list[tuple[str, float]]:
     return sorted(((TRIED[name], value) for name, value in losses.items()), key=lambda pair: pair[1])
 
 
-def _weights(matrix: PredictionMatrix, stack: Stack) -> list[tuple[str, float]]:
+def _list_weights(matrix: PredictionMatrix, stack: Stack) -> list[tuple[str, float]]:
     found = stack.about["stacker"].get("weights", [])
     return list(zip(matrix.names, found, strict=True)) if found else []

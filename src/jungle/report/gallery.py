@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypedDict, cast
 
 import numpy as np
 import polars as pl
 
 from jungle.console import log
-from jungle.data.paths import name_clips
 from jungle.errors import UserError
 from jungle.report import selection, strips
 from jungle.report.evaluation import Outcome
@@ -69,7 +67,6 @@ class Videos:
     """Source of the pictures: where the videos are and how they are read."""
 
     clips: pl.DataFrame | None
-    root: Path | None
     spec: ClipSpec | None
     budget_s: float
 
@@ -128,7 +125,7 @@ def _build(
     rows = table.filter(pl.col("clip").is_in(shown)).iter_rows(named=True)
     rows_of = {row["clip"]: cast("PredictionRow", row) for row in rows}
     strips_by_clip = _draw(shown, rows_of, videos)
-    about = _about(shown, videos.clips)
+    about = _describe_clips(shown, videos.clips)
 
     def make_card(row: int) -> Card:
         said = rows_of[names[row]]
@@ -151,7 +148,7 @@ def _build(
 
 def _draw(shown: Sequence[str], rows_of: Mapping[str, PredictionRow], videos: Videos) -> dict[str, Strip]:
     """Return strips by clip; without a file or a working decoder a strip holds the reason."""
-    paths = _paths(shown, videos.clips, videos.root)
+    paths = _find_paths(shown, videos.clips)
     drawn = {c: Strip([], "its file is unknown") for c in shown if c not in paths}
     wanted = [
         StripRequest(c, paths[c], rows_of[c]["times"] or (), rows_of[c]["attention"] or ())
@@ -167,18 +164,15 @@ def _draw(shown: Sequence[str], rows_of: Mapping[str, PredictionRow], videos: Vi
         return drawn | {w.clip: Strip([], str(e)) for w in wanted}
 
 
-def _paths(shown: Sequence[str], clips: pl.DataFrame | None, root: Path | None) -> dict[str, str]:
-    """Return the paths of clips; a name that leads out of the root has none."""
-    if clips is not None and "path" in clips.columns:
-        here = clips.filter(pl.col("clip").is_in(list(shown)) & pl.col("path").is_not_null())
-        return dict(here.select("clip", "path").iter_rows())
-    if root is None or not shown:
+def _find_paths(shown: Sequence[str], clips: pl.DataFrame | None) -> dict[str, str]:
+    """Return the paths of clips, of those that the clips table has one of."""
+    if clips is None or "path" not in clips.columns:
         return {}
-    named = name_clips(pl.Series("clip", list(shown), dtype=pl.String), root)
-    return {c: p for i, (c, p) in enumerate(zip(shown, named.path, strict=True)) if i not in named.refused}
+    here = clips.filter(pl.col("clip").is_in(list(shown)) & pl.col("path").is_not_null())
+    return dict(here.select("clip", "path").iter_rows())
 
 
-def _about(shown: Sequence[str], clips: pl.DataFrame | None) -> dict[str, str]:
+def _describe_clips(shown: Sequence[str], clips: pl.DataFrame | None) -> dict[str, str]:
     """Return site and time of the clips, where the table has them."""
     if clips is None:
         return {}

@@ -17,7 +17,8 @@ from jungle.report.path_display import PathDisplay, find_roots
 from jungle.report.template import write_page
 from jungle.video import ClipSpec
 
-MAX_CLIPS = 32
+MAX_CLIPS = 32  # with pictures
+BUDGET_S = 60  # for reading the clips for the pictures
 MAX_CONFUSION = 40  # classes; a larger matrix cannot be read
 MAX_FAILURES = 200  # listed; the rest are in failures.csv
 
@@ -72,14 +73,11 @@ def write_report(
     classes: Sequence[str],
     task: str,
     clips: pl.DataFrame | None = None,
-    root: Path | None = None,
     metrics: Mapping[str, float] | None = None,
     history: Sequence[Mapping[str, object]] | None = None,
     failures: Sequence[tuple[str, str]] = (),
     config_summary: Mapping[str, object] | None = None,
     clip_spec: ClipSpec | None = None,
-    max_clips: int = MAX_CLIPS,
-    budget_s: float = 60,
     roots: Sequence[Path | str | None] = (),
     whole_paths: bool = False,
 ) -> Path:
@@ -96,14 +94,11 @@ def write_report(
         classes: class names, in any order that the tables have as columns.
         task: `exclusive` or `multilabel`.
         clips: a clips table; its `path` says where the videos are.
-        root: the folder of the videos, where `clips` is None or has no paths.
         metrics: flat scores (`test/accuracy`, ...); missing ones are computed.
         history: the scores of each epoch, flat.
         failures: clips that could not be read, each with its reason.
         config_summary: settings to show; sections become `section.key`.
         clip_spec: how the model read the clips, so that the pictures are the frames it saw.
-        max_clips: maximal number of clips with pictures.
-        budget_s: seconds for reading the clips for the pictures.
         roots: folders whose files are shown relative to them; of other absolute paths the page shows the last
             name only.
         whole_paths: whether absolute paths are shown in full.
@@ -120,25 +115,25 @@ def write_report(
     order = [s for s in ("test", "val") if s in labelled] + [s for s in labelled if s not in SPLITS]
     table = pl.concat(predictions.values()) if predictions else None
     found = summary.summarise(table, classes, task) if table is not None and not labelled else None
-    curves = {chart.title: chart for chart in charts.learning_curves(history or ())}
+    curves = {chart.title: chart for chart in charts.make_learning_curves(history or ())}
     reliability = {
-        s: charts.reliability_diagram(
+        s: charts.make_reliability_diagram(
             SPLITS.get(s, s).capitalize(),
             compute_reliability(labelled[s].probs_NC, labelled[s].targets_NC, task),
         )
         for s in order
     }
-    videos = gallery.Videos(clips, root, clip_spec, budget_s)
+    videos = gallery.Videos(clips, clip_spec, BUDGET_S)
     galleries: list[gallery.Gallery] = []
     with ThreadPoolExecutor(1) as pool:  # charts are drawn while clips are read
         drawn = pool.submit(charts.draw, curves | reliability)
         if order:
             split = order[0]
             galleries = gallery.build_labelled(
-                labelled[split], predictions[split], classes, SPLITS.get(split, split), videos, max_clips
+                labelled[split], predictions[split], classes, SPLITS.get(split, split), videos, MAX_CLIPS
             )
         elif found is not None and table is not None:
-            galleries = gallery.build_unlabelled(found, table, classes, videos, max_clips)
+            galleries = gallery.build_unlabelled(found, table, classes, videos, MAX_CLIPS)
         drawings = drawn.result()
     splits = [
         _summarise_split(s, labelled[s], predictions[s], clips, classes, task, metrics or {})
@@ -147,7 +142,7 @@ def write_report(
     ]
     path = Path(folder) / "report.html"
     names = table["clip"].to_list() if table is not None else []
-    paths = PathDisplay(find_roots([root, *roots, folder], names), whole_paths)
+    paths = PathDisplay(find_roots([*roots, folder], names), whole_paths)
     write_page(
         path,
         "page.html.j2",

@@ -17,6 +17,7 @@ SIDE = 256  # pixels of a picture's longer side: sharp at the width it is shown 
 MOST_READ = 24  # frames read a clip: enough to be near every frame that the model saw
 MOST_BYTES = 3_000_000  # of all pictures together; base64 adds a third
 QUALITIES = (74, 55, 35)
+TIMEOUT_S = 20  # for one clip
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Strip:
 
 
 @dataclass(frozen=True)
-class Shrink:
+class FrameShrinker:
     """Shrinks a clip's frames in the process that reads them; picklable."""
 
     side: int
@@ -87,17 +88,15 @@ def draw_strips(
     spec: ClipSpec | None = None,
     *,
     budget_s: float = 60,
-    timeout_s: float = 20,
 ) -> dict[str, Strip]:
     """Read and draw the clips; return a strip for each by clip name.
 
-    Clips are read in other processes: one that hangs or crashes a decoder costs `timeout_s`, not the report.
+    Clips are read in other processes: one that hangs or crashes a decoder costs `TIMEOUT_S`, not the report.
 
     Args:
         wanted: the clips.
         spec: how the model read them, for the same frames; None for uniform ones.
         budget_s: seconds for all clips; those not read by then have a reason in place of pictures.
-        timeout_s: seconds for one clip.
     """
     frames = spec.frames if spec is not None else Frames("uniform", 16)
     if frames.kind == "random" or frames.count > MOST_READ:
@@ -108,7 +107,9 @@ def draw_strips(
     read: dict[str, Clip] = {}
     reasons: dict[str, str] = {}
     jobs = [Job(key=w.clip, path=w.path, seed=0) for w in wanted]
-    with DecodePool(small, workers=min(2, len(jobs)), timeout_s=timeout_s, transform=Shrink(SIDE)) as pool:
+    with DecodePool(
+        small, workers=min(2, len(jobs)), timeout_s=TIMEOUT_S, transform=FrameShrinker(SIDE)
+    ) as pool:
         for job, clip in pool.map(jobs, ahead=2):
             if isinstance(clip, ClipError):
                 reasons[job.key] = str(clip)
@@ -119,7 +120,7 @@ def draw_strips(
     late = f"not drawn: reading the clips before it took {budget_s:.0f} s"
     for quality in QUALITIES:
         strips = {
-            w.clip: _strip(read[w.clip], w, quality)
+            w.clip: _make_strip(read[w.clip], w, quality)
             if w.clip in read
             else Strip([], reasons.get(w.clip, late))
             for w in wanted
@@ -129,7 +130,7 @@ def draw_strips(
     return strips
 
 
-def _strip(clip: Clip, request: StripRequest, quality: int) -> Strip:
+def _make_strip(clip: Clip, request: StripRequest, quality: int) -> Strip:
     """Cut what the model saw into equal stretches; show the frame of each with the most attention."""
     attention = np.asarray(request.attention, float)
     times = np.asarray(request.times, float)
@@ -142,7 +143,7 @@ def _strip(clip: Clip, request: StripRequest, quality: int) -> Strip:
     for stretch in np.array_split(np.arange(len(times)), min(CELLS, len(times))):
         shown = int(stretch[attention[stretch].argmax()]) if known else int(stretch[len(stretch) // 2])
         picture = int(np.abs(clip.times - times[shown]).argmin())
-        cell = Cell(_jpeg(clip.frames[picture], quality), float(clip.times[picture]))
+        cell = Cell(_encode_jpeg(clip.frames[picture], quality), float(clip.times[picture]))
         if known:
             bars = [
                 Bar(float(attention[t] / attention[top]), float(attention[t]), t == shown) for t in stretch
@@ -152,7 +153,7 @@ def _strip(clip: Clip, request: StripRequest, quality: int) -> Strip:
     return Strip(cells, peak=float(attention[top]) if known else None)
 
 
-def _jpeg(frame_HWC: np.ndarray, quality: int) -> str:
+def _encode_jpeg(frame_HWC: np.ndarray, quality: int) -> str:
     buffer = io.BytesIO()
     Image.fromarray(frame_HWC).save(buffer, "JPEG", quality=quality, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

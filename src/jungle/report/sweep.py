@@ -45,7 +45,7 @@ def group_trials(trials: pl.DataFrame, settings: Sequence[str], score: str, best
     for row in trials.iter_rows(named=True):
         if row[score] is None or not math.isfinite(row[score]):
             continue
-        label = "\n".join(f"{s}={_short(row[s])}" for s in kept)
+        label = "\n".join(f"{s}={_shorten(row[s])}" for s in kept)
         if not label:
             label = "mean of the folds" if FOLD in settings else "the trial"
         found.setdefault(label, []).append(float(row[score]))
@@ -97,14 +97,16 @@ def draw_sweep(trials: pl.DataFrame, settings: Sequence[str], score: str, best_i
         )
     axes.set_yticks(heights, [x.label for x in lines], fontsize=9, color=INK)
     axes.set_ylim(max(y, 1.0), 0)
-    _frame(axes, [s for x in lines for s in x.scores])
+    _format_axes(axes, [s for x in lines for s in x.scores])
     better = "lower is better" if best_is == "min" else "higher is better"
     axes.set_xlabel(f"{score} ({better})", color=INK)
-    figure.suptitle(_title(len(trials), lines, every, folds > 1), x=0.02, ha="left", fontsize=11, color=INK)
+    figure.suptitle(
+        _make_title(len(trials), lines, every, folds > 1), x=0.02, ha="left", fontsize=11, color=INK
+    )
     figure.savefig(out, dpi=150)
 
 
-def _title(trials: int, lines: Sequence[Line], every: Sequence[Line], over_folds: bool) -> str:
+def _make_title(trials: int, lines: Sequence[Line], every: Sequence[Line], over_folds: bool) -> str:
     if not every:
         return f"Sweep of {trials} trials: none has a score"
     title = f"Sweep of {trials} trials, the best on top" if len(every) > 1 else f"Sweep of {trials} trials"
@@ -115,7 +117,7 @@ def _title(trials: int, lines: Sequence[Line], every: Sequence[Line], over_folds
     return title
 
 
-def _frame(axes: Axes, scores: Sequence[float]) -> None:
+def _format_axes(axes: Axes, scores: Sequence[float]) -> None:
     """Leave the one axis that is read, and room behind the last dot for its number."""
     from matplotlib.ticker import MaxNLocator
 
@@ -131,7 +133,7 @@ def _frame(axes: Axes, scores: Sequence[float]) -> None:
     axes.spines["bottom"].set_color(PALE)
 
 
-def _short(value: object, most: int = 40) -> str:
+def _shorten(value: object, most: int = 40) -> str:
     """Return a setting that leaves room for the picture."""
     text = "null" if value is None else str(value)
     return text if len(text) <= most else f"{text[: most - 1]}…"
