@@ -80,7 +80,9 @@ def test_train_on_your_own_clips(survey: Path, command: Command, tmp_path: Path)
     shutil.copytree(survey / "clips", tmp_path / "clips" / "clips")
     shutil.copytree(survey / "clips", tmp_path / "more_clips")
     shutil.copy(survey / "labels.csv", tmp_path / "labels.csv")
-    section = README[README.index("## Train on your own clips") : README.index("## What you can change")]
+    section = README[
+        README.index("## Train on your own clips") : README.index("## From predictions to action")
+    ]
     train, predict = (shlex.split(c) for c in re.findall(r"^ *python (.*)$", section, flags=re.MULTILINE))
     done = command("train", *train[1:], *QUICK)
     assert done.returncode == 0, done.stderr[-3000:]

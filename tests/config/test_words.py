@@ -189,7 +189,7 @@ def test_text_is_parted_at_open_commas() -> None:
 
 def test_the_kind_of_a_setting_is_that_of_its_type() -> None:
     train, predict = CONFIGS["train"], CONFIGS["predict"]
-    assert get_kind(train, "data.root") == Kind(text=True, path=True, null=True)
+    assert get_kind(train, "data.root") == Kind(text=True, texts=True, path=True, null=True)
     assert get_kind(train, "data.only") == Kind(texts=True, null=True)
     assert get_kind(predict, "ckpt") == Kind(text=True, texts=True, path=True)
     assert get_kind(train, "head.score") == Kind(text=True)  # of some heads alone

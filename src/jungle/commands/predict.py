@@ -119,7 +119,7 @@ def _make_export_settings(cfg: PredictConfig, out: Path, models: "Models | None"
     """Return the settings of `export=`; others are those of `jungle export` unless it is told otherwise."""
     identities = [m.identity for m in models.loaded] if models else []
     return ExportSettings(
-        formats=cfg.export,
+        formats=tuple(cfg.export),
         out=out,
         sites=cfg.sites,
         model=describe_model(identities),
@@ -137,7 +137,7 @@ def _check_exports(cfg: PredictConfig) -> None:
     """
     for word in cfg.export:
         try:
-            check_settings(_make_export_settings(cfg.model_copy(update={"export": (word,)}), Path(), None))
+            check_settings(_make_export_settings(cfg.model_copy(update={"export": [word]}), Path(), None))
         except UsageError as e:
             raise UsageError(
                 f"export={word}: it needs more settings ({e}); predict without it, then: "

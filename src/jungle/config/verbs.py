@@ -72,7 +72,7 @@ class PredictConfig(Section):
     watch: bool = False
     watch_s: Annotated[float, Field(gt=0)] = 60
     overwrite: bool
-    export: Annotated[tuple[ExportFormat, ...], BeforeValidator(make_list)] = ()
+    export: Annotated[list[ExportFormat], BeforeValidator(make_list)] = Field(default_factory=list)
     report: bool
     report_paths: bool = False
 
