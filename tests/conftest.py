@@ -147,12 +147,12 @@ def run_started(
 SMALL_BACKBONE = ["model.backbone=test_resnet", "model.pretrained=false"]
 
 
-def survey_args(survey: Path) -> list[str]:
-    """Overrides that train on the survey fixture in seconds."""
+def survey_args(survey: Path, labels: Path | None = None) -> list[str]:
+    """Overrides that train on the survey fixture, or on a copy with other labels, in seconds."""
     return [
         "data=csv",
         f"data.root={survey}",
-        f"data.labels={survey / 'labels.csv'}",
+        f"data.labels={labels or survey / 'labels.csv'}",
         "model.size=64x96",
         "frames.count=4",
         "trainer=cpu",

@@ -183,7 +183,7 @@ def test_a_refused_run_leaves_nothing_and_what_is_not_its_own_stays(tmp_path: Pa
 
 def test_a_refused_command_leaves_no_folder(survey: Path, command: Command, tmp_path: Path) -> None:
     (tmp_path / "bad.csv").write_text("filepath,label\nnowhere.mp4,lion\n")
-    done = command("train", *survey_args(survey), "data.labels=bad.csv")
+    done = command("train", *survey_args(survey, Path("bad.csv")))
     assert done.returncode == 1
     assert "nowhere.mp4" in done.stderr
     assert not (tmp_path / "runs").exists()

@@ -128,7 +128,7 @@ def test_a_killed_run_has_noted_which_clips_could_not_be_read(survey: Path, tmp_
     shutil.copytree(survey, root)
     broken = root / "clips/blank_00.mp4"
     broken.write_bytes(broken.read_bytes()[:2000])
-    args = [*finetuning(survey), f"data.root={root}", f"data.labels={root / 'labels.csv'}"]
+    args = finetuning(root)
     process = start("train", [*args, "trainer.max_epochs=200"], tmp_path)
     end = time.monotonic() + 200
     noted: list[str] = []

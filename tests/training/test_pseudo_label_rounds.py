@@ -27,8 +27,7 @@ from tests.conftest import Command, survey_args
 
 def settings(survey: Path, labels: Path, root: Path) -> list[str]:
     return [
-        *survey_args(survey),
-        f"data.labels={labels}",
+        *survey_args(survey, labels),
         f"paths.cache={root}/cache",
         "model=frozen",
         "model.backbone=test_efficientnet",
@@ -38,6 +37,10 @@ def settings(survey: Path, labels: Path, root: Path) -> list[str]:
         "trainer.max_epochs=2",
         "callbacks=no_early_stopping",
     ]
+
+
+def relabelled(words: list[str], labels: Path) -> list[str]:
+    return [*(w for w in words if not w.startswith("data.labels=")), f"data.labels={labels}"]
 
 
 @pytest.fixture(scope="module")
@@ -296,8 +299,8 @@ def test_a_table_is_trained_on_and_test_labels_are_not_read(part: list[str], tmp
     plain = run(part, tmp_path / "plain")
     table = f"data.pseudo={tmp_path / 'plain' / 'predictions_test.parquet'}"
     weights = [
-        run([*part, *more], tmp_path / f"run{i}", table)["state_dict"]
-        for i, more in enumerate(([], [f"data.labels={tmp_path / 'other.csv'}"]))
+        run(words, tmp_path / f"run{i}", table)["state_dict"]
+        for i, words in enumerate((part, relabelled(part, tmp_path / "other.csv")))
     ]
     assert all(torch.equal(v, weights[1][k]) for k, v in weights[0].items())
     assert not all(torch.equal(v, plain["state_dict"][k]) for k, v in weights[0].items())
@@ -324,7 +327,7 @@ def test_rounds_need_clips_without_a_label(survey: Path, part: list[str], tmp_pa
     rows = (survey / "labels.csv").read_text().splitlines()
     (tmp_path / "labels.csv").write_text("\n".join(r for r in rows if ",test," not in r) + "\n")
     with pytest.raises(UsageError, match="no clip without a label"):
-        run([*part, f"data.labels={tmp_path / 'labels.csv'}"], tmp_path / "run", *ROUNDS)
+        run(relabelled(part, tmp_path / "labels.csv"), tmp_path / "run", *ROUNDS)
 
 
 def test_the_priors_that_are_undone_are_those_of_the_mixed_batches(part: list[str]) -> None:

@@ -23,8 +23,7 @@ def test_all_at_once_train_and_predict(trainer: str, survey: Path, command: Comm
     labels.write_text("\n".join(r for r in rows if r not in hogs[::2]) + "\n")
     done = command(
         "train",
-        *survey_args(survey),
-        f"data.labels={labels}",
+        *survey_args(survey, labels),
         f"trainer={trainer}",
         "trainer.max_epochs=2",
         "model=finetune",
