@@ -77,4 +77,7 @@ class LabelSource:
 
 
 def _list_paths(value: Path | Sequence[Path] | None) -> list[Path]:
-    return [] if value is None else [value] if isinstance(value, Path) else list(value)
+    """Return the paths of a setting; a text is one path, though it is a sequence too."""
+    return (
+        [] if value is None else [Path(value)] if isinstance(value, (str, Path)) else list(map(Path, value))
+    )
