@@ -66,7 +66,7 @@ def test_frames_are_compared_and_speeds_measured(clips, tmp_path, capsys, device
 
 @pytest.mark.skipif(not has_torchcodec(), reason="torchcodec finds no FFmpeg libraries")
 def test_a_wrong_frame_is_an_error(clips, tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu, "frame_difference", lambda a, b: 40.0)
+    monkeypatch.setattr(gpu, "measure_difference", lambda a, b: 40.0)
     with pytest.raises(UserError, match=r"2 clips off by more than 3 levels: a\.mp4, b\.avi"):
         bench_gpu(tmp_path, clips, clips=2, workers=1, device="cpu", frames=4, size=(64, 64))
     assert not json.loads((tmp_path / "gpu.json").read_text())["frames"][0]["right"]
