@@ -136,7 +136,7 @@ def test_a_round_mixes_clips_that_have_no_label(
     part: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[int, Any]] = []
-    collated = ClipLoader._collated
+    collated = ClipLoader._collate
 
     def watched(self: ClipLoader, batch: list) -> dict:
         made = collated(self, batch)
@@ -144,7 +144,7 @@ def test_a_round_mixes_clips_that_have_no_label(
             seen.append((self.epoch_now(), made))
         return made
 
-    monkeypatch.setattr(ClipLoader, "_collated", watched)
+    monkeypatch.setattr(ClipLoader, "_collate", watched)
     run(part, tmp_path / "run", *ROUNDS, "data.pseudo_share=0.5", "data.pseudo_weight=0.25")
     split = pl.read_parquet(tmp_path / "run" / "clips.parquet")["split"].to_numpy()
     assert [e for e, _ in seen] == [0] * 3 + [1] * 3 + [2] * 6 + [3] * 6
