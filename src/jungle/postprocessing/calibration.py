@@ -23,8 +23,6 @@ FEW_SITES = 4
 """With fewer sites, the parts of the cross-validation are of clips."""
 LEAST_CLIPS = 20
 MOST_CELLS = 20_000_000  # clips times classes; beyond, a fit for each class would take hours
-AUTO_CLIPS, AUTO_SITES = 100, 4
-"""From so many validation clips and sites, training calibrates by itself."""
 
 Scores = dict[str, Interval]
 """`ece`, `brier` and `log_loss`, with bootstrap intervals over sites."""
@@ -88,11 +86,6 @@ class CalibrationFit:
             f"{self.change[k].value:+.4f} (95 %: {self.change[k].low:+.4f} to {self.change[k].high:+.4f})"
             for k in self.before
         ]
-
-
-def is_enough(labelled: LabelledPredictions) -> bool:
-    """Tell whether training calibrates with these validation clips by itself."""
-    return len(labelled) >= AUTO_CLIPS and labelled.site_count >= AUTO_SITES
 
 
 def _format(score: Interval) -> str:

@@ -19,6 +19,8 @@ from jungle.errors import UsageError, suggest
 from jungle.wording import count
 
 ROW = "\0row"  # no class can have that name
+AUTO_CLIPS, AUTO_SITES = 100, 4
+"""From so many validation clips and sites, training calibrates by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,3 +186,8 @@ def load_labelled(
             "from=<prediction folder> labels=<table>"
         )
     return load_run(find_run(checkpoint), split, classes)
+
+
+def is_enough(labelled: LabelledPredictions) -> bool:
+    """Tell whether training calibrates with these validation clips by itself."""
+    return len(labelled) >= AUTO_CLIPS and labelled.site_count >= AUTO_SITES

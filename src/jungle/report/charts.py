@@ -1,5 +1,7 @@
 """Charts of the report pages as Vega-Lite specifications, and their drawing as SVG."""
 
+from __future__ import annotations
+
 import json
 import math
 import subprocess
@@ -7,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from markupsafe import Markup
@@ -14,7 +17,9 @@ from markupsafe import Markup
 from jungle.console import log
 from jungle.files import write_text
 from jungle.metrics.reliability import Reliability
-from jungle.metrics.threshold_fits import BlankPoint
+
+if TYPE_CHECKING:
+    from jungle.metrics.threshold_fits import BlankPoint  # which would import SciPy
 
 Spec = dict[str, object]
 """A Vega-Lite specification. Names from elsewhere stand in its data, never in its field names."""

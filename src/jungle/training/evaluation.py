@@ -24,8 +24,7 @@ from jungle.models.inference import predict_batches
 from jungle.models.module import ClipClassifier
 from jungle.models.tensors import load_archive
 from jungle.parquet import read_parquet, write_parquet
-from jungle.postprocessing.calibration import AUTO_CLIPS, AUTO_SITES, fit_calibration, is_enough
-from jungle.postprocessing.labelled import match_labels
+from jungle.postprocessing.labelled import AUTO_CLIPS, AUTO_SITES, is_enough, match_labels
 from jungle.report import evaluation, write_report
 from jungle.training.loggers import run_logger
 from jungle.training.loggers.pictures import draw_clips
@@ -125,6 +124,8 @@ def _calibrate(run: TrainedRun, table: pl.DataFrame, checkpoint: Path) -> None:
                 f"{AUTO_SITES} sites; calibrate=true does it nevertheless, see docs/answers.md"
             )
             return
+        from jungle.postprocessing.calibration import fit_calibration  # here: scikit-learn takes two seconds
+
         fitted = fit_calibration(labelled, run.model.task)
     except UserError as e:
         log.warning(f"not calibrated: {e}")
