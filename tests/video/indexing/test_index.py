@@ -126,7 +126,7 @@ def test_user_errors_name_the_fix(disk, tmp_path):
     with pytest.raises(UserError, match="outside the root"):
         index_clips(files(disk), tmp_path / "i.parquet", root=disk / "Site Á")
     (tmp_path / "labels.parquet").write_bytes(b"PAR1 of someone else")
-    with pytest.raises(UserError, match="no index of clips"):
+    with pytest.raises(UserError, match="is not an index of clips"):
         index_clips(files(disk), tmp_path / "labels.parquet")
     with pytest.raises(UsageError, match="lacks the named groups"):
         index_clips(files(disk), tmp_path / "i.parquet", name_pattern=r"\d+")
