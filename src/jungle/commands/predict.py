@@ -57,9 +57,8 @@ def main(raw: object) -> None:
     requests = [] if cfg.watch else find_requests(cfg, template)
     if cfg.out is not None and not (cfg.overwrite or cfg.watch):
         check_clips(cfg.out, [r.clip for r in requests])
-    from jungle.prediction import (
-        run,
-    )  # here, since it imports torch: what is refused above is refused at once
+    # Here, since it imports torch: what is refused above is refused at once.
+    from jungle.prediction import run
 
     models = run.load_models(cfg, files, keys)
     if template is not None:

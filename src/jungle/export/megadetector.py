@@ -151,13 +151,13 @@ def _list_detections(row: dict[str, object], model: _Model, frame: int) -> list[
     """
     found: list[Detection] = []
     for name, classes in model.detected.items():
-        probs = [(number, float(row[c])) for number, c in classes]  # type: ignore[arg-type]
+        probs = [(number, float(row[c])) for number, c in classes]  # type: ignore[arg-type]  # a number
         if not probs:
             continue
         values = [p for _, p in probs]
         conf = min(sum(values), 1.0) if model.exclusive else max(values)
         if name == "animal" and not model.exclusive and model.blank:
-            conf = 1 - max(float(row[c]) for c in model.blank)  # type: ignore[arg-type]
+            conf = 1 - max(float(row[c]) for c in model.blank)  # type: ignore[arg-type]  # a number
         if conf < LEAST:
             continue
         pairs = [(number, round(p, DIGITS)) for number, p in probs]

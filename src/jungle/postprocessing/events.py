@@ -69,7 +69,7 @@ def find_events(
     begins = last_end.is_null() | (pl.col("time") - last_end > pl.duration(microseconds=round(gap_min * 6e7)))
     grouped = in_order.with_columns(event=begins.cum_sum() - 1)
     alone = clips.filter(~known)
-    first = int(grouped["event"].max() or 0) + 1 if len(grouped) else 0  # type: ignore[arg-type]
+    first = int(grouped["event"].max() or 0) + 1 if len(grouped) else 0  # type: ignore[arg-type]  # numbers
     alone = alone.with_columns(event=pl.int_range(first, first + len(alone), eager=True))
     both = pl.concat([grouped.cast({"event": pl.Int64}), alone.cast({"event": pl.Int64})])
     number_N = both.sort("row")["event"].to_numpy()

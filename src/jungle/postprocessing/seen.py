@@ -80,7 +80,7 @@ def _read_decisions(table: pl.DataFrame, classes: tuple[str, ...], decisions: pl
     if "also" in optional:
         more = found.drop_nulls("also").select("row", pl.col("also").str.split("|").alias("name"), NOT_KNOWN)
         parts.append(more.explode("name"))
-    seen = pl.concat([part.cast(SCHEMA) for part in parts])  # type: ignore[arg-type]
+    seen = pl.concat([part.cast(SCHEMA) for part in parts])  # type: ignore[arg-type]  # polars takes a dict of types
     own = list_probabilities(table, classes).rename({"probability": "own"})
     whole = seen.join(own, on=["row", "name"], how="left").with_columns(
         probability=pl.coalesce("probability", "own")

@@ -136,7 +136,7 @@ class _Filling:
         seen: set[str] = set()
         for n, key in window.keys.items():
             clip = self.requests[n].clip
-            is_copy = key.key in seen or self.rows.find_copy(clip, key) is not None
+            is_copy = key.key in seen or self.rows.has_copy(clip, key)
             seen.add(key.key)
             if (status := self.rows.find(clip, key)) is not None:
                 self._before[status] += 1

@@ -83,22 +83,18 @@ class RowStore:
         """Close the database; what was not committed is lost."""
         self._db.close()
 
-    def __len__(self) -> int:
-        with self._explained():
-            return self._db.execute("SELECT count(*) FROM rows").fetchone()[0]
-
     def find(self, clip: str) -> tuple[str, str] | None:
         """Return status and key of a clip's row; None if it has none."""
         with self._explained():
             return self._db.execute("SELECT status, key FROM rows WHERE clip = ?", [clip]).fetchone()
 
-    def find_sound(self, key: str) -> StoredRow | None:
-        """Return the row of a clip with this content that was read in full, and was not copied itself."""
+    def find_sound(self, key: str) -> str | None:
+        """Return the name of a clip with this content that was read in full, and was not copied itself."""
         where = "key = ? AND copied = 0 AND status = 'ok'"
-        sql = f"SELECT {VALUES} FROM rows WHERE {where} ORDER BY clip LIMIT 1"
+        sql = f"SELECT clip FROM rows WHERE {where} ORDER BY clip LIMIT 1"
         with self._explained():
             found = self._db.execute(sql, [key]).fetchone()
-            return None if found is None else self._to_row(found)
+        return None if found is None else found[0]
 
     def add(self, rows: Iterable[tuple[str, str, ClipPrediction, bool]]) -> None:
         """Write rows in one transaction, each in place of an earlier one of its clip.

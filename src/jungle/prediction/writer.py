@@ -187,10 +187,14 @@ class Rows:
         """Tell whether the clip has a row on disk, of whatever content."""
         return self._store.find(clip) is not None
 
+    def has_copy(self, clip: str, content: Content) -> bool:
+        """Tell whether another clip with this content was read in full."""
+        return self._store.find_sound(content.key) not in (None, clip)
+
     def find_copy(self, clip: str, content: Content) -> ClipPrediction | None:
         """Return the row of another clip with this content that was read in full."""
-        found = self._store.find_sound(content.key)
-        return None if found is None or found.clip == clip else found.prediction
+        other = self._store.find_sound(content.key)
+        return None if other in (None, clip) else self._store.get([other])[0]
 
     def is_damaged(self, clip: str) -> bool:
         """Tell whether the clip has a row on disk of a file that was opened and could not be read in full."""
